@@ -1,0 +1,104 @@
+"""Make nano from nothing: ``python -m vlm_aes.finetune.nano --data DIR --out DIR``.
+
+Stages, each resumable and each with its log in ``--work``: photos decoded and spoiled; the tower
+(:mod:`.tower`); facts measured; tokenizer, judgement and voice on cached tower features
+(:mod:`.language`); the checkpoint written, loaded back through the package's own path, and
+measured on the validation photos for its card (:mod:`.card`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vlm_aes.prompts import load_prompt
+
+from .card import measure_and_write_card
+from .checkpoint import build_model, save_checkpoint, train_tokenizer
+from .language import (
+    LanguageRecipe,
+    Material,
+    Student,
+    look,
+    rating_targets,
+    train_language,
+)
+from .photos import load_photos
+from .tower import TowerRecipe, TowerWithHeads, predict, train_tower
+from .told import load_told, measure_photos, residuals_of
+from .voice import compose
+
+PROMPT = Path(__file__).parents[2] / "vlm_aes" / "nano" / "vlm_aes.toml"
+
+
+def corpus(material: list, prompt_texts: list[str], photos: object, seed: int) -> list[str]:
+    """Texts for the tokenizer: every prompt, and composed critiques with their facts lines."""
+    rng = np.random.default_rng(seed)
+    texts = prompt_texts * 50
+    for pick in rng.integers(0, len(material), 20_000):
+        told = material[pick]
+        score = float(rng.uniform(5, 95))
+        texts += [told.facts, " " + compose(told.seen(score, None), rng), f" {round(score)} of 100"]
+    return texts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with the rated photos")
+    parser.add_argument("--work", type=Path, required=True, help="caches, states and logs")
+    parser.add_argument("--out", type=Path, required=True, help="where the checkpoint goes")
+    parser.add_argument("--prompt", type=Path, default=PROMPT)
+    parser.add_argument("--epochs", type=int, default=TowerRecipe.epochs, help="of the tower")
+    parser.add_argument("--steps", type=int, default=LanguageRecipe.steps, help="of the language")
+    parser.add_argument("--measured", type=int, default=10_000, help="photos for critiques")
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    a.work.mkdir(parents=True, exist_ok=True)
+
+    photos = load_photos(a.data, a.work / "cache")
+    tower_recipe = TowerRecipe(epochs=a.epochs, seed=a.seed)
+    tower_folder = a.work / "tower"
+    if not (tower_folder / "tower.pt").exists():
+        train_tower(photos, tower_folder, tower_recipe)
+    stored = torch.load(tower_folder / "tower.pt", weights_only=True)
+    eyes = TowerWithHeads(tower_recipe, photos.facts.shape[1])
+    eyes.load_state_dict(stored["weights"])
+    eyes.to(memory_format=torch.channels_last)
+
+    scale = stored["scale"]
+    answers = predict(eyes, photos.pixels)
+    mean, std = scale["aesthetic"]
+    overall = answers["aesthetic"][:, 0] * std + mean
+    attributes = answers["attributes"] * np.array(scale["attributes_std"]) + np.array(
+        scale["attributes_mean"]
+    )
+    attributes = np.where(np.isnan(photos.attributes), attributes, photos.attributes)
+    residuals, mood = residuals_of(photos, attributes, overall)
+    told_file = measure_photos(photos, a.data, a.work / "cache", a.measured, workers=2)
+    told = load_told(told_file, residuals, mood)
+
+    prompt = load_prompt(a.prompt)
+    asked = [prompt.question, *prompt.questions.values(), *prompt.stems.values(), prompt.stem]
+    tokenizer = train_tokenizer(corpus(told, [*asked, prompt.critique], photos, a.seed))
+    torch.manual_seed(a.seed)
+    student = Student(build_model(tokenizer, tower_recipe, eyes.tower))
+    recipe = LanguageRecipe(steps=a.steps, seed=a.seed)
+    material = Material(
+        photos,
+        (look(eyes, photos.pixels), look(eyes, photos.spoiled)),
+        rating_targets(photos, eyes, scale, recipe),
+        told,
+    )
+    language_folder = a.work / "language"
+    language_folder.mkdir(exist_ok=True)
+    train_language(student, tokenizer, prompt, material, language_folder, recipe)
+    save_checkpoint(student.model, tokenizer, a.out)
+    (a.out / "vlm_aes.toml").write_text(a.prompt.read_text(encoding="utf-8"), encoding="utf-8")
+    measure_and_write_card(a.out, a.data, photos, a.work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The critic: the model that rated a picture says why, told the rating and the measured facts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from transformers import LogitsProcessor
+
+from vlm_aes.backbones import Backbone
+from vlm_aes.prompts import RatingPrompt
+
+_SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
+
+
+class SeededSampling(LogitsProcessor):
+    """Nucleus sampling that depends on the picture alone, not on the batch that it came in.
+
+    Greedy decoding gives every middling picture the same sentence; ordinary sampling gives one
+    picture another critique on every call, or with other batch mates. Here each row draws its noise
+    from its own seed (Gumbel-max trick: the argmax of logits / temperature + Gumbel noise is a
+    sample of the softmax; Gumbel 1954), so greedy search over what this returns *is* sampling.
+
+    Args:
+        seeds: one a row of the batch.
+        temperature: above 0.
+        top_p: share of the probability that stays eligible.
+        prompt_length: tokens before the first generated one; the step counts from there.
+    """
+
+    def __init__(
+        self, seeds: Sequence[int], temperature: float, top_p: float, prompt_length: int
+    ) -> None:
+        self.seeds = list(seeds)
+        self.temperature = temperature
+        self.top_p = top_p
+        self.prompt_length = prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """(B, vocabulary) logits to logits whose argmax is the sample; what is not in the nucleus
+        is minus infinity."""
+        logits = scores.float() / self.temperature
+        ordered, index = logits.sort(dim=-1, descending=True, stable=True)
+        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)
+        step = input_ids.shape[1] - self.prompt_length
+        result = torch.full_like(logits, -torch.inf)
+        for row, seed in enumerate(self.seeds):
+            kept = index[row, before[row] < self.top_p]
+            generator = torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)
+            uniform = torch.rand(len(kept), generator=generator).clamp(1e-9, 1 - 1e-7)
+            gumbel = -torch.log(-torch.log(uniform))
+            result[row, kept] = logits[row, kept] + gumbel.to(logits.device)
+        return result
+
+
+def seed_of(image: Image.Image) -> int:
+    """A seed from what the picture shows: a 32 x 32 thumbnail, so that the way to the pixels
+    (path, bytes, file name) does not matter."""
+    thumbnail = image.convert("RGB").resize((32, 32), Image.Resampling.BOX)
+    return int.from_bytes(hashlib.sha256(thumbnail.tobytes()).digest()[:6], "little")
+
+
+def whole_sentences(text: str) -> str:
+    """``text`` up to its last complete sentence; all of it where no sentence is complete."""
+    text = " ".join(text.split())
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else text
+
+
+class Critic:
+    """Writes critiques in batches.
+
+    Args:
+        backbone: the loaded checkpoint.
+        prompt: its prompts; ``prompt.critique`` may hold ``{facts}``, ``{score}`` and ``{level}``.
+    """
+
+    def __init__(self, backbone: Backbone, prompt: RatingPrompt) -> None:
+        self.backbone = backbone
+        self.prompt = prompt
+
+    def instruction(self, facts: str, score: float, level: str) -> str:
+        """What the model is asked about one picture."""
+        return self.prompt.critique.format(facts=facts, score=round(score), level=level).strip()
+
+    def critique(
+        self,
+        images: Sequence[Image.Image],
+        facts: Sequence[str],
+        scores: Sequence[float],
+        levels: Sequence[str],
+    ) -> list[str]:
+        """One critique a picture, of whole sentences.
+
+        Args:
+            images: RGB pictures.
+            facts: what was measured, a line each (:func:`vlm_aes.facts.sentence`).
+            scores: 0 to 100, as they were rated.
+            levels: the rating word of each.
+        """
+        asked = [
+            self.instruction(fact, score, level)
+            for fact, score, level in zip(facts, scores, levels, strict=True)
+        ]
+        texts = self.backbone.generate(
+            list(images),
+            self.prompt.render_critiques(self.backbone, asked),
+            max_new_tokens=self.prompt.critique_tokens,
+            sampler=lambda length: SeededSampling(
+                [seed_of(image) for image in images],
+                self.prompt.critique_temperature,
+                self.prompt.critique_top_p,
+                length,
+            ),
+        )
+        return [whole_sentences(text) for text in texts]

@@ -1,0 +1,124 @@
+"""Spoil a good picture in one known way: the ground truth for faults.
+
+A rater that cannot tell a picture from its spoiled copy is of no use, and a critique that does not
+name the fault is decoration. Each fault here is made from an original, so the right order and the
+right words are known. Lengths are relative to the picture's short side: a spoiled copy looks the
+same at any size.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+FAULTS: tuple[str, ...] = (
+    "blur",
+    "underexposure",
+    "overexposure",
+    "noise",
+    "tilt",
+    "compression",
+)
+"""The faults that :func:`spoil` can make."""
+
+
+def _between(low: float, high: float, strength: float) -> float:
+    return low + (high - low) * strength
+
+
+def _to_linear(image: Image.Image) -> np.ndarray:
+    """8-bit sRGB to linear light, 0 to 1 (IEC 61966-2-1)."""
+    table = np.arange(256, dtype=np.float32) / 255
+    table = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
+    linear: np.ndarray = table.astype(np.float32)[np.asarray(image)]
+    return linear
+
+
+def _from_linear(linear: np.ndarray) -> Image.Image:
+    """Linear light to 8-bit sRGB; what is brighter than white is clipped, as a sensor clips."""
+    clipped = np.clip(linear, 0, 1)
+    encoded = np.where(
+        clipped <= 0.0031308, clipped * 12.92, 1.055 * np.power(clipped, 1 / 2.4) - 0.055
+    )
+    return Image.fromarray((encoded * 255 + 0.5).astype(np.uint8))
+
+
+def _blur(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    radius = _between(0.008, 0.022, strength) * min(image.size)
+    return image.filter(ImageFilter.GaussianBlur(radius))
+
+
+def _underexposure(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    return _from_linear(_to_linear(image) * 2 ** -_between(2.0, 3.6, strength))
+
+
+def _overexposure(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    return _from_linear(_to_linear(image) * 2 ** _between(1.5, 3.0, strength))
+
+
+def _noise(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    pixels = np.asarray(image, dtype=np.float32)
+    sigma = _between(18, 50, strength)
+    luma = rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32) * sigma
+    chroma = rng.standard_normal(pixels.shape, dtype=np.float32) * (sigma * 0.6)
+    return Image.fromarray(np.clip(pixels + luma + chroma, 0, 255).astype(np.uint8))
+
+
+def _tilt(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    """Turned, and cut to the largest upright frame of the same shape that fits inside."""
+    degrees = _between(7, 16, strength) * (1 if rng.random() < 0.5 else -1)
+    width, height = image.size
+    radians = np.deg2rad(abs(degrees))
+    ratio = max(width, height) / min(width, height)
+    scale = 1 / (np.cos(radians) + ratio * np.sin(radians))
+    turned = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
+    left, top = width * (1 - scale) / 2, height * (1 - scale) / 2
+    return turned.resize(
+        (width, height),
+        Image.Resampling.BICUBIC,
+        box=(left, top, width - left, height - top),
+    )
+
+
+def _compression(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
+    """Saved as a small, very poor JPEG, as pictures are that went through many hands."""
+    width, height = image.size
+    smaller = 192 / max(192, min(width, height))
+    size = (max(8, round(width * smaller)), max(8, round(height * smaller)))
+    buffer = io.BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS).save(
+        buffer, "JPEG", quality=round(_between(10, 3, strength))
+    )
+    return Image.open(buffer).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
+
+
+_SPOILERS: dict[str, Callable[[Image.Image, float, np.random.Generator], Image.Image]] = {
+    "blur": _blur,
+    "underexposure": _underexposure,
+    "overexposure": _overexposure,
+    "noise": _noise,
+    "tilt": _tilt,
+    "compression": _compression,
+}
+
+
+def spoil(image: Image.Image, fault: str, strength: float = 0.5, seed: int = 0) -> Image.Image:
+    """Give a copy of ``image`` with one fault that a person sees at once.
+
+    Args:
+        image: any mode; the copy is RGB, of the same size.
+        fault: one of :data:`FAULTS`.
+        strength: 0 (just plain to see) to 1 (ruined).
+        seed: for the noise and for the side of the tilt; same seed, same copy.
+
+    Raises:
+        ValueError: for an unknown fault, or a strength outside 0 to 1.
+    """
+    if fault not in _SPOILERS:
+        raise ValueError(f"unknown fault {fault!r}: choose one of {', '.join(FAULTS)}")
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength is {strength}: it goes from 0 to 1")
+    return _SPOILERS[fault](image.convert("RGB"), strength, np.random.default_rng(seed))
