@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -119,6 +121,20 @@ def _from_pil(image: Image.Image) -> Picture | PictureError:
     return Picture(upright, upright.width, upright.height, digest.hexdigest())
 
 
+_header_lock = threading.Lock()
+
+
+def _open_header(file: IO[bytes], formats: tuple[str, ...] | None) -> Image.Image:
+    """Read a header whatever size it names, so that the refusal can tell the size. Pillow's own
+    limit is a global, hence the lock."""
+    with _header_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=formats)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 def _too_small(sha256: str, width: int, height: int) -> PictureError:
     return PictureError(
         "too_small",
@@ -159,11 +175,7 @@ def _from_bytes(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # the size is checked below, before anything is decoded
-            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-            try:
-                image = Image.open(io.BytesIO(data), formats=formats)
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
+            image = _open_header(io.BytesIO(data), formats)
             width, height = image.size
             if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
                 width, height = height, width
@@ -223,16 +235,12 @@ def _draft(image: Image.Image, needed_side: int) -> None:
 
 def _known_but_not_open(data: bytes) -> bool:
     """Whether Pillow knows the format and we do not open it (PDF, PSD, icons and the like)."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            name = Image.open(io.BytesIO(data)).format
-        return name not in _CORE_FORMATS
+            return _open_header(io.BytesIO(data), None).format not in _CORE_FORMATS
     except Exception:
         return False
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _from_raw(data: bytes, sha256: str) -> Picture | PictureError:

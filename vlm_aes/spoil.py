@@ -121,4 +121,4 @@ def spoil(image: Image.Image, fault: str, strength: float = 0.5, seed: int = 0) 
         raise ValueError(f"unknown fault {fault!r}: choose one of {', '.join(FAULTS)}")
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: it goes from 0 to 1")
-    return _SPOILERS[fault](image.convert("RGB"), strength, np.random.default_rng(seed))
+    return _SPOILERS[fault](image.convert("RGB"), float(strength), np.random.default_rng(seed))

@@ -119,3 +119,21 @@ def load_told(file: Path, residuals: np.ndarray, mood: np.ndarray) -> list[Told]
             )
         )
     return result
+
+
+def main() -> None:
+    import argparse
+
+    from .photos import load_photos
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--measured", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=1)
+    a = parser.parse_args()
+    print(measure_photos(load_photos(a.data, a.cache), a.data, a.cache, a.measured, a.workers))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Measured facts of a picture, each with a unit and a band in plain words.
+
+One measure a file; each registers itself. For people a picture is measured in its true aspect, long
+side 1024, with noise, blocking and sharpness from a native-size crop. What a model is told is
+measured on the square that nano was trained on, so that the line means the same in training and at
+inference.
+"""
+
+from __future__ import annotations
+
+from PIL import Image
+
+# the order here is the order of every table and of the told line
+from vlm_aes.facts import exposure, contrast, sharpness, noise, compression, color, tilt  # noqa: F401, I001  # isort: skip
+from vlm_aes.facts.measure import LONG_SIDE, TOLD_SIDE, Fact, Frame, registered
+
+__all__ = ["LONG_SIDE", "TOLD_SIDE", "Fact", "fact_columns", "measure", "measure_told", "sentence"]
+
+
+def _measure(frame: Frame) -> dict[str, Fact]:
+    return {fact.name: fact for one in registered() for fact in one(frame)}
+
+
+def measure(image: Image.Image) -> dict[str, Fact]:
+    """Every fact of a picture, for people; by name, in a fixed order."""
+    return _measure(Frame(image, square=False))
+
+
+def measure_told(image: Image.Image) -> dict[str, Fact]:
+    """Every fact of a picture squashed to the square that a model is told about."""
+    return _measure(Frame(image, square=True))
+
+
+def fact_columns() -> tuple[str, ...]:
+    """The column names of all facts, in order."""
+    blank = Image.new("RGB", (32, 32), (128, 128, 128))
+    return tuple(fact.column for fact in measure(blank).values())
+
+
+def sentence(facts: dict[str, Fact]) -> str:
+    """The facts in one line of plain words, as a model is told them."""
+    said = {name: fact.band for name, fact in facts.items()}
+    parts = [
+        said["exposure"],
+        f"highlights clipped {said['highlights_clipped']}",
+        f"shadows clipped {said['shadows_clipped']}",
+        f"contrast {said['contrast']}",
+        said["sharpness"],
+        f"noise: {said['noise']}",
+        f"blocking {said['blocking']}",
+        f"color {said['colourfulness']}, {said['hue']}, cast {said['cast']}",
+        f"horizon {said['tilt']}",
+    ]
+    return "Measured: " + "; ".join(parts) + "."

@@ -1,0 +1,48 @@
+"""Exposure in stops from mid-grey, and how much of the frame is clipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vlm_aes.facts.measure import Fact, Frame, band, register
+
+_ENCODED = np.arange(256) / 255
+_LINEAR = np.where(_ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4)
+_STOPS = np.log2(np.maximum(_LINEAR, _LINEAR[1] / 2) / 0.18)
+"""Stops from 18% grey of each 8-bit sRGB value (IEC 61966-2-1)."""
+
+WHITE, BLACK = 250, 5
+
+
+@register
+def exposure(frame: Frame) -> Iterator[Fact]:
+    """Log-average luminance against 18% grey (Reinhard et al. 2002, eq. 1), in stops."""
+    histogram = np.bincount(frame.luma.ravel(), minlength=256) / frame.luma.size
+    stops = float(histogram @ _STOPS)
+    yield Fact(
+        "exposure",
+        stops,
+        "stops",
+        band(
+            stops,
+            [(-3.2, "very dark"), (-2.0, "dark"), (-1.2, "rather dark"),
+             (0.6, "well exposed"), (1.2, "bright")],
+            "very bright",
+        ),
+    )  # fmt: skip
+
+
+@register
+def clipping(frame: Frame) -> Iterator[Fact]:
+    """Share of the frame that is white or black in all channels, in percent."""
+    highlights = 100 * float((frame.rgb.min(axis=2) >= WHITE).mean())
+    shadows = 100 * float((frame.rgb.max(axis=2) <= BLACK).mean())
+    for name, share in (("highlights_clipped", highlights), ("shadows_clipped", shadows)):
+        yield Fact(
+            name,
+            share,
+            "percent",
+            band(share, [(1.0, "none"), (8.0, "some"), (20.0, "much")], "very much"),
+        )

@@ -1,0 +1,102 @@
+"""What a fact is, what a measure reads, and the register of measures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+LONG_SIDE = 1024
+"""Long side in pixels at which a picture is measured for people, in its true aspect."""
+TOLD_SIDE = 192
+"""Side of the square at which a picture is measured for a model."""
+CROP_SIDE = 768
+"""Side of the native-size crop that noise, blocking and sharpness are read from."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One measurement.
+
+    Attributes:
+        name: what was measured.
+        value: in ``unit``; nothing where the picture gives no evidence.
+        unit: of the value.
+        band: what it means, in plain words.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    band: str
+
+    @property
+    def column(self) -> str:
+        """The column of a table that holds it."""
+        return f"fact_{self.name}_{self.unit}"
+
+
+class Frame:
+    """A picture at its analysis size, with what several measures share computed once."""
+
+    def __init__(self, image: Image.Image, *, square: bool) -> None:
+        rgb = image.convert("RGB")
+        self.native = _centre(rgb)
+        if square:
+            size = (TOLD_SIDE, TOLD_SIDE)
+        else:
+            factor = min(1.0, LONG_SIDE / max(rgb.size))
+            size = (max(1, round(rgb.width * factor)), max(1, round(rgb.height * factor)))
+        if rgb.size != size:
+            rgb = rgb.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        if square:
+            self.native = rgb
+        self.rgb: NDArray[np.uint8] = np.asarray(rgb)
+
+    @cached_property
+    def luma(self) -> NDArray[np.uint8]:
+        """(H, W) Rec. 601 luma, 0 to 255."""
+        return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+    @cached_property
+    def native_luma(self) -> NDArray[np.float32]:
+        """(H, W) luma of the native-size crop, 0 to 255."""
+        gray = cv2.cvtColor(np.asarray(self.native), cv2.COLOR_RGB2GRAY)
+        return np.asarray(gray, dtype=np.float32)
+
+
+def _centre(image: Image.Image) -> Image.Image:
+    left = max(0, (image.width - CROP_SIDE) // 2)
+    top = max(0, (image.height - CROP_SIDE) // 2)
+    if not left and not top:
+        return image
+    return image.crop((left, top, min(image.width, left + CROP_SIDE),
+                       min(image.height, top + CROP_SIDE)))  # fmt: skip
+
+
+Measure = Callable[[Frame], Iterable[Fact]]
+_MEASURES: list[Measure] = []
+
+
+def register(measure: Measure) -> Measure:
+    """Add a measure: a function from a frame to one or more facts."""
+    _MEASURES.append(measure)
+    return measure
+
+
+def registered() -> tuple[Measure, ...]:
+    """Every measure, in the order of registration."""
+    return tuple(_MEASURES)
+
+
+def band(value: float, bands: Iterable[tuple[float, str]], last: str) -> str:
+    """The word of the first band whose upper end is above ``value``, else ``last``."""
+    for end, word in bands:
+        if value < end:
+            return word
+    return last
