@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     FastVlmConfig,
     FastVlmForConditionalGeneration,
+    LlavaProcessor,
     PreTrainedTokenizerFast,
     Qwen3Config,
     ResNetModel,
@@ -126,8 +127,14 @@ def save_checkpoint(
     half.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(END)
     half.generation_config.pad_token_id = tokenizer.convert_tokens_to_ids(PAD)
     half.save_pretrained(staging)
-    tokenizer.save_pretrained(staging)
-    image_processor().save_pretrained(staging)
+    LlavaProcessor(
+        image_processor=image_processor(),
+        tokenizer=tokenizer,
+        patch_size=CELL,
+        vision_feature_select_strategy="full",
+        image_token=IMAGE,
+        chat_template=CHAT_TEMPLATE,
+    ).save_pretrained(staging)
     for file in staging.iterdir():
         file.replace(folder / file.name)
     shutil.rmtree(staging)

@@ -86,6 +86,16 @@ class Critic:
         """What the model is asked about one picture."""
         return self.prompt.critique.format(facts=facts, score=round(score), level=level).strip()
 
+    def render(self, instruction: str) -> str:
+        """The exact text that a critique follows."""
+        return self.backbone.render(
+            instruction,
+            self.prompt.critique_stem,
+            image_first=self.prompt.image_first,
+            system=self.prompt.system,
+            thinking=self.prompt.thinking,
+        )
+
     def critique(
         self,
         images: Sequence[Image.Image],
@@ -107,7 +117,7 @@ class Critic:
         ]
         texts = self.backbone.generate(
             list(images),
-            self.prompt.render_critiques(self.backbone, asked),
+            [self.render(text) for text in asked],
             max_new_tokens=self.prompt.critique_tokens,
             sampler=lambda length: SeededSampling(
                 [seed_of(image) for image in images],

@@ -1,0 +1,133 @@
+"""Every word that is said to a model, as versioned data: the same in training and at inference.
+
+A prompt is a TOML file: in this folder under its name, or ``vlm_aes.toml`` in a checkpoint's own
+folder. Presets (``presets.toml``) tie a short name to a hub id, a revision and a prompt.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+OWN_FILE = "vlm_aes.toml"
+N_WORDS = 5
+
+
+class PromptError(ValueError):
+    """A prompt file that cannot be used, with its name and what is wrong."""
+
+
+@dataclass(frozen=True)
+class RatingPrompt:
+    """What a checkpoint is asked, and the words that it may answer.
+
+    Attributes:
+        question: the overall question.
+        stem: the beginning of the answer; the next token is the rating word.
+        words: bad to excellent, exactly as they follow the stem (mostly with a leading space).
+        questions, stems: the same for attributes.
+        image_first: whether the picture comes before the question.
+        facts_line: put before a rating question when facts are told; holds ``{facts}``.
+        critique: the instruction for a critique; may hold ``{facts}``, ``{score}``, ``{level}``.
+        first_token: take the first token of a rating word that has several.
+        thinking: value of the template's ``enable_thinking``; nothing leaves it out.
+    """
+
+    name: str
+    question: str
+    stem: str
+    words: tuple[str, ...]
+    version: int = 1
+    system: str | None = None
+    questions: dict[str, str] = field(default_factory=dict)
+    stems: dict[str, str] = field(default_factory=dict)
+    image_first: bool = True
+    image_resize: str | None = None
+    facts_line: str = ""
+    first_token: bool = False
+    thinking: bool | None = None
+    critique: str = ""
+    critique_stem: str = ""
+    critique_tokens: int = 160
+    critique_temperature: float = 0.7
+    critique_top_p: float = 0.9
+
+    def asked(self, attribute: str | None = None, facts: str | None = None) -> tuple[str, str]:
+        """The user's text and the answer's stem for the overall question or an attribute's."""
+        question = self.question if attribute is None else self.questions[attribute]
+        stem = self.stem if attribute is None else self.stems[attribute]
+        if self.facts_line and facts:
+            question = self.facts_line.format(facts=facts) + question
+        return question, stem
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A known rating checkpoint: where it is and what it was trained to be asked."""
+
+    name: str
+    model: str
+    prompt: str
+    revision: str | None = None
+
+
+def _presets() -> dict[str, Preset]:
+    with (FOLDER / "presets.toml").open("rb") as file:
+        return {name: Preset(name=name, **entry) for name, entry in tomllib.load(file).items()}
+
+
+PRESETS: dict[str, Preset] = _presets()
+
+
+def load_prompt(name_or_path: str | Path) -> RatingPrompt:
+    """A prompt by its name in this folder, or from a TOML file.
+
+    Raises:
+        PromptError: no such prompt, or a file with missing or unknown entries.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        path = FOLDER / f"{name_or_path}.toml"
+    try:
+        with path.open("rb") as file:
+            data: dict[str, Any] = tomllib.load(file)
+    except FileNotFoundError:
+        known = ", ".join(sorted(f.stem for f in FOLDER.glob("*.toml") if f.stem != "presets"))
+        raise PromptError(f"no prompt {name_or_path}: give a TOML file or one of {known}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise PromptError(f"{path}: not TOML ({error})") from None
+    data["words"] = tuple(data.get("words", ()))
+    try:
+        prompt = RatingPrompt(**data)
+    except TypeError as error:
+        raise PromptError(f"{path}: {error}") from None
+    if len(set(prompt.words)) != N_WORDS:
+        raise PromptError(f"{path}: words must be five different ones, bad to excellent")
+    if set(prompt.questions) != set(prompt.stems):
+        raise PromptError(f"{path}: every attribute needs a question and a stem")
+    return prompt
+
+
+def prompt_for(model: str | Path, given: str | Path | None = None) -> RatingPrompt:
+    """The prompt for a model: the one given, else its preset's, its folder's own, or its base
+    model's; else ``default``."""
+    if given is not None:
+        return load_prompt(given)
+    if str(model) in PRESETS:
+        return load_prompt(PRESETS[str(model)].prompt)
+    folder = Path(model)
+    if (folder / OWN_FILE).is_file():
+        return load_prompt(folder / OWN_FILE)
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file():
+        base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        if base:
+            return prompt_for(base)
+    for preset in PRESETS.values():
+        if preset.model == str(model):
+            return load_prompt(preset.prompt)
+    return load_prompt("default")

@@ -1,0 +1,247 @@
+"""A loaded checkpoint: rendering, encoding, one prefill, shared prefixes, generation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import LogitsProcessorList
+
+from vlm_aes.backbones.families import MULTIMODAL_ROPE, REQUIRED_INPUTS
+from vlm_aes.images import to_rgb
+
+_NOT_FOR_THE_MODEL = ("image_sizes_original",)
+
+
+@dataclass
+class Prefix:
+    """A prefilled beginning, to be continued by several endings.
+
+    Attributes:
+        cache: key-value cache (or recurrent state) of B rows.
+        mask: (B, T) attention mask of the prefix.
+        rope_deltas: (B, 1) of the families with multimodal positions, as they stood right after
+            the prefill.
+    """
+
+    cache: Any
+    mask: Tensor
+    rope_deltas: Tensor | None
+
+
+class Backbone:
+    """A vision-language model with its processor; made by :func:`vlm_aes.backbones.load_backbone`.
+
+    Attributes:
+        model: the ``...ForConditionalGeneration`` model, in evaluation mode.
+        processor: the family's own processor.
+        tokenizer: padding on the left.
+        family: ``config.model_type``.
+        model_id: hub id and commit, or a hash of the folder's content.
+        pixel_backend: ``pil`` or ``torchvision``.
+        folder: where a local checkpoint lies.
+    """
+
+    def __init__(
+        self, model: Any, processor: Any, *, model_id: str, pixel_backend: str, folder: Path | None
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.tokenizer.padding_side = "left"
+        self.family: str = model.config.model_type
+        self.model_id = model_id
+        self.pixel_backend = pixel_backend
+        self.folder = folder
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        if not self.tokenizer.chat_template and getattr(processor, "chat_template", None):
+            self.tokenizer.chat_template = processor.chat_template
+
+    @property
+    def device(self) -> torch.device:
+        """Where inputs go."""
+        return torch.device(self.model.device)
+
+    @property
+    def needed_side(self) -> int | None:
+        """Long side in pixels beyond which the checkpoint sees no more; nothing when unknown."""
+        size = getattr(self.processor.image_processor, "size", None) or {}
+        sides = [v for k, v in dict(size).items() if v and k in ("height", "width")]
+        return max(sides) if sides and self.family in ("fast_vlm", "llava", "gemma3") else None
+
+    def render(
+        self,
+        instruction: str,
+        stem: str,
+        *,
+        image_first: bool = True,
+        system: str | None = None,
+        thinking: bool | None = None,
+    ) -> str:
+        """The exact text of one question about one picture, before the picture's placeholder is
+        expanded: the checkpoint's chat template with the generation prompt, then ``stem``."""
+        image, text = {"type": "image"}, {"type": "text", "text": instruction}
+        content = [image, text] if image_first else [text, image]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if system:
+            part = [{"type": "text", "text": system}]
+            messages.insert(0, {"role": "system", "content": part})
+        options = {} if thinking is None else {"enable_thinking": thinking}
+        rendered = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, **options
+        )
+        return str(rendered) + stem
+
+    def encode(self, images: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, Tensor]:
+        """Model inputs for a batch, padded on the left.
+
+        Args:
+            images: B pictures.
+            texts: B rendered texts, each with one picture.
+
+        Raises:
+            RuntimeError: where an input is missing that the family silently needs.
+        """
+        bos = self.tokenizer.bos_token
+        options: dict[str, Any] = {}
+        if "mm_token_type_ids" in REQUIRED_INPUTS.get(self.family, ()):
+            options["return_mm_token_type_ids"] = True
+        encoded = self.processor(
+            images=[[to_rgb(image)] for image in images],
+            text=list(texts),
+            padding=True,
+            return_tensors="pt",
+            add_special_tokens=not (bos and texts[0].startswith(bos)),
+            **options,
+        )
+        missing = [n for n in REQUIRED_INPUTS.get(self.family, ()) if n not in encoded]
+        if missing:
+            raise RuntimeError(f"{self.model_id}: the processor gives no {', '.join(missing)}")
+        inputs: dict[str, Tensor] = {
+            k: v.to(self.device) for k, v in encoded.items()
+            if isinstance(v, Tensor) and k not in _NOT_FOR_THE_MODEL
+        }  # fmt: skip
+        inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        return inputs
+
+    def _positions(self, mask: Tensor) -> dict[str, Tensor]:
+        """Positions that do not count the padding, for the families that do not do so themselves."""
+        if self.family in MULTIMODAL_ROPE:
+            return {}
+        return {"position_ids": (mask.cumsum(-1) - 1).clamp(0)}
+
+    @torch.inference_mode()
+    def last_hidden(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(B, H) hidden state of the last token: one prefill, no vocabulary."""
+        out = self.model.model(
+            **inputs, **self._positions(inputs["attention_mask"]), use_cache=False
+        )
+        hidden: Tensor = out.last_hidden_state[:, -1]
+        return hidden
+
+    @torch.inference_mode()
+    def prefill(self, inputs: dict[str, Tensor]) -> Prefix:
+        """Read a beginning once, to be continued by :meth:`continue_from`."""
+        mask = inputs["attention_mask"]
+        out = self.model.model(**inputs, **self._positions(mask), use_cache=True)
+        # kept now: the next prefill overwrites it on the model without a word
+        deltas = getattr(self.model.model, "rope_deltas", None)
+        deltas = None if deltas is None or self.family not in MULTIMODAL_ROPE else deltas.clone()
+        return Prefix(out.past_key_values, mask, deltas)
+
+    @torch.inference_mode()
+    def continue_from(self, prefix: Prefix, suffixes: Sequence[Sequence[int]]) -> Tensor:
+        """(B, S, H) hidden state after each of S endings of each of B beginnings.
+
+        The prefix is used up: its cache is grown in place.
+
+        Args:
+            suffixes: token ids of each ending, the same for every beginning.
+        """
+        rows, endings = len(prefix.mask), len(suffixes)
+        width = max(map(len, suffixes))
+        ids = torch.full((endings, width), self.tokenizer.pad_token_id)
+        real = torch.zeros((endings, width), dtype=prefix.mask.dtype)
+        for i, suffix in enumerate(suffixes):
+            ids[i, : len(suffix)] = torch.tensor(list(suffix))
+            real[i, : len(suffix)] = 1
+        ids, real = ids.to(self.device), real.to(self.device)
+        order = torch.arange(rows, device=self.device).repeat_interleave(endings)
+        prefix.cache.reorder_cache(order)
+        mask = torch.cat([prefix.mask[order], real.repeat(rows, 1)], dim=1)
+        start = prefix.mask.sum(1)[order][:, None]
+        if prefix.rope_deltas is not None:
+            start = start + prefix.rope_deltas[order]
+        positions = start + torch.arange(width, device=self.device)
+        if self.family in MULTIMODAL_ROPE:
+            # counted over the padded row, as the family's own positions are
+            positions = positions.expand(3, -1, -1)
+        inner = getattr(self.model.model, "language_model", None) or self.model.model.text_model
+        out = inner(
+            inputs_embeds=self.model.get_input_embeddings()(ids.repeat(rows, 1)),
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=prefix.cache,
+            use_cache=True,
+        )
+        last = torch.tensor([len(s) - 1 for s in suffixes], device=self.device).repeat(rows)
+        hidden = out.last_hidden_state[torch.arange(len(last), device=self.device), last]
+        shaped: Tensor = hidden.reshape(rows, endings, -1)
+        return shaped
+
+    @torch.inference_mode()
+    def row_logits(self, hidden: Tensor, rows: Sequence[int]) -> Tensor:
+        """Logits of a few words: (..., H) times their rows of the output head, in fp32.
+
+        A logit scale or soft cap of the checkpoint is applied, as the full head would.
+        """
+        head = self.model.get_output_embeddings()
+        index = torch.tensor(list(rows), device=head.weight.device)
+        logits = hidden.float() @ head.weight[index].float().T
+        if getattr(head, "bias", None) is not None:
+            logits = logits + head.bias[index].float()
+        config = self.model.config.get_text_config()
+        if scaling := getattr(config, "logits_scaling", None):
+            logits = logits / scaling
+        if scale := getattr(config, "logit_scale", None):
+            logits = logits * scale
+        if cap := getattr(config, "final_logit_softcapping", None):
+            logits = torch.tanh(logits / cap) * cap
+        result: Tensor = logits
+        return result
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        images: Sequence[Image.Image],
+        texts: Sequence[str],
+        max_new_tokens: int,
+        sampler: Callable[[int], Any] | None = None,
+    ) -> list[str]:
+        """What the model writes after each text; greedy, over what ``sampler`` makes of the logits.
+
+        Args:
+            sampler: from the prompt's length in tokens to a logits processor.
+        """
+        inputs = self.encode(images, texts)
+        length = inputs["input_ids"].shape[1]
+        processors = LogitsProcessorList([sampler(length)] if sampler else [])
+        out = self.model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            logits_processor=processors,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        written = self.tokenizer.batch_decode(out[:, length:], skip_special_tokens=True)
+        return [text.strip() for text in written]

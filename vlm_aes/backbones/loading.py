@@ -1,0 +1,207 @@
+"""From a name to a :class:`Backbone`: hub ids, folders, adapters, precisions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers.utils import logging as transformers_logging
+
+from vlm_aes.backbones.backbone import Backbone
+from vlm_aes.backbones.families import UNQUANTIZED_MODULES
+from vlm_aes.backbones.processors import load_processor, pixel_backend
+from vlm_aes.prompts import PRESETS
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "8bit", "4bit")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_HASHED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+_UNHASHED = frozenset({"figures.json", "trainer_state.json"})
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be used: its name, the reason, and what to do."""
+
+    def __init__(self, checkpoint: str | Path, reason: str) -> None:
+        super().__init__(f"{checkpoint}: {reason}")
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a model's parts are."""
+
+    base: str
+    revision: str | None
+    folder: Path | None
+    adapter: Path | None
+
+
+def locate(model: str | Path, revision: str | None = None) -> Located:
+    """Tell what a model's name means: a preset, a checkpoint folder, an adapter folder, a hub id.
+
+    Raises:
+        CheckpointError: for a folder without a checkpoint, or a name that is none of these.
+    """
+    name = str(model)
+    if name in PRESETS:
+        preset = PRESETS[name]
+        return Located(preset.model, revision or preset.revision, None, None)
+    folder = Path(model)
+    if folder.is_dir():
+        if (folder / "adapter_config.json").is_file():
+            config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+            base = locate(config["base_model_name_or_path"], config.get("revision"))
+            return Located(base.base, base.revision, base.folder, folder)
+        if (folder / "config.json").is_file():
+            return Located(name, None, folder, None)
+        raise CheckpointError(
+            model, "this folder holds no config.json and no adapter_config.json; "
+            "name a checkpoint or an adapter",
+        )  # fmt: skip
+    parts = name.split("/")
+    if len(parts) == 2 and all(parts) and not name.startswith((".", "~", "/")):
+        return Located(name, revision, None, None)
+    raise CheckpointError(
+        model, "no such folder, and neither a preset nor a hub id (OWNER/NAME); "
+        f"presets: {', '.join(PRESETS)}",
+    )  # fmt: skip
+
+
+def content_hash(folder: Path) -> str:
+    """A short hash of what decides a folder's answers: weights, configuration, tokenizer."""
+    digest = hashlib.sha256()
+    files = {f for pattern in _HASHED for f in folder.glob(pattern) if f.name not in _UNHASHED}
+    for file in sorted(files):
+        digest.update(file.name.encode())
+        with file.open("rb") as data:
+            digest.update(hashlib.file_digest(data, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def _device(wanted: str) -> str:
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _quantization(precision: str) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    skipped = list(UNQUANTIZED_MODULES)
+    if precision == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
+        llm_int8_skip_modules=skipped,
+    )
+
+
+def load_backbone(
+    model: str | Path,
+    *,
+    adapter: str | Path | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    pixels: str = "auto",
+) -> Backbone:
+    """Load a checkpoint for rating. The network is used only for a hub id that is not in the cache.
+
+    Args:
+        model: preset, hub id, checkpoint folder, or a folder with a LoRA adapter.
+        adapter: a LoRA adapter to put on ``model``.
+        precision: ``auto`` is bf16 on CUDA, fp32 elsewhere.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        revision: branch, tag or commit of a hub id.
+        pixels: ``auto`` (PIL), ``pil`` or ``torchvision``.
+
+    Raises:
+        CheckpointError: names the checkpoint and the reason.
+    """
+    if precision not in PRECISIONS:
+        raise CheckpointError(
+            model, f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}"
+        )
+    place = locate(model, revision)
+    adapter_folder = Path(adapter) if adapter else place.adapter
+    chosen = _device(device)
+    hub: dict[str, Any] = {"local_files_only": place.folder is not None}
+    if place.folder is None:
+        hub["revision"] = place.revision
+    try:
+        pixel = pixel_backend(pixels)
+        config = AutoConfig.from_pretrained(place.base, trust_remote_code=False, **hub)
+        processor = load_processor(place.base, config, pixel, hub)
+        network = _load_model(place.base, precision, chosen, hub)
+        if adapter_folder is not None:
+            network = _with_adapter(network, adapter_folder)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(model, _reason(error)) from error
+    if place.folder is not None:
+        identity = f"{place.folder.resolve().name}@{content_hash(place.folder)}"
+    else:
+        identity = f"{place.base}@{getattr(config, '_commit_hash', None) or place.revision or 'main'}"
+    if adapter_folder is not None:
+        identity += f"+{adapter_folder.resolve().name}@{content_hash(adapter_folder)}"
+    if precision in ("8bit", "4bit"):
+        identity += f":{precision}"
+    return Backbone(
+        network, processor, model_id=identity, pixel_backend=pixel, folder=place.folder
+    )
+
+
+def _load_model(name: str, precision: str, device: str, hub: dict[str, Any]) -> Any:
+    options: dict[str, Any] = {}
+    if precision in ("8bit", "4bit"):
+        options["quantization_config"] = _quantization(precision)
+        options["device_map"] = {"": device}
+    if precision in _DTYPES:
+        options["dtype"] = _DTYPES[precision]
+    else:
+        options["dtype"] = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    verbosity = transformers_logging.get_verbosity()
+    progress = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        network, info = AutoModelForImageTextToText.from_pretrained(
+            name, trust_remote_code=False, output_loading_info=True, **options, **hub
+        )
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if progress:
+            transformers_logging.enable_progress_bar()
+    if info["missing_keys"]:
+        some = ", ".join(sorted(info["missing_keys"])[:3])
+        raise CheckpointError(name, f"weights are missing ({some}); get the checkpoint anew")
+    return network if "device_map" in options else network.to(device)
+
+
+def _with_adapter(network: Any, folder: Path) -> Any:
+    try:
+        from peft import PeftModel
+    except ImportError:
+        raise CheckpointError(
+            folder, "an adapter needs peft: pip install 'vlm-aes[train]'"
+        ) from None
+    logging.getLogger("peft").setLevel(logging.ERROR)
+    adapted = PeftModel.from_pretrained(network, folder)
+    if getattr(network, "is_quantized", False):
+        return adapted.get_base_model()
+    return adapted.merge_and_unload()
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:400]
+    return f"it cannot be loaded as an image-text-to-text model ({type(error).__name__}: {text})"
