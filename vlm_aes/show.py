@@ -1,0 +1,101 @@
+"""What a person reads in the terminal."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.markup import escape
+
+from vlm_aes.assessor import Assessment
+from vlm_aes.ratings import WORDS
+from vlm_aes.table import Row
+
+_COLORS = dict(zip(WORDS, ("red", "dark_orange", "yellow", "green", "bright_green"), strict=True))
+NAME_WIDTH = 36
+
+
+class ScoreList:
+    """One line a picture, as it is rated, in at most 80 columns; the critique below it."""
+
+    def __init__(self, console: Console, scale: str = "0-100") -> None:
+        self.console = console
+        self.scale = scale
+        self._started = False
+
+    def show(self, row: Row) -> None:
+        """Print a row."""
+        if not self._started:
+            self.console.print(f"[bold]{'picture':<{NAME_WIDTH}} {'score':>6}  spread  level[/bold]")
+            self._started = True
+        path = str(row["path"]).encode("utf-8", "replace").decode()
+        path = "".join(c if c.isprintable() else "?" for c in path)
+        name = escape(shorten(path, NAME_WIDTH))
+        if row["error"]:
+            self.console.print(f"{name} [red]{escape(row['error'])}[/red]", soft_wrap=True)
+            return
+        value = row.get("score_scaled", row["score"])
+        digits = 1 if row.get("score_scaled") is None else 2
+        color = _COLORS[row["level"]]
+        self.console.print(
+            f"{name} {value:>6.{digits}f}  ±{row['score_std']:>5.1f}  "
+            f"[{color}]{row['level']}[/{color}]"
+            + (f"  [dim]{row['warning']}[/dim]" if row["warning"] else "")
+        )
+        if row.get("critique"):
+            for line in textwrap.wrap(row["critique"], 74):
+                self.console.print(f"    [dim]{escape(line)}[/dim]")
+
+
+def shorten(path: str, width: int) -> str:
+    """The end of a path in exactly ``width`` terminal cells."""
+    while cell_len(path) > width:
+        path = "…" + path[2:]
+    return set_cell_size(path, width)
+
+
+def explain(console: Console, assessment: Assessment) -> None:
+    """The whole assessment of one picture."""
+    a = assessment
+    if a.error:
+        console.print(f"{escape(a.path)}: [red]{escape(a.error)}[/red]", soft_wrap=True)
+        return
+    assert a.score is not None
+    console.print(f"[bold]{escape(a.path)}[/bold]  {a.width} x {a.height}", soft_wrap=True)
+    console.print(
+        f"\n[bold]{a.score:.1f}[/bold] of 100 (spread {a.score_std:.1f}), "
+        f"[{_COLORS[a.level]}]{a.level}[/{_COLORS[a.level]}]\n"
+    )
+    if a.critique:
+        for line in textwrap.wrap(a.critique, 76):
+            console.print(f"  {escape(line)}")
+        console.print()
+    for word, p in a.probabilities.items():
+        console.print(f"  {word:<16} {p:>6.1%} [{_COLORS[word]}]{'█' * round(p * 40)}[/]")
+    if a.attributes:
+        console.print()
+    for name, value in a.attributes.items():
+        console.print(f"  {name.replace('_', ' '):<16} {value:>6.1f} {'▪' * round(value / 2.5)}")
+    if a.facts:
+        console.print()
+    for fact in a.facts.values():
+        number = "" if fact.value is None else f"{fact.value:.2f} {fact.unit.replace('_', ' ')}"
+        console.print(f"  {fact.name.replace('_', ' '):<19} {number:>18}  {escape(fact.band)}")
+
+
+def as_json(assessment: Assessment, row: Row) -> dict[str, Any]:
+    """The object of ``explain --json``: the row, and facts, attributes and claims."""
+    return {
+        **row,
+        "facts": {
+            f.name: {"value": f.value, "unit": f.unit, "band": f.band}
+            for f in assessment.facts.values()
+        },
+        "attributes": {
+            name: {"score": value, "residual": assessment.residuals.get(name)}
+            for name, value in assessment.attributes.items()
+        },
+        "claims": [],
+    }

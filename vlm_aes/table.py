@@ -1,0 +1,184 @@
+"""The one definition of a row and its columns, and of its three file formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlm_aes import ratings
+from vlm_aes.assessor import Assessment
+from vlm_aes.facts import fact_columns
+
+TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
+
+BASE: tuple[tuple[str, pa.DataType], ...] = (
+    ("path", TEXT),
+    ("sha256", TEXT),
+    ("width", WHOLE),
+    ("height", WHOLE),
+    ("score", REAL),
+    ("score_std", REAL),
+    ("score_low", REAL),
+    ("score_high", REAL),
+    ("percentile", REAL),
+    ("level", TEXT),
+    *((f"p_{word}", REAL) for word in ratings.WORDS),
+    ("model", TEXT),
+    ("prompt", TEXT),
+    ("warning", TEXT),
+    ("error", TEXT),
+)
+
+Row = dict[str, Any]
+
+
+class Columns:
+    """The columns of one call, decided by what was asked for.
+
+    Args:
+        facts: adds ``fact_*``.
+        attributes: adds ``attr_NAME`` and ``attr_NAME_residual``.
+        rationale: adds ``critique``.
+        scale: adds ``score_scaled``.
+    """
+
+    def __init__(
+        self,
+        *,
+        facts: bool = False,
+        attributes: Sequence[str] = (),
+        rationale: bool = False,
+        scale: ratings.Scale | None = None,
+    ) -> None:
+        self.scale = scale
+        fields = list(BASE)
+        if scale is not None:
+            fields.insert(5, ("score_scaled", REAL))
+        if facts:
+            fields += [(name, REAL) for name in fact_columns()]
+        for name in attributes:
+            fields += [(f"attr_{name}", REAL), (f"attr_{name}_residual", REAL)]
+        if rationale:
+            fields.append(("critique", TEXT))
+        self.schema = pa.schema(fields)
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in order."""
+        return list(self.schema.names)
+
+    def row(self, assessment: Assessment) -> Row:
+        """An assessment as a row: nothing for what is not there, never NaN."""
+        a = assessment
+        values: Row = {
+            "path": a.path,
+            "sha256": a.sha256 or None,
+            "width": a.width,
+            "height": a.height,
+            "score": a.score,
+            "score_std": a.score_std,
+            "score_low": a.score_low,
+            "score_high": a.score_high,
+            "percentile": a.percentile,
+            "level": a.level or None,
+            **{f"p_{word}": a.probabilities.get(word) for word in ratings.WORDS},
+            "model": a.model,
+            "prompt": a.prompt,
+            "warning": a.warning or None,
+            "error": a.error or None,
+            **{fact.column: fact.value for fact in a.facts.values()},
+            **{f"attr_{name}": value for name, value in a.attributes.items()},
+            **{f"attr_{name}_residual": value for name, value in a.residuals.items()},
+            "critique": a.critique,
+        }
+        if self.scale is not None and a.score is not None:
+            values["score_scaled"] = float(self.scale.from_score(a.score))
+        return {name: _finite(values.get(name)) for name in self.names}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
+
+
+def to_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
+    """Rows as an Arrow table; a lone surrogate of an undecodable file name becomes ``?``."""
+    clean = [
+        {k: _encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows
+    ]
+    return pa.Table.from_pylist(clean, schema=schema)
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    """One CSV line; empty for nothing."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(["" if v is None else v for v in values])
+    return buffer.getvalue()
+
+
+def json_line(row: Row) -> str:
+    """One JSON line; null for nothing."""
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+
+
+def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str) -> None:
+    """Write Arrow tables one after another into ``file`` in the format of ``suffix``."""
+    if suffix == ".parquet":
+        with pq.ParquetWriter(file, schema) as writer:
+            for table in tables:
+                writer.write_table(table)
+        return
+    with file.open("w", encoding="utf-8", errors="replace", newline="") as out:
+        if suffix == ".csv":
+            out.write(csv_line(schema.names))
+        for table in tables:
+            for row in table.to_pylist():
+                out.write(csv_line(row.values()) if suffix == ".csv" else json_line(row))
+
+
+def read(file: Path, schema: pa.Schema) -> list[Row]:
+    """The rows of an existing table that has every column of ``schema``.
+
+    Raises:
+        ValueError: for a table that cannot be read, or that lacks a column.
+    """
+    suffix = file.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            rows = pq.read_table(file).to_pylist()
+        elif suffix == ".jsonl":
+            with file.open(encoding="utf-8") as lines:
+                rows = [json.loads(line) for line in lines if line.strip()]
+        else:
+            with file.open(encoding="utf-8", newline="") as lines:
+                rows = list(csv.DictReader(lines))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ValueError(f"{file} cannot be read as a table ({error})") from None
+    if rows and not set(schema.names) <= set(rows[0]):
+        return []
+    return [{name: _typed(row[name], schema.field(name).type) for name in schema.names}
+            for row in rows]  # fmt: skip
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:
+    if value is None or value == "":
+        return None
+    if kind == REAL:
+        return float(value)
+    return int(value) if kind == WHOLE else str(value)
