@@ -28,7 +28,7 @@ RAW_SUFFIXES = frozenset(
     {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
 READABLE_SUFFIXES = CORE_SUFFIXES | HEIC_SUFFIXES | RAW_SUFFIXES
-_CORE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "MPO")
+_CORE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 
 
 @dataclass(frozen=True)
@@ -177,15 +177,12 @@ def _from_bytes(
             # the size is checked below, before anything is decoded
             image = _open_header(io.BytesIO(data), formats)
             width, height = image.size
-            if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
-                width, height = height, width
             if min(width, height) < SMALLEST_SIDE:
                 return _too_small(sha256, width, height)
-            if needed_side and image.format in ("JPEG", "MPO"):
+            shrinks = image.format in ("JPEG", "MPO")
+            if needed_side and shrinks:
                 _draft(image, needed_side)
-            allowed = max_pixels if image.format in ("JPEG", "MPO") else min(
-                max_pixels, MAX_PIXELS_NO_DRAFT
-            )  # fmt: skip
+            allowed = max_pixels if shrinks else min(max_pixels, MAX_PIXELS_NO_DRAFT)
             if image.width * image.height > allowed:
                 return PictureError(
                     "too_large",
@@ -195,6 +192,9 @@ def _from_bytes(
                     width,
                     height,
                 )
+            # asked only now: for some formats it decodes the picture
+            if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+                width, height = height, width
             image.load()
             upright = to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:

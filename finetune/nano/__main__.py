@@ -28,13 +28,13 @@ from .language import (
 )
 from .photos import load_photos
 from .tower import TowerRecipe, TowerWithHeads, predict, train_tower
-from .told import load_told, measure_photos, residuals_of
+from .told import Told, load_told, measure_photos, residuals_of
 from .voice import compose
 
 PROMPT = Path(__file__).parents[2] / "vlm_aes" / "nano" / "vlm_aes.toml"
 
 
-def corpus(material: list, prompt_texts: list[str], photos: object, seed: int) -> list[str]:
+def corpus(material: list[Told], prompt_texts: list[str], seed: int) -> list[str]:
     """Texts for the tokenizer: every prompt, and composed critiques with their facts lines."""
     rng = np.random.default_rng(seed)
     texts = prompt_texts * 50
@@ -82,7 +82,7 @@ def main() -> None:
 
     prompt = load_prompt(a.prompt)
     asked = [prompt.question, *prompt.questions.values(), *prompt.stems.values(), prompt.stem]
-    tokenizer = train_tokenizer(corpus(told, [*asked, prompt.critique], photos, a.seed))
+    tokenizer = train_tokenizer(corpus(told, [*asked, prompt.critique], a.seed))
     torch.manual_seed(a.seed)
     student = Student(build_model(tokenizer, tower_recipe, eyes.tower))
     recipe = LanguageRecipe(steps=a.steps, seed=a.seed)

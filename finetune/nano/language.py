@@ -24,6 +24,8 @@ from transformers import FastVlmForConditionalGeneration, PreTrainedTokenizerFas
 from vlm_aes import ratings
 from vlm_aes.prompts import RatingPrompt
 
+from vlm_aes.spoil import FAULTS
+
 from .checkpoint import IMAGE, IMAGE_TOKENS
 from .photos import ATTRIBUTES, Photos
 from .tower import TowerWithHeads, as_pixels, predict
@@ -42,9 +44,9 @@ RATER_STD = {"aesthetic": 0.55, "quality": 0.54, "composition": 0.67, "color": 0
 class LanguageRecipe:
     """The dials of the language model's training."""
 
-    steps: int = 4000
-    ratings_batch: int = 96
-    critiques_batch: int = 32
+    steps: int = 2200
+    ratings_batch: int = 40
+    critiques_batch: int = 24
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     pair_weight: float = 1.0
@@ -298,7 +300,8 @@ def train_language(
             level = ratings.level(material.targets[item.spoiled].labels[item.row, 0].numpy())
             instruction = prompt.critique.format(facts=facts, score=round(score), level=level)
             start = prompt_ids(tokenizer, instruction.strip(), prompt.critique_stem)
-            text = compose(item.seen(score), rng)
+            fault = FAULTS[photos.faults[item.row]] if item.spoiled else None
+            text = compose(item.seen(score, fault), rng)
             answer = tokenizer(" " + text, add_special_tokens=False)["input_ids"] + [end]
             texts.append(start + answer)
             targets.append([-100] * len(start) + answer)

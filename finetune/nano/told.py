@@ -19,6 +19,10 @@ from .photos import ATTRIBUTES, EMOTIONS, Photos, fault_of, rows_of
 from .voice import Seen
 
 
+UNSPOILED = ("composition", "content")
+"""Attributes that a spoiled copy has from its original."""
+
+
 @dataclass(frozen=True)
 class Told:
     """One photo, or its spoiled copy, as the critique stage knows it.
@@ -39,7 +43,8 @@ class Told:
 
     def seen(self, score: float, fault: str | None) -> Seen:
         """Everything that may be said of it, at the rating that it gets."""
-        return Seen(score, self.residuals, self.mood, self.bands, self.values, fault)
+        kept = {k: v for k, v in self.residuals.items() if not fault or k in UNSPOILED}
+        return Seen(score, kept, self.mood, self.bands, self.values, fault)
 
 
 def _measure(job: tuple[int, str, bytes, bool]) -> list[dict[str, Any]]:

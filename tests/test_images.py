@@ -1,0 +1,167 @@
+import io
+import resource
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlm_aes.images import Picture, PictureError, open_picture
+
+
+def photo(width=64, height=48):
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray(
+        np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], 2).astype(np.uint8)
+    )
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_header(width, height):
+    """A PNG that names a size and holds next to nothing."""
+
+    def chunk(kind, data):
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP"])
+def test_core_formats_open(kind, tmp_path):
+    file = tmp_path / f"Bjørn 東京.{kind.lower()}"
+    file.write_bytes(encoded(photo(), kind))
+    for source in (file, str(file), file.read_bytes()):
+        picture = open_picture(source)
+        assert isinstance(picture, Picture)
+        assert picture.image.mode == "RGB"
+        assert (picture.width, picture.height) == (64, 48)
+        assert len(picture.sha256) == 64
+
+
+def test_exif_turn():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = photo(64, 48)
+    picture = open_picture(encoded(image, "JPEG", exif=exif, quality=95))
+    assert (picture.width, picture.height) == picture.image.size == (48, 64)
+    turned = np.asarray(image.rotate(-90, expand=True)).astype(int)
+    assert abs(np.asarray(picture.image).astype(int) - turned).mean() < 4
+    small = open_picture(encoded(photo(640, 480), "JPEG", exif=exif), needed_side=100)
+    assert (small.width, small.height) == (480, 640)
+    assert small.image.height > small.image.width
+
+
+def test_alpha_lies_over_white():
+    image = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
+    assert open_picture(encoded(image, "PNG")).image.getpixel((3, 3)) == (255, 255, 255)
+    palette = Image.new("P", (16, 16), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    picture = open_picture(encoded(palette, "PNG", transparency=1))
+    assert picture.image.getpixel((3, 3)) == (255, 255, 255)
+    assert open_picture(encoded(palette, "PNG")).image.getpixel((3, 3)) == (10, 20, 30)
+
+
+def test_cmyk_and_gray():
+    for mode in ("CMYK", "L"):
+        got = open_picture(encoded(photo().convert(mode), "JPEG")).image
+        assert got.mode == "RGB"
+
+
+def test_sixteen_bits_are_scaled_not_cut():
+    values = np.full((16, 16), 32768, np.uint16)
+    for kind in ("PNG", "TIFF"):
+        picture = open_picture(encoded(Image.fromarray(values), kind))
+        assert picture.image.getpixel((3, 3)) == (128, 128, 128)
+    unit = Image.fromarray(np.full((16, 16), 0.5, np.float32))
+    assert open_picture(encoded(unit, "TIFF")).image.getpixel((3, 3)) == (128, 128, 128)
+
+
+def test_first_frame_of_an_animation():
+    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert open_picture(data).image.getpixel((3, 3)) == (255, 0, 0)
+
+
+def test_draft_is_large_enough_and_keeps_the_full_size():
+    picture = open_picture(encoded(photo(3000, 2000), "JPEG"), needed_side=512)
+    assert (picture.width, picture.height) == (3000, 2000)
+    assert 512 <= max(picture.image.size) <= 1024
+
+
+def test_same_pixels_same_picture_whatever_the_way(tmp_path):
+    file = tmp_path / "a.png"
+    photo().save(file)
+    ways = [open_picture(w) for w in (file, file.read_bytes(), Image.open(file))]
+    assert len({w.image.tobytes() for w in ways}) == 1
+    assert ways[0].sha256 == ways[1].sha256
+
+
+def kind_of(source):
+    error = open_picture(source)
+    assert isinstance(error, PictureError)
+    assert str(error).startswith(f"{error.kind}: ")
+    return error.kind
+
+
+def test_bad_files_are_named(tmp_path):
+    jpeg = encoded(photo(640, 480), "JPEG")
+    assert kind_of(tmp_path / "nothing.jpg") == "missing"
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    assert kind_of(tmp_path / "link.jpg") == "missing"
+    assert kind_of("x" * 5000) == "missing"
+    assert kind_of("a\0b.jpg") == "missing"
+    assert kind_of(tmp_path) == "unreadable"
+    assert kind_of(b"") == "truncated"
+    assert kind_of(jpeg[: len(jpeg) // 2]) == "truncated"
+    assert kind_of(jpeg[:20]) == "truncated"
+    assert kind_of(encoded(photo(), "PNG")[:100]) == "truncated"
+    assert kind_of(b"once upon a time, a text was named .jpg") == "not_an_image"
+    assert kind_of(encoded(Image.new("RGB", (1, 1)), "PNG")) == "too_small"
+    assert kind_of(Image.new("RGB", (7, 100))) == "too_small"
+    assert kind_of(encoded(photo(), "PPM")) == "unsupported"
+
+
+def test_a_huge_picture_is_refused_before_it_is_decoded():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    error = open_picture(png_header(30_000, 30_000))
+    assert (error.kind, error.width, error.height) == ("too_large", 30_000, 30_000)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+@pytest.mark.parametrize(("name", "extra"), [("x.heic", "heic"), ("x.nef", "raw")])
+def test_extras_say_how_to_install_themselves(name, extra, tmp_path, monkeypatch):
+    import builtins
+
+    real = builtins.__import__
+
+    def without(module, *args, **kwargs):
+        if module in ("pillow_heif", "rawpy"):
+            raise ImportError(module)
+        return real(module, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    (tmp_path / name).write_bytes(b"\0" * 100)
+    error = open_picture(tmp_path / name)
+    assert error.kind == "unsupported"
+    assert f"pip install 'vlm-aes[{extra}]'" in error.advice
+
+
+def test_heic_opens_where_the_extra_is_there():
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    picture = open_picture(encoded(photo(), "HEIF"))
+    assert isinstance(picture, Picture)
+    assert (picture.width, picture.height) == (64, 48)
