@@ -15,7 +15,7 @@ setup: .venv/score
 	touch $@
 
 .venv/dev: .venv/score
-	$(PIP) --editable '.[dev,train,quantize,heic]'
+	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm]'
 	touch $@
 
 score: .venv/score

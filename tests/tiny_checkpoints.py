@@ -217,6 +217,100 @@ def _qwen(folder: Path, family: str):
     return t.Qwen3_5ForConditionalGeneration(config)
 
 
+def _internvl(folder: Path):
+    words = tokenizer(
+        "<IMG_CONTEXT>",
+        {"start_image_token": "<img>", "end_image_token": "</img>", "video_token": "<video>",
+         "context_image_token": "<IMG_CONTEXT>"},
+    )  # fmt: skip
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    GotOcr2ImageProcessorPil(
+        size={"height": 56, "width": 56}, crop_to_patches=True, min_patches=1, max_patches=4
+    ).save_pretrained(folder)
+    _settings(folder, "InternVLProcessor", image_seq_length=4)
+    words.save_pretrained(folder)
+    config = t.InternVLConfig(
+        vision_config={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+                       "num_attention_heads": 4, "image_size": [56, 56], "patch_size": [14, 14]},
+        text_config=t.Qwen3Config(**_TEXT, head_dim=8),
+        image_token_id=words.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+        downsample_ratio=0.5,
+    )  # fmt: skip
+    return t.InternVLForConditionalGeneration(config)
+
+
+def _smolvlm(folder: Path):
+    names = {"fake_image_token": "<fake_token_around_image>", "global_image_token": "<global-img>",
+             "end_of_utterance_token": "<end_of_utterance>", "video_token": "<video>"}  # fmt: skip
+    words = tokenizer("<image>", names)
+    from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+
+    SmolVLMImageProcessorPil(
+        size={"longest_edge": 112}, max_image_size={"longest_edge": 56}, do_image_splitting=True
+    ).save_pretrained(folder)
+    _settings(folder, "SmolVLMProcessor", image_seq_len=4)
+    words.save_pretrained(folder)
+    config = t.SmolVLMConfig(
+        vision_config={**_SIGLIP},
+        text_config=t.LlamaConfig(**_TEXT),
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=0,
+    )
+    return t.SmolVLMForConditionalGeneration(config)
+
+
+def _gemma3(folder: Path):
+    names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+    words = tokenizer("<image_soft_token>", names)
+    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+
+    Gemma3ImageProcessorPil(size={"height": 56, "width": 56}).save_pretrained(folder)
+    _settings(folder, "Gemma3Processor", image_seq_length=4)
+    words.save_pretrained(folder)
+    config = t.Gemma3Config(
+        vision_config=t.SiglipVisionConfig(**_SIGLIP),
+        text_config=t.Gemma3TextConfig(
+            **_TEXT, head_dim=8, sliding_window=16, query_pre_attn_scalar=8,
+            layer_types=["sliding_attention", "full_attention"], final_logit_softcapping=20.0,
+        ),
+        mm_tokens_per_image=4,
+        image_token_index=words.convert_tokens_to_ids("<image_soft_token>"),
+        boi_token_index=words.convert_tokens_to_ids("<start_of_image>"),
+        eoi_token_index=words.convert_tokens_to_ids("<end_of_image>"),
+    )  # fmt: skip
+    return t.Gemma3ForConditionalGeneration(config)
+
+
+def _lfm2_vl(folder: Path):
+    import json
+
+    names = {"image_start_token": "<|image_start|>", "image_end_token": "<|image_end|>",
+             "image_thumbnail_token": "<|img_thumbnail|>"}  # fmt: skip
+    words = tokenizer("<image>", names)
+    _settings(folder, "Lfm2VlProcessor")
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_processor_type": "Lfm2VlImageProcessor", "tile_size": 64,
+                    "min_image_tokens": 2, "max_image_tokens": 8, "max_tiles": 4})
+    )  # fmt: skip
+    words.save_pretrained(folder)
+    config = t.Lfm2VlConfig(
+        vision_config=t.Siglip2VisionConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+            patch_size=16, num_patches=64,
+        ),
+        text_config=t.Lfm2Config(
+            **{**_TEXT, "num_hidden_layers": 2}, layer_types=["conv", "full_attention"],
+            conv_L_cache=3, block_multiple_of=8,
+        ),
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        projector_hidden_size=32,
+    )  # fmt: skip
+    return t.Lfm2VlForConditionalGeneration(config)
+
+
 def build(family: str, folder: Path) -> Path:
     """Save a tiny checkpoint of ``family`` into ``folder``."""
     torch.manual_seed(0)

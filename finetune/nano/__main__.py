@@ -22,12 +22,13 @@ from .language import (
     LanguageRecipe,
     Material,
     Student,
+    answers_of,
     look,
     rating_targets,
     train_language,
 )
 from .photos import load_photos
-from .tower import TowerRecipe, TowerWithHeads, predict, train_tower
+from .tower import TowerRecipe, TowerWithHeads, train_tower
 from .told import Told, load_told, measure_photos, residuals_of
 from .voice import compose
 
@@ -69,7 +70,11 @@ def main() -> None:
     eyes.to(memory_format=torch.channels_last)
 
     scale = stored["scale"]
-    answers = predict(eyes, photos.pixels)
+    seen_file = a.work / "cache" / "seen.pt"
+    if not seen_file.exists():
+        torch.save((look(eyes, photos.pixels), look(eyes, photos.spoiled)), seen_file)
+    seen = torch.load(seen_file, weights_only=True)
+    answers = answers_of(eyes, seen[0])
     mean, std = scale["aesthetic"]
     overall = answers["aesthetic"][:, 0] * std + mean
     attributes = answers["attributes"] * np.array(scale["attributes_std"]) + np.array(
@@ -88,8 +93,8 @@ def main() -> None:
     recipe = LanguageRecipe(steps=a.steps, seed=a.seed)
     material = Material(
         photos,
-        (look(eyes, photos.pixels), look(eyes, photos.spoiled)),
-        rating_targets(photos, eyes, scale, recipe),
+        seen,
+        rating_targets(photos, eyes, seen, scale, recipe),
         told,
     )
     language_folder = a.work / "language"

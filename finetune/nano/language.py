@@ -28,7 +28,7 @@ from vlm_aes.spoil import FAULTS
 
 from .checkpoint import IMAGE, IMAGE_TOKENS
 from .photos import ATTRIBUTES, Photos
-from .tower import TowerWithHeads, as_pixels, predict
+from .tower import TowerWithHeads, as_pixels
 from .told import Told
 from .voice import compose
 
@@ -60,18 +60,25 @@ class LanguageRecipe:
 
 
 @torch.inference_mode()
-def look(model: TowerWithHeads, pixels: np.ndarray, mirrored: bool = False) -> Tensor:
+def look(model: TowerWithHeads, pixels: np.ndarray) -> Tensor:
     """What the tower sees of each photo: (N, IMAGE_TOKENS, width) fp16."""
     model.eval()
     parts = []
     for start in range(0, len(pixels), 256):
-        x = as_pixels(np.ascontiguousarray(pixels[start : start + 256]))
-        if mirrored:
-            x = x.flip(3)
+        x = as_pixels(pixels[start : start + 256].copy())
         with torch.autocast("cpu", torch.bfloat16):
             seen = model.tower(x.contiguous(memory_format=torch.channels_last)).last_hidden_state
         parts.append(seen.flatten(2).permute(0, 2, 1).half())
     return torch.cat(parts)
+
+
+@torch.inference_mode()
+def answers_of(model: TowerWithHeads, seen: Tensor) -> dict[str, np.ndarray]:
+    """The tower's own answers, from what :func:`look` gave."""
+    model.eval()
+    pooled = torch.cat([part.float().mean(1) for part in seen.split(1024)])
+    split = model.head(pooled).split(list(model.sizes.values()), dim=1)
+    return {name: part.numpy() for name, part in zip(model.sizes, split, strict=True)}
 
 
 def prompt_ids(
@@ -136,15 +143,19 @@ def soft_labels(unit: np.ndarray, std: float) -> np.ndarray:
 
 
 def rating_targets(
-    photos: Photos, model: TowerWithHeads, scale: dict[str, list[float]], recipe: LanguageRecipe
+    photos: Photos,
+    model: TowerWithHeads,
+    seen: tuple[Tensor, Tensor],
+    scale: dict[str, list[float]],
+    recipe: LanguageRecipe,
 ) -> tuple[RatingTargets, RatingTargets]:
     """Targets of the aesthetic question and of every attribute: what the raters said, mixed with
     what the tower answers (which knows the attributes of all photos, and the spoiled copies)."""
     mean, std = scale["aesthetic"]
     a_mean, a_std = np.array(scale["attributes_mean"]), np.array(scale["attributes_std"])
     results = []
-    for pixels, copies in ((photos.pixels, False), (photos.spoiled, True)):
-        answers = predict(model, pixels)
+    for features, copies in zip(seen, (False, True), strict=True):
+        answers = answers_of(model, features)
         overall = answers["aesthetic"][:, 0] * std + mean
         every = answers["attributes"] * a_std + a_mean
         if copies:

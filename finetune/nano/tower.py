@@ -163,7 +163,7 @@ def predict(model: TowerWithHeads, pixels: np.ndarray, batch: int = 256) -> dict
     model.eval()
     parts: list[dict[str, Tensor]] = []
     for start in range(0, len(pixels), batch):
-        x = as_pixels(np.ascontiguousarray(pixels[start : start + batch]))
+        x = as_pixels(pixels[start : start + batch].copy())
         x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             one, two = model(x), model(x.flip(3))
