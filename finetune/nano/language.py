@@ -319,8 +319,9 @@ def train_language(
             told_seen.append(material.seen[item.spoiled][item.row])
         ids, mask = padded(texts, pad, left=False)
         wanted, _ = padded(targets, -100, left=False)
+        features = torch.stack(told_seen).float()
         with torch.autocast("cpu", torch.bfloat16):
-            states = student.hidden(ids, mask, torch.stack(told_seen).float())
+            states = student.hidden(ids, mask, features)
             place = wanted[:, 1:] != -100
             logits = student.logits(states[:, :-1][place])
         critique_loss = F.cross_entropy(logits.float(), wanted[:, 1:][place])

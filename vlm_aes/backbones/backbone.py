@@ -12,7 +12,11 @@ from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessorList
 
-from vlm_aes.backbones.families import MULTIMODAL_ROPE, REQUIRED_INPUTS
+from vlm_aes.backbones.families import (
+    MULTIMODAL_ROPE,
+    REQUIRED_INPUTS,
+    WITHOUT_SOFT_CAP,
+)
 from vlm_aes.images import to_rgb
 
 _NOT_FOR_THE_MODEL = ("image_sizes_original",)
@@ -40,7 +44,7 @@ class Backbone:
     Attributes:
         model: the ``...ForConditionalGeneration`` model, in evaluation mode.
         processor: the family's own processor.
-        tokenizer: padding on the left.
+        padding_side: left, so that the last token of every row is the one that is read.
         family: ``config.model_type``.
         model_id: hub id and commit, or a hash of the folder's content.
         pixel_backend: ``pil`` or ``torchvision``.
@@ -53,7 +57,7 @@ class Backbone:
         self.model = model.eval()
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self.tokenizer.padding_side = "left"
+        self.padding_side = "left"
         self.family: str = model.config.model_type
         self.model_id = model_id
         self.pixel_backend = pixel_backend
@@ -116,6 +120,7 @@ class Backbone:
             images=[[to_rgb(image)] for image in images],
             text=list(texts),
             padding=True,
+            padding_side=self.padding_side,
             return_tensors="pt",
             add_special_tokens=not (bos and texts[0].startswith(bos)),
             **options,
@@ -197,21 +202,23 @@ class Backbone:
 
     @torch.inference_mode()
     def row_logits(self, hidden: Tensor, rows: Sequence[int]) -> Tensor:
-        """Logits of a few words: (..., H) times their rows of the output head, in fp32.
+        """Logits of a few words: (..., H) times their rows of the output head, in fp32 or better.
 
         A logit scale or soft cap of the checkpoint is applied, as the full head would.
         """
         head = self.model.get_output_embeddings()
         index = torch.tensor(list(rows), device=head.weight.device)
-        logits = hidden.float() @ head.weight[index].float().T
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        logits = hidden.to(dtype) @ head.weight[index].to(dtype).T
         if getattr(head, "bias", None) is not None:
-            logits = logits + head.bias[index].float()
+            logits = logits + head.bias[index].to(dtype)
         config = self.model.config.get_text_config()
         if scaling := getattr(config, "logits_scaling", None):
             logits = logits / scaling
         if scale := getattr(config, "logit_scale", None):
             logits = logits * scale
-        if cap := getattr(config, "final_logit_softcapping", None):
+        cap = getattr(config, "final_logit_softcapping", None)
+        if cap and self.family not in WITHOUT_SOFT_CAP:
             logits = torch.tanh(logits / cap) * cap
         result: Tensor = logits
         return result

@@ -26,3 +26,7 @@ UNQUANTIZED_MODULES = (
     "lm_head",
 )
 """Left alone in 8 and 4 bits: the eyes and the output head. Names must begin with ``model.``."""
+
+WITHOUT_SOFT_CAP = frozenset({"gemma3"})
+"""Families whose image-text class does not apply ``final_logit_softcapping`` though its text
+configuration has one."""

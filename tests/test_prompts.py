@@ -1,0 +1,50 @@
+import pytest
+
+from vlm_aes.prompts import PRESETS, PromptError, load_prompt, prompt_for
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda p: p.name)
+def test_presets_have_the_prompts_they_were_trained_on(preset):
+    prompt = prompt_for(preset.name)
+    assert prompt == prompt_for(preset.model)
+    if preset.name.startswith("q-realign"):
+        assert prompt.image_first
+        assert prompt.thinking is False
+        assert prompt.stem == " The aesthetics of the image is"
+        assert prompt.words == (" bad", " poor", " fair", " good", " excellent")
+    else:
+        assert not prompt.image_first
+        assert prompt.stem == "The quality of this image is "
+        assert prompt.words == ("Bad", "Poor", "Fair", "Good", "Excellent")
+        assert "evaluator. \nYour rating" in prompt.question
+
+
+def test_default_for_what_is_unknown(tmp_path):
+    assert prompt_for("someone/some-model").name == "default"
+    assert prompt_for(tmp_path).name == "default"
+
+
+def test_a_folder_may_carry_its_own(tmp_path):
+    text = 'name = "mine"\nquestion = "q"\nstem = "s"\nwords = ["a", "b", "c", "d", "e"]\n'
+    (tmp_path / "vlm_aes.toml").write_text(text)
+    assert prompt_for(tmp_path).name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = [", "not TOML"),
+        ('name = "x"', "missing"),
+        ('name="x"\nquestion="q"\nstem="s"\nwords=["a"]', "five different"),
+        ('name="x"\nquestion="q"\nstem="s"\nwords=["a","b","c","d","e"]\n[stems]\nl="s"',
+         "needs a question"),
+        ('name="x"\nquestion="q"\nstem="s"\nwords=["a","b","c","d","e"]\nsurprise=1', "surprise"),
+    ],
+)  # fmt: skip
+def test_wrong_prompt_files(tmp_path, text, reason):
+    file = tmp_path / "p.toml"
+    file.write_text(text)
+    with pytest.raises(PromptError, match=reason):
+        load_prompt(file)
+    with pytest.raises(PromptError, match="give a TOML file or one of default"):
+        load_prompt("nowhere")
