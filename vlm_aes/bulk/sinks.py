@@ -19,7 +19,8 @@ from vlm_aes.table import Row
 
 SHARD_ROWS = 64
 """Rows that may be lost when the power goes: a shard is written when so many have gathered."""
-MANIFEST, LOCK = "manifest.json", "lock"
+MANIFEST, LOCK = "_manifest.json", "_lock"
+"""With an underscore, so that a folder of shards reads as one table."""
 SOURCES = b"vlm_aes.sources"
 """Key of a shard's metadata: size and time of the file of each of its rows."""
 
