@@ -11,7 +11,9 @@ COMMANDS = ((), ("score",), ("explain",), ("samples",))
 
 def render() -> str:
     """The page."""
-    parts = ["# Command line\n\nWritten from the commands' own help by `python tests/docs_cli.py`.\n"]
+    parts = [
+        "# Command line\n\nWritten from the commands' own help by `python tests/docs_cli.py`.\n"
+    ]
     for words in COMMANDS:
         result = CliRunner().invoke(
             app, [*words, "--help"], prog_name="vlm-aes", env={"COLUMNS": "80", "TERM": "dumb"}

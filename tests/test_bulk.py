@@ -64,7 +64,7 @@ def test_paths_as_typed_in_order_and_once(folder, monkeypatch):
     assert found == sorted(found, key=lambda p: (Path(p).parent != Path("photos"), p))
     assert "photos/0.png" in found
     assert not [p for p in found if "hidden" in p or "txt" in p]
-    assert list(find_pictures(["photos/0.png", "photos", "photos/0.png"]))[0] == "photos/0.png"
+    assert next(find_pictures(["photos/0.png", "photos", "photos/0.png"])) == "photos/0.png"
     assert len(list(find_pictures(["photos", "photos"]))) == len(found)
     assert list(find_pictures(["photos/*.png"])) == ["photos/0.png", "photos/2.png",
         "photos/4.png", "photos/6.png", "photos/8.png", "photos/c.png"]  # fmt: skip
@@ -132,7 +132,9 @@ def test_resume_gives_the_same_table(assessor, folder, tmp_path_factory, cuts, s
         run(assessor, folder, place / f"cut{suffix}", limit=cut, resume=True)
     run(assessor, folder, place / f"cut{suffix}", resume=True)
     run(assessor, folder, place / f"whole{suffix}")
-    cut, whole = (table.read(place / f"{name}{suffix}", COLUMNS.schema) for name in ("cut", "whole"))
+    cut, whole = (
+        table.read(place / f"{name}{suffix}", COLUMNS.schema) for name in ("cut", "whole")
+    )
     same_rows(cut, whole)
 
 

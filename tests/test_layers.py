@@ -53,9 +53,7 @@ def test_imports_point_one_way(file):
 
 
 def run(code):
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
 def test_nothing_reaches_out_at_import_or_with_the_embedded_default():

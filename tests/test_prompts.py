@@ -1,5 +1,4 @@
 import pytest
-
 from vlm_aes.prompts import PRESETS, PromptError, load_prompt, prompt_for
 
 

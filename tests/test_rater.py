@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 import torch
+from vlm_aes.prompts import load_prompt
 
 from vlm_aes import ratings
 from vlm_aes.backbones import CheckpointError, load_backbone
 from vlm_aes.backbones.families import MULTIMODAL_ROPE, REQUIRED_INPUTS
-from vlm_aes.prompts import load_prompt
 from vlm_aes.rater import Rater
 
 PROMPT = load_prompt("default")
@@ -112,7 +112,9 @@ def test_wrong_positions_are_noticed(rater, monkeypatch):
         if backbone.family in MULTIMODAL_ROPE:
             prefix.rope_deltas = prefix.rope_deltas + 7
             return real(prefix, suffixes)
-        inner = getattr(backbone.model.model, "language_model", None) or backbone.model.model.text_model
+        inner = (
+            getattr(backbone.model.model, "language_model", None) or backbone.model.model.text_model
+        )
         forward = inner.forward
         monkeypatch.setattr(
             inner, "forward",

@@ -1,7 +1,7 @@
 """Tiny random checkpoints of each family, built from their configurations and saved to disk.
 
-A fresh random model is too flat to test anything with: noise is added to its weights, and its output
-rows are stretched until its scores over eight pictures span twenty points.
+A fresh random model is too flat to test anything with: noise is added to its weights, and its
+output rows are stretched until its scores over eight pictures span twenty points.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import transformers as t
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
-
 from vlm_aes.prompts import load_prompt
 
 FAMILIES = ("fast_vlm", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "qwen3_5",
@@ -144,8 +143,13 @@ def _llava_onevision(folder: Path):
     LlavaOnevisionImageProcessorPil(
         size={"height": 56, "width": 56}, image_grid_pinpoints=config.image_grid_pinpoints
     ).save_pretrained(folder)
-    _settings(folder, "LlavaOnevisionProcessor", num_image_tokens=16,
-              vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9")
+    _settings(
+        folder,
+        "LlavaOnevisionProcessor",
+        num_image_tokens=16,
+        vision_feature_select_strategy="full",
+        vision_aspect_ratio="anyres_max_9",
+    )
     words.save_pretrained(folder)
     return t.LlavaOnevisionForConditionalGeneration(config)
 
@@ -154,9 +158,7 @@ def _settings(folder: Path, name: str, **settings) -> None:
     import json
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "processor_config.json").write_text(
-        json.dumps({"processor_class": name, **settings})
-    )
+    (folder / "processor_config.json").write_text(json.dumps({"processor_class": name, **settings}))
 
 
 _QWEN = {

@@ -138,10 +138,11 @@ class Assessor:
     @property
     def needed_side(self) -> int | None:
         """Long side in pixels that is enough for every answer; nothing when all are needed."""
-        return max(measures.LONG_SIDE, self.rater.backbone.needed_side or 0) or None
+        side = self.rater.backbone.needed_side
+        return None if side is None else max(measures.LONG_SIDE, side)
 
     @overload
-    def assess(
+    def assess(  # type: ignore[overload-overlap]
         self, source: Source, *, rationale: bool = ..., facts: bool = ..., attributes: bool = ...,
         batch_size: int = ...,
     ) -> Assessment: ...  # fmt: skip
@@ -178,12 +179,13 @@ class Assessor:
         results: list[Assessment] = []
         for start in range(0, len(source), batch_size):
             part = source[start : start + batch_size]
-            opened = [open_picture(s, needed_side=self.needed_side) for s in part]
+            native = measures.CROP_SIDE if facts else None
+            opened = [
+                open_picture(s, needed_side=self.needed_side, native_side=native) for s in part
+            ]
             good = [p for p in opened if isinstance(p, Picture)]
             rated = iter(
-                self.assess_pictures(
-                    good, rationale=rationale, facts=facts, attributes=attributes
-                )
+                self.assess_pictures(good, rationale=rationale, facts=facts, attributes=attributes)
             )
             for s, picture in zip(part, opened, strict=True):
                 path = str(s) if isinstance(s, str | Path) else ""
@@ -233,9 +235,7 @@ class Assessor:
         critiques: Sequence[str | None] = [None] * len(pictures)
         if rationale:
             assert told is not None
-            critiques = self.critic.critique(
-                images, told, [float(s) for s in scores[:, 0]], levels
-            )
+            critiques = self.critic.critique(images, told, [float(s) for s in scores[:, 0]], levels)
         return [
             Assessment(
                 sha256=picture.sha256,
@@ -249,7 +249,7 @@ class Assessor:
                 ),
                 model=self.model_id,
                 prompt=self.prompt_id,
-                facts=measures.measure(picture.image) if facts else {},
+                facts=measures.measure(picture.image, picture.native) if facts else {},
                 attributes=dict(zip(asked, map(float, scores[i, 1:]), strict=True)),
                 critique=critiques[i],
             )

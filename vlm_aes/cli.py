@@ -132,13 +132,18 @@ def score(
                 shown = ScoreList(Console(highlight=False))
                 # small batches first, so that the first rows are there at once
                 with progress:
-                    for row in rows(assessor, every, columns, wanted, tally=tally,
-                                    batch_size=min(batch_size, 4) if rationale else batch_size):  # fmt: skip
+                    small = min(batch_size, 4) if rationale else batch_size
+                    for row in rows(
+                        assessor, every, columns, wanted, tally=tally, batch_size=small
+                    ):
                         progress.hide()
                         shown.show(row)
                         progress.advance()
             else:
-                with Sink(out, columns.schema, resume=resume, overwrite=overwrite) as sink, progress:
+                with (
+                    Sink(out, columns.schema, resume=resume, overwrite=overwrite) as sink,
+                    progress,
+                ):
                     try:
                         for _ in rows(assessor, every, columns, wanted, tally=tally,
                                       batch_size=batch_size, sink=sink):  # fmt: skip

@@ -37,14 +37,17 @@ class Picture:
 
     Attributes:
         image: RGB, turned upright by its EXIF orientation, transparency laid over white.
-        width, height: of the whole picture after the turn, also where ``image`` was decoded smaller.
+        width, height: of the whole picture after the turn, also where ``image`` is smaller.
         sha256: of the file's bytes; of mode, size and pixels for a PIL image.
+        native: the middle of the picture at its native size, where ``image`` is smaller and it was
+            asked for.
     """
 
     image: Image.Image
     width: int
     height: int
     sha256: str
+    native: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def open_picture(
     source: str | Path | bytes | Image.Image,
     *,
     needed_side: int | None = None,
+    native_side: int | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Picture | PictureError:
     """Open a picture in full, or, where the format allows, as small as it may be.
@@ -79,6 +83,8 @@ def open_picture(
         needed_side: long side in pixels that is enough; a larger JPEG is decoded at 1/2, 1/4 or
             1/8 so that it is at least as large (Pillow's ``draft``), others are shrunk afterwards.
             Nothing: in full.
+        native_side: also keep the middle of the picture, this many native pixels a side. ``image``
+            stays the same: a score does not depend on what else is measured.
         max_pixels: a picture with more is refused before it is decoded.
 
     Returns:
@@ -87,7 +93,7 @@ def open_picture(
     if isinstance(source, Image.Image):
         return _from_pil(source)
     if isinstance(source, bytes):
-        return _from_bytes(source, "", needed_side, max_pixels)
+        return _from_bytes(source, "", needed_side, native_side, max_pixels)
     path = Path(source)
     try:
         data = path.read_bytes()
@@ -100,12 +106,13 @@ def open_picture(
         return PictureError("unreadable", "this is a folder; name a picture")
     except PermissionError:
         return PictureError("unreadable", "no permission to read it; change its access rights")
-    except (OSError, ValueError) as error:
-        number = getattr(error, "errno", None)
-        if number in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP) or number is None:
+    except ValueError:  # a null byte in the name
+        return PictureError("missing", "no such file; check the path")
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
             return PictureError("missing", "no such file; check the path")
         return PictureError("unreadable", f"the disk says {error.strerror}; copy it anew")
-    return _from_bytes(data, path.suffix.lower(), needed_side, max_pixels)
+    return _from_bytes(data, path.suffix.lower(), needed_side, native_side, max_pixels)
 
 
 def _from_pil(image: Image.Image) -> Picture | PictureError:
@@ -151,7 +158,7 @@ def _brief(error: BaseException) -> str:
 
 
 def _from_bytes(
-    data: bytes, suffix: str, needed_side: int | None, max_pixels: int
+    data: bytes, suffix: str, needed_side: int | None, native_side: int | None, max_pixels: int
 ) -> Picture | PictureError:
     sha256 = hashlib.sha256(data).hexdigest()
     if not data:
@@ -197,6 +204,10 @@ def _from_bytes(
                 width, height = height, width
             image.load()
             upright = to_rgb(ImageOps.exif_transpose(image))
+            native = None
+            if native_side and max(upright.size) < max(width, height):
+                with _open_header(io.BytesIO(data), formats) as whole:
+                    native = _middle(to_rgb(ImageOps.exif_transpose(whole)), native_side)
     except UnidentifiedImageError:
         if _known_but_not_open(data):
             return PictureError("unsupported", "convert it to JPEG, PNG, WebP or TIFF", sha256)
@@ -221,8 +232,15 @@ def _from_bytes(
             "unreadable", f"it cannot be decoded ({text}); save it anew", sha256, width, height
         )
     if needed_side and max(upright.size) > 2 * needed_side:
+        if native_side:
+            native = _middle(upright, native_side)
         upright.thumbnail((needed_side, needed_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return Picture(upright, width, height, sha256)
+    return Picture(upright, width, height, sha256, native)
+
+
+def _middle(image: Image.Image, side: int) -> Image.Image:
+    left, top = max(0, (image.width - side) // 2), max(0, (image.height - side) // 2)
+    return image.crop((left, top, min(image.width, left + side), min(image.height, top + side)))
 
 
 def _draft(image: Image.Image, needed_side: int) -> None:
@@ -269,8 +287,8 @@ def _from_raw(data: bytes, sha256: str) -> Picture | PictureError:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency over white, 16-bit and float scaled to 8 bits.
 
-    16-bit pictures map 0..65535 to 0..255. Float and 32-bit pictures have no agreed range: theirs is
-    taken as 0..1, 0..255 or 0..65535, whichever first holds the largest value.
+    16-bit pictures map 0..65535 to 0..255. Float and 32-bit pictures have no agreed range: theirs
+    is taken as 0..1, 0..255 or 0..65535, whichever first holds the largest value.
     """
     if image.mode == "RGB":
         return image

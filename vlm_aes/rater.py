@@ -67,8 +67,8 @@ class Rater:
             if not own or (len(own) > 1 and not self.prompt.first_token):
                 raise CheckpointError(
                     self.backbone.model_id,
-                    f"rating word {word!r} is {len(own)} tokens after {self.prompt.stem!r}, not one; "
-                    "choose other words or another stem",
+                    f"rating word {word!r} is {len(own)} tokens after {self.prompt.stem!r}, "
+                    "not one; choose other words or another stem",
                 )
             ids.append(own[0])
         if len(set(ids)) != len(ids):
@@ -80,7 +80,7 @@ class Rater:
 
     @property
     def prompt_id(self) -> str:
-        """Hash of the exact prompt texts, the rating words, the preprocessing, the pixel backend."""
+        """Hash of the exact prompt texts, rating words, preprocessing, pixel backend."""
         image_processor = self.backbone.processor.image_processor
         parts = {
             "texts": [self._render(a, "") for a in (None, *self.prompt.questions)],

@@ -28,7 +28,9 @@ class ScoreList:
     def show(self, row: Row) -> None:
         """Print a row."""
         if not self._started:
-            self.console.print(f"[bold]{'picture':<{NAME_WIDTH}} {'score':>6}  spread  level[/bold]")
+            self.console.print(
+                f"[bold]{'picture':<{NAME_WIDTH}} {'score':>6}  spread  level[/bold]"
+            )
             self._started = True
         path = str(row["path"]).encode("utf-8", "replace").decode()
         path = "".join(c if c.isprintable() else "?" for c in path)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from vlm_aes.prompts import load_prompt
 
 from .card import measure_and_write_card
@@ -28,8 +27,8 @@ from .language import (
     train_language,
 )
 from .photos import load_photos
-from .tower import TowerRecipe, TowerWithHeads, train_tower
 from .told import Told, load_told, measure_photos, residuals_of
+from .tower import TowerRecipe, TowerWithHeads, train_tower
 from .voice import compose
 
 PROMPT = Path(__file__).parents[2] / "vlm_aes" / "nano" / "vlm_aes.toml"

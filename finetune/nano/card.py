@@ -27,9 +27,7 @@ TERMS = (
 
 def interval(a: np.ndarray, b: np.ndarray, of: Any, seed: int = 0) -> tuple[float, float, float]:
     """A correlation with its 95% bootstrap interval over photos."""
-    draws = [
-        of(*resample(a, b, random_state=seed + i)).statistic for i in range(1000)
-    ]
+    draws = [of(*resample(a, b, random_state=seed + i)).statistic for i in range(1000)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(of(a, b).statistic), float(low), float(high)
 
@@ -38,8 +36,7 @@ def measure(folder: Path, data: Path, photos: Photos, critiques: int = 300) -> d
     """Figures of the checkpoint in ``folder`` on the validation photos (those of the training
     files), from their original bytes."""
     wanted = {
-        str(photos.ids[i])
-        for i in np.flatnonzero(photos.validation & ~photos.attribute_photo)
+        str(photos.ids[i]) for i in np.flatnonzero(photos.validation & ~photos.attribute_photo)
     }
     pictures: list[Picture] = []
     copies: list[Image.Image] = []
@@ -102,6 +99,7 @@ def measure(folder: Path, data: Path, photos: Photos, critiques: int = 300) -> d
 
 def card(figures: dict[str, Any]) -> str:
     """The model card in Markdown."""
+
     def with_interval(key: str) -> str:
         value, low, high = figures[key]
         return f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -20,16 +20,15 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import FastVlmForConditionalGeneration, PreTrainedTokenizerFast
-
-from vlm_aes import ratings
 from vlm_aes.prompts import RatingPrompt
 
+from vlm_aes import ratings
 from vlm_aes.spoil import FAULTS
 
 from .checkpoint import IMAGE, IMAGE_TOKENS
 from .photos import ATTRIBUTES, Photos
-from .tower import TowerWithHeads, as_pixels
 from .told import Told
+from .tower import TowerWithHeads, as_pixels
 from .voice import compose
 
 ATTRIBUTE_SCALES = {name: (0.0, 1.0) if name == "object_emphasis" else (1.0, 5.0)
@@ -81,9 +80,7 @@ def answers_of(model: TowerWithHeads, seen: Tensor) -> dict[str, np.ndarray]:
     return {name: part.numpy() for name, part in zip(model.sizes, split, strict=True)}
 
 
-def prompt_ids(
-    tokenizer: PreTrainedTokenizerFast, instruction: str, stem: str
-) -> list[int]:
+def prompt_ids(tokenizer: PreTrainedTokenizerFast, instruction: str, stem: str) -> list[int]:
     """The exact token ids of one question about one picture, with its image tokens."""
     messages = [
         {
@@ -162,9 +159,7 @@ def rating_targets(
             below = photos.aesthetic - 0.25 - 0.5 * photos.strengths
             overall = np.minimum(overall, below)
         else:
-            overall = recipe.teacher_share * overall + (
-                1 - recipe.teacher_share
-            ) * photos.aesthetic
+            overall = recipe.teacher_share * overall + (1 - recipe.teacher_share) * photos.aesthetic
             mixed = recipe.teacher_share * every + (1 - recipe.teacher_share) * photos.attributes
             every = np.where(np.isnan(photos.attributes), every, mixed)
         labels, scores = [], []
@@ -277,17 +272,17 @@ def train_language(
         rng = np.random.default_rng((recipe.seed, step))
         warm = min(1.0, (step + 1) / 200)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * warm * (
-                0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / recipe.steps))
+            group["lr"] = (
+                recipe.learning_rate
+                * warm
+                * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)))
             )
         student.train()
         student.model.model.vision_tower.eval()
 
         rows = rng.choice(train_rows, recipe.ratings_batch)
         pairs = recipe.ratings_batch // 4
-        questions = np.where(
-            rng.random(len(rows)) < 0.5, 0, rng.integers(1, len(asked), len(rows))
-        )
+        questions = np.where(rng.random(len(rows)) < 0.5, 0, rng.integers(1, len(asked), len(rows)))
         questions[:pairs] = 0
         ids, mask = padded([asked[q] for q in [*questions, *([0] * pairs)]], pad, left=True)
         seen = torch.cat([material.seen[0][rows], material.seen[1][rows[:pairs]]]).float()

@@ -50,9 +50,11 @@ def measured_points(seen: Seen) -> list[Point]:
 
     contrast = bands["contrast"]
     if contrast in ("low", "very low"):
-        add("contrast", -1, 0.7, "{the contrast is low|the tones are {flat|muted|close together}"
+        add("contrast", -1, 0.7, "{the contrast is low"
+            "|the tones are {flat|muted|close together}"
             "|it looks {flat|hazy}}",
-            "{add some contrast|raise the contrast{ a little|}|look for stronger light}")  # fmt: skip
+            "{add some contrast|raise the contrast{ a little|}"
+            "|look for stronger light}")  # fmt: skip
     elif contrast == "high":
         add("contrast", 1 if seen.score > 50 else 0, 0.6,
             "{the contrast is {strong|high}|light and dark are {well apart|strongly set off}"
@@ -62,7 +64,8 @@ def measured_points(seen: Seen) -> list[Point]:
     if sharpness == "blurred":
         add("sharpness", -1, 1.5, *FAULT_CLAUSES["blur"])
     elif sharpness == "soft":
-        add("sharpness", -1, 0.9, "{nothing is really sharp|the detail is soft|it is a little soft}",
+        add("sharpness", -1, 0.9, "{nothing is really sharp|the detail is soft"
+            "|it is a little soft}",
             FAULT_CLAUSES["blur"][1])  # fmt: skip
     elif sharpness == "very sharp":
         add("sharpness", 1, 0.5, "{fine detail is {crisp|well resolved}"
@@ -86,8 +89,10 @@ def measured_points(seen: Seen) -> list[Point]:
             "|without colour, {tone and shape|light and form} {carry it|do the work}}")  # fmt: skip
     elif colour == "muted":
         add("color_measured", 0 if seen.score > 45 else -1, 0.5,
-            "{the colours are {muted|restrained|subdued}|the palette is {quiet|restrained|muted}}",
-            "{wait for light that brings the colours out|a little more colour would help}")  # fmt: skip
+            "{the colours are {muted|restrained|subdued}"
+            "|the palette is {quiet|restrained|muted}}",
+            "{wait for light that brings the colours out"
+            "|a little more colour would help}")  # fmt: skip
     elif colour == "vivid":
         where = f", {{led by|with a lot of}} {named}" if hue != "none" else ""
         add("color_measured", 1 if seen.score > 45 else 0, 0.8,
@@ -113,7 +118,8 @@ def measured_points(seen: Seen) -> list[Point]:
     if tilt in ("tilted", "strongly tilted"):
         add("tilt", -1, 1.4, *FAULT_CLAUSES["tilt"])
     elif tilt == "slightly tilted":
-        add("tilt", -1, 0.5, "{the horizon is slightly off|it leans a little|it is not quite level}",
+        add("tilt", -1, 0.5, "{the horizon is slightly off|it leans a little"
+            "|it is not quite level}",
             FAULT_CLAUSES["tilt"][1])  # fmt: skip
     elif tilt == "level":
         add("tilt", 1, 0.2, "{the lines are {level|straight|upright}|the camera is held level}")

@@ -18,7 +18,6 @@ from vlm_aes.spoil import FAULTS, spoil
 from .photos import ATTRIBUTES, EMOTIONS, Photos, fault_of, rows_of
 from .voice import Seen
 
-
 UNSPOILED = ("composition", "content")
 """Attributes that a spoiled copy has from its original."""
 

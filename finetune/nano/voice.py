@@ -247,7 +247,7 @@ def _join(first: str, second: str, same: bool, rng: np.random.Generator) -> str:
         link = expand("{, and|; |, while| and}", rng)
     else:
         link = expand("{, but|, yet|, though|; still,}", rng)
-    return f"{first}{link if link.endswith(';') else link} {second}"
+    return f"{first}{link} {second}"
 
 
 def compose(seen: Seen, rng: np.random.Generator) -> str:
@@ -260,8 +260,13 @@ def compose(seen: Seen, rng: np.random.Generator) -> str:
         weights = np.array(
             [
                 max(p.weight, 0.05) ** 1.5
-                * (1.0 if p.polarity == 0 else positive_share if p.polarity > 0
-                   else 1 - positive_share)  # fmt: skip
+                * (
+                    1.0
+                    if p.polarity == 0
+                    else positive_share
+                    if p.polarity > 0
+                    else 1 - positive_share
+                )
                 for p in points
             ]
         )

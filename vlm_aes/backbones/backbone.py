@@ -136,7 +136,7 @@ class Backbone:
         return inputs
 
     def _positions(self, mask: Tensor) -> dict[str, Tensor]:
-        """Positions that do not count the padding, for the families that do not do so themselves."""
+        """Positions that do not count the padding, for families that do not do so."""
         if self.family in MULTIMODAL_ROPE:
             return {}
         return {"position_ids": (mask.cumsum(-1) - 1).clamp(0)}

@@ -32,7 +32,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class Lfm2VlPilImagesKwargs(ImagesKwargs, total=False):  # type: ignore[misc]
+class Lfm2VlPilImagesKwargs(ImagesKwargs, total=False):  # type: ignore[misc, call-arg]
     """What the family's processor passes along."""
 
     return_row_col_info: bool

@@ -151,14 +151,14 @@ def load_backbone(
     if place.folder is not None:
         identity = f"{place.folder.resolve().name}@{content_hash(place.folder)}"
     else:
-        identity = f"{place.base}@{getattr(config, '_commit_hash', None) or place.revision or 'main'}"
+        identity = (
+            f"{place.base}@{getattr(config, '_commit_hash', None) or place.revision or 'main'}"
+        )
     if adapter_folder is not None:
         identity += f"+{adapter_folder.resolve().name}@{content_hash(adapter_folder)}"
     if precision in ("8bit", "4bit"):
         identity += f":{precision}"
-    return Backbone(
-        network, processor, model_id=identity, pixel_backend=pixel, folder=place.folder
-    )
+    return Backbone(network, processor, model_id=identity, pixel_backend=pixel, folder=place.folder)
 
 
 def _load_model(name: str, precision: str, device: str, hub: dict[str, Any]) -> Any:

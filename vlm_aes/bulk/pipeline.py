@@ -16,6 +16,7 @@ from typing import Any
 
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.bulk.sinks import Sink
+from vlm_aes.facts import CROP_SIDE
 from vlm_aes.images import Picture, PictureError, open_picture
 from vlm_aes.table import Columns, Row
 
@@ -95,12 +96,14 @@ class Finished:
         return row if digest == row["sha256"] else None
 
 
-def _read(path: str, finished: Finished, needed_side: int | None) -> _Read:
+def _read(path: str, finished: Finished, needed_side: int | None, native_side: int | None) -> _Read:
     source = _source_of(path)
     kept = finished.row_for(path, source)
     if kept is not None:
         return _Read(path, source, kept=kept)
-    return _Read(path, source, picture=open_picture(path, needed_side=needed_side))
+    return _Read(
+        path, source, picture=open_picture(path, needed_side=needed_side, native_side=native_side)
+    )
 
 
 def _ahead(
@@ -138,9 +141,7 @@ def _rate(assessor: Assessor, pictures: list[Picture], wanted: Wanted) -> list[A
             picture = pictures[0]
             text = " ".join(str(error).split())[:160] or type(error).__name__
             advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
-            refused = PictureError(
-                "model", advice, picture.sha256, picture.width, picture.height
-            )
+            refused = PictureError("model", advice, picture.sha256, picture.width, picture.height)
             return [assessor.refused(refused)]
         middle = len(pictures) // 2
         return _rate(assessor, pictures[:middle], wanted) + _rate(
@@ -187,9 +188,10 @@ def rows(
         sink.begin({"model": assessor.model_id, "prompt": assessor.prompt_id,
                     "columns": columns.names})  # fmt: skip
     memory = _Memory()
+    native_side = CROP_SIDE if wanted.facts else None
     read = _ahead(
         paths,
-        lambda path: _read(path, finished, assessor.needed_side),
+        lambda path: _read(path, finished, assessor.needed_side, native_side),
         workers,
         workers + batch_size,
     )

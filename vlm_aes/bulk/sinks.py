@@ -36,8 +36,8 @@ class Sink:
     that was cut short stay for ``--resume``.
 
     Args:
-        target: ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder (a path that ends in ``/``, or
-            is one).
+        target: ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder (a path that ends in
+            ``/``, or is one).
         schema: of the rows.
         resume: go on from what is there.
         overwrite: start afresh, whatever is there.
@@ -169,7 +169,10 @@ class Sink:
             return
         staging = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
-            tables = (pq.read_table(self.part / name).replace_schema_metadata(None) for name in self._shards)
+            tables = (
+                pq.read_table(self.part / name).replace_schema_metadata(None)
+                for name in self._shards
+            )
             table.write(tables, self.schema, staging, self.path.suffix.lower())
             staging.replace(self.path)
         except OSError as error:

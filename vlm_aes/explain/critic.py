@@ -16,7 +16,7 @@ from vlm_aes.prompts import RatingPrompt
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
 
-class SeededSampling(LogitsProcessor):
+class SeededSampling(LogitsProcessor):  # type: ignore[misc]
     """Nucleus sampling that depends on the picture alone, not on the batch that it came in.
 
     Greedy decoding gives every middling picture the same sentence; ordinary sampling gives one
@@ -84,7 +84,8 @@ class Critic:
 
     def instruction(self, facts: str, score: float, level: str) -> str:
         """What the model is asked about one picture."""
-        return self.prompt.critique.format(facts=facts, score=round(score), level=level).strip()
+        text: str = self.prompt.critique
+        return text.format(facts=facts, score=round(score), level=level).strip()
 
     def render(self, instruction: str) -> str:
         """The exact text that a critique follows."""

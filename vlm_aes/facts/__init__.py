@@ -11,19 +11,33 @@ from __future__ import annotations
 from PIL import Image
 
 # the order here is the order of every table and of the told line
-from vlm_aes.facts import exposure, contrast, sharpness, noise, compression, color, tilt  # noqa: F401, I001  # isort: skip
-from vlm_aes.facts.measure import LONG_SIDE, TOLD_SIDE, Fact, Frame, registered
+from vlm_aes.facts import exposure, contrast, sharpness, noise, compression, color, tilt  # noqa: F401  # isort: skip
+from vlm_aes.facts.measure import CROP_SIDE, LONG_SIDE, TOLD_SIDE, Fact, Frame, registered
 
-__all__ = ["LONG_SIDE", "TOLD_SIDE", "Fact", "fact_columns", "measure", "measure_told", "sentence"]
+__all__ = [
+    "CROP_SIDE",
+    "LONG_SIDE",
+    "TOLD_SIDE",
+    "Fact",
+    "fact_columns",
+    "measure",
+    "measure_told",
+    "sentence",
+]
 
 
 def _measure(frame: Frame) -> dict[str, Fact]:
     return {fact.name: fact for one in registered() for fact in one(frame)}
 
 
-def measure(image: Image.Image) -> dict[str, Fact]:
-    """Every fact of a picture, for people; by name, in a fixed order."""
-    return _measure(Frame(image, square=False))
+def measure(image: Image.Image, native: Image.Image | None = None) -> dict[str, Fact]:
+    """Every fact of a picture, for people; by name, in a fixed order.
+
+    Args:
+        image: the picture, of at least ``LONG_SIDE`` if it has as many.
+        native: the middle of it at native size, where ``image`` was decoded smaller.
+    """
+    return _measure(Frame(image, square=False, native=native))
 
 
 def measure_told(image: Image.Image) -> dict[str, Fact]:

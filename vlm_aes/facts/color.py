@@ -44,7 +44,9 @@ def hue(frame: Frame) -> Iterator[Fact]:
     lead = int(by_hue.argmax())
     inside = sector == lead
     angles = np.deg2rad(degrees[inside])
-    mean = np.arctan2((weight[inside] * np.sin(angles)).sum(), (weight[inside] * np.cos(angles)).sum())
+    mean = np.arctan2(
+        (weight[inside] * np.sin(angles)).sum(), (weight[inside] * np.cos(angles)).sum()
+    )
     yield Fact("hue", float(np.rad2deg(mean) % 360), "degrees", HUES[lead])
 
 

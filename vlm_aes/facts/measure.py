@@ -44,9 +44,11 @@ class Fact:
 class Frame:
     """A picture at its analysis size, with what several measures share computed once."""
 
-    def __init__(self, image: Image.Image, *, square: bool) -> None:
+    def __init__(
+        self, image: Image.Image, *, square: bool, native: Image.Image | None = None
+    ) -> None:
         rgb = image.convert("RGB")
-        self.native = _centre(rgb)
+        self.native = _centre(rgb if native is None else native.convert("RGB"))
         if square:
             size = (TOLD_SIDE, TOLD_SIDE)
         else:
