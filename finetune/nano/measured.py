@@ -5,6 +5,16 @@ from __future__ import annotations
 
 from .voice import FAULT_CLAUSES, Point, Seen
 
+SAME_MATTER: dict[str, tuple[str, ...]] = {
+    "blur": ("sharpness", "noise"),
+    "underexposure": ("exposure", "shadows", "highlights"),
+    "overexposure": ("exposure", "shadows", "highlights"),
+    "noise": ("noise", "sharpness"),
+    "tilt": ("tilt",),
+    "compression": ("compression", "sharpness", "noise"),
+}
+"""What is not measured again in words where a fault already says it."""
+
 _HUE = {"orange": "{warm orange|orange|earthy}", "violet": "violet"}
 
 
@@ -18,8 +28,10 @@ def measured_points(seen: Seen) -> list[Point]:
         return []
     points: list[Point] = []
 
+    silenced = SAME_MATTER.get(seen.fault or "", ())
+
     def add(aspect: str, polarity: int, weight: float, clause: str, remedy: str = "") -> None:
-        if aspect != seen.fault:
+        if aspect not in silenced:
             points.append(Point(aspect, polarity, weight, clause, remedy))
 
     exposure = bands["exposure"]

@@ -244,10 +244,10 @@ def _sentence(clause: str) -> str:
 
 def _join(first: str, second: str, same: bool, rng: np.random.Generator) -> str:
     if same:
-        link = expand("{, and|; |, while| and}", rng)
+        links = (", and ", "; ", ", while ", " and ")
     else:
-        link = expand("{, but|, yet|, though|; still,}", rng)
-    return f"{first}{link} {second}"
+        links = (", but ", ", yet ", ", though ", "; still, ")
+    return first + links[int(rng.integers(len(links)))] + second
 
 
 def compose(seen: Seen, rng: np.random.Generator) -> str:
