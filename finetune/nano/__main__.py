@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerFast
 from vlm_aes.prompts import load_prompt
 
 from .card import measure_and_write_card
@@ -86,7 +87,12 @@ def main() -> None:
 
     prompt = load_prompt(a.prompt)
     asked = [prompt.question, *prompt.questions.values(), *prompt.stems.values(), prompt.stem]
-    tokenizer = train_tokenizer(corpus(told, [*asked, prompt.critique], a.seed))
+    # kept, because a language model that goes on must find the words it began with
+    tokenizer_folder = a.work / "tokenizer"
+    if not tokenizer_folder.exists():
+        trained = train_tokenizer(corpus(told, [*asked, prompt.critique], a.seed))
+        trained.save_pretrained(tokenizer_folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
     torch.manual_seed(a.seed)
     student = Student(build_model(tokenizer, tower_recipe, eyes.tower))
     recipe = LanguageRecipe(steps=a.steps, seed=a.seed)
