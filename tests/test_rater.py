@@ -164,6 +164,24 @@ def test_low_precision_stays_near(llava):
         assert abs(ratings.score(exact) - ratings.score(near)).max() < 0.5
 
 
+@pytest.mark.parametrize("precision", ["8bit", "4bit"])
+def test_quantized_bases_rate_with_whole_eyes_and_head(tmp_path, precision):
+    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("accelerate")
+    # 4 bits come in blocks of 64
+    folder = tiny.build("llava", tmp_path / "llava", hidden=64)
+    exact = Rater(load_backbone(folder), PROMPT).rate(EIGHT)
+    rater = Rater(load_backbone(folder, precision=precision, device="cpu"), PROMPT)
+    model = rater.backbone.model
+    kinds = {name: type(m).__name__ for name, m in model.named_modules() if "Linear" in
+             type(m).__name__}  # fmt: skip
+    for name, kind in kinds.items():
+        whole = any(part in name for part in ("vision_tower", "projector", "lm_head"))
+        assert (kind not in ("Linear8bitLt", "Linear4bit")) == whole, (name, kind)
+    assert rater.backbone.model_id.endswith(f":{precision}")
+    assert 0 < abs(ratings.score(exact) - ratings.score(rater.rate(EIGHT))).max() < 20
+
+
 def test_adapter_folder_loads_by_its_path(llava, tmp_path):
     peft = pytest.importorskip("peft")
     base = load_backbone(llava)

@@ -110,11 +110,11 @@ def _fast_vlm(folder: Path):
     return t.FastVlmForConditionalGeneration(config)
 
 
-def _llava(folder: Path):
+def _llava(folder: Path, hidden: int = 32):
     words = tokenizer("<image>")
     config = t.LlavaConfig(
         vision_config=t.SiglipVisionConfig(**_SIGLIP),
-        text_config=t.LlamaConfig(**_TEXT),
+        text_config=t.LlamaConfig(**{**_TEXT, "hidden_size": hidden}),
         image_token_index=words.convert_tokens_to_ids("<image>"),
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,
@@ -313,13 +313,13 @@ def _lfm2_vl(folder: Path):
     return t.Lfm2VlForConditionalGeneration(config)
 
 
-def build(family: str, folder: Path) -> Path:
+def build(family: str, folder: Path, **options: int) -> Path:
     """Save a tiny checkpoint of ``family`` into ``folder``."""
     torch.manual_seed(0)
     if family.startswith("qwen"):
         model = _qwen(folder, family)
     else:
-        model = globals()[f"_{family}"](folder)
+        model = globals()[f"_{family}"](folder, **options)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.08)
