@@ -70,6 +70,7 @@ def test_paths_as_typed_in_order_and_once(folder, monkeypatch):
         "photos/4.png", "photos/6.png", "photos/8.png", "photos/c.png"]  # fmt: skip
     assert list(find_pictures(["-"], ["photos/0.png\n", "\n", "gone.png\n"])) == [
         "photos/0.png", "gone.png"]  # fmt: skip
+    assert next(find_pictures(["./photos"])) == "./photos/0.png"
     assert list(find_pictures(["notes.txt"])) == ["notes.txt"]
     (folder / "a[1].png").write_bytes((folder / "0.png").read_bytes())
     assert list(find_pictures(["photos/a[1].png"])) == ["photos/a[1].png"]
@@ -207,29 +208,49 @@ def test_one_picture_that_the_model_cannot_take_is_one_error(assessor, folder):
             assert row["score"] == pytest.approx(scores[row["path"]], abs=0.01)
 
 
-def test_kill_nine_loses_at_most_what_was_in_flight(checkpoint, tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(400):
-        pixels = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(photos / f"{i:03d}.png")
-    out = tmp_path / "t.jsonl"
-    command = [sys.executable, "-m", "vlm_aes.cli", "score", str(photos), "--model",
-               str(checkpoint), "--facts", "--out", str(out)]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    part = tmp_path / "t.jsonl.part"
-    deadline = time.monotonic() + 120
-    while len(list(part.glob("shard-*.parquet"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-        assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stderr.close()
-    assert not out.exists()
+@pytest.fixture
+def interrupted(checkpoint, tmp_path):
+    """A run over 400 pictures that gets a signal once two shards are written: its command, its
+    output file, its exit code."""
+
+    def start(signal_number):
+        photos = tmp_path / "photos"
+        photos.mkdir()
+        rng = np.random.default_rng(0)
+        for i in range(400):
+            pixels = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(photos / f"{i:03d}.png")
+        out = tmp_path / "t.jsonl"
+        command = [sys.executable, "-m", "vlm_aes.cli", "score", str(photos), "--model",
+                   str(checkpoint), "--facts", "--out", str(out)]  # fmt: skip
+        process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        part = tmp_path / "t.jsonl.part"
+        deadline = time.monotonic() + 120
+        while len(list(part.glob("shard-*.parquet"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+            assert process.poll() is None, process.stderr.read()
+        process.send_signal(signal_number)
+        _, said = process.communicate()
+        assert not out.exists()
+        return command, out, process.returncode, said.decode()
+
+    return start
+
+
+def test_kill_nine_loses_at_most_what_was_in_flight(interrupted):
+    command, out, _, _ = interrupted(signal.SIGKILL)
     result = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
     assert " kept" in result.stderr
     columns = Columns(facts=True).schema
     resumed = table.read(out, columns)
     subprocess.run([*command, "--overwrite"], capture_output=True, check=True)
     same_rows(resumed, table.read(out, columns))
+
+
+def test_interrupted_ends_cleanly_and_keeps_what_is_done(interrupted):
+    command, out, code, said = interrupted(signal.SIGINT)
+    assert code == 130
+    assert said.strip().endswith("vlm-aes: interrupted")
+    result = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
+    assert " kept" in result.stderr
+    assert len(out.read_text().splitlines()) == 400

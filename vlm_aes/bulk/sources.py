@@ -53,4 +53,5 @@ def _walk(folder: str) -> Iterator[str]:
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and Path(name).suffix.lower() in READABLE_SUFFIXES:
-                yield str(Path(root, name)) if root != "." else os.path.join(root, name)  # noqa: PTH118
+                # Path would take a leading "./" away: a path is given as it was typed
+                yield os.path.join(root, name)  # noqa: PTH118
