@@ -1,6 +1,6 @@
 # `make score` and `make test` set everything up in .venv the first time.
 PYTHON ?= python3
-PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt
+PIP = .venv/bin/python -m pip install -qq --constraint constraints.txt
 
 .PHONY: score test lint setup
 setup: .venv/score

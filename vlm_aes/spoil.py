@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
@@ -60,11 +61,17 @@ def _overexposure(image: Image.Image, strength: float, rng: np.random.Generator)
 
 
 def _noise(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    pixels = np.asarray(image, dtype=np.float32)
+    """Grain as coarse as a pixel of a picture with a short side of 192."""
     sigma = _between(18, 50, strength)
-    luma = rng.standard_normal((*pixels.shape[:2], 1), dtype=np.float32) * sigma
-    chroma = rng.standard_normal(pixels.shape, dtype=np.float32) * (sigma * 0.6)
-    return Image.fromarray(np.clip(pixels + luma + chroma, 0, 255).astype(np.uint8))
+    smaller = min(1.0, 192 / min(image.size))
+    width, height = (max(1, round(side * smaller)) for side in image.size)
+    luma = rng.standard_normal((height, width, 1), dtype=np.float32) * sigma
+    chroma = rng.standard_normal((height, width, 3), dtype=np.float32) * (sigma * 0.6)
+    grain = luma + chroma
+    if (width, height) != image.size:
+        grain = cv2.resize(grain, image.size, interpolation=cv2.INTER_CUBIC)
+    pixels = np.asarray(image, dtype=np.float32) + grain
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
 def _tilt(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
