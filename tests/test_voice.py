@@ -2,8 +2,8 @@ import re
 
 import numpy as np
 import pytest
-
 from vlm_aes.finetune.nano.voice import FAULT_WORDS, Seen, compose, expand
+
 from vlm_aes.spoil import FAULTS
 
 BANDS = {
