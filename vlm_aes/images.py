@@ -5,30 +5,56 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
+import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import cv2
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from vlm_aes.formats import (
+    HEIC_SUFFIXES,
+    OPENED,
+    RAW_SUFFIXES,
+    READABLE_SUFFIXES,
+    breaks_off,
+    sniff,
+)
+
+__all__ = ["READABLE_SUFFIXES", "Picture", "PictureError", "open_picture", "to_rgb"]
 
 SMALLEST_SIDE = 8
 MAX_PIXELS = 200_000_000
 """More than any camera's single frame; decoded in full that is 600 MB."""
 MAX_PIXELS_NO_DRAFT = 120_000_000
-"""Formats that cannot be decoded smaller need the full frame in memory."""
+"""Formats that cannot be decoded smaller need the full frame in memory; so do the coefficients of
+a progressive JPEG, at whatever scale it is decoded."""
+MAX_PIXELS_WIDE = 40_000_000
+"""For pictures of four bytes a channel."""
+MAX_BYTES = 512 * 2**20
+"""A larger file is no single picture of a camera, and is not read."""
+ONE_AT_A_TIME = 40_000_000
+"""Pixels from which only one picture is decoded at a time, however many threads read."""
 
-CORE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
-)
-HEIC_SUFFIXES = frozenset({".heic", ".heif"})
-RAW_SUFFIXES = frozenset(
-    {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
-)
-READABLE_SUFFIXES = CORE_SUFFIXES | HEIC_SUFFIXES | RAW_SUFFIXES
 _CORE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF 2.32, tag Orientation, to what sets the picture upright."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +65,8 @@ class Picture:
         image: RGB, turned upright by its EXIF orientation, transparency laid over white.
         width, height: of the whole picture after the turn, also where ``image`` is smaller.
         sha256: of the file's bytes; of mode, size and pixels for a PIL image.
-        native: the middle of the picture at its native size, where ``image`` is smaller and it was
-            asked for.
+        native: the middle of the picture at its native size, where ``image`` is smaller, it was
+            asked for, and the picture is not too large to decode in full.
     """
 
     image: Image.Image
@@ -95,13 +121,29 @@ def open_picture(
     if isinstance(source, bytes):
         return _from_bytes(source, "", needed_side, native_side, max_pixels)
     path = Path(source)
+    data = _read(path)
+    if isinstance(data, PictureError):
+        return data
+    return _from_bytes(data, path.suffix.lower(), needed_side, native_side, max_pixels)
+
+
+def _read(path: Path) -> bytes | PictureError:
     try:
-        data = path.read_bytes()
+        with path.open("rb", opener=_without_waiting) as file:
+            kind = os.fstat(file.fileno())
+            if not stat.S_ISREG(kind.st_mode):
+                return PictureError("unreadable", "this is no regular file; name a picture")
+            if kind.st_size > MAX_BYTES:
+                return PictureError(
+                    "too_large",
+                    f"a file of {kind.st_size // 2**20} MB, the limit is {MAX_BYTES // 2**20}; "
+                    "give a smaller copy",
+                )
+            return file.read()
     except FileNotFoundError:
-        what = "the link points nowhere; mend or remove it" if path.is_symlink() else (
-            "no such file; check the path"
-        )  # fmt: skip
-        return PictureError("missing", what)
+        if path.is_symlink():
+            return PictureError("missing", "the link points nowhere; mend or remove it")
+        return PictureError("missing", "no such file; check the path")
     except IsADirectoryError:
         return PictureError("unreadable", "this is a folder; name a picture")
     except PermissionError:
@@ -112,7 +154,11 @@ def open_picture(
         if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
             return PictureError("missing", "no such file; check the path")
         return PictureError("unreadable", f"the disk says {error.strerror}; copy it anew")
-    return _from_bytes(data, path.suffix.lower(), needed_side, native_side, max_pixels)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a named pipe without a wait for its writer, who may never come."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _from_pil(image: Image.Image) -> Picture | PictureError:
@@ -120,11 +166,16 @@ def _from_pil(image: Image.Image) -> Picture | PictureError:
         image.load()
         digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
         digest.update(image.tobytes())
-        upright = to_rgb(ImageOps.exif_transpose(image))
+        upright = _turned(to_rgb(image), _orientation(image))
     except Exception as error:
-        return PictureError("unreadable", f"the image cannot be decoded ({_brief(error)})")
+        text = _brief(error)
+        if _tells_of_an_end(error):
+            return PictureError("truncated", "the image breaks off; load it from a whole file")
+        return PictureError("unreadable", f"the image cannot be decoded ({text})")
     if min(upright.size) < SMALLEST_SIDE:
         return _too_small(digest.hexdigest(), upright.width, upright.height)
+    if upright is image:
+        upright = image.copy()
     return Picture(upright, upright.width, upright.height, digest.hexdigest())
 
 
@@ -157,15 +208,49 @@ def _brief(error: BaseException) -> str:
     return text[:120] or type(error).__name__
 
 
+def _tells_of_an_end(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, EOFError) or any(
+        word in text for word in ("truncat", "broken", "premature", "end of")
+    )
+
+
+_quiet_lock = threading.Lock()
+_quiet: list[warnings.catch_warnings[None]] = []
+_quiet_count = 0
+
+
+@contextmanager
+def _pillow_is_quiet() -> Iterator[None]:
+    """Pillow warns of what is handled here. ``catch_warnings`` is not made for threads: the first
+    that enters sets the filter, the last that leaves restores what was there."""
+    global _quiet_count  # noqa: PLW0603
+    with _quiet_lock:
+        _quiet_count += 1
+        if _quiet_count == 1:
+            _quiet.append(warnings.catch_warnings())
+            _quiet[0].__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\b")
+    try:
+        yield
+    finally:
+        with _quiet_lock:
+            _quiet_count -= 1
+            if _quiet_count == 0:
+                _quiet.pop().__exit__(None, None, None)
+
+
 def _from_bytes(
     data: bytes, suffix: str, needed_side: int | None, native_side: int | None, max_pixels: int
 ) -> Picture | PictureError:
     sha256 = hashlib.sha256(data).hexdigest()
     if not data:
         return PictureError("truncated", "the file is empty; copy it anew", sha256)
-    if suffix in RAW_SUFFIXES:
-        return _from_raw(data, sha256)
-    if suffix in HEIC_SUFFIXES or data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1"):
+    name = sniff(data)
+    if name == "RAW" or (suffix in RAW_SUFFIXES and name in (None, "TIFF")):
+        return _from_raw(data, sha256, max_pixels)
+    formats = _CORE_FORMATS
+    if name == "HEIF" or (suffix in HEIC_SUFFIXES and name is None):
         try:
             import pillow_heif
 
@@ -174,68 +259,124 @@ def _from_bytes(
             return PictureError(
                 "unsupported", "HEIC needs an extra: pip install 'vlm-aes[heic]'", sha256
             )
-        formats: tuple[str, ...] = (*_CORE_FORMATS, "HEIF")
-    else:
-        formats = _CORE_FORMATS
-    width = height = None
+        formats = (*_CORE_FORMATS, "HEIF")
+    seen = _Seen()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # the size is checked below, before anything is decoded
-            image = _open_header(io.BytesIO(data), formats)
-            width, height = image.size
-            if min(width, height) < SMALLEST_SIDE:
-                return _too_small(sha256, width, height)
-            shrinks = image.format in ("JPEG", "MPO")
-            if needed_side and shrinks:
-                _draft(image, needed_side)
-            allowed = max_pixels if shrinks else min(max_pixels, MAX_PIXELS_NO_DRAFT)
-            if image.width * image.height > allowed:
-                return PictureError(
-                    "too_large",
-                    f"{width} x {height} pixels, the limit is {allowed // 1_000_000} million; "
-                    "give a smaller copy",
-                    sha256,
-                    width,
-                    height,
-                )
-            # asked only now: for some formats it decodes the picture
-            if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
-                width, height = height, width
-            image.load()
-            upright = to_rgb(ImageOps.exif_transpose(image))
-            native = None
-            if native_side and max(upright.size) < max(width, height):
-                with _open_header(io.BytesIO(data), formats) as whole:
-                    native = _middle(to_rgb(ImageOps.exif_transpose(whole)), native_side)
+        with _pillow_is_quiet():
+            opened = _decode(data, formats, sha256, needed_side, native_side, max_pixels, seen)
     except UnidentifiedImageError:
-        if _known_but_not_open(data):
-            return PictureError("unsupported", "convert it to JPEG, PNG, WebP or TIFF", sha256)
-        cut = len(data) < 64 and data[:2] in (b"\xff\xd8", b"\x89P", b"RI", b"GI")
-        if cut or data[:3] == b"\xff\xd8\xff" or data[:8] == b"\x89PNG\r\n\x1a\n":
-            return PictureError("truncated", "the file breaks off; copy it anew", sha256)
-        return PictureError("not_an_image", "no image format is recognised; remove it", sha256)
+        return _unidentified(data, name, sha256)
     except MemoryError:
         return PictureError(
             "too_large", "not enough memory to decode it; give a smaller copy",
-            sha256, width, height,
+            sha256, seen.width, seen.height,
         )  # fmt: skip
     except Exception as error:  # decoders raise whatever they like
-        text = _brief(error)
-        cut = any(word in text.lower() for word in ("truncat", "broken", "premature", "end of"))
-        if cut or isinstance(error, EOFError | SyntaxError):
+        if breaks_off(data, name) or _tells_of_an_end(error):
             return PictureError(
                 "truncated", "the file breaks off or is damaged; copy it anew",
-                sha256, width, height,
+                sha256, seen.width, seen.height,
             )  # fmt: skip
         return PictureError(
-            "unreadable", f"it cannot be decoded ({text}); save it anew", sha256, width, height
+            "unreadable", f"it cannot be decoded ({_brief(error)}); save it anew",
+            sha256, seen.width, seen.height,
+        )  # fmt: skip
+    return _from_raw(data, sha256, max_pixels) if opened is None else opened
+
+
+@dataclass
+class _Seen:
+    """What is known of a picture's size when its decoding fails."""
+
+    width: int | None = None
+    height: int | None = None
+
+
+_large = threading.Lock()
+
+
+def _decode(
+    data: bytes, formats: tuple[str, ...], sha256: str, needed_side: int | None,
+    native_side: int | None, max_pixels: int, seen: _Seen,
+) -> Picture | PictureError | None:  # fmt: skip
+    """The picture, or why it is refused, or nothing for camera raw in the guise of TIFF."""
+    image = _open_header(io.BytesIO(data), formats)
+    width, height = seen.width, seen.height = image.size
+    if min(width, height) < SMALLEST_SIDE:
+        return _too_small(sha256, width, height)
+    if image.format == "TIFF" and _is_raw(image):
+        return None
+    shrinks = image.format in ("JPEG", "MPO")
+    allowed = max_pixels if shrinks else min(max_pixels, MAX_PIXELS_NO_DRAFT)
+    if image.mode in ("I", "F"):
+        allowed = min(allowed, MAX_PIXELS_WIDE)
+    if needed_side and shrinks:
+        _draft(image, needed_side)
+    in_memory = image.width * image.height
+    if "progressive" in image.info:
+        allowed = min(allowed, MAX_PIXELS_NO_DRAFT)
+        in_memory = width * height
+    if in_memory > allowed:
+        return PictureError(
+            "too_large",
+            f"{width} x {height} pixels, the limit is {allowed // 1_000_000} million; "
+            "give a smaller copy",
+            sha256,
+            width,
+            height,
         )
-    if needed_side and max(upright.size) > 2 * needed_side:
-        if native_side:
-            native = _middle(upright, native_side)
-        upright.thumbnail((needed_side, needed_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    alone: AbstractContextManager[object] = _large if in_memory > ONE_AT_A_TIME else nullcontext()
+    with alone:
+        image.load()
+        # asked only now: for some formats it decodes the picture
+        orientation = _orientation(image)
+        if orientation >= 5:
+            width, height = seen.width, seen.height = height, width
+        upright = _turned(to_rgb(image), orientation)
+        del image
+        native = None
+        if native_side and max(upright.size) < max(width, height) and width * height <= allowed:
+            with _open_header(io.BytesIO(data), formats) as whole:
+                native = _middle(_turned(to_rgb(whole), orientation), native_side)
+        if needed_side and max(upright.size) > 2 * needed_side:
+            if native_side and native is None:
+                native = _middle(upright, native_side)
+            size = _shrunk(upright.size, needed_side)
+            upright = upright.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
     return Picture(upright, width, height, sha256, native)
+
+
+def _unidentified(data: bytes, name: str | None, sha256: str) -> PictureError:
+    if name in OPENED:
+        if breaks_off(data, name) or len(data) < 64 or name in ("JPEG", "PNG"):
+            return PictureError("truncated", "the file breaks off; copy it anew", sha256)
+        return PictureError(
+            "unsupported", f"a rare or damaged kind of {name}; save it as JPEG or PNG", sha256
+        )
+    if name or _known_but_not_open(data):
+        what = f"{name} is not read here; " if name else ""
+        return PictureError("unsupported", f"{what}convert it to JPEG, PNG, WebP or TIFF", sha256)
+    return PictureError("not_an_image", "no image format is recognised; remove it", sha256)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where the EXIF data are damaged."""
+    try:
+        value = int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:
+        return 1
+    return value if value in _TURNS else 1
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
+def _is_raw(image: Image.Image) -> bool:
+    """Whether a TIFF is a camera's raw file, whose first page is a thumbnail (TIFF 6.0, tag
+    NewSubfileType) or sensor data (DNG 1.7, tag DNGVersion)."""
+    tags = getattr(image, "tag_v2", {})
+    return 50706 in tags or (330 in tags and bool(int(tags.get(254, 0)) & 1))
 
 
 def _middle(image: Image.Image, side: int) -> Image.Image:
@@ -243,25 +384,29 @@ def _middle(image: Image.Image, side: int) -> Image.Image:
     return image.crop((left, top, min(image.width, left + side), min(image.height, top + side)))
 
 
+def _shrunk(size: tuple[int, int], needed_side: int) -> tuple[int, int]:
+    """A size with ``needed_side`` as its long side, unless a sliver would be left of the other."""
+    factor = min(1.0, max(needed_side / max(size), SMALLEST_SIDE / min(size)))
+    return round(size[0] * factor), round(size[1] * factor)
+
+
 def _draft(image: Image.Image, needed_side: int) -> None:
     """Let the JPEG decoder shrink, keeping the long side at least ``needed_side``."""
-    factor = needed_side / max(image.size)
-    if factor < 1 and isinstance(image, ImageFile.ImageFile):
-        size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    size = _shrunk(image.size, needed_side)
+    if size != image.size and isinstance(image, ImageFile.ImageFile):
         image.draft(None, size)
 
 
 def _known_but_not_open(data: bytes) -> bool:
     """Whether Pillow knows the format and we do not open it (PDF, PSD, icons and the like)."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _pillow_is_quiet():
             return _open_header(io.BytesIO(data), None).format not in _CORE_FORMATS
     except Exception:
         return False
 
 
-def _from_raw(data: bytes, sha256: str) -> Picture | PictureError:
+def _from_raw(data: bytes, sha256: str, max_pixels: int) -> Picture | PictureError:
     try:
         import rawpy
     except ImportError:
@@ -270,13 +415,29 @@ def _from_raw(data: bytes, sha256: str) -> Picture | PictureError:
         )
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
+            width, height = raw.sizes.width, raw.sizes.height
+            if width * height > max_pixels:
+                return PictureError(
+                    "too_large",
+                    f"{width} x {height} pixels, the limit is {max_pixels // 1_000_000} million; "
+                    "give a smaller copy",
+                    sha256,
+                    width,
+                    height,
+                )
             pixels = raw.postprocess(use_camera_wb=True, half_size=True)
-            sizes = raw.sizes
+    except rawpy.LibRawFileUnsupportedError:
+        if sniff(data) is None:
+            return PictureError("not_an_image", "no raw format is recognised; remove it", sha256)
+        return PictureError(
+            "unsupported", "LibRaw does not know this camera; convert it to JPEG or TIFF", sha256
+        )
+    except rawpy.LibRawIOError:
+        return PictureError("truncated", "the raw file breaks off; copy it anew", sha256)
     except Exception as error:
         return PictureError("unreadable", f"the raw file cannot be developed ({_brief(error)}); "
                             "save it anew", sha256)  # fmt: skip
     image = Image.fromarray(pixels)
-    width, height = sizes.width, sizes.height
     if (width > height) != (image.width > image.height):
         width, height = height, width
     if min(width, height) < SMALLEST_SIDE:
@@ -288,21 +449,30 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency over white, 16-bit and float scaled to 8 bits.
 
     16-bit pictures map 0..65535 to 0..255. Float and 32-bit pictures have no agreed range: theirs
-    is taken as 0..1, 0..255 or 0..65535, whichever first holds the largest value.
+    is taken as 0..1, 0..255 or 0..65535, whichever first holds the largest value, else as 0 to
+    that value.
     """
-    if image.mode == "RGB":
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
-        return _gray((np.asarray(image).astype(np.float32)) / 257)
+        values = np.asarray(image)
+        return Image.fromarray(
+            cv2.convertScaleAbs(values.astype(np.uint16, copy=False), alpha=1 / 257)
+        ).convert("RGB")
     if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
+        values = np.asarray(image)
+        if image.mode == "I" and values.min(initial=0) < 0:  # unsigned, but held as signed
+            values = values.view(np.uint32)
+        values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
         top = float(values.max(initial=0))
-        white = 1.0 if image.mode == "F" and top <= 1 else 255.0 if top <= 255 else 65535.0
-        return _gray(values * (255 / max(white, top if top > 65535 else white)))
+        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        white = next((end for end in ranges if top <= end), top)
+        return _gray(values * (255 / white))
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        white_sheet = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white_sheet, rgba).convert("RGB")
+        sheet = Image.new("RGB", rgba.size, (255, 255, 255))
+        sheet.paste(rgba, mask=rgba)
+        return sheet
     return image.convert("RGB")
 
 

@@ -35,7 +35,7 @@ EMA_EVERY = 5
 class TowerRecipe:
     """The dials of the tower's training."""
 
-    epochs: int = 12
+    epochs: int = 9
     batch: int = 96
     spoiled: int = 32
     """How many photos of a batch bring their spoiled copy along."""
