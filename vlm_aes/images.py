@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import cv2
-import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vlm_aes.formats import (
@@ -27,6 +25,7 @@ from vlm_aes.formats import (
     breaks_off,
     sniff,
 )
+from vlm_aes.upright import orientation_of, to_rgb, turned
 
 __all__ = ["READABLE_SUFFIXES", "Picture", "PictureError", "open_picture", "to_rgb"]
 
@@ -44,17 +43,6 @@ ONE_AT_A_TIME = 40_000_000
 """Pixels from which only one picture is decoded at a time, however many threads read."""
 
 _CORE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""EXIF 2.32, tag Orientation, to what sets the picture upright."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +117,7 @@ def open_picture(
 
 def _read(path: Path) -> bytes | PictureError:
     try:
-        with path.open("rb", opener=_without_waiting) as file:
+        with open(path, "rb", opener=_without_waiting) as file:
             kind = os.fstat(file.fileno())
             if not stat.S_ISREG(kind.st_mode):
                 return PictureError("unreadable", "this is no regular file; name a picture")
@@ -166,7 +154,7 @@ def _from_pil(image: Image.Image) -> Picture | PictureError:
         image.load()
         digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
         digest.update(image.tobytes())
-        upright = _turned(to_rgb(image), _orientation(image))
+        upright = turned(to_rgb(image), orientation_of(image))
     except Exception as error:
         text = _brief(error)
         if _tells_of_an_end(error):
@@ -249,7 +237,7 @@ def _from_bytes(
     name = sniff(data)
     if name == "RAW" or (suffix in RAW_SUFFIXES and name in (None, "TIFF")):
         return _from_raw(data, sha256, max_pixels)
-    formats = _CORE_FORMATS
+    formats: tuple[str, ...] = _CORE_FORMATS
     if name == "HEIF" or (suffix in HEIC_SUFFIXES and name is None):
         try:
             import pillow_heif
@@ -329,15 +317,15 @@ def _decode(
     with alone:
         image.load()
         # asked only now: for some formats it decodes the picture
-        orientation = _orientation(image)
+        orientation = orientation_of(image)
         if orientation >= 5:
             width, height = seen.width, seen.height = height, width
-        upright = _turned(to_rgb(image), orientation)
+        upright = turned(to_rgb(image), orientation)
         del image
         native = None
         if native_side and max(upright.size) < max(width, height) and width * height <= allowed:
             with _open_header(io.BytesIO(data), formats) as whole:
-                native = _middle(_turned(to_rgb(whole), orientation), native_side)
+                native = _middle(turned(to_rgb(whole), orientation), native_side)
         if needed_side and max(upright.size) > 2 * needed_side:
             if native_side and native is None:
                 native = _middle(upright, native_side)
@@ -357,19 +345,6 @@ def _unidentified(data: bytes, name: str | None, sha256: str) -> PictureError:
         what = f"{name} is not read here; " if name else ""
         return PictureError("unsupported", f"{what}convert it to JPEG, PNG, WebP or TIFF", sha256)
     return PictureError("not_an_image", "no image format is recognised; remove it", sha256)
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where the EXIF data are damaged."""
-    try:
-        value = int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:
-        return 1
-    return value if value in _TURNS else 1
-
-
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def _is_raw(image: Image.Image) -> bool:
@@ -443,38 +418,3 @@ def _from_raw(data: bytes, sha256: str, max_pixels: int) -> Picture | PictureErr
     if min(width, height) < SMALLEST_SIDE:
         return _too_small(sha256, width, height)
     return Picture(image, width, height, sha256)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB: transparency over white, 16-bit and float scaled to 8 bits.
-
-    16-bit pictures map 0..65535 to 0..255. Float and 32-bit pictures have no agreed range: theirs
-    is taken as 0..1, 0..255 or 0..65535, whichever first holds the largest value, else as 0 to
-    that value.
-    """
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        return Image.fromarray(
-            cv2.convertScaleAbs(values.astype(np.uint16, copy=False), alpha=1 / 257)
-        ).convert("RGB")
-    if image.mode in ("I", "F"):
-        values = np.asarray(image)
-        if image.mode == "I" and values.min(initial=0) < 0:  # unsigned, but held as signed
-            values = values.view(np.uint32)
-        values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
-        top = float(values.max(initial=0))
-        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        white = next((end for end in ranges if top <= end), top)
-        return _gray(values * (255 / white))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        sheet = Image.new("RGB", rgba.size, (255, 255, 255))
-        sheet.paste(rgba, mask=rgba)
-        return sheet
-    return image.convert("RGB")
-
-
-def _gray(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.clip(values + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
