@@ -34,19 +34,20 @@ def hue(frame: Frame) -> Iterator[Fact]:
     """The hue that leads, in degrees of the HSV circle, by saturation and brightness; nothing where
     no hue holds a third of the colour."""
     hsv = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2HSV)
-    weight = (hsv[..., 1].astype(np.float64) / 255) * (hsv[..., 2] / 255)
-    degrees = hsv[..., 0].astype(np.float64) * 2
+    hues, saturation, value = cv2.split(hsv)
+    weight = cv2.multiply(saturation, value, scale=1 / 255**2, dtype=cv2.CV_32F)
+    # OpenCV keeps hues in steps of two degrees
+    by_step = np.bincount(hues.ravel(), weight.ravel(), minlength=180)
+    degrees = 2.0 * np.arange(180)
     sector = ((degrees + 15) // 30).astype(int) % 12
-    by_hue = np.bincount(sector.ravel(), weight.ravel(), minlength=12)
+    by_hue = np.bincount(sector, by_step, minlength=12)
     if by_hue.sum() / weight.size < 0.04 or by_hue.max() < by_hue.sum() / 3:
         yield Fact("hue", None, "degrees", "none")
         return
     lead = int(by_hue.argmax())
-    inside = sector == lead
-    angles = np.deg2rad(degrees[inside])
-    mean = np.arctan2(
-        (weight[inside] * np.sin(angles)).sum(), (weight[inside] * np.cos(angles)).sum()
-    )
+    votes = np.where(sector == lead, by_step, 0)
+    angles = np.deg2rad(degrees)
+    mean = np.arctan2((votes * np.sin(angles)).sum(), (votes * np.cos(angles)).sum())
     yield Fact("hue", float(np.rad2deg(mean) % 360), "degrees", HUES[lead])
 
 

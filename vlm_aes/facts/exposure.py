@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 
 from vlm_aes.facts.measure import Fact, Frame, band, register
@@ -37,8 +38,10 @@ def exposure(frame: Frame) -> Iterator[Fact]:
 @register
 def clipping(frame: Frame) -> Iterator[Fact]:
     """Share of the frame that is white or black in all channels, in percent."""
-    highlights = 100 * float((frame.rgb.min(axis=2) >= WHITE).mean())
-    shadows = 100 * float((frame.rgb.max(axis=2) <= BLACK).mean())
+    pixels = frame.rgb.shape[0] * frame.rgb.shape[1]
+    bright = cv2.inRange(frame.rgb, (WHITE,) * 3, (255,) * 3)
+    dark = cv2.inRange(frame.rgb, (0,) * 3, (BLACK,) * 3)
+    highlights, shadows = (100 * cv2.countNonZero(mask) / pixels for mask in (bright, dark))
     for name, share in (("highlights_clipped", highlights), ("shadows_clipped", shadows)):
         yield Fact(
             name,

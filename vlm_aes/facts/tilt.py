@@ -9,6 +9,8 @@ import numpy as np
 
 from vlm_aes.facts.measure import Fact, Frame, band, register
 
+LINES_SIDE = 640
+"""Long side in pixels at which lines are looked for: finer ones are texture, and cost time."""
 WIDEST = 25.0
 """Degrees beyond which a line is taken for a diagonal, not for a tilted level."""
 
@@ -21,6 +23,10 @@ def tilt(frame: Frame) -> Iterator[Fact]:
     to the nearest axis; the peak counts where it holds enough of the votes.
     """
     luma = frame.luma
+    factor = LINES_SIDE / max(luma.shape)
+    if factor < 1:
+        size = tuple(max(1, round(n * factor)) for n in luma.shape[::-1])
+        luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)
     side = min(luma.shape)
     unknown = Fact("tilt", None, "degrees", "unknown")
     if side < 64:
