@@ -1,7 +1,7 @@
 """Five rows of the output head against full-vocabulary logits: time and peak memory, in one run.
 
-A random model in the shape of Qwen3.5-0.8B's language model (hidden 1024, 24 layers, vocabulary
-248,320) reads a prompt of image length three ways: logits for every token, logits for the last
+A random Qwen3.5 of the 0.8B shape (hidden 1024, 24 layers, three linear to one full attention,
+vocabulary 248,320) reads a prompt of image length three ways: logits for every token, logits for the last
 token, and five rows of the head on the last hidden state. Each way runs in a process of its own,
 alternating, so that peak memory is its own and the machine's noise is shared.
 
@@ -23,15 +23,17 @@ WAYS = ("every token", "last token", "five rows")
 def measure(way: str, tokens: int, layers: int) -> dict[str, float]:
     """Seconds of one forward pass after a warm-up, and how much it adds to the peak memory."""
     import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
     torch.manual_seed(0)
-    config = Qwen3Config(
+    config = Qwen3_5TextConfig(
         vocab_size=248_320, hidden_size=1024, intermediate_size=3584, num_hidden_layers=layers,
-        num_attention_heads=8, num_key_value_heads=2, head_dim=256, tie_word_embeddings=True,
+        num_attention_heads=8, num_key_value_heads=2, head_dim=256, linear_num_key_heads=16,
+        linear_num_value_heads=16, linear_key_head_dim=128, linear_value_head_dim=128,
+        tie_word_embeddings=True,
     )  # fmt: skip
     with torch.device("meta"):
-        model = Qwen3ForCausalLM(config)
+        model = Qwen3_5ForCausalLM(config)
     model = model.to(torch.bfloat16).to_empty(device="cpu").eval()
     with torch.no_grad():
         for parameter in model.parameters():

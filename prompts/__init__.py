@@ -30,9 +30,10 @@ class RatingPrompt:
         stem: the beginning of the answer; the next token is the rating word.
         words: bad to excellent, exactly as they follow the stem (mostly with a leading space).
         questions, stems: the same for attributes.
-        image_first: whether the picture comes before the question.
         facts_line: put before a rating question when facts are told; holds ``{facts}``.
         critique: the instruction for a critique; may hold ``{facts}``, ``{score}``, ``{level}``.
+        image_first: the order in which picture and question are handed to the chat template.
+        stem_apart: the stem was tokenised by itself in training, and must come out the same.
         first_token: take the first token of a rating word that has several.
         thinking: value of the template's ``enable_thinking``; nothing leaves it out.
     """
@@ -48,6 +49,7 @@ class RatingPrompt:
     image_first: bool = True
     image_resize: str | None = None
     facts_line: str = ""
+    stem_apart: bool = False
     first_token: bool = False
     thinking: bool | None = None
     critique: str = ""

@@ -15,3 +15,21 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    """From a family's name to the folder of its tiny random checkpoint, built once."""
+    import tiny_checkpoints
+
+    built = {}
+
+    def folder(family, **options):
+        key = (family, *sorted(options.items()))
+        if key not in built:
+            built[key] = tiny_checkpoints.build(
+                family, tmp_path_factory.mktemp("tiny") / family, **options
+            )
+        return built[key]
+
+    return folder

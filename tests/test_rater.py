@@ -1,5 +1,8 @@
 """Same picture, same score: alone or in any batch, in any order, for every family."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny_checkpoints as tiny
@@ -7,21 +10,20 @@ import torch
 from vlm_aes.prompts import load_prompt
 
 from vlm_aes import ratings
-from vlm_aes.backbones import CheckpointError, load_backbone
-from vlm_aes.backbones.families import MULTIMODAL_ROPE, REQUIRED_INPUTS
+from vlm_aes.backbones import CheckpointError, load_backbone, loading, processors
+from vlm_aes.backbones.families import REQUIRED_INPUTS
 from vlm_aes.rater import Rater
 
-PROMPT = load_prompt("default")
+PROMPT = replace(load_prompt("default"), facts_line="{facts}")
 EIGHT = tiny.pictures(8)
 SIXTEEN = tiny.pictures(16, seed=5)
 
 
 @pytest.fixture(scope="module", params=tiny.FAMILIES)
-def rater(request, tmp_path_factory):
+def rater(request, tiny_checkpoint):
     if request.param == "smolvlm":
         pytest.importorskip("num2words", reason="SmolVLM's processor needs num2words")
-    folder = tiny.build(request.param, tmp_path_factory.mktemp("tiny") / request.param)
-    made = Rater(load_backbone(folder), PROMPT)
+    made = Rater(load_backbone(tiny_checkpoint(request.param)), PROMPT)
     tiny.stretch(made, EIGHT)
     return made
 
@@ -51,20 +53,15 @@ def test_a_mixed_up_batch_is_noticed(rater, monkeypatch):
     assert worst_difference(rater) > 0.01
 
 
-def longer_texts(rater, images, told):
-    """Rows of unequal length, whatever the family makes of its pictures."""
-    texts = [rater._render(None, None).replace(PROMPT.question, extra + PROMPT.question)
-             for extra in told]  # fmt: skip
-    return rater.probabilities(rater.backbone.last_hidden(rater.backbone.encode(images, texts)))
-
-
 TOLD = ["", "Measured: very dark. " * 6, "Sharp. ", "Soft. " * 20]
+"""Facts of unequal length, so that rows are padded whatever the family makes of its pictures."""
 
 
 def unequal_difference(rater):
-    together = ratings.score(longer_texts(rater, EIGHT[:4], TOLD))
-    alone = [ratings.score(longer_texts(rater, [image], [text]))[0]
-             for image, text in zip(EIGHT[:4], TOLD)]  # fmt: skip
+    images = EIGHT[:4]
+    together = ratings.score(rater.rate(images, facts=TOLD)[:, 0])
+    alone = [ratings.score(rater.rate([image], facts=[told])[:, 0])[0]
+             for image, told in zip(images, TOLD)]  # fmt: skip
     return abs(together - alone).max()
 
 
@@ -77,6 +74,31 @@ def test_padding_on_the_wrong_side_is_noticed(rater, monkeypatch):
     assert unequal_difference(rater) > 0.01
 
 
+def test_positions_of_another_row_are_noticed(rater, monkeypatch):
+    backbone = rater.backbone
+    if backbone.multimodal_rope:
+        inner = backbone.model.model
+        real = inner.get_rope_index
+
+        def exchanged(*args, **kwargs):
+            positions, deltas = real(*args, **kwargs)
+            return positions.roll(1, dims=1), deltas
+
+        monkeypatch.setattr(inner, "get_rope_index", exchanged)
+    else:
+        positions = backbone._positions
+        monkeypatch.setattr(
+            backbone, "_positions",
+            lambda mask: {name: value.roll(1, 0) for name, value in positions(mask).items()},
+        )  # fmt: skip
+    assert unequal_difference(rater) > 0.01
+
+
+def test_told_facts_reach_the_model(rater):
+    told = rater.rate(EIGHT[:1], facts=[TOLD[1]])
+    assert abs(told - rater.rate(EIGHT[:1])).max() > 1e-3
+
+
 def test_five_rows_equal_the_full_logits(rater):
     backbone = rater.backbone
     # in double precision: stretched weights lose digits in single, in both ways differently
@@ -87,21 +109,39 @@ def test_five_rows_equal_the_full_logits(rater):
         with torch.inference_mode():
             positions = backbone._positions(inputs["attention_mask"])
             full = backbone.model(**inputs, **positions).logits[:, -1, rater.word_ids]
+        kept = backbone.full_logits(inputs)[:, rater.word_ids]
     finally:
         backbone.model.float()
     assert (rows.softmax(-1) - full.softmax(-1)).abs().max() < 1e-5
+    assert (kept - full).abs().max() < 1e-9
 
 
-def prefix_difference(rater):
+def prefix_difference(rater, images=EIGHT, told=None):
     attributes = list(PROMPT.questions)
-    shared = rater.rate(EIGHT, attributes)
-    apart = [rater.probabilities(rater._hidden(EIGHT, a, [None] * 8)) for a in (None, *attributes)]
+    shared = rater.rate(images, attributes, facts=told)
+    told = told or [None] * len(images)
+    apart = [rater.probabilities(rater._hidden(images, a, told)) for a in (None, *attributes)]
     return abs(shared - np.stack(apart, 1)).max()
 
 
 def test_questions_share_their_prefix(rater):
-    assert rater._shared([None, *PROMPT.questions]) is not None
+    assert rater._shared([None, *PROMPT.questions], [None]) is not None
     assert prefix_difference(rater) < 1e-4
+
+
+def test_questions_share_a_prefix_with_facts(rater):
+    prefixes, suffixes = rater._shared([None, *PROMPT.questions], TOLD)
+    assert len(set(prefixes)) == len(TOLD)
+    assert len(suffixes) == 1 + len(PROMPT.questions)
+    assert prefix_difference(rater, EIGHT[:4], TOLD) < 1e-4
+
+
+def test_untested_families_read_every_question_in_full(rater, monkeypatch):
+    attributes = list(PROMPT.questions)
+    shared = rater.rate(EIGHT[:2], attributes)
+    monkeypatch.setattr(rater.backbone, "shares_prefix", False)
+    monkeypatch.setattr(rater.backbone, "prefill", None)
+    assert abs(rater.rate(EIGHT[:2], attributes) - shared).max() < 1e-4
 
 
 def test_wrong_positions_are_noticed(rater, monkeypatch):
@@ -109,7 +149,7 @@ def test_wrong_positions_are_noticed(rater, monkeypatch):
     real = backbone.continue_from
 
     def shifted(prefix, suffixes):
-        if backbone.family in MULTIMODAL_ROPE:
+        if backbone.multimodal_rope:
             prefix.rope_deltas = prefix.rope_deltas + 7
             return real(prefix, suffixes)
         inner = (
@@ -126,10 +166,18 @@ def test_wrong_positions_are_noticed(rater, monkeypatch):
     assert prefix_difference(rater) > 1e-4
 
 
-def test_inputs_that_a_family_silently_needs(rater):
+def test_inputs_that_a_family_silently_needs(rater, monkeypatch):
     needed = REQUIRED_INPUTS.get(rater.backbone.family, ())
-    inputs = rater.backbone.encode(EIGHT[:1], [rater._render(None, None)])
-    assert set(needed) <= set(inputs)
+    processor = rater.backbone.processor
+    for name in needed:
+
+        def without(*args, dropped=name, **kwargs):
+            encoded = processor(*args, **kwargs)
+            return {k: v for k, v in encoded.items() if k != dropped}
+
+        monkeypatch.setattr(rater.backbone, "processor", without)
+        with pytest.raises(CheckpointError, match=f"{rater.backbone.model_id}.*gives no {name}"):
+            Rater(rater.backbone, PROMPT)
 
 
 def test_critiques_are_generated_in_batches(rater):
@@ -140,8 +188,8 @@ def test_critiques_are_generated_in_batches(rater):
 
 
 @pytest.fixture(scope="module")
-def llava(tmp_path_factory):
-    return tiny.build("llava", tmp_path_factory.mktemp("tiny") / "llava")
+def llava(tiny_checkpoint):
+    return tiny_checkpoint("llava")
 
 
 def test_identity_follows_the_content(llava, tmp_path):
@@ -151,9 +199,29 @@ def test_identity_follows_the_content(llava, tmp_path):
     shutil.copytree(llava, copy)
     first = load_backbone(llava).model_id
     assert load_backbone(copy).model_id == first
+    weights = copy / "model.safetensors"
+    changed = bytearray(weights.read_bytes())
+    changed[-1] ^= 1
+    weights.write_bytes(changed)
+    second = load_backbone(copy).model_id
+    assert second != first
     settings = copy / "generation_config.json"
     settings.write_text(settings.read_text() + " ")
-    assert load_backbone(copy).model_id != first
+    assert load_backbone(copy).model_id not in (first, second)
+
+
+@pytest.mark.parametrize("changed", [0, 2500, 4999])
+def test_every_block_of_a_large_file_counts(tmp_path, monkeypatch, changed):
+    monkeypatch.setattr(loading, "_BLOCK", 1000)
+    monkeypatch.setattr(loading, "_READ", 250)
+    file = tmp_path / "pytorch_model.bin"
+    data = bytearray(range(250)) * 20
+    file.write_bytes(data)
+    first = loading.content_hash(tmp_path)
+    assert loading.content_hash(tmp_path) == first
+    data[changed] ^= 1
+    file.write_bytes(data)
+    assert loading.content_hash(tmp_path) != first
 
 
 def test_low_precision_stays_near(llava):
@@ -165,11 +233,11 @@ def test_low_precision_stays_near(llava):
 
 
 @pytest.mark.parametrize("precision", ["8bit", "4bit"])
-def test_quantized_bases_rate_with_whole_eyes_and_head(tmp_path, precision):
+def test_quantized_bases_rate_with_whole_eyes_and_head(tiny_checkpoint, precision):
     pytest.importorskip("bitsandbytes")
     pytest.importorskip("accelerate")
     # 4 bits come in blocks of 64
-    folder = tiny.build("llava", tmp_path / "llava", hidden=64)
+    folder = tiny_checkpoint("llava", hidden=64)
     exact = Rater(load_backbone(folder), PROMPT).rate(EIGHT)
     rater = Rater(load_backbone(folder, precision=precision, device="cpu"), PROMPT)
     model = rater.backbone.model
@@ -197,6 +265,57 @@ def test_adapter_folder_loads_by_its_path(llava, tmp_path):
     assert abs(plain.rate(EIGHT) - tasted.rate(EIGHT)).max() > 1e-5
 
 
+def lora(folder, out, **options):
+    peft = pytest.importorskip("peft")
+    adapted = peft.get_peft_model(
+        load_backbone(folder).model, peft.LoraConfig(r=4, init_lora_weights=False, **options)
+    )
+    adapted.peft_config["default"].base_model_name_or_path = str(folder)
+    adapted.save_pretrained(out)
+    return out
+
+
+def test_adapter_on_the_output_head_counts(llava, tmp_path):
+    taste = lora(llava, tmp_path / "taste", target_modules=["lm_head"])
+    plain = Rater(load_backbone(llava), PROMPT)
+    tasted = Rater(load_backbone(llava, adapter=taste), PROMPT)
+    assert abs(plain.rate(EIGHT) - tasted.rate(EIGHT)).max() > 1e-5
+
+
+def test_adapter_on_the_output_head_of_a_quantized_base_counts(tiny_checkpoint, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    pytest.importorskip("accelerate")
+    folder = tiny_checkpoint("llava", hidden=64)
+    taste = lora(folder, tmp_path / "taste", target_modules=["lm_head"])
+    plain = Rater(load_backbone(folder, precision="4bit", device="cpu"), PROMPT)
+    tasted = Rater(load_backbone(folder, adapter=taste, precision="4bit", device="cpu"), PROMPT)
+    assert abs(plain.rate(EIGHT) - tasted.rate(EIGHT)).max() > 1e-5
+    backbone = tasted.backbone
+    inputs = backbone.encode(EIGHT[:2], [tasted._render(None, None)] * 2)
+    full = backbone.full_logits(inputs)[:, tasted.word_ids]
+    rows = backbone.row_logits(backbone.last_hidden(inputs), tasted.word_ids)
+    assert (rows - full).abs().max() < 1e-4
+
+
+def test_missing_adapter_is_refused_without_asking_a_hub(llava, tmp_path):
+    with pytest.raises(CheckpointError, match="no adapter_config.json"):
+        load_backbone(llava, adapter=tmp_path / "nowhere")
+
+
+def test_missing_peft_names_the_extra(llava, tmp_path, monkeypatch):
+    taste = lora(llava, tmp_path / "taste", target_modules=["q_proj"])
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(CheckpointError, match=r"needs peft: pip install 'vlm-aes\[train\]'"):
+        load_backbone(taste)
+
+
+def test_missing_package_of_a_family_names_the_extra(tiny_checkpoint, monkeypatch):
+    folder = tiny_checkpoint("smolvlm")
+    monkeypatch.setattr(processors, "find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match=r"num2words: pip install 'vlm-aes\[smolvlm\]'"):
+        load_backbone(folder)
+
+
 def test_wrong_checkpoints_say_what_is_wrong(llava, tmp_path):
     with pytest.raises(CheckpointError, match="no config.json"):
         load_backbone(tmp_path)
@@ -209,19 +328,104 @@ def test_wrong_checkpoints_say_what_is_wrong(llava, tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"words": (" bad", " poor", " fair", " good", " exquisite")}, "tokens after"),
+        ({"words": (" bad", " poor", " fair", " good", " exquisite")}, "not one; choose other"),
         ({"words": (" bad", " poor", " poor", " good", " excellent")}, "share a first token"),
     ],
 )
 def test_words_that_cannot_be_read_are_refused(llava, change, reason):
-    from dataclasses import replace
-
     with pytest.raises(CheckpointError, match=reason):
         Rater(load_backbone(llava), replace(PROMPT, **change))
 
 
-def test_template_that_drops_the_question_is_refused(llava):
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{% for m in messages %}<image>{% endfor %}", "does not render"),
+        (tiny.PLAIN_TEMPLATE.replace("IMAGE", ""), "cannot take a picture with the rendered"),
+        ("{% for m in messages %}{{ m['role'] + m['content'] }}{% endfor %}", "cannot take a pict"),
+        (None, "no chat template"),
+    ],
+)
+def test_templates_that_cannot_ask_are_refused(llava, template, reason):
     backbone = load_backbone(llava)
-    backbone.tokenizer.chat_template = "{% for m in messages %}<image>{% endfor %}"
-    with pytest.raises(CheckpointError, match="does not render"):
+    backbone.tokenizer.chat_template = template
+    with pytest.raises(CheckpointError, match=reason):
         Rater(backbone, PROMPT)
+
+
+def test_tokens_put_after_the_prompt_are_refused(llava, monkeypatch):
+    backbone = load_backbone(llava)
+    encode = backbone.encode
+
+    def closed(images, texts):
+        return encode(images, [text + backbone.tokenizer.eos_token for text in texts])
+
+    monkeypatch.setattr(backbone, "encode", closed)
+    with pytest.raises(CheckpointError, match="does not end as the prompt does"):
+        Rater(backbone, PROMPT)
+
+
+def test_padding_on_the_wrong_side_is_refused_at_load(tiny_checkpoint):
+    backbone = load_backbone(tiny_checkpoint("qwen3_vl"))
+    backbone.padding_side = "right"
+    with pytest.raises(CheckpointError, match="does not end as the prompt does"):
+        Rater(backbone, PROMPT)
+
+
+def test_words_that_differ_after_an_attribute_are_refused(llava):
+    stems = {**PROMPT.stems, "light": PROMPT.stems["light"] + " e"}
+    with pytest.raises(CheckpointError, match="not one; choose other words|other tokens"):
+        Rater(load_backbone(llava), replace(PROMPT, words=(" bad", " poor", " fair", " good", "x"),
+                                            stems=stems))  # fmt: skip
+
+
+def test_untested_family_with_a_head_of_its_own_is_refused(llava, monkeypatch):
+    backbone = load_backbone(llava)
+    backbone.shares_prefix = False
+    Rater(backbone, PROMPT)
+    real = backbone.full_logits
+    monkeypatch.setattr(backbone, "full_logits", lambda inputs: real(inputs) * 40)
+    with pytest.raises(CheckpointError, match="not supported yet"):
+        Rater(backbone, PROMPT)
+
+
+def test_a_model_that_gives_no_number_gives_no_score(llava):
+    rater = Rater(load_backbone(llava), PROMPT)
+    with torch.no_grad():
+        rater.backbone.model.get_output_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(RuntimeError, match="gives no number in torch.float32"):
+        rater.rate(EIGHT[:1])
+
+
+def test_a_stem_after_a_colon_is_set_off(llava):
+    backbone = load_backbone(llava)
+    backbone.tokenizer.chat_template = tiny.PLAIN_TEMPLATE.replace("<|assistant|>\n", "ASSISTANT:")
+    assert backbone.render("Q?", "The light is").endswith("ASSISTANT: The light is")
+    assert backbone.render("Q?", " The light is").endswith("ASSISTANT: The light is")
+    assert backbone.render("Q?", "").endswith("ASSISTANT:")
+
+
+@pytest.mark.parametrize("name", ["q-realign", "q-sit"])
+def test_trained_prompts_keep_their_stem_apart(tiny_checkpoint, name):
+    family = {"q-realign": "qwen3_5", "q-sit": "llava_onevision"}[name]
+    backbone = load_backbone(tiny_checkpoint(family))
+    prompt = load_prompt(name)
+    rater = Rater(backbone, prompt)
+    ids = backbone.encode(EIGHT[:1], [rater._render(None, None)])["input_ids"][0].tolist()
+    stem = backbone.tokenizer(prompt.stem, add_special_tokens=False)["input_ids"]
+    assert ids[-len(stem) :] == stem
+    picture, question = ids.index(backbone.image_token_id), len(ids)
+    first = backbone.tokenizer(prompt.question[:4], add_special_tokens=False)["input_ids"][0]
+    question = ids.index(first)
+    assert (picture < question) == prompt.image_first
+    firsts = [backbone.tokenizer(word, add_special_tokens=False)["input_ids"][0]
+              for word in prompt.words]  # fmt: skip
+    assert rater.word_ids == firsts
+
+
+def test_a_stem_that_melts_into_the_template_is_refused(llava):
+    backbone = load_backbone(llava)
+    backbone.tokenizer.chat_template = tiny.PLAIN_TEMPLATE.replace("<|assistant|>\n", " goo")
+    prompt = replace(PROMPT, stem="d", stem_apart=True, questions={}, stems={})
+    with pytest.raises(CheckpointError, match="stood apart|does not render"):
+        Rater(backbone, prompt)

@@ -15,6 +15,8 @@ from torch import Tensor
 from vlm_aes.backbones import Backbone, CheckpointError
 from vlm_aes.prompts import RatingPrompt
 
+_PROBE_SIZES = ((160, 112), (96, 144))
+
 
 class Rater:
     """Asks a checkpoint to rate, and reads five rows of its output head.
@@ -22,20 +24,77 @@ class Rater:
     One prefill a picture; several questions about one picture share everything up to the question.
 
     Raises:
-        CheckpointError: when a rating word is not one token where it stands, when two words share a
-            token, or when the rendered prompt does not end in the stem.
+        CheckpointError: names the checkpoint and why it cannot be asked this prompt: a rating word
+            is not one token where it stands, two words share a token, the chat template does not
+            render the prompt as it stands, or what reaches the model is not what was rendered.
     """
 
     def __init__(self, backbone: Backbone, prompt: RatingPrompt) -> None:
         self.backbone = backbone
         self.prompt = prompt
-        probe = self._render(None, None)
-        if not probe.endswith(prompt.stem) or prompt.question not in probe:
-            raise CheckpointError(
-                backbone.model_id,
-                f"its chat template does not render prompt {prompt.name!r} as it stands: {probe!r}",
+        for attribute in (None, *prompt.questions):
+            self._check_rendering(attribute)
+        self.word_ids = self._word_ids(None)
+        for attribute in prompt.questions:
+            if self._word_ids(attribute) != self.word_ids:
+                raise self._refusal(
+                    f"the rating words are other tokens after {prompt.stems[attribute]!r} than "
+                    f"after {prompt.stem!r}; choose stems that end alike"
+                )
+        self._check_inputs()
+
+    def _refusal(self, reason: str) -> CheckpointError:
+        return CheckpointError(self.backbone.model_id, reason)
+
+    def _check_rendering(self, attribute: str | None) -> None:
+        question, stem = self.prompt.asked(attribute)
+        probe = self._render(attribute, None)
+        if not probe.endswith(stem) or probe.count(question) != 1:
+            raise self._refusal(
+                f"its chat template does not render prompt {self.prompt.name!r} as it stands: "
+                f"{probe!r}"
             )
-        self.word_ids = self._word_ids()
+        before = probe.removesuffix(stem)
+        if self.prompt.stem_apart and self._ids(before) + self._ids(stem) != self._ids(probe):
+            raise self._refusal(
+                f"the stem {stem!r} melts into the tokens before it; in training it stood apart"
+            )
+
+    def _check_inputs(self) -> None:
+        """What the processor makes of two texts of unequal length: padded on the left, with a
+        picture in every row, ending as rendered."""
+        asked, question = self._render(None, None), self.prompt.question
+        images = [Image.new("RGB", size, (120, 90, 60)) for size in _PROBE_SIZES]
+        try:
+            inputs = self.backbone.encode(
+                images, [asked, asked.replace(question, f"{question} {question}")]
+            )
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise self._refusal(
+                f"its processor cannot take a picture with the rendered prompt ({error})"
+            ) from error
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        ending = self._ids(asked)[-4:]
+        if ids[:, -len(ending) :].tolist() != [ending] * len(images) or not bool(mask[:, -1].all()):
+            raise self._refusal(
+                "what reaches the model does not end as the prompt does: "
+                f"{self.backbone.tokenizer.decode(ids[0, -12:])!r}"
+            )
+        piece = self.backbone.image_token_id
+        if piece is not None and not bool((ids == piece).any(1).all()):
+            raise self._refusal("its chat template leaves the picture out of the prompt")
+        if not self.backbone.shares_prefix:
+            self._check_head(inputs)
+
+    def _check_head(self, inputs: dict[str, Tensor]) -> None:
+        """A family that the suite does not know: its five rows against its own full logits."""
+        rows = self.probabilities(self.backbone.last_hidden(inputs))
+        full = self.backbone.full_logits(inputs)[:, self.word_ids].double().softmax(-1).cpu()
+        if float(np.abs(rows - full.numpy()).max()) > 0.02:
+            raise self._refusal(
+                "its logits are not its output head times its last hidden state; "
+                f"the {self.backbone.family} family is not supported yet"
+            )
 
     def _render(self, attribute: str | None, facts: str | None) -> str:
         question, stem = self.prompt.asked(attribute, facts)
@@ -50,9 +109,9 @@ class Rater:
     def _ids(self, text: str) -> list[int]:
         return list(self.backbone.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _word_ids(self) -> list[int]:
+    def _word_ids(self, attribute: str | None) -> list[int]:
         """The token that each rating word begins with where it stands, right after the stem."""
-        asked = self._render(None, None)
+        asked = self._render(attribute, None)
         before = self._ids(asked)
         ids = []
         for word in self.prompt.words:
@@ -65,16 +124,15 @@ class Rater:
             else:
                 own = []
             if not own or (len(own) > 1 and not self.prompt.first_token):
-                raise CheckpointError(
-                    self.backbone.model_id,
-                    f"rating word {word!r} is {len(own)} tokens after {self.prompt.stem!r}, "
-                    "not one; choose other words or another stem",
+                raise self._refusal(
+                    f"rating word {word!r} is {len(own) or 'not'} tokens of its own after "
+                    f"{self.prompt.asked(attribute)[1]!r}, not one; choose other words or another "
+                    "stem"
                 )
             ids.append(own[0])
         if len(set(ids)) != len(ids):
-            raise CheckpointError(
-                self.backbone.model_id,
-                f"rating words {self.prompt.words} share a first token; choose other words",
+            raise self._refusal(
+                f"rating words {self.prompt.words} share a first token; choose other words"
             )
         return ids
 
@@ -109,18 +167,19 @@ class Rater:
 
         Raises:
             KeyError: for an attribute that the prompt has no question for.
+            RuntimeError: where the model gives no number, as fp16 may when it overflows.
         """
         told: Sequence[str | None] = [None] * len(images) if facts is None else facts
         asked: list[str | None] = [None, *attributes]
         if len(asked) == 1:
             hidden = self._hidden(images, None, told)[:, None]
         else:
-            shared = None if facts is not None else self._shared(asked)
+            shared = self._shared(asked, told)
             if shared is None:
                 hidden = torch.stack([self._hidden(images, a, told) for a in asked], dim=1)
             else:
-                prefix, suffixes = shared
-                inputs = self.backbone.encode(images, [prefix] * len(images))
+                prefixes, suffixes = shared
+                inputs = self.backbone.encode(images, prefixes)
                 hidden = self.backbone.continue_from(self.backbone.prefill(inputs), suffixes)
         return self.probabilities(hidden)
 
@@ -128,6 +187,11 @@ class Rater:
         """Hidden states (..., H) at the rating word's place to probabilities (..., 5)."""
         logits = self.backbone.row_logits(hidden, self.word_ids)
         result: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
+        if not np.isfinite(result).all():
+            raise RuntimeError(
+                f"{self.backbone.model_id} gives no number in {self.backbone.dtype}; "
+                "load it with precision bf16 or fp32"
+            )
         return result
 
     def _hidden(
@@ -136,12 +200,25 @@ class Rater:
         texts = [self._render(attribute, facts) for facts in told]
         return self.backbone.last_hidden(self.backbone.encode(images, texts))
 
-    def _shared(self, asked: Sequence[str | None]) -> tuple[str, list[list[int]]] | None:
-        """The text that all questions begin with and the tokens in which each goes on; nothing
-        where the picture comes after the question, or where the cut would change the tokens."""
-        if not self.prompt.image_first:
+    def _shared(
+        self, asked: Sequence[str | None], told: Sequence[str | None]
+    ) -> tuple[list[str], list[list[int]]] | None:
+        """The text that all questions about a picture begin with, one a picture, and the tokens in
+        which each question goes on, the same for all pictures. Nothing where the picture comes
+        after the question, where a cut would change the tokens, or in an untested family."""
+        if not self.prompt.image_first or not self.backbone.shares_prefix:
             return None
-        texts = [self._render(attribute, None) for attribute in asked]
+        cuts = {facts: self._cut(asked, facts) for facts in dict.fromkeys(told)}
+        found = [cut for cut in cuts.values() if cut is not None]
+        if len(found) < len(cuts) or any(cut[1] != found[0][1] for cut in found):
+            return None
+        prefixes = {facts: cut[0] for facts, cut in zip(cuts, found, strict=True)}
+        return [prefixes[facts] for facts in told], found[0][1]
+
+    def _cut(
+        self, asked: Sequence[str | None], facts: str | None
+    ) -> tuple[str, list[list[int]]] | None:
+        texts = [self._render(attribute, facts) for attribute in asked]
         ids = [self._ids(text) for text in texts]
         length = 0
         while all(len(i) > length + 1 and i[length] == ids[0][length] for i in ids):

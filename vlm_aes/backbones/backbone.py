@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessorList
 
-from vlm_aes.backbones.families import (
-    MULTIMODAL_ROPE,
-    REQUIRED_INPUTS,
-    WITHOUT_SOFT_CAP,
-)
+from vlm_aes.backbones.errors import CheckpointError
+from vlm_aes.backbones.families import REQUIRED_INPUTS, TESTED, WITHOUT_SOFT_CAP
 from vlm_aes.images import to_rgb
 
 _NOT_FOR_THE_MODEL = ("image_sizes_original",)
@@ -44,6 +42,7 @@ class Backbone:
     Attributes:
         model: the ``...ForConditionalGeneration`` model, in evaluation mode.
         processor: the family's own processor.
+        tokenizer: the processor's, with the checkpoint's chat template.
         padding_side: left, so that the last token of every row is the one that is read.
         family: ``config.model_type``.
         model_id: hub id and commit, or a hash of the folder's content.
@@ -62,6 +61,10 @@ class Backbone:
         self.model_id = model_id
         self.pixel_backend = pixel_backend
         self.folder = folder
+        self.multimodal_rope = hasattr(model.model, "get_rope_index")
+        """Whether the family makes three-dimensional positions itself and keeps ``rope_deltas``."""
+        self.shares_prefix = self.family in TESTED
+        """Whether :meth:`prefill` and :meth:`continue_from` are known to be right for it."""
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if not self.tokenizer.chat_template and getattr(processor, "chat_template", None):
@@ -71,6 +74,21 @@ class Backbone:
     def device(self) -> torch.device:
         """Where inputs go."""
         return torch.device(self.model.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which pictures enter; weights may be quantized below it."""
+        dtype: torch.dtype = self.model.dtype
+        return dtype
+
+    @property
+    def image_token_id(self) -> int | None:
+        """The token that stands for a piece of the picture."""
+        config = self.model.config
+        for name in ("image_token_id", "image_token_index"):
+            if getattr(config, name, None) is not None:
+                return int(getattr(config, name))
+        return None
 
     @property
     def needed_side(self) -> int | None:
@@ -89,7 +107,21 @@ class Backbone:
         thinking: bool | None = None,
     ) -> str:
         """The exact text of one question about one picture, before the picture's placeholder is
-        expanded: the checkpoint's chat template with the generation prompt, then ``stem``."""
+        expanded: the checkpoint's chat template with the generation prompt, then ``stem``.
+
+        Picture and question are handed to the template in the order asked for; some templates put
+        pictures first whatever they are given. Where the template ends in a word or a colon
+        (``ASSISTANT:``), the stem is set off by a space.
+
+        Raises:
+            CheckpointError: where the template is missing or cannot take a picture.
+        """
+        if not self.tokenizer.chat_template:
+            raise CheckpointError(
+                self.model_id,
+                "it has no chat template, so what it was trained to be asked is unknown; "
+                "take the instruction-tuned version, or add a chat_template.jinja to its folder",
+            )
         image, text = {"type": "image"}, {"type": "text", "text": instruction}
         content = [image, text] if image_first else [text, image]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
@@ -97,10 +129,20 @@ class Backbone:
             part = [{"type": "text", "text": system}]
             messages.insert(0, {"role": "system", "content": part})
         options = {} if thinking is None else {"enable_thinking": thinking}
-        rendered = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **options
-        )
-        return str(rendered) + stem
+        try:
+            rendered = str(
+                self.tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=True, **options
+                )
+            )
+        except (TemplateError, TypeError) as error:
+            raise CheckpointError(
+                self.model_id,
+                f"its chat template cannot take a picture and a question ({error})",
+            ) from error
+        apart = rendered[-1:].isalnum() or rendered.endswith(":")
+        space = " " if apart and stem and not stem[0].isspace() else ""
+        return rendered + space + stem
 
     def encode(self, images: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, Tensor]:
         """Model inputs for a batch, padded on the left.
@@ -110,7 +152,7 @@ class Backbone:
             texts: B rendered texts, each with one picture.
 
         Raises:
-            RuntimeError: where an input is missing that the family silently needs.
+            CheckpointError: where an input is missing that the family silently needs.
         """
         bos = self.tokenizer.bos_token
         options: dict[str, Any] = {}
@@ -127,17 +169,21 @@ class Backbone:
         )
         missing = [n for n in REQUIRED_INPUTS.get(self.family, ()) if n not in encoded]
         if missing:
-            raise RuntimeError(f"{self.model_id}: the processor gives no {', '.join(missing)}")
+            raise CheckpointError(
+                self.model_id,
+                f"its processor gives no {', '.join(missing)}, without which it rates wrongly; "
+                "another version of transformers may give it",
+            )
         inputs: dict[str, Tensor] = {
             k: v.to(self.device) for k, v in encoded.items()
             if isinstance(v, Tensor) and k not in _NOT_FOR_THE_MODEL
         }  # fmt: skip
-        inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
+        inputs["pixel_values"] = inputs["pixel_values"].to(self.dtype)
         return inputs
 
     def _positions(self, mask: Tensor) -> dict[str, Tensor]:
         """Positions that do not count the padding, for families that do not do so."""
-        if self.family in MULTIMODAL_ROPE:
+        if self.multimodal_rope:
             return {}
         return {"position_ids": (mask.cumsum(-1) - 1).clamp(0)}
 
@@ -151,13 +197,20 @@ class Backbone:
         return hidden
 
     @torch.inference_mode()
+    def full_logits(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(B, vocabulary) logits of the next token, by the model's own way: the slow reference."""
+        positions = self._positions(inputs["attention_mask"])
+        logits: Tensor = self.model(**inputs, **positions, logits_to_keep=1).logits[:, -1]
+        return logits
+
+    @torch.inference_mode()
     def prefill(self, inputs: dict[str, Tensor]) -> Prefix:
         """Read a beginning once, to be continued by :meth:`continue_from`."""
         mask = inputs["attention_mask"]
         out = self.model.model(**inputs, **self._positions(mask), use_cache=True)
         # kept now: the next prefill overwrites it on the model without a word
         deltas = getattr(self.model.model, "rope_deltas", None)
-        deltas = None if deltas is None or self.family not in MULTIMODAL_ROPE else deltas.clone()
+        deltas = deltas.clone() if self.multimodal_rope and deltas is not None else None
         return Prefix(out.past_key_values, mask, deltas)
 
     @torch.inference_mode()
@@ -184,7 +237,7 @@ class Backbone:
         if prefix.rope_deltas is not None:
             start = start + prefix.rope_deltas[order]
         positions = start + torch.arange(width, device=self.device)
-        if self.family in MULTIMODAL_ROPE:
+        if self.multimodal_rope:
             # counted over the padded row, as the family's own positions are
             positions = positions.expand(3, -1, -1)
         inner = getattr(self.model.model, "language_model", None) or self.model.model.text_model
@@ -207,11 +260,19 @@ class Backbone:
         A logit scale or soft cap of the checkpoint is applied, as the full head would.
         """
         head = self.model.get_output_embeddings()
+        if type(head) is not torch.nn.Linear:
+            # quantized, or with an adapter that could not be merged: its weight is not the truth
+            written = head(hidden.to(self.dtype))[..., list(rows)]
+            return self._scaled(written.to(torch.promote_types(written.dtype, torch.float32)))
         index = torch.tensor(list(rows), device=head.weight.device)
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         logits = hidden.to(dtype) @ head.weight[index].to(dtype).T
         if getattr(head, "bias", None) is not None:
             logits = logits + head.bias[index].to(dtype)
+        return self._scaled(logits)
+
+    def _scaled(self, logits: Tensor) -> Tensor:
+        """The checkpoint's logit scale and soft cap."""
         config = self.model.config.get_text_config()
         if scaling := getattr(config, "logits_scaling", None):
             logits = logits / scaling
@@ -220,8 +281,7 @@ class Backbone:
         cap = getattr(config, "final_logit_softcapping", None)
         if cap and self.family not in WITHOUT_SOFT_CAP:
             logits = torch.tanh(logits / cap) * cap
-        result: Tensor = logits
-        return result
+        return logits
 
     @torch.inference_mode()
     def generate(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +16,17 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging as transformers_logging
 
 from vlm_aes.backbones.backbone import Backbone
+from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.families import UNQUANTIZED_MODULES
 from vlm_aes.backbones.processors import load_processor, pixel_backend
 from vlm_aes.prompts import PRESETS
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "8bit", "4bit")
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_HASHED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+_HASHED = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
+_BLOCK = 256 * 2**20
+_READ = 2**20
 _UNHASHED = frozenset({"figures.json", "trainer_state.json"})
-
-
-class CheckpointError(Exception):
-    """A checkpoint that cannot be used: its name, the reason, and what to do."""
-
-    def __init__(self, checkpoint: str | Path, reason: str) -> None:
-        super().__init__(f"{checkpoint}: {reason}")
 
 
 @dataclass(frozen=True)
@@ -73,14 +71,33 @@ def locate(model: str | Path, revision: str | None = None) -> Located:
 
 
 def content_hash(folder: Path) -> str:
-    """A short hash of what decides a folder's answers: weights, configuration, tokenizer."""
+    """A short hash of what decides a folder's answers: weights, configuration, tokenizer.
+
+    Large files are read in blocks by several threads (hashing lets go of the interpreter), so that
+    tens of gigabytes take about as long as the disk needs.
+    """
+    files = sorted({f for p in _HASHED for f in folder.glob(p) if f.name not in _UNHASHED})
+    blocks = [(f, at) for f in files for at in range(0, max(1, f.stat().st_size), _BLOCK)]
     digest = hashlib.sha256()
-    files = {f for pattern in _HASHED for f in folder.glob(pattern) if f.name not in _UNHASHED}
-    for file in sorted(files):
-        digest.update(file.name.encode())
-        with file.open("rb") as data:
-            digest.update(hashlib.file_digest(data, "sha256").digest())
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for (file, at), part in zip(blocks, pool.map(_block_hash, blocks), strict=True):
+            if at == 0:
+                digest.update(file.name.encode())
+            digest.update(part)
     return digest.hexdigest()[:12]
+
+
+def _block_hash(block: tuple[Path, int]) -> bytes:
+    file, at = block
+    digest = hashlib.sha256()
+    with file.open("rb") as data:
+        data.seek(at)
+        for _ in range(_BLOCK // _READ):
+            part = data.read(_READ)
+            if not part:
+                break
+            digest.update(part)
+    return digest.digest()
 
 
 def _device(wanted: str) -> str:
@@ -132,7 +149,7 @@ def load_backbone(
             model, f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}"
         )
     place = locate(model, revision)
-    adapter_folder = Path(adapter) if adapter else place.adapter
+    adapter_folder = _adapter(Path(adapter)) if adapter else place.adapter
     chosen = _device(device)
     hub: dict[str, Any] = {"local_files_only": place.folder is not None}
     if place.folder is None:
@@ -159,6 +176,13 @@ def load_backbone(
     if precision in ("8bit", "4bit"):
         identity += f":{precision}"
     return Backbone(network, processor, model_id=identity, pixel_backend=pixel, folder=place.folder)
+
+
+def _adapter(folder: Path) -> Path:
+    """A named adapter's folder. Looked at here, because peft takes an unknown name to the hub."""
+    if not (folder / "adapter_config.json").is_file():
+        raise CheckpointError(folder, "this folder holds no adapter_config.json; name an adapter")
+    return folder
 
 
 def _load_model(name: str, precision: str, device: str, hub: dict[str, Any]) -> Any:

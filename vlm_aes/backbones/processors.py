@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import inspect
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, ProcessorMixin
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import cached_file, is_torchvision_available
+
+from vlm_aes.backbones.errors import CheckpointError
+from vlm_aes.backbones.families import NEEDED_PACKAGES
 
 _PARTS = ("image_processor", "tokenizer", "video_processor", "processor_class", "auto_map",
           "feature_extractor", "chat_template", "audio_tokenizer")  # fmt: skip
@@ -47,13 +51,21 @@ def _read_json(name: str, file: str, hub: dict[str, Any]) -> dict[str, Any]:
     return json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
 
 
-def _processor_class(config: Any, settings: dict[str, Any]) -> type[ProcessorMixin]:
+def _processor_class(name: str, config: Any, settings: dict[str, Any]) -> type[ProcessorMixin]:
     import transformers
 
-    named = getattr(transformers, settings.get("processor_class") or "", None)
-    found = named or PROCESSOR_MAPPING[type(config)]
-    # placeholders of dummy objects raise on use; the real module is beside them
-    assert isinstance(found, type)
+    package, remedy = NEEDED_PACKAGES.get(config.model_type, ("", ""))
+    if package and find_spec(package) is None:
+        raise CheckpointError(name, f"its processor needs {package}: {remedy}")
+    found = getattr(transformers, settings.get("processor_class") or "", None)
+    if not isinstance(found, type) and type(config) in PROCESSOR_MAPPING:
+        found = PROCESSOR_MAPPING[type(config)]
+    if not isinstance(found, type):
+        raise CheckpointError(
+            name,
+            f"{config.model_type} checkpoints have no processor of their own and this one names "
+            "none; is it an image-text-to-text model?",
+        )
     return found
 
 
@@ -64,11 +76,14 @@ def load_processor(name: str, config: AutoConfig, pixels: str, hub: dict[str, An
         name: folder or hub id.
         pixels: ``pil`` or ``torchvision``.
         hub: ``revision`` and ``local_files_only``.
+
+    Raises:
+        CheckpointError: where no processor is named, or a package is missing.
     """
     settings = _read_json(name, "processor_config.json", hub)
     preprocessor = _read_json(name, "preprocessor_config.json", hub)
     settings.setdefault("processor_class", preprocessor.get("processor_class"))
-    base = _processor_class(config, settings)
+    base = _processor_class(name, config, settings)
     tokenizer = AutoTokenizer.from_pretrained(name, **hub)
     image_processor = load_image_processor(name, config, pixels, hub)
 
