@@ -425,7 +425,12 @@ def test_trained_prompts_keep_their_stem_apart(tiny_checkpoint, name):
 
 def test_a_stem_that_melts_into_the_template_is_refused(llava):
     backbone = load_backbone(llava)
-    backbone.tokenizer.chat_template = tiny.PLAIN_TEMPLATE.replace("<|assistant|>\n", " goo")
-    prompt = replace(PROMPT, stem="d", stem_apart=True, questions={}, stems={})
-    with pytest.raises(CheckpointError, match="stood apart|does not render"):
+    # the template ends in a space, and with it " is" is one piece
+    backbone.tokenizer.chat_template = tiny.PLAIN_TEMPLATE.replace("IMAGE", "<image>").replace(
+        "<|assistant|>\n", "The image "
+    )
+    prompt = replace(PROMPT, stem="is", questions={}, stems={})
+    Rater(backbone, prompt)
+    prompt = replace(prompt, stem_apart=True)
+    with pytest.raises(CheckpointError, match="stood apart"):
         Rater(backbone, prompt)

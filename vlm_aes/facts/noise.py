@@ -10,6 +10,8 @@ import numpy as np
 from vlm_aes.facts.measure import Fact, Frame, band, register
 
 TILE = 12
+CALM = 0.81
+"""What the calmest tenth of the tiles reads of a true standard deviation, the same all over."""
 _MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
 
 
@@ -18,7 +20,7 @@ def noise(frame: Frame) -> Iterator[Fact]:
     """Standard deviation of the noise, in levels of 255.
 
     Immerkaer 1996 (eq. 5), in tiles; the mean of the calmest tenth counts, so that texture is not
-    taken for noise. Tiles that are clipped are left out: noise does not show there.
+    taken for noise, over what it reads of an even noise. Tiles that are clipped are left out: noise does not show there.
     """
     luma = frame.native_luma
     rows, columns = (n // TILE for n in luma.shape)
@@ -34,10 +36,10 @@ def noise(frame: Frame) -> Iterator[Fact]:
     if len(usable) < 4:
         yield Fact("noise", None, "levels", "unknown")
         return
-    value = float(usable[: max(2, len(usable) // 10)].mean())
+    calmest = float(usable[: max(2, len(usable) // 10)].mean())
     yield Fact(
         "noise",
-        value,
+        calmest / CALM,
         "levels",
-        band(value, [(2.0, "clean"), (5.0, "a little noise"), (10.0, "noisy")], "very noisy"),
+        band(calmest, [(2.0, "clean"), (5.0, "a little noise"), (10.0, "noisy")], "very noisy"),
     )

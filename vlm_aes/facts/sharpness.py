@@ -11,6 +11,8 @@ from vlm_aes.facts.measure import Fact, Frame, band, register
 
 TILES = 4
 BLUR = 11
+BLANK = 2.0
+"""Standard deviation of luma below which there is nothing to be sharp."""
 
 
 @register
@@ -21,8 +23,8 @@ def sharpness(frame: Frame) -> Iterator[Fact]:
     blurred, a blurred one little. Read in a 4 x 4 grid; the mean of the two sharpest tiles counts.
     """
     luma = frame.native_luma
-    if min(luma.shape) < 4 * TILES:
-        yield Fact("sharpness", None, "percent", "unknown")
+    if min(luma.shape) < 4 * TILES or luma.std() < BLANK:
+        yield Fact("sharpness", None, "percent", "sharpness unknown")
         return
     kept = np.zeros((2, TILES, TILES))
     for axis, size in enumerate(((BLUR, 1), (1, BLUR))):
