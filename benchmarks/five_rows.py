@@ -1,9 +1,9 @@
 """Five rows of the output head against full-vocabulary logits: time and peak memory, in one run.
 
 A random Qwen3.5 of the 0.8B shape (hidden 1024, 24 layers, three linear to one full attention,
-vocabulary 248,320) reads a prompt of image length three ways: logits for every token, logits for the last
-token, and five rows of the head on the last hidden state. Each way runs in a process of its own,
-alternating, so that peak memory is its own and the machine's noise is shared.
+vocabulary 248,320) reads a prompt of image length three ways: logits for every token, logits for
+the last token, and five rows of the head on the last hidden state. Each way runs in a process of
+its own, alternating, so that peak memory is its own and the machine's noise is shared.
 
     python benchmarks/five_rows.py [--tokens 256] [--layers 24] [--rounds 3]
 """

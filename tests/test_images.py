@@ -101,6 +101,25 @@ def test_draft_is_large_enough_and_keeps_the_full_size():
     assert 512 <= max(picture.image.size) <= 1024
 
 
+def test_a_native_crop_leaves_the_picture_as_it_is(tmp_path):
+    file = tmp_path / "large.jpg"
+    photo().resize((3000, 2000)).save(file, quality=90)
+    plain = open_picture(file, needed_side=500)
+    with_crop = open_picture(file, needed_side=500, native_side=300)
+    assert plain.native is None
+    assert with_crop.native.size == (300, 300)
+    assert plain.image.tobytes() == with_crop.image.tobytes()
+
+
+def test_a_very_large_camera_file_is_never_decoded_in_full():
+    data = io.BytesIO()
+    Image.new("RGB", (12_000, 9_000), (90, 120, 60)).save(data, "JPEG")
+    picture = open_picture(data.getvalue(), needed_side=1024, native_side=768)
+    assert (picture.width, picture.height) == (12_000, 9_000)
+    assert max(picture.image.size) < 4096
+    assert picture.native is None
+
+
 def test_same_pixels_same_picture_whatever_the_way(tmp_path):
     file = tmp_path / "a.png"
     photo().save(file)

@@ -1,5 +1,6 @@
 """Same picture, same score: alone or in any batch, in any order, for every family."""
 
+import shutil
 import sys
 from dataclasses import replace
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 import torch
+import transformers
+from safetensors.torch import load_file, save_file
 from vlm_aes.prompts import load_prompt
 
 from vlm_aes import ratings
@@ -116,6 +119,17 @@ def test_five_rows_equal_the_full_logits(rater):
     assert (kept - full).abs().max() < 1e-9
 
 
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_five_rows_equal_the_full_logits_in_single_precision(tiny_checkpoint, family):
+    if family == "smolvlm":
+        pytest.importorskip("num2words")
+    plain = Rater(load_backbone(tiny_checkpoint(family)), PROMPT)
+    inputs = plain.backbone.encode(EIGHT[:3], [plain._render(None, None)] * 3)
+    rows = plain.probabilities(plain.backbone.last_hidden(inputs))
+    full = plain.backbone.full_logits(inputs)[:, plain.word_ids].double().softmax(-1).numpy()
+    assert abs(rows - full).max() < 1e-5
+
+
 def prefix_difference(rater, images=EIGHT, told=None):
     attributes = list(PROMPT.questions)
     shared = rater.rate(images, attributes, facts=told)
@@ -193,10 +207,7 @@ def llava(tiny_checkpoint):
 
 
 def test_identity_follows_the_content(llava, tmp_path):
-    import shutil
-
-    copy = tmp_path / "llava"
-    shutil.copytree(llava, copy)
+    copy = shutil.copytree(llava, tmp_path / "llava")
     first = load_backbone(llava).model_id
     assert load_backbone(copy).model_id == first
     weights = copy / "model.safetensors"
@@ -314,6 +325,28 @@ def test_missing_package_of_a_family_names_the_extra(tiny_checkpoint, monkeypatc
     monkeypatch.setattr(processors, "find_spec", lambda name: None)
     with pytest.raises(CheckpointError, match=r"num2words: pip install 'vlm-aes\[smolvlm\]'"):
         load_backbone(folder)
+
+
+def test_missing_quantizer_names_the_extra(llava, monkeypatch):
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
+    with pytest.raises(CheckpointError, match=r"4bit needs .*pip install 'vlm-aes\[quantize\]'"):
+        load_backbone(llava, precision="4bit")
+
+
+def test_a_model_of_words_alone_is_refused(tmp_path):
+    transformers.Qwen3Config().save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="qwen3 checkpoints have no processor"):
+        load_backbone(tmp_path)
+
+
+def test_missing_weights_are_refused(llava, tmp_path):
+    copy = shutil.copytree(llava, tmp_path / "llava")
+    weights = load_file(copy / "model.safetensors")
+    some = next(name for name in weights if "vision_tower" in name)
+    del weights[some]
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="weights are missing"):
+        load_backbone(copy)
 
 
 def test_wrong_checkpoints_say_what_is_wrong(llava, tmp_path):

@@ -20,6 +20,9 @@ Source = str | Path | bytes | Image.Image
 
 NANO = Path(__file__).parent / "nano"
 """The embedded checkpoint."""
+AMPLE_SIDE = 4096
+"""Pixels of the long side that are kept for a checkpoint that names no size of its own: more than
+any of them looks at."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,9 @@ class Assessor:
         return tuple(self.prompt.questions)
 
     @property
-    def needed_side(self) -> int | None:
-        """Long side in pixels that is enough for every answer; nothing when all are needed."""
-        side = self.rater.backbone.needed_side
-        return None if side is None else max(measures.LONG_SIDE, side)
+    def needed_side(self) -> int:
+        """Long side in pixels that is enough for every answer."""
+        return max(measures.LONG_SIDE, self.rater.backbone.needed_side or AMPLE_SIDE)
 
     @overload
     def assess(  # type: ignore[overload-overlap]

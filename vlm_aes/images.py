@@ -37,6 +37,8 @@ MAX_PIXELS_NO_DRAFT = 120_000_000
 a progressive JPEG, at whatever scale it is decoded."""
 MAX_PIXELS_WIDE = 40_000_000
 """For pictures of four bytes a channel."""
+MAX_PIXELS_NATIVE = 64_000_000
+"""Larger pictures are not decoded a second time, in full, for a crop at native size."""
 MAX_BYTES = 512 * 2**20
 """A larger file is no single picture of a camera, and is not read."""
 ONE_AT_A_TIME = 40_000_000
@@ -323,7 +325,8 @@ def _decode(
         upright = turned(to_rgb(image), orientation)
         del image
         native = None
-        if native_side and max(upright.size) < max(width, height) and width * height <= allowed:
+        whole_fits = width * height <= min(allowed, MAX_PIXELS_NATIVE)
+        if native_side and max(upright.size) < max(width, height) and whole_fits:
             with _open_header(io.BytesIO(data), formats) as whole:
                 native = _middle(turned(to_rgb(whole), orientation), native_side)
         if needed_side and max(upright.size) > 2 * needed_side:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ class Rater:
     def _check_head(self, inputs: dict[str, Tensor]) -> None:
         """A family that the suite does not know: its five rows against its own full logits."""
         rows = self.probabilities(self.backbone.last_hidden(inputs))
-        full = self.backbone.full_logits(inputs)[:, self.word_ids].double().softmax(-1).cpu()
+        full = self.backbone.full_logits(inputs)[:, self.word_ids].cpu().double().softmax(-1)
         if float(np.abs(rows - full.numpy()).max()) > 0.02:
             raise self._refusal(
                 "its logits are not its output head times its last hidden state; "
@@ -136,7 +137,7 @@ class Rater:
             )
         return ids
 
-    @property
+    @cached_property
     def prompt_id(self) -> str:
         """Hash of the exact prompt texts, rating words, preprocessing, pixel backend."""
         image_processor = self.backbone.processor.image_processor
@@ -186,7 +187,8 @@ class Rater:
     def probabilities(self, hidden: Tensor) -> NDArray[np.float64]:
         """Hidden states (..., H) at the rating word's place to probabilities (..., 5)."""
         logits = self.backbone.row_logits(hidden, self.word_ids)
-        result: NDArray[np.float64] = logits.double().softmax(-1).cpu().numpy()
+        # doubled on the CPU: not every device has doubles
+        result: NDArray[np.float64] = logits.cpu().double().softmax(-1).numpy()
         if not np.isfinite(result).all():
             raise RuntimeError(
                 f"{self.backbone.model_id} gives no number in {self.backbone.dtype}; "

@@ -52,9 +52,8 @@ class LanguageRecipe:
     margin: float = 8.0
     """How far below its original a spoiled copy should be rated, in points of the score."""
     teacher_share: float = 1.0
-    """Share of the tower's own answer in the target; the rest is the raters' mean. The tower has
-    seen these photos: with the raters' mean as target the language model trusts its features more
-    than they deserve on photos that it has not."""
+    """Share of the tower's own answer in the target; the rest is the raters' mean. The tower's is
+    the less noisy of the two, and it knows the attributes of photos that nobody rated for them."""
     facts_withheld: float = 0.3
     """Share of critiques trained without being told the facts, so that nano learns to look."""
     seed: int = 0

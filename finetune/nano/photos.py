@@ -51,6 +51,12 @@ def is_validation(image_id: str, *, attribute_photo: bool) -> bool:
     return digest % (5 if attribute_photo else 10) == 0
 
 
+def is_tuning(image_id: str) -> bool:
+    """One in 20 of the photos that are not validation: neither trained on nor reported, for every
+    choice that training leaves open and for calibration."""
+    return int(hashlib.sha256(image_id.encode()).hexdigest(), 16) % 20 == 1
+
+
 @dataclass(frozen=True)
 class Photos:
     """All photos of a data folder, row by row in one order.
@@ -66,7 +72,8 @@ class Photos:
             NaN where not rated.
         emotions: (N, 8) share of the raters who felt each of ``EMOTIONS``.
         facts: (N, F) measured facts, standardised over the photos that are not validation.
-        validation: (N,) bool.
+        validation: (N,) bool: figures are reported on these, nothing else.
+        tuning: (N,) bool: choices and calibration are made on these.
         attribute_photo: (N,) bool: one of the photos that have every attribute.
         scenes: (N,) scene names, empty where unknown.
     """
@@ -81,8 +88,15 @@ class Photos:
     emotions: np.ndarray
     facts: np.ndarray
     validation: np.ndarray
+    tuning: np.ndarray
     attribute_photo: np.ndarray
     scenes: np.ndarray
+
+    @property
+    def train(self) -> np.ndarray:
+        """(N,) bool: what training may see."""
+        seen: np.ndarray = ~(self.validation | self.tuning)
+        return seen
 
 
 def fault_of(image_id: str) -> tuple[int, float, int]:
@@ -165,6 +179,7 @@ def load_photos(data: Path, cache: Path, workers: int = 2) -> Photos:
     validation = np.array(
         [is_validation(str(i), attribute_photo=bool(a)) for i, a in zip(ids, attribute_photo)]
     )
+    tuning = np.array([is_tuning(str(i)) for i in ids]) & ~validation
     raw = columns["facts"]
     mean, std = raw[~validation].mean(0), raw[~validation].std(0) + 1e-6
     made = [fault_of(str(i)) for i in ids]
@@ -179,6 +194,7 @@ def load_photos(data: Path, cache: Path, workers: int = 2) -> Photos:
         emotions=columns["emotions"],
         facts=np.clip((raw - mean) / std, -5, 5),
         validation=validation,
+        tuning=tuning,
         attribute_photo=attribute_photo,
         scenes=columns["scenes"],
     )

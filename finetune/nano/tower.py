@@ -13,11 +13,14 @@ import copy
 import json
 import math
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +31,7 @@ from vlm_aes.spoil import FAULTS
 from .photos import ATTRIBUTES, EMOTIONS, SIDE, Photos, load_photos
 
 SHIFT = 6
+_BICUBIC = Image.Resampling.BICUBIC
 EMA_EVERY = 5
 
 
@@ -35,7 +39,10 @@ EMA_EVERY = 5
 class TowerRecipe:
     """The dials of the tower's training."""
 
-    epochs: int = 9
+    epochs: int = 35
+    small_epochs: int = 22
+    """How many of the epochs, at the start, are trained on crops of ``small_side`` pixels."""
+    small_side: int = 96
     batch: int = 96
     spoiled: int = 32
     """How many photos of a batch bring their spoiled copy along."""
@@ -95,22 +102,32 @@ def as_pixels(batch: np.ndarray) -> Tensor:
     return torch.from_numpy(batch).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def augment(batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Mirror half of them and shift each a little: what leaves a photo's rating alone."""
-    padded = np.pad(batch, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="reflect")
-    result = np.empty_like(batch)
-    offsets = rng.integers(0, 2 * SHIFT + 1, (len(batch), 2))
+def augment(batch: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
+    """Mirror half of them, and take a window of each: what leaves a photo's rating alone.
+
+    At full size the window is the photo shifted by a few pixels; at a smaller ``side`` it is any
+    square from ``side`` pixels up to the whole photo, shrunk to ``side``.
+    """
     mirrored = rng.random(len(batch)) < 0.5
-    for i, (top, left) in enumerate(offsets):
-        window = padded[i, top : top + SIDE, left : left + SIDE]
-        result[i] = window[:, ::-1] if mirrored[i] else window
+    result = np.empty((len(batch), side, side, 3), np.uint8)
+    if side == SIDE:
+        padded = np.pad(batch, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="reflect")
+        for i, (top, left) in enumerate(rng.integers(0, 2 * SHIFT + 1, (len(batch), 2))):
+            result[i] = padded[i, top : top + SIDE, left : left + SIDE]
+    else:
+        for i, window in enumerate(rng.integers(side, SIDE + 1, len(batch))):
+            left, top = rng.integers(0, SIDE - window + 1, 2)
+            box = (left, top, left + window, top + window)
+            resized = Image.fromarray(batch[i]).resize((side, side), _BICUBIC, box=box)
+            result[i] = np.asarray(resized)
+    result[mirrored] = result[mirrored, :, ::-1]
     return result
 
 
 def standardised(photos: Photos) -> tuple[Tensor, Tensor, dict[str, list[float]]]:
     """Aesthetic (N,) and attributes (N, 7; NaN where unrated) in standard deviations of the
     training photos, and the means and deviations to turn them back."""
-    train = ~photos.validation
+    train = photos.train
     mean, std = photos.aesthetic[train].mean(), photos.aesthetic[train].std()
     a_mean = np.nanmean(photos.attributes[train], 0)
     a_std = np.nanstd(photos.attributes[train], 0)
@@ -186,6 +203,27 @@ def evaluate(model: TowerWithHeads, photos: Photos, rows: np.ndarray) -> dict[st
     }
 
 
+def ahead(
+    photos: Photos, order: np.ndarray, side: int, rng: np.random.Generator, recipe: TowerRecipe
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The batches of one epoch as (rows, pixels of the photos and then of the spoiled copies),
+    each prepared while the one before it is learnt."""
+
+    def prepare(rows: np.ndarray) -> np.ndarray:
+        raw = np.concatenate([photos.pixels[rows], photos.spoiled[rows[: recipe.spoiled]]])
+        return augment(raw, side, rng)
+
+    n_batches = len(order) // recipe.batch
+    batches = np.split(order[: n_batches * recipe.batch], n_batches)
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(prepare, batches[0])
+        for i, rows in enumerate(batches):
+            pixels = following.result()
+            if i + 1 < n_batches:
+                following = pool.submit(prepare, batches[i + 1])
+            yield rows, pixels
+
+
 def train_tower(photos: Photos, out: Path, recipe: TowerRecipe) -> TowerWithHeads:
     """Train from scratch, or go on from ``out/state.pt``; gives the averaged weights.
 
@@ -208,8 +246,8 @@ def train_tower(photos: Photos, out: Path, recipe: TowerRecipe) -> TowerWithHead
     emotions = emotions / emotions.sum(1, keepdim=True).clamp(min=1e-6)
     facts = torch.from_numpy(photos.facts)
     faults, strengths = torch.from_numpy(photos.faults), torch.from_numpy(photos.strengths)
-    train_rows = np.flatnonzero(~photos.validation)
-    held_back = np.flatnonzero(photos.validation & ~photos.attribute_photo)
+    train_rows = np.flatnonzero(photos.train)
+    tuning_rows = np.flatnonzero(photos.tuning)
     steps_per_epoch = len(train_rows) // recipe.batch
     total = recipe.epochs * steps_per_epoch
     first_epoch = 0
@@ -225,16 +263,16 @@ def train_tower(photos: Photos, out: Path, recipe: TowerRecipe) -> TowerWithHead
         rng = np.random.default_rng((recipe.seed, epoch))
         order = rng.permutation(train_rows)
         began, running = time.perf_counter(), 0.0
-        for step in range(steps_per_epoch):
+        side = recipe.small_side if epoch < recipe.small_epochs else SIDE
+        batches = ahead(photos, order, side, rng, recipe)
+        for step, (rows, raw) in enumerate(batches):
             done = epoch * steps_per_epoch + step
             warm = min(1.0, (done + 1) / 300)
             rate = recipe.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done / total))
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            rows = order[step * recipe.batch : (step + 1) * recipe.batch]
             with_copy = rows[: recipe.spoiled]
-            raw = np.concatenate([photos.pixels[rows], photos.spoiled[with_copy]])
-            pixels = as_pixels(augment(raw, rng))
+            pixels = as_pixels(raw)
             chosen = torch.from_numpy(rows)
             targets = {
                 "aesthetic": aesthetic[chosen],
@@ -267,7 +305,7 @@ def train_tower(photos: Photos, out: Path, recipe: TowerRecipe) -> TowerWithHead
                         mine.lerp_(theirs, 1 - keep)
                     else:
                         mine.copy_(theirs)
-        figures = evaluate(average, photos, held_back)
+        figures = evaluate(average, photos, tuning_rows)
         figures |= {"epoch": epoch + 1, "loss": running / steps_per_epoch,
                     "seconds": time.perf_counter() - began}  # fmt: skip
         print(json.dumps(figures), flush=True)
@@ -291,10 +329,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=TowerRecipe.epochs)
+    parser.add_argument("--small-epochs", type=int, default=TowerRecipe.small_epochs)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     photos = load_photos(arguments.data, arguments.cache)
-    recipe = TowerRecipe(epochs=arguments.epochs, seed=arguments.seed)
+    recipe = TowerRecipe(
+        epochs=arguments.epochs, small_epochs=arguments.small_epochs, seed=arguments.seed
+    )
     train_tower(photos, arguments.out, recipe)
 
 

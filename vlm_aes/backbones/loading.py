@@ -8,6 +8,7 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,12 @@ def _device(wanted: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _quantization(precision: str) -> Any:
+def _quantization(name: str, precision: str) -> Any:
+    for package in ("bitsandbytes", "accelerate"):
+        if find_spec(package) is None:
+            raise CheckpointError(
+                name, f"{precision} needs {package}: pip install 'vlm-aes[quantize]'"
+            )
     from transformers import BitsAndBytesConfig
 
     skipped = list(UNQUANTIZED_MODULES)
@@ -188,7 +194,7 @@ def _adapter(folder: Path) -> Path:
 def _load_model(name: str, precision: str, device: str, hub: dict[str, Any]) -> Any:
     options: dict[str, Any] = {}
     if precision in ("8bit", "4bit"):
-        options["quantization_config"] = _quantization(precision)
+        options["quantization_config"] = _quantization(name, precision)
         options["device_map"] = {"": device}
     if precision in _DTYPES:
         options["dtype"] = _DTYPES[precision]

@@ -20,7 +20,8 @@ def noise(frame: Frame) -> Iterator[Fact]:
     """Standard deviation of the noise, in levels of 255.
 
     Immerkaer 1996 (eq. 5), in tiles; the mean of the calmest tenth counts, so that texture is not
-    taken for noise, over what it reads of an even noise. Tiles that are clipped are left out: noise does not show there.
+    taken for noise, over what it reads of an even noise. Clipped tiles are left out: noise does
+    not show there.
     """
     luma = frame.native_luma
     rows, columns = (n // TILE for n in luma.shape)
