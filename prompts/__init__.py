@@ -15,10 +15,33 @@ from typing import Any
 FOLDER = Path(__file__).parent
 OWN_FILE = "vlm_aes.toml"
 N_WORDS = 5
+NO_FAULT = "none"
 
 
 class PromptError(ValueError):
     """A prompt file that cannot be used, with its name and what is wrong."""
+
+
+@dataclass(frozen=True)
+class FaultQuestion:
+    """What a checkpoint is asked about what spoils a picture, before it writes its critique.
+
+    Attributes:
+        question, stem: as for a rating; the next token names the fault.
+        words: fault to its word after the stem; ``none`` is the first.
+        sure: probability that something is wrong from which the critic is told so.
+        told: the line that the critic is told, with ``{fault}`` in it.
+    """
+
+    question: str
+    stem: str
+    words: dict[str, str]
+    sure: float
+    told: str
+
+    def line(self, fault: str | None) -> str:
+        """What the critic is told of a fault, or of there being none."""
+        return self.told.format(fault=self.words[fault or NO_FAULT].strip())
 
 
 @dataclass(frozen=True)
@@ -31,7 +54,9 @@ class RatingPrompt:
         words: bad to excellent, exactly as they follow the stem (mostly with a leading space).
         questions, stems: the same for attributes.
         facts_line: put before a rating question when facts are told; holds ``{facts}``.
-        critique: the instruction for a critique; may hold ``{facts}``, ``{score}``, ``{level}``.
+        faults: the question about what spoils a picture, for a checkpoint that learned it.
+        critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
+            ``{level}``.
         image_first: the order in which picture and question are handed to the chat template.
         stem_apart: the stem was tokenised by itself in training, and must come out the same.
         first_token: take the first token of a rating word that has several.
@@ -52,11 +77,17 @@ class RatingPrompt:
     stem_apart: bool = False
     first_token: bool = False
     thinking: bool | None = None
+    faults: FaultQuestion | None = None
     critique: str = ""
     critique_stem: str = ""
     critique_tokens: int = 160
     critique_temperature: float = 0.7
     critique_top_p: float = 0.9
+
+    @property
+    def id(self) -> str:
+        """Name and version."""
+        return f"{self.name}-{self.version}"
 
     def asked(self, attribute: str | None = None, facts: str | None = None) -> tuple[str, str]:
         """The user's text and the answer's stem for the overall question or an attribute's."""
@@ -104,11 +135,15 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
         raise PromptError(f"{path}: not TOML ({error})") from None
     data["words"] = tuple(data.get("words", ()))
     try:
+        if "faults" in data:
+            data["faults"] = FaultQuestion(**data["faults"])
         prompt = RatingPrompt(**data)
     except TypeError as error:
         raise PromptError(f"{path}: {error}") from None
     if len(set(prompt.words)) != N_WORDS:
         raise PromptError(f"{path}: words must be five different ones, bad to excellent")
+    if prompt.faults and next(iter(prompt.faults.words), None) != NO_FAULT:
+        raise PromptError(f"{path}: the first of the faults' words must be {NO_FAULT}")
     if set(prompt.questions) != set(prompt.stems):
         raise PromptError(f"{path}: every attribute needs a question and a stem")
     return prompt

@@ -10,10 +10,12 @@ from typing import Any, overload
 
 from PIL import Image
 
+from vlm_aes import calibration, ratings
 from vlm_aes import facts as measures
-from vlm_aes import ratings
+from vlm_aes.calibration import Calibration
 from vlm_aes.facts import Fact
 from vlm_aes.images import Picture, PictureError, open_picture
+from vlm_aes.limits import warning_of
 from vlm_aes.prompts import RatingPrompt
 
 Source = str | Path | bytes | Image.Image
@@ -70,10 +72,13 @@ class Assessor:
     Make one with :meth:`from_pretrained`; the constructor takes parts that are already loaded.
     """
 
-    def __init__(self, rater: Any, critic: Any, prompt: RatingPrompt) -> None:
+    def __init__(
+        self, rater: Any, critic: Any, prompt: RatingPrompt, worth: Calibration | None = None
+    ) -> None:
         self.rater = rater
         self.critic = critic
         self.prompt = prompt
+        self.calibration = worth
 
     @classmethod
     def from_pretrained(
@@ -102,6 +107,7 @@ class Assessor:
 
         Raises:
             vlm_aes.backbones.CheckpointError: names the checkpoint and what is wrong with it.
+            vlm_aes.calibration.CalibrationError: for a damaged ``calibration.json``.
         """
         from vlm_aes.backbones import load_backbone
         from vlm_aes.explain.critic import Critic
@@ -121,7 +127,8 @@ class Assessor:
         notice = terms_of(backbone.folder) if backbone.folder else ""
         if notice:
             print(notice, file=sys.stderr)
-        return cls(Rater(backbone, words), Critic(backbone, words), words)
+        worth = calibration.load(backbone.folder, words.id) if backbone.folder else None
+        return cls(Rater(backbone, words), Critic(backbone, words), words, worth)
 
     @property
     def model_id(self) -> str:
@@ -228,16 +235,18 @@ class Assessor:
         told: list[str] | None = None
         if rationale or self.prompt.facts_line:
             told = [measures.sentence(measures.measure_told(image)) for image in images]
-        probabilities = self.rater.rate(
-            images, asked, facts=told if self.prompt.facts_line else None
-        )
+        states = self.rater.states(images, asked, facts=told if self.prompt.facts_line else None)
+        probabilities = self.rater.probabilities(states)
         scores = ratings.score(probabilities)
         spreads = ratings.score_std(probabilities[:, 0])
         levels = [ratings.level(p) for p in probabilities[:, 0]]
+        unfamiliar = self._unfamiliar(states[:, 0])
         critiques: Sequence[str | None] = [None] * len(pictures)
         if rationale:
             assert told is not None
-            critiques = self.critic.critique(images, told, [float(s) for s in scores[:, 0]], levels)
+            critiques = self.critic.critique(
+                images, told, [float(s) for s in scores[:, 0]], levels, self.rater.faults(images)
+            )
         return [
             Assessment(
                 sha256=picture.sha256,
@@ -245,6 +254,7 @@ class Assessor:
                 height=picture.height,
                 score=float(scores[i, 0]),
                 score_std=float(spreads[i]),
+                **self._worth(float(scores[i, 0])),
                 level=levels[i],
                 probabilities=dict(
                     zip(ratings.WORDS, map(float, probabilities[i, 0]), strict=True)
@@ -252,11 +262,38 @@ class Assessor:
                 model=self.model_id,
                 prompt=self.prompt_id,
                 facts=measures.measure(picture.image, picture.native) if facts else {},
+                warning=warning_of(picture.image) or unfamiliar[i],
                 attributes=dict(zip(asked, map(float, scores[i, 1:]), strict=True)),
+                residuals=self._residuals(asked, scores[i]),
                 critique=critiques[i],
             )
             for i, picture in enumerate(pictures)
         ]
+
+    def _worth(self, score: float) -> dict[str, Any]:
+        """Interval and percentile, where the checkpoint is calibrated."""
+        if self.calibration is None:
+            return {}
+        low, high = self.calibration.interval(score)
+        percentile = self.calibration.percentile(score)
+        return {"score_low": float(low), "score_high": float(high), "percentile": float(percentile)}
+
+    def _residuals(self, asked: Sequence[str], scores: Any) -> dict[str, float]:
+        if self.calibration is None:
+            return {}
+        found = {
+            name: self.calibration.residual(name, float(value), float(scores[0]))
+            for name, value in zip(asked, scores[1:], strict=True)
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _unfamiliar(self, states: Any) -> list[str]:
+        """A warning for each picture that looks unlike those that the checkpoint was made for."""
+        familiar = self.calibration.familiar if self.calibration else None
+        if familiar is None:
+            return [""] * len(states)
+        distances = familiar.distance(states.float().cpu().numpy())
+        return ["out_of_domain" if d > familiar.limit else "" for d in distances]
 
 
 def terms_of(folder: Path) -> str:

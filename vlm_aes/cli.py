@@ -43,11 +43,12 @@ def _wrong(message: str) -> NoReturn:
 def _load(model: str | None, precision: str, device: str) -> Assessor:
     from vlm_aes.assessor import Assessor
     from vlm_aes.backbones import CheckpointError
+    from vlm_aes.calibration import CalibrationError
     from vlm_aes.prompts import PromptError
 
     try:
         return Assessor.from_pretrained(model, precision=precision, device=device)
-    except (CheckpointError, PromptError) as error:
+    except (CheckpointError, PromptError, CalibrationError) as error:
         _wrong(str(error))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 
 import numpy as np
@@ -42,6 +43,10 @@ class Rater:
                     f"the rating words are other tokens after {prompt.stems[attribute]!r} than "
                     f"after {prompt.stem!r}; choose stems that end alike"
                 )
+        asked = prompt.faults
+        if asked:
+            text = self._render_faults()
+            self.fault_ids = self._ids_after(text, asked.stem, tuple(asked.words.values()))
         self._check_inputs()
 
     def _refusal(self, reason: str) -> CheckpointError:
@@ -107,15 +112,29 @@ class Rater:
             thinking=self.prompt.thinking,
         )
 
+    def _render_faults(self) -> str:
+        asked = self.prompt.faults
+        assert asked is not None
+        return self.backbone.render(
+            asked.question,
+            asked.stem,
+            image_first=self.prompt.image_first,
+            system=self.prompt.system,
+            thinking=self.prompt.thinking,
+        )
+
     def _ids(self, text: str) -> list[int]:
         return list(self.backbone.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _word_ids(self, attribute: str | None) -> list[int]:
         """The token that each rating word begins with where it stands, right after the stem."""
-        asked = self._render(attribute, None)
+        stem = self.prompt.asked(attribute)[1]
+        return self._ids_after(self._render(attribute, None), stem, self.prompt.words)
+
+    def _ids_after(self, asked: str, stem: str, words: Sequence[str]) -> list[int]:
         before = self._ids(asked)
         ids = []
-        for word in self.prompt.words:
+        for word in words:
             after = self._ids(asked + word)
             if after[: len(before)] == before:
                 own = after[len(before) :]
@@ -127,13 +146,12 @@ class Rater:
             if not own or (len(own) > 1 and not self.prompt.first_token):
                 raise self._refusal(
                     f"rating word {word!r} is {len(own) or 'not'} tokens of its own after "
-                    f"{self.prompt.asked(attribute)[1]!r}, not one; choose other words or another "
-                    "stem"
+                    f"{stem!r}, not one; choose other words or another stem"
                 )
             ids.append(own[0])
         if len(set(ids)) != len(ids):
             raise self._refusal(
-                f"rating words {self.prompt.words} share a first token; choose other words"
+                f"rating words {tuple(words)} share a first token; choose other words"
             )
         return ids
 
@@ -145,6 +163,7 @@ class Rater:
             "texts": [self._render(a, "") for a in (None, *self.prompt.questions)],
             "facts": self.prompt.facts_line,
             "critique": [self.prompt.critique, self.prompt.critique_stem],
+            "faults": asdict(self.prompt.faults) if self.prompt.faults else None,
             "sampling": [self.prompt.critique_temperature, self.prompt.critique_top_p],
             "words": self.prompt.words,
             "preprocessing": json.loads(image_processor.to_json_string()),
@@ -160,6 +179,19 @@ class Rater:
         facts: Sequence[str] | None = None,
     ) -> NDArray[np.float64]:
         """Probabilities (B, 1 + attributes, 5), bad to excellent; the overall question first.
+
+        See :meth:`states`; raises the same.
+        """
+        return self.probabilities(self.states(images, attributes, facts))
+
+    def states(
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+    ) -> Tensor:
+        """Last hidden states (B, 1 + attributes, H) where the rating word comes next; the overall
+        question first.
 
         Args:
             images: B pictures.
@@ -182,11 +214,31 @@ class Rater:
                 prefixes, suffixes = shared
                 inputs = self.backbone.encode(images, prefixes)
                 hidden = self.backbone.continue_from(self.backbone.prefill(inputs), suffixes)
-        return self.probabilities(hidden)
+        return hidden
 
-    def probabilities(self, hidden: Tensor) -> NDArray[np.float64]:
-        """Hidden states (..., H) at the rating word's place to probabilities (..., 5)."""
-        logits = self.backbone.row_logits(hidden, self.word_ids)
+    def fault_probabilities(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """(B, 1 + faults): that nothing spoils the picture, then each fault of
+        ``prompt.faults.words`` in its order."""
+        inputs = self.backbone.encode(images, [self._render_faults()] * len(images))
+        return self.probabilities(self.backbone.last_hidden(inputs), self.fault_ids)
+
+    def faults(self, images: Sequence[Image.Image]) -> list[str | None]:
+        """What spoils each picture; nothing where the model sees none, is not sure, or was never
+        taught to tell."""
+        if self.prompt.faults is None:
+            return [None] * len(images)
+        names = tuple(self.prompt.faults.words)
+        return [
+            names[1 + int(p[1:].argmax())] if 1 - p[0] >= self.prompt.faults.sure else None
+            for p in self.fault_probabilities(images)
+        ]
+
+    def probabilities(
+        self, hidden: Tensor, rows: Sequence[int] | None = None
+    ) -> NDArray[np.float64]:
+        """Hidden states (..., H) at the rating word's place to probabilities (..., 5), or over the
+        tokens ``rows``."""
+        logits = self.backbone.row_logits(hidden, self.word_ids if rows is None else rows)
         # doubled on the CPU: not every device has doubles
         result: NDArray[np.float64] = logits.cpu().double().softmax(-1).numpy()
         if not np.isfinite(result).all():

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from transformers import PreTrainedTokenizerFast
 from vlm_aes.prompts import load_prompt
+
+from vlm_aes.spoil import FAULTS
 
 from .card import measure_and_write_card
 from .checkpoint import build_model, save_checkpoint, train_tokenizer
@@ -32,7 +35,7 @@ from .told import Told, load_told, measure_photos, residuals_of
 from .tower import TowerRecipe, TowerWithHeads, train_tower
 from .voice import compose
 
-PROMPT = Path(__file__).parents[2] / "vlm_aes" / "nano" / "vlm_aes.toml"
+PROMPT = Path(__file__).with_name("prompt.toml")
 
 
 def corpus(material: list[Told], prompt_texts: list[str], seed: int) -> list[str]:
@@ -53,14 +56,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the checkpoint goes")
     parser.add_argument("--prompt", type=Path, default=PROMPT)
     parser.add_argument("--epochs", type=int, default=TowerRecipe.epochs, help="of the tower")
+    parser.add_argument("--small-epochs", type=int, default=TowerRecipe.small_epochs)
     parser.add_argument("--steps", type=int, default=LanguageRecipe.steps, help="of the language")
     parser.add_argument("--measured", type=int, default=10_000, help="photos for critiques")
+    parser.add_argument("--critiques", type=int, default=500, help="validation photos to criticise")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     a.work.mkdir(parents=True, exist_ok=True)
 
     photos = load_photos(a.data, a.work / "cache")
-    tower_recipe = TowerRecipe(epochs=a.epochs, seed=a.seed)
+    tower_recipe = TowerRecipe(epochs=a.epochs, small_epochs=a.small_epochs, seed=a.seed)
     tower_folder = a.work / "tower"
     if not (tower_folder / "tower.pt").exists():
         train_tower(photos, tower_folder, tower_recipe)
@@ -81,16 +86,22 @@ def main() -> None:
         scale["attributes_mean"]
     )
     attributes = np.where(np.isnan(photos.attributes), attributes, photos.attributes)
-    residuals, mood = residuals_of(photos, attributes, overall)
+    # what the tower sees, not the few votes of one photo: only that can be learnt from pixels
+    felt = softmax(answers["emotions"], axis=1)
+    residuals, mood = residuals_of(photos, attributes, overall, felt)
     told_file = measure_photos(photos, a.data, a.work / "cache", a.measured, workers=2)
     told = load_told(told_file, residuals, mood)
 
     prompt = load_prompt(a.prompt)
+    assert prompt.faults is not None
     asked = [prompt.question, *prompt.questions.values(), *prompt.stems.values(), prompt.stem]
+    asked += [prompt.faults.question, prompt.faults.stem, *map(prompt.faults.line, FAULTS)]
     # kept, because a language model that goes on must find the words it began with
     tokenizer_folder = a.work / "tokenizer"
     if not tokenizer_folder.exists():
-        trained = train_tokenizer(corpus(told, [*asked, prompt.critique], a.seed))
+        trained = train_tokenizer(
+            corpus(told, [*asked, prompt.critique], a.seed), prompt.faults.words.values()
+        )
         trained.save_pretrained(tokenizer_folder)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_folder)
     torch.manual_seed(a.seed)

@@ -46,13 +46,13 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of ``VOCABULARY`` pieces over ``texts``; each rating word after a space is
-    one piece, whatever the texts hold."""
+def train_tokenizer(texts: Iterable[str], answers: Iterable[str] = ()) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of ``VOCABULARY`` pieces over ``texts``; each rating word after a space, and
+    each of ``answers``, is one piece, whatever the texts hold."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    often = [" ".join(["", *WORDS])] * 1000
+    often = [" ".join(["", *WORDS]) + "".join(answers)] * 1000
     tokenizer.train_from_iterator(
         [*texts, *often],
         trainers.BpeTrainer(

@@ -1,9 +1,9 @@
 """Stage two of nano: judgement and voice. The language model learns on cached eyes.
 
 The tower is frozen and has looked at every photo once; what is trained here is the projector and
-the language model. Two kinds of steps alternate: rating (the soft label of a question at the place
-of the rating word, and the order of a photo and its spoiled copy) and critique (next-token
-cross-entropy on a freshly composed text, told the facts and the rating as at inference).
+the language model. One picture is read once a step and everything that is asked about it is
+answered from that reading (:mod:`.packing`): the overall rating, an attribute, what spoils it, and
+for some the critique, told the facts, the fault and the rating as at inference.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from vlm_aes import ratings
 from vlm_aes.spoil import FAULTS
 
 from .checkpoint import IMAGE, IMAGE_TOKENS
+from .packing import pack
 from .photos import ATTRIBUTES, Photos
 from .told import Told
 from .tower import TowerWithHeads, as_pixels
@@ -43,11 +45,17 @@ RATER_STD = {"aesthetic": 0.55, "quality": 0.54, "composition": 0.67, "color": 0
 class LanguageRecipe:
     """The dials of the language model's training."""
 
-    steps: int = 2000
-    ratings_batch: int = 40
-    critiques_batch: int = 24
+    steps: int = 3500
+    photos: int = 48
+    """Photos a step that are rated."""
+    pairs: int = 16
+    """How many of them bring their spoiled copy along."""
+    critiques: int = 24
+    """Photos and copies a step that are rated and criticised."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
+    score_weight: float = 1.0
+    """Of the squared error of the score, in tens of points, beside the soft labels."""
     pair_weight: float = 1.0
     margin: float = 8.0
     """How far below its original a spoiled copy should be rated, in points of the score."""
@@ -56,6 +64,8 @@ class LanguageRecipe:
     the less noisy of the two, and it knows the attributes of photos that nobody rated for them."""
     facts_withheld: float = 0.3
     """Share of critiques trained without being told the facts, so that nano learns to look."""
+    fault_missed: float = 0.15
+    """Share of spoiled copies whose critique is told that nothing spoils them."""
     seed: int = 0
 
 
@@ -81,6 +91,13 @@ def answers_of(model: TowerWithHeads, seen: Tensor) -> dict[str, np.ndarray]:
     return {name: part.numpy() for name, part in zip(model.sizes, split, strict=True)}
 
 
+def prefix_length(tokenizer: PreTrainedTokenizerFast) -> int:
+    """Tokens that every question about a picture begins with: the role and the picture."""
+    ids = prompt_ids(tokenizer, "", "")
+    image = tokenizer.convert_tokens_to_ids(IMAGE)
+    return len(ids) - ids[::-1].index(image)
+
+
 def prompt_ids(tokenizer: PreTrainedTokenizerFast, instruction: str, stem: str) -> list[int]:
     """The exact token ids of one question about one picture, with its image tokens."""
     messages = [
@@ -102,14 +119,17 @@ class Student(nn.Module):
         self.model = model
         self.image_token = model.config.image_token_id
 
-    def hidden(self, ids: Tensor, mask: Tensor, seen: Tensor) -> Tensor:
-        """(B, T) ids, mask and (B, IMAGE_TOKENS, width) features to (B, T, hidden) states."""
+    def hidden(
+        self, ids: Tensor, mask: Tensor, seen: Tensor, positions: Tensor | None = None
+    ) -> Tensor:
+        """(B, T) ids and (B, IMAGE_TOKENS, width) features to (B, T, hidden) states; the mask is
+        (B, T), or (B, 1, T, T) where several questions are packed."""
         embedded = self.model.get_input_embeddings()(ids)
         pictures = self.model.model.multi_modal_projector(seen.to(embedded.dtype))
         place = (ids == self.image_token).unsqueeze(-1)
         embedded = embedded.masked_scatter(place, pictures.to(embedded.dtype))
         out = self.model.model.language_model(
-            inputs_embeds=embedded, attention_mask=mask, use_cache=False
+            inputs_embeds=embedded, attention_mask=mask, position_ids=positions, use_cache=False
         )
         states: Tensor = out.last_hidden_state
         return states
@@ -180,18 +200,6 @@ def rating_targets(
     return results[0], results[1]
 
 
-def padded(rows: list[list[int]], pad: int, left: bool) -> tuple[Tensor, Tensor]:
-    """Ids (B, T) and mask (B, T) of rows of unequal length."""
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), pad)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for i, row in enumerate(rows):
-        place = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[i, place] = torch.tensor(row)
-        mask[i, place] = 1
-    return ids, mask
-
-
 @dataclass
 class Material:
     """Everything that the language stage reads."""
@@ -209,13 +217,19 @@ def rate(
     tokenizer: PreTrainedTokenizerFast,
     prompt: RatingPrompt,
     seen: Tensor,
-    question: str | None = None,
+    *,
+    faults: bool = False,
 ) -> np.ndarray:
-    """Probabilities (N, 5) of the rating words for cached features."""
-    asked = prompt.question if question is None else prompt.questions[question]
-    stem = prompt.stem if question is None else prompt.stems[question]
+    """Probabilities (N, 5) of the rating words for cached features, or (N, 1 + faults) of the
+    words for what spoils them."""
+    if faults:
+        assert prompt.faults is not None
+        asked, stem = prompt.faults.question, prompt.faults.stem
+        words = word_ids(tokenizer, prompt.faults.words.values())
+    else:
+        asked, stem = prompt.question, prompt.stem
+        words = word_ids(tokenizer, prompt.words)
     ids = torch.tensor([prompt_ids(tokenizer, asked, stem)])
-    words = word_ids(tokenizer, prompt)
     parts = []
     student.eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
@@ -227,11 +241,37 @@ def rate(
     return torch.cat(parts).numpy()
 
 
-def word_ids(tokenizer: PreTrainedTokenizerFast, prompt: RatingPrompt) -> list[int]:
-    """Token id of each rating word where it stands."""
-    found = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in prompt.words]
+def word_ids(tokenizer: PreTrainedTokenizerFast, words: Iterable[str]) -> list[int]:
+    """Token id of each answer where it stands."""
+    found = [tokenizer(word, add_special_tokens=False)["input_ids"] for word in words]
     assert all(len(ids) == 1 for ids in found), found
     return [ids[0] for ids in found]
+
+
+class Questions:
+    """Everything that may be asked of a picture, as token ids after the picture."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, prompt: RatingPrompt) -> None:
+        assert prompt.faults is not None
+        self.tokenizer = tokenizer
+        self.prompt = prompt
+        self.start = prefix_length(tokenizer)
+        asked = [(prompt.question, prompt.stem)]
+        asked += [(prompt.questions[n], prompt.stems[n]) for n in ATTRIBUTES]
+        self.ratings = [self._after(*pair) for pair in asked]
+        self.prefix = prompt_ids(tokenizer, *asked[0])[: self.start]
+        self.fault = self._after(prompt.faults.question, prompt.faults.stem)
+        self.words = word_ids(tokenizer, prompt.words)
+        self.fault_words = word_ids(tokenizer, (prompt.faults.words[f] for f in ("none", *FAULTS)))
+
+    def _after(self, instruction: str, stem: str) -> list[int]:
+        return prompt_ids(self.tokenizer, instruction, stem)[self.start :]
+
+    def critique(self, instruction: str, text: str) -> tuple[list[int], int]:
+        """Ids of an instruction with its answer, and how many of them are the answer."""
+        answer = self.tokenizer(" " + text, add_special_tokens=False)["input_ids"]
+        answer = [*answer, self.tokenizer.eos_token_id]
+        return self._after(instruction.strip(), self.prompt.critique_stem) + answer, len(answer)
 
 
 def train_language(
@@ -246,21 +286,14 @@ def train_language(
     ``out/language.pt`` the state to go on from."""
     torch.manual_seed(recipe.seed)
     photos = material.photos
-    words = word_ids(tokenizer, prompt)
-    weights = torch.tensor(ratings.WEIGHTS) * 100
-    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    asked = [
-        prompt_ids(tokenizer, prompt.question, prompt.stem),
-        *(prompt_ids(tokenizer, prompt.questions[n], prompt.stems[n]) for n in ATTRIBUTES),
-    ]
+    questions = Questions(tokenizer, prompt)
     for p in student.model.model.vision_tower.parameters():
         p.requires_grad_(False)
     trained = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98),
                                   weight_decay=recipe.weight_decay)  # fmt: skip
-    train_rows = np.flatnonzero(~photos.validation)
-    held_back = np.flatnonzero(photos.validation & ~photos.attribute_photo)
-    told = [t for t in material.told if not photos.validation[t.row]]
+    train_rows = np.flatnonzero(photos.train)
+    told = [t for t in material.told if photos.train[t.row]]
     first, state_file = 0, out / "language.pt"
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
@@ -268,7 +301,7 @@ def train_language(
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
     began = time.perf_counter()
-    sums = {"rating": 0.0, "pair": 0.0, "critique": 0.0}
+    sums: dict[str, float] = {}
     for step in range(first, recipe.steps):
         rng = np.random.default_rng((recipe.seed, step))
         warm = min(1.0, (step + 1) / 200)
@@ -280,63 +313,31 @@ def train_language(
             )
         student.train()
         student.model.model.vision_tower.eval()
-
-        rows = rng.choice(train_rows, recipe.ratings_batch)
-        pairs = recipe.ratings_batch // 4
-        questions = np.where(rng.random(len(rows)) < 0.5, 0, rng.integers(1, len(asked), len(rows)))
-        questions[:pairs] = 0
-        ids, mask = padded([asked[q] for q in [*questions, *([0] * pairs)]], pad, left=True)
-        seen = torch.cat([material.seen[0][rows], material.seen[1][rows[:pairs]]]).float()
-        plain, spoiled = material.targets
-        labels = torch.cat([plain.labels[rows, questions], spoiled.labels[rows[:pairs], 0]])
-        with torch.autocast("cpu", torch.bfloat16):
-            last = student.hidden(ids, mask, seen)[:, -1]
-            logits = student.logits(last)
-        log_p = logits.float().log_softmax(-1)[:, words]
-        rating_loss = -(labels * log_p).sum(-1).mean()
-        scores = (log_p.softmax(-1) * weights).sum(-1)
-        gap = scores[:pairs] - scores[len(rows) :]
-        pair_loss = F.relu(recipe.margin - gap).mean() / 10
-
-        texts, targets, told_seen = [], [], []
-        for pick in rng.integers(0, len(told), recipe.critiques_batch):
-            item = told[pick]
-            facts = "" if rng.random() < recipe.facts_withheld else item.facts
-            score = float(material.targets[item.spoiled].scores[item.row, 0])
-            score = float(np.clip(score + rng.normal(0, 2), 0, 100))
-            level = ratings.level(material.targets[item.spoiled].labels[item.row, 0].numpy())
-            instruction = prompt.critique.format(facts=facts, score=round(score), level=level)
-            start = prompt_ids(tokenizer, instruction.strip(), prompt.critique_stem)
-            fault = FAULTS[photos.faults[item.row]] if item.spoiled else None
-            text = compose(item.seen(score, fault), rng)
-            answer = tokenizer(" " + text, add_special_tokens=False)["input_ids"] + [end]
-            texts.append(start + answer)
-            targets.append([-100] * len(start) + answer)
-            told_seen.append(material.seen[item.spoiled][item.row])
-        ids, mask = padded(texts, pad, left=False)
-        wanted, _ = padded(targets, -100, left=False)
-        features = torch.stack(told_seen).float()
-        with torch.autocast("cpu", torch.bfloat16):
-            states = student.hidden(ids, mask, features)
-            place = wanted[:, 1:] != -100
-            logits = student.logits(states[:, :-1][place])
-        critique_loss = F.cross_entropy(logits.float(), wanted[:, 1:][place])
-
-        loss = rating_loss + recipe.pair_weight * pair_loss + critique_loss
+        rows = rng.choice(train_rows, recipe.photos)
+        asked = [(int(row), 0, None) for row in rows]
+        asked += [(int(row), 1, None) for row in rows[: recipe.pairs]]
+        some = [told[i] for i in rng.integers(0, len(told), recipe.critiques)]
+        critiques = [(t.row, t.spoiled, t) for t in some]
+        losses = batch_loss(student, questions, material, asked, rng, recipe)
+        for name, value in batch_loss(student, questions, material, critiques, rng, recipe).items():
+            losses[name] = value if name not in losses else (
+                len(asked) * losses[name] + len(critiques) * value
+            ) / (len(asked) + len(critiques))  # fmt: skip
+        weights = {"score": recipe.score_weight, "pair": recipe.pair_weight}
+        loss = sum((weights.get(n, 1.0) * v for n, v in losses.items()), torch.zeros(()))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        for name, value in (("rating", rating_loss), ("pair", pair_loss),
-                            ("critique", critique_loss)):  # fmt: skip
-            sums[name] += value.item()
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
         if (step + 1) % 100 == 0:
             speed = (step + 1 - first) / (time.perf_counter() - began)
             line: dict[str, float] = {"step": step + 1, "steps_per_second": speed}
             line |= {k: v / 100 for k, v in sums.items()}
-            sums = dict.fromkeys(sums, 0.0)
+            sums = {}
             if (step + 1) % 500 == 0 or step + 1 == recipe.steps:
-                line |= figures(student, tokenizer, prompt, material, held_back)
+                line |= figures(student, tokenizer, prompt, material, np.flatnonzero(photos.tuning))
                 state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(),
                          "step": step + 1}  # fmt: skip
                 torch.save(state, out / "language.tmp")
@@ -346,6 +347,76 @@ def train_language(
                 log.write(json.dumps(line) + "\n")
 
 
+def batch_loss(
+    student: Student,
+    questions: Questions,
+    material: Material,
+    asked: list[tuple[int, int, Told | None]],
+    rng: np.random.Generator,
+    recipe: LanguageRecipe,
+) -> dict[str, Tensor]:
+    """Every loss over one packed batch of (photo, is it the spoiled copy, critique material).
+
+    Where no critique is asked for, the copies of the first photos come last, in the photos' order.
+    """
+    photos, prompt = material.photos, questions.prompt
+    segments: list[list[list[int]]] = []
+    labels, scores, fault_labels, answers = [], [], [], []
+    for row, spoiled, told in asked:
+        target = material.targets[spoiled]
+        attribute = 0 if spoiled or told else int(rng.integers(1, len(questions.ratings)))
+        own = [questions.ratings[0], questions.ratings[attribute], questions.fault]
+        labels.append(target.labels[row, [0, attribute]])
+        scores.append(target.scores[row, [0, attribute]])
+        fault = FAULTS[photos.faults[row]] if spoiled else None
+        fault_labels.append(questions.fault_words[FAULTS.index(fault) + 1 if fault else 0])
+        if told is not None:
+            assert prompt.faults is not None
+            score = float(np.clip(target.scores[row, 0].item() + rng.normal(0, 2), 0, 100))
+            facts = "" if rng.random() < recipe.facts_withheld else told.facts
+            named = None if rng.random() < recipe.fault_missed else fault
+            instruction = prompt.critique.format(
+                facts=facts,
+                fault=prompt.faults.line(named),
+                score=round(score),
+                level=ratings.level(target.labels[row, 0].numpy()),
+            )
+            ids, n_answer = questions.critique(instruction, compose(told.seen(score, fault), rng))
+            own.append(ids)
+            answers.append(n_answer)
+        segments.append(own)
+    packed = pack(questions.prefix, segments, questions.tokenizer.pad_token_id)
+    seen = torch.stack([material.seen[spoiled][row] for row, spoiled, _ in asked]).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        states = student.hidden(packed.ids, packed.mask, seen, packed.positions)
+        ends = states.gather(1, packed.ends[:, :3, None].expand(-1, -1, states.shape[-1]))
+        logits = student.logits(ends).float()
+    log_p = logits.log_softmax(-1)
+    wanted, points = torch.stack(labels), torch.stack(scores)
+    by_word = log_p[:, :2][..., questions.words]
+    found = (by_word.softmax(-1) * torch.tensor(ratings.WEIGHTS) * 100).sum(-1)
+    losses = {
+        "rating": -(wanted * by_word).sum(-1).mean(),
+        "score": ((found - points) / 10).square().mean(),
+        "fault": F.nll_loss(log_p[:, 2], torch.tensor(fault_labels)),
+    }
+    if not answers:
+        n_copies = sum(spoiled for _, spoiled, _ in asked)
+        gap = found[:n_copies, 0] - found[len(asked) - n_copies :, 0]
+        losses["pair"] = F.relu(recipe.margin - gap).mean() / 10
+        return losses
+    place, following = [], []
+    for i, n_answer in enumerate(answers):
+        end = int(packed.ends[i, 3])
+        place += [(i, t) for t in range(end - n_answer, end)]
+        following += packed.ids[i, end - n_answer + 1 : end + 1].tolist()
+    index = torch.tensor(place)
+    with torch.autocast("cpu", torch.bfloat16):
+        said = student.logits(states[index[:, 0], index[:, 1]])
+    losses["critique"] = F.cross_entropy(said.float(), torch.tensor(following))
+    return losses
+
+
 def figures(
     student: Student,
     tokenizer: PreTrainedTokenizerFast,
@@ -353,14 +424,20 @@ def figures(
     material: Material,
     rows: np.ndarray,
 ) -> dict[str, float]:
-    """SRCC and PLCC of nano's score with the raters' mean over ``rows``, and how often a spoiled
-    copy comes below its original."""
+    """Over ``rows``: SRCC and PLCC of the score with the raters' mean, its SRCC with the tower's
+    answer, how often a spoiled copy comes below its original, and faults named and falsely so."""
     plain = ratings.score(rate(student, tokenizer, prompt, material.seen[0][rows]))
     bad = ratings.score(rate(student, tokenizer, prompt, material.seen[1][rows]))
+    faults = rate(student, tokenizer, prompt, material.seen[1][rows], faults=True)
+    alarms = rate(student, tokenizer, prompt, material.seen[0][rows], faults=True)
     wanted = material.photos.aesthetic[rows]
+    right = faults[:, 1:].argmax(1) == material.photos.faults[rows]
     return {
         "srcc": float(spearmanr(wanted, plain).statistic),
         "plcc": float(pearsonr(wanted, plain).statistic),
+        "with_tower": float(spearmanr(material.targets[0].scores[rows, 0], plain).statistic),
         "spoiled_below": float((bad < plain).mean()),
         "score_std": float(plain.std()),
+        "fault_named": float((right & (faults[:, 0] < 0.5)).mean()),
+        "false_alarm": float((alarms[:, 0] < 0.5).mean()),
     }

@@ -3,136 +3,214 @@ out."""
 
 from __future__ import annotations
 
-from .voice import FAULT_CLAUSES, Point, Seen
+from dataclasses import dataclass
+
+from .phrases import FAULT_CLAUSES
 
 SAME_MATTER: dict[str, tuple[str, ...]] = {
-    "blur": ("sharpness", "noise"),
-    "underexposure": ("exposure", "shadows", "highlights"),
-    "overexposure": ("exposure", "shadows", "highlights"),
-    "noise": ("noise", "sharpness"),
+    "blur": ("sharpness", "noise", "detail"),
+    "underexposure": ("exposure", "shadows", "highlights", "contrast", "brightest", "noise"),
+    "overexposure": ("exposure", "shadows", "highlights", "contrast", "brightest"),
+    "noise": ("noise", "sharpness", "detail"),
     "tilt": ("tilt",),
-    "compression": ("compression", "sharpness", "noise"),
+    "compression": ("compression", "sharpness", "noise", "detail"),
 }
 """What is not measured again in words where a fault already says it."""
 
-_HUE = {"orange": "{warm orange|orange|earthy}", "violet": "violet"}
+_HUE = {"orange": "{warm orange|orange|amber}", "violet": "violet"}
+_AT = {
+    "top": "at the top", "bottom": "at the bottom", "left": "on the left", "right": "on the right",
+    "centre": "in the centre", "upper left": "in the upper left",
+    "upper right": "in the upper right", "lower left": "in the lower left",
+    "lower right": "in the lower right",
+}  # fmt: skip
 
 
-def measured_points(seen: Seen) -> list[Point]:
+@dataclass(frozen=True)
+class Point:
+    """One thing to say.
+
+    Attributes:
+        aspect: what it is about.
+        polarity: 1 praise, -1 fault, 0 a plain observation.
+        weight: how strong its evidence is.
+        clause: with a subject and a verb.
+        remedy: what to do about it, for a fault.
+        measured: whether a measurement bears it out.
+    """
+
+    aspect: str
+    polarity: int
+    weight: float
+    clause: str
+    remedy: str = ""
+    measured: bool = False
+
+
+def measured_points(bands: dict[str, str], score: float, fault: str | None) -> list[Point]:
     """Points from the bands of :mod:`vlm_aes.facts`; none where nothing was measured.
 
     The told band decides, so that a phrase never contradicts what the model was told.
+
+    Args:
+        score: 0 to 100; the same fact is a virtue in a good photo and a fault in a poor one.
+        fault: of a spoiled copy, whose own matter is left to its own words.
     """
-    bands = seen.bands
     if not bands:
         return []
     points: list[Point] = []
-
-    silenced = SAME_MATTER.get(seen.fault or "", ())
+    silenced = SAME_MATTER.get(fault or "", ())
 
     def add(aspect: str, polarity: int, weight: float, clause: str, remedy: str = "") -> None:
         if aspect not in silenced:
-            points.append(Point(aspect, polarity, weight, clause, remedy))
+            points.append(Point(aspect, polarity, weight, clause, remedy, measured=True))
 
     exposure = bands["exposure"]
     if exposure == "very dark":
-        add("exposure", -1, 1.1, "{it is very dark|most of the frame {lies in|sinks into} darkness"
-            "|the exposure is very low}", FAULT_CLAUSES["underexposure"][1])  # fmt: skip
+        add("exposure", -1 if score < 55 else 0, 1.2,
+            "{it is very dark|most of the frame {lies in|sinks into} darkness"
+            "|the exposure is very low|darkness {rules|fills} the frame}",
+            FAULT_CLAUSES["underexposure"][1])  # fmt: skip
     elif exposure == "dark":
-        add("exposure", -1, 0.6, "{it is {on the dark side|rather dark}|the exposure is low"
-            "|the tones are dark}", FAULT_CLAUSES["underexposure"][1])  # fmt: skip
+        add("exposure", -1 if score < 50 else 0, 0.7,
+            "{it is {low in key|kept low in key}|the exposure is low"
+            "|the tones are {deep|low}|{deep|low} tones {prevail|set the key}}",
+            "{give it a little more exposure|lift the {lower|deep} tones a little"
+            "|open up the exposure a little}")  # fmt: skip
     elif exposure == "well exposed":
-        add("exposure", 1, 0.3, "{the exposure is {right|well judged|on the mark}"
-            "|it is {well|evenly} exposed}")  # fmt: skip
+        add("exposure", 1, 0.35, "{the exposure is {right|well judged|on the mark|well chosen}"
+            "|it is {well|evenly|properly} exposed|{bright and deep tones|the tones} are {well"
+            " exposed|rightly exposed}}")  # fmt: skip
     elif exposure == "very bright":
-        add("exposure", -1, 1.1, "{it is very bright|the whole frame is very bright"
-            "|the exposure is very high}", FAULT_CLAUSES["overexposure"][1])  # fmt: skip
+        add("exposure", -1 if score < 60 else 0, 1.1,
+            "{it is very bright|the whole frame is very bright|the exposure is very high"
+            "|very bright tones {rule|fill} the frame}",
+            FAULT_CLAUSES["overexposure"][1])  # fmt: skip
     elif exposure == "bright":
-        add("exposure", 0, 0.3, "{it is {bright|high in key}|the tones are bright}")
+        add(
+            "exposure",
+            0,
+            0.5,
+            "{it is {bright|high in key|brightly kept}|the tones are bright|bright tones prevail}",
+        )
 
     if bands["highlights_clipped"] in ("much", "very much"):
-        add("highlights", -1, 1.2, "{the highlights are {blown|burnt out|clipped}"
-            "|{large|bright} areas {are washed out|have lost all detail}}",
+        add("highlights", -1 if score < 60 else 0, 1.2,
+            "{the highlights are {blown|burnt out|clipped}"
+            "|{large|bright} areas {are washed out|have lost all detail|are pure white}}",
             FAULT_CLAUSES["overexposure"][1])  # fmt: skip
     if bands["shadows_clipped"] in ("much", "very much"):
-        add("shadows", -1 if seen.score < 55 else 0, 0.7,
-            "{the shadows {block up|are pure black|hold no detail}"
+        add("shadows", -1 if score < 52 else 0, 0.8,
+            "{the shadows {close up|are pure black|hold no detail}"
             "|large areas {are black|fall into black}}",
-            "{lift the shadows|keep some detail in the shadows}")  # fmt: skip
+            "{lift the shadows|keep some detail in the shadows"
+            "|open the shadows a little}")  # fmt: skip
 
     contrast = bands["contrast"]
     if contrast in ("low", "very low"):
-        add("contrast", -1, 0.7, "{the contrast is low"
-            "|the tones are {flat|muted|close together}"
-            "|it looks {flat|hazy}}",
+        add("contrast", -1 if score < 58 else 0, 0.7, "{the contrast is {low|slight|gentle}"
+            "|the tones are {muted|close together|low in contrast}"
+            "|{bright and deep tones|all tones} lie close together}",
             "{add some contrast|raise the contrast{ a little|}"
             "|look for stronger light}")  # fmt: skip
     elif contrast == "high":
-        add("contrast", 1 if seen.score > 50 else 0, 0.6,
-            "{the contrast is {strong|high}|light and dark are {well apart|strongly set off}"
-            "|the tones span a wide range}")  # fmt: skip
+        if score > 50:
+            add("contrast", 1, 0.6, "{the contrast is bold|{strong|high} contrast {gives it punch"
+                "|shapes it}|bright and deep tones are well set off}")  # fmt: skip
+        else:
+            add("contrast", 0, 0.4, "{the contrast is {strong|high}|bright and deep tones lie far"
+                " apart|the tones span a wide range}")  # fmt: skip
 
     sharpness = bands["sharpness"]
     if sharpness == "blurred":
-        add("sharpness", -1, 1.5, *FAULT_CLAUSES["blur"])
+        add("sharpness", -1, 1.4, *FAULT_CLAUSES["blur"])
     elif sharpness == "soft":
-        add("sharpness", -1, 0.9, "{nothing is really sharp|the detail is soft"
-            "|it is a little soft}",
+        add("sharpness", -1 if score < 62 else 0, 0.8,
+            "{nothing is {really|quite} sharp|{fine detail|crispness} is {lacking|missing}"
+            "|{edges|textures} {lack bite|are not quite sharp}}",
             FAULT_CLAUSES["blur"][1])  # fmt: skip
     elif sharpness == "very sharp":
-        add("sharpness", 1, 0.5, "{fine detail is {crisp|well resolved}"
-            "|the focus is {crisp|precise}|it is {very sharp|crisp where it counts}}")  # fmt: skip
-    else:
-        add("sharpness", 1, 0.2, "{it is sharp enough|the focus is {sound|fine|on the subject}}")
+        add("sharpness", 1, 0.5, "{fine detail is {crisp|well resolved|finely drawn}"
+            "|the focus is {crisp|precise}|it is {very sharp|crisp where it counts}"
+            "|{edges|textures} are {crisp|very sharp}}")  # fmt: skip
+    elif sharpness == "sharp":
+        add("sharpness", 1, 0.25, "{it is sharp enough|the focus is {sound|fine|sharp}"
+            "|{the detail|what matters} is sharp}")  # fmt: skip
 
     noise = bands["noise"]
     if noise in ("noisy", "very noisy"):
         add("noise", -1, 1.4, *FAULT_CLAUSES["noise"])
-    elif noise == "clean" and seen.score > 45:
-        add("noise", 1, 0.12, "{the surfaces are clean|there is no noise to speak of}")
+    elif noise == "clean" and score > 45:
+        add("noise", 1, 0.12, "{the surfaces|smooth areas|even tones} are {clean|smooth|pure}")
     if bands["blocking"] == "heavy":
         add("compression", -1, 1.4, *FAULT_CLAUSES["compression"])
 
-    colour, hue = bands["colourfulness"], bands["hue"]
-    named = _HUE.get(hue, hue)
-    if colour == "black and white":
-        add("color_measured", 1 if seen.score > 50 else 0, 1.0,
-            "{black and white {suits it|simplifies the scene|puts the weight on form and tone}"
-            "|without colour, {tone and shape|light and form} {carry it|do the work}}")  # fmt: skip
-    elif colour == "muted":
-        add("color_measured", 0 if seen.score > 45 else -1, 0.5,
-            "{the colours are {muted|restrained|subdued}"
-            "|the palette is {quiet|restrained|muted}}",
-            "{wait for light that brings the colours out"
-            "|a little more colour would help}")  # fmt: skip
-    elif colour == "vivid":
-        where = f", {{led by|with a lot of}} {named}" if hue != "none" else ""
-        add("color_measured", 1 if seen.score > 45 else 0, 0.8,
-            f"{{the colours are {{vivid|rich|strong}}{where}|{{vivid|rich}} colour"
-            f" {{lifts|fills|carries}} the frame}}")  # fmt: skip
-    elif hue != "none":
-        add("color_measured", 1 if seen.score > 50 else 0, 0.35,
-            f"{{{named} {{tones|hues}} {{lead|dominate|set the tone|run through it}}"
-            f"|the palette {{leans to|is built on}} {named}}}")  # fmt: skip
-
-    cast = bands["cast"]
-    if cast.startswith("strongly"):
-        name = cast.split()[-1]
-        add("cast", -1 if seen.score < 50 else 0, 0.8,
-            f"{{a {{strong|heavy}} {name} cast {{lies over everything|covers the frame}}"
-            f"|everything has a {name} cast}}",
-            "{correct the white balance|set the white balance anew}")  # fmt: skip
-    elif cast in ("warm", "cool"):
-        add("cast", 1 if seen.score > 50 else 0, 0.4,
-            f"{{the tone is {cast}|{cast} tones {{set the mood|run through it}}}}")  # fmt: skip
-
+    _colour(bands, score, add)
+    _places(bands, score, add)
     tilt = bands["tilt"]
     if tilt in ("tilted", "strongly tilted"):
         add("tilt", -1, 1.4, *FAULT_CLAUSES["tilt"])
     elif tilt == "slightly tilted":
-        add("tilt", -1, 0.5, "{the horizon is slightly off|it leans a little"
+        add("tilt", -1 if score < 60 else 0, 0.5, "{the horizon is slightly off|it leans a little"
             "|it is not quite level}",
             FAULT_CLAUSES["tilt"][1])  # fmt: skip
     elif tilt == "level":
-        add("tilt", 1, 0.2, "{the lines are {level|straight|upright}|the camera is held level}")
+        add("tilt", 1, 0.25, "{the lines are {straight|upright|true}"
+            "|the camera is held {straight|true}}")  # fmt: skip
     return points
+
+
+def _colour(bands: dict[str, str], score: float, add: object) -> None:
+    assert callable(add)
+    colour, hue = bands["colourfulness"], bands["hue"]
+    named = _HUE.get(hue, hue)
+    if colour == "black and white":
+        add("color_measured", 1 if score > 50 else 0, 1.0,
+            "{black and white {suits it|simplifies the scene|puts the weight on form and tone}"
+            "|without colour, {tone and shape|light and form} {carry it|do the work}}")  # fmt: skip
+    elif colour == "muted":
+        add("color_measured", 0 if score > 45 else -1, 0.5,
+            "{the colours are {muted|restrained|subdued|quiet}"
+            "|the palette is {quiet|restrained|muted|subdued}}",
+            "{wait for light that brings the colours out"
+            "|a little more colour would help}")  # fmt: skip
+    elif colour == "vivid":
+        where = f", {{led by|with a lot of}} {named}" if hue != "none" else ""
+        add("color_measured", 1 if score > 45 else 0, 0.9,
+            f"{{the colours are {{vivid|rich|strong}}{where}|{{vivid|rich}} colour"
+            f" {{lifts|fills|carries}} the frame}}")  # fmt: skip
+    elif hue != "none":
+        add("color_measured", 1 if score > 50 else 0, 0.6,
+            f"{{{named} {{tones|hues}} {{lead|dominate|set the tone|run through it}}"
+            f"|the palette {{favours|is built on|turns on}} {named}}}")  # fmt: skip
+    cast = bands["cast"]
+    if cast.startswith("strongly"):
+        name = cast.split()[-1]
+        add("cast", -1 if score < 50 else 0, 0.9,
+            f"{{a {{strong|heavy}} {name} cast {{lies over everything|covers the frame}}"
+            f"|everything has a {name} cast}}",
+            "{correct the white balance|set the white balance anew}")  # fmt: skip
+    elif cast in ("warm", "cool"):
+        add("cast", 1 if score > 50 else 0, 0.5,
+            f"{{the tone is {cast}|{cast} tones {{set the mood|run through it}}"
+            f"|{{it is kept|the colours are}} {cast}}}")  # fmt: skip
+
+
+def _places(bands: dict[str, str], score: float, add: object) -> None:
+    assert callable(add)
+    side = bands["brightest"]
+    if side in _AT:
+        add("brightest", 1 if score > 56 else 0, 0.55,
+            f"{{the light {{gathers|lies|is strongest}} {_AT[side]}"
+            f"|{{it is|the frame is}} brightest {_AT[side]}"
+            f"|the brightest part {{lies|sits}} {_AT[side]}}}")  # fmt: skip
+    spot = bands["detail"]
+    if spot in _AT:
+        add("detail", 1 if score > 52 else 0, 0.6,
+            f"{{the finest detail {{sits|lies|is}} {_AT[spot]}"
+            f"|the eye is drawn to the detail {_AT[spot]}"
+            f"|detail gathers {_AT[spot]}}}")  # fmt: skip
+    elif spot == "everywhere":
+        add("detail", 0, 0.15,
+            "{detail is {spread over|found all over} the whole frame|no part of the frame is"
+            " without detail}")  # fmt: skip

@@ -43,7 +43,7 @@ class Told:
     def seen(self, score: float, fault: str | None) -> Seen:
         """Everything that may be said of it, at the rating that it gets."""
         kept = {k: v for k, v in self.residuals.items() if not fault or k in UNSPOILED}
-        return Seen(score, kept, self.mood, self.bands, self.values, fault)
+        return Seen(score, kept, {} if fault else self.mood, self.bands, fault)
 
 
 def _measure(job: tuple[int, str, bytes, bool]) -> list[dict[str, Any]]:
@@ -91,21 +91,22 @@ def measure_photos(photos: Photos, data: Path, cache: Path, limit: int, workers:
 
 
 def residuals_of(
-    photos: Photos, attributes: np.ndarray, aesthetic: np.ndarray
+    photos: Photos, attributes: np.ndarray, aesthetic: np.ndarray, emotions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N, 7) attribute residuals and (N, 8) moods in standard deviations.
 
     Args:
         attributes: (N, 7) attribute means, human or predicted.
         aesthetic: (N,) the overall mean on the same scale.
+        emotions: (N, 8) share of raters that felt each, counted or predicted.
     """
-    train = ~photos.validation
+    train = photos.train
     residuals = np.empty_like(attributes)
     for i in range(attributes.shape[1]):
         line = np.polyfit(aesthetic[train], attributes[train, i], 1)
         rest = attributes[:, i] - np.polyval(line, aesthetic)
         residuals[:, i] = rest / rest[train].std()
-    mood = (photos.emotions - photos.emotions[train].mean(0)) / photos.emotions[train].std(0)
+    mood = (emotions - emotions[train].mean(0)) / emotions[train].std(0)
     return residuals, mood
 
 

@@ -75,17 +75,20 @@ class Critic:
 
     Args:
         backbone: the loaded checkpoint.
-        prompt: its prompts; ``prompt.critique`` may hold ``{facts}``, ``{score}`` and ``{level}``.
+        prompt: its prompts; ``prompt.critique`` may hold ``{facts}``, ``{fault}``, ``{score}`` and
+            ``{level}``.
     """
 
     def __init__(self, backbone: Backbone, prompt: RatingPrompt) -> None:
         self.backbone = backbone
         self.prompt = prompt
 
-    def instruction(self, facts: str, score: float, level: str) -> str:
+    def instruction(self, facts: str, score: float, level: str, fault: str | None = None) -> str:
         """What the model is asked about one picture."""
         text: str = self.prompt.critique
-        return text.format(facts=facts, score=round(score), level=level).strip()
+        asked = self.prompt.faults
+        line = asked.line(fault) if asked else ""
+        return text.format(facts=facts, fault=line, score=round(score), level=level).strip()
 
     def render(self, instruction: str) -> str:
         """The exact text that a critique follows."""
@@ -103,6 +106,7 @@ class Critic:
         facts: Sequence[str],
         scores: Sequence[float],
         levels: Sequence[str],
+        faults: Sequence[str | None] | None = None,
     ) -> list[str]:
         """One critique a picture, of whole sentences.
 
@@ -111,11 +115,10 @@ class Critic:
             facts: what was measured, a line each (:func:`vlm_aes.facts.sentence`).
             scores: 0 to 100, as they were rated.
             levels: the rating word of each.
+            faults: what spoils each, as the model itself sees it.
         """
-        asked = [
-            self.instruction(fact, score, level)
-            for fact, score, level in zip(facts, scores, levels, strict=True)
-        ]
+        seen = faults or [None] * len(images)
+        asked = [self.instruction(*told) for told in zip(facts, scores, levels, seen, strict=True)]
         texts = self.backbone.generate(
             list(images),
             [self.render(text) for text in asked],

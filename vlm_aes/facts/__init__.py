@@ -11,7 +11,7 @@ from __future__ import annotations
 from PIL import Image
 
 # the order here is the order of every table and of the told line
-from vlm_aes.facts import exposure, contrast, sharpness, noise, compression, color, tilt  # noqa: F401  # isort: skip
+from vlm_aes.facts import exposure, contrast, sharpness, noise, compression, color, tilt, place  # noqa: F401  # isort: skip
 from vlm_aes.facts.measure import CROP_SIDE, LONG_SIDE, TOLD_SIDE, Fact, Frame, registered
 
 __all__ = [
@@ -64,5 +64,7 @@ def sentence(facts: dict[str, Fact]) -> str:
         f"blocking {said['blocking']}",
         f"color {said['colourfulness']}, {said['hue']}, cast {said['cast']}",
         f"horizon {said['tilt']}",
+        f"brightest {said['brightest']}",
+        f"detail {said['detail']}",
     ]
     return "Measured: " + "; ".join(parts) + "."

@@ -1,0 +1,197 @@
+"""What a text claims that can be measured, and whether the measurement agrees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from vlm_aes.facts import Fact
+
+SUPPORTED, CONTRADICTED, NOT_MEASURABLE = "supported", "contradicted", "not measurable"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One clause of a text.
+
+    Attributes:
+        text: the clause.
+        verdict: ``supported``, ``contradicted`` or ``not measurable``.
+        fact: the measurement that decided, as "name: band"; empty where none did.
+    """
+
+    text: str
+    verdict: str
+    fact: str = ""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A way of saying something about one fact; bands in neither set leave it open."""
+
+    pattern: re.Pattern[str]
+    fact: str
+    supports: frozenset[str]
+    contradicts: frozenset[str]
+
+
+def _rule(pattern: str, fact: str, supports: Iterable[str], contradicts: Iterable[str]) -> _Rule:
+    return _Rule(re.compile(pattern, re.I), fact, frozenset(supports), frozenset(contradicts))
+
+
+_DARK, _BRIGHT = ("very dark", "dark", "rather dark"), ("bright", "very bright")
+_NOT_SHARP, _SHARP = ("blurred", "soft"), ("sharp", "very sharp")
+_TILTED = ("slightly tilted", "tilted", "strongly tilted")
+_AMOUNTS = ("much", "very much")
+
+_RULES: tuple[_Rule, ...] = (
+    _rule(r"under-?expos|too dark|very dark|in(?:to|) darkness|darkness (?:rules|fills|swallows"
+          r"|hides|buries)|exposure is very low", "exposure",
+          ("very dark", "dark"), ("well exposed", *_BRIGHT)),
+    _rule(r"low in key|low-key|exposure is low|(?:deep|low|dark) tones (?:prevail|set)"
+          r"|tones are (?:deep|low|dark)\b(?! in contrast)|(?:is|rather|quite) dark\b",
+          "exposure", _DARK, ("well exposed", *_BRIGHT)),
+    _rule(r"(?:well|properly|evenly|correctly|rightly) exposed|exposure is (?:right|well|on the"
+          r" mark|good|balanced|correct)", "exposure",
+          ("well exposed",), ("very dark", "dark", "very bright")),
+    _rule(r"tones are bright|bright tones prevail|high in key|high-key|brightly kept|is bright\b",
+          "exposure", _BRIGHT, (*_DARK, "well exposed")),
+    _rule(r"very bright|exposure is very high", "exposure",
+          ("very bright",), (*_DARK, "well exposed")),
+    _rule(r"highlights (?:are|were) (?:blown|burnt|clipped|washed)|blown(?:-out)? highlights"
+          r"|areas (?:are washed out|have lost all detail|are pure white)", "highlights_clipped",
+          _AMOUNTS, ("none",)),
+    _rule(r"shadows (?:close|block) up|shadows (?:are pure black|hold no detail|are blocked)"
+          r"|areas (?:are black|fall into black)", "shadows_clipped", _AMOUNTS, ("none",)),
+    _rule(r"contrast is (?:low|slight|gentle|weak)|low in contrast|low contrast"
+          r"|tones (?:are muted|are close|lie close)|all tones lie", "contrast",
+          ("low", "very low"), ("normal", "high")),
+    _rule(r"contrast is (?:strong|high|bold)|(?:strong|high|bold) contrast|wide range"
+          r"|tones (?:are well set off|lie far apart|are well apart)", "contrast",
+          ("high",), ("low", "very low")),
+    _rule(r"\bblurr(?:ed|y)|out of focus|missed focus|\bblur\b", "sharpness",
+          _NOT_SHARP, _SHARP),
+    _rule(r"nothing is (?:really|quite) sharp|not (?:quite |really |very )?sharp|lacks? bite"
+          r"|(?:detail|crispness) is (?:lacking|missing)|a little soft", "sharpness",
+          _NOT_SHARP, _SHARP),
+    _rule(r"\bcrisp\b|very sharp|well resolved|finely drawn|tack.sharp|focus is precise",
+          "sharpness", _SHARP, _NOT_SHARP),
+    _rule(r"sharp enough|focus is (?:sound|fine|sharp|good)|(?:detail|matters|subject) is sharp",
+          "sharpness", _SHARP, _NOT_SHARP),
+    _rule(r"\bnois[ey]|\bgrain", "noise", ("a little noise", "noisy", "very noisy"), ("clean",)),
+    _rule(r"(?:surfaces|areas|tones) are (?:clean|smooth|pure)\b(?! black| white)", "noise",
+          ("clean", "a little noise"), ("noisy", "very noisy")),
+    _rule(r"compress|jpe?g|art[ei]facts|\bblocky", "blocking", ("slight", "heavy"), ("none",)),
+    _rule(r"black and white|without colour|monochrom", "colourfulness",
+          ("black and white",), ("muted", "moderate", "vivid")),
+    _rule(r"(?:colours are|colors are|palette is) (?:muted|restrained|subdued|quiet)"
+          r"|(?:muted|restrained|subdued) (?:colou?rs?|palette)", "colourfulness",
+          ("muted", "black and white"), ("vivid",)),
+    _rule(r"colou?rs are (?:vivid|rich|strong)|(?:vivid|rich|saturated|vibrant) colou?rs?",
+          "colourfulness", ("vivid", "moderate"), ("muted", "black and white")),
+    _rule(r"\btilt|\bleans?\b|not quite level|horizon is (?:slightly )?off|crooked|slanted", "tilt",
+          _TILTED, ("level",)),
+    _rule(r"lines are (?:straight|upright|true|level)|held (?:straight|true|level)"
+          r"|horizon is (?:level|straight)", "tilt", ("level",), ("tilted", "strongly tilted")),
+)  # fmt: skip
+
+_HUES = {
+    "red": ("red", "pink", "orange"), "orange": ("orange", "red", "yellow"),
+    "yellow": ("yellow", "orange", "green"), "green": ("green", "yellow", "cyan"),
+    "cyan": ("cyan", "blue", "green"), "blue": ("blue", "cyan", "violet"),
+    "violet": ("violet", "blue", "magenta"), "magenta": ("magenta", "violet", "pink"),
+    "pink": ("pink", "magenta", "red"),
+}  # fmt: skip
+"""Each hue with its neighbours, which two people may name differently."""
+_HUE = re.compile(
+    r"\b(red|orange|amber|golden|yellow|green|cyan|teal|blue|violet|purple|magenta|pink)\b"
+    r"(?= (?:tones|hues|shades))|(?:led by|a lot of|favours|built on|turns on|leans to)"
+    r" (?:warm )?(red|orange|amber|yellow|green|cyan|teal|blue|violet|purple|magenta|pink)\b",
+    re.I,
+)
+_HUE_NAMES = {"amber": "orange", "golden": "orange", "teal": "cyan", "purple": "violet"}
+_CAST = re.compile(
+    r"\b(warm|cool|green|magenta)\b(?= cast)|\b(warm|cool) tones"
+    r"|(?:tone is|is kept|colours are) (warm|cool)",
+    re.I,
+)
+_PLACE = r"(upper left|upper right|lower left|lower right|top|bottom|left|right|centre|center)"
+_BRIGHTEST = re.compile(
+    rf"(?:light (?:gathers|lies|is strongest)|brightest(?: part (?:lies|sits))?)"
+    rf" (?:at|on|in) the {_PLACE}", re.I,
+)  # fmt: skip
+_DETAIL = re.compile(rf"detail (?:sits|lies|is|gathers)? ?(?:at|on|in) the {_PLACE}", re.I)
+_SENTENCE = re.compile(r"[^.!?]+[.!?]?")
+_CLAUSE = re.compile(r"(?:, (?:but|yet|though|and|while) |; (?:still, )?|: | but | while )")
+_IMPERATIVE = re.compile(
+    r"^\s*(?:add|aim|avoid|boost|brace|bring|build|check|choose|close|come|consider|correct|crop"
+    r"|cut|decide|denoise|expose|export|fill|find|focus|get|give|go|hold|improve|increase|isolate"
+    r"|keep|let|level|lift|look|lower|make|move|open|raise|reduce|remove|rethink|return|reframe"
+    r"|rotate|save|set|settle|shoot|show|single|step|straighten|take|test|try|turn|use|wait|warm"
+    r"|work)\b",
+    re.I,
+)
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, without their full stops."""
+    return [s.strip().rstrip(".!?").strip() for s in _SENTENCE.findall(text) if s.strip(" .!?")]
+
+
+def is_advice(sentence: str) -> bool:
+    """Whether a sentence says what to do, not what is."""
+    return bool(_IMPERATIVE.match(sentence)) or "would help" in sentence
+
+
+def claims(text: str, facts: Mapping[str, Fact]) -> list[Claim]:
+    """The claims of a text, each with its verdict by the measured facts.
+
+    A clause that says several measurable things is contradicted if one of them is. Advice claims
+    nothing.
+    """
+    found = []
+    for sentence in sentences(text):
+        if is_advice(sentence):
+            continue
+        clauses = (part.strip() for part in _CLAUSE.split(sentence))
+        found += [_judge(clause, facts) for clause in clauses if clause]
+    return found
+
+
+def _judge(clause: str, facts: Mapping[str, Fact]) -> Claim:
+    verdict, because = NOT_MEASURABLE, ""
+    for name, holds in _tests(clause, facts):
+        if holds is False:
+            return Claim(clause, CONTRADICTED, f"{name}: {facts[name].band}")
+        if holds:
+            verdict, because = SUPPORTED, f"{name}: {facts[name].band}"
+    return Claim(clause, verdict, because)
+
+
+def _tests(clause: str, facts: Mapping[str, Fact]) -> Iterable[tuple[str, bool | None]]:
+    for rule in _RULES:
+        if rule.fact in facts and rule.pattern.search(clause):
+            band = facts[rule.fact].band
+            yield rule.fact, band in rule.supports or (None if band not in rule.contradicts
+                                                       else False)  # fmt: skip
+    if "hue" in facts:
+        for match in _HUE.finditer(clause):
+            said = (match.group(1) or match.group(2)).lower()
+            yield "hue", facts["hue"].band in _HUES[_HUE_NAMES.get(said, said)]
+    cast = _CAST.search(clause)
+    if cast and "cast" in facts and facts["cast"].band != "unknown":
+        said = next(word for word in cast.groups() if word)
+        yield "cast", said.lower() in facts["cast"].band
+    for name, pattern in (("brightest", _BRIGHTEST), ("detail", _DETAIL)):
+        place = pattern.search(clause)
+        if place and name in facts:
+            said = place.group(1).lower().replace("center", "centre")
+            yield name, facts[name].band == said
+
+
+def agreement(found: Iterable[Claim]) -> float | None:
+    """Share of the measurable claims that the measurements support; nothing where there are
+    none."""
+    judged = [claim.verdict for claim in found if claim.verdict != NOT_MEASURABLE]
+    return judged.count(SUPPORTED) / len(judged) if judged else None

@@ -1,0 +1,65 @@
+"""Where in the frame: the brightest part, and the finest detail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_aes.facts.measure import Fact, Frame, register
+
+PLACES = (
+    "upper left", "top", "upper right",
+    "left", "centre", "right",
+    "lower left", "bottom", "lower right",
+)  # fmt: skip
+"""Names of a 3 x 3 grid, row by row."""
+BRIGHTER = 25.0
+"""Levels by which a part must be brighter than the rest to be named."""
+RICHER = 0.2
+"""Share of all fine detail that one ninth of the frame must hold to be named (even: 0.11)."""
+
+
+def _grid(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Means of a (H, W) map over a 3 x 3 grid."""
+    return np.asarray(cv2.resize(values, (3, 3), interpolation=cv2.INTER_AREA), dtype=np.float64)
+
+
+@register
+def brightest(frame: Frame) -> Iterator[Fact]:
+    """By how many levels the brightest ninth, or half, of the frame exceeds the rest.
+
+    A half (top, bottom, left, right) is named before a ninth, because light mostly comes from a
+    side; the centre is named where it is the brightest ninth and no half stands out.
+    """
+    grid = _grid(frame.luma.astype(np.float32))
+    halves = {
+        "top": grid[0].mean() - grid[2].mean(),
+        "left": grid[:, 0].mean() - grid[:, 2].mean(),
+    }
+    name, lead = max(halves.items(), key=lambda item: abs(item[1]))
+    opposite = {"top": "bottom", "left": "right"}
+    if abs(lead) >= BRIGHTER:
+        yield Fact("brightest", abs(float(lead)), "levels", name if lead > 0 else opposite[name])
+        return
+    rest = (grid.sum() - grid[1, 1]) / 8
+    lead = float(grid[1, 1] - rest)
+    yield Fact("brightest", lead, "levels", "centre" if lead >= BRIGHTER else "nowhere")
+
+
+@register
+def detail(frame: Frame) -> Iterator[Fact]:
+    """Share of the fine detail (squared Laplacian) that the richest ninth of the frame holds."""
+    smooth = cv2.GaussianBlur(frame.luma, (3, 3), 0)
+    fine = cv2.Laplacian(smooth, cv2.CV_32F)
+    # one hard edge must not outweigh a textured area
+    grid = _grid(np.minimum(abs(fine), 40.0))
+    total = float(grid.sum())
+    if total < 9 * 0.5:
+        yield Fact("detail", None, "percent", "nowhere")
+        return
+    share = float(grid.max()) / total
+    place = PLACES[int(grid.argmax())]
+    yield Fact("detail", 100 * share, "percent", place if share >= RICHER else "everywhere")
