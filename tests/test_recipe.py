@@ -19,7 +19,7 @@ from vlm_aes.finetune.nano.photos import EMOTIONS, is_tuning, is_validation
 from vlm_aes.finetune.nano.tower import SIDE, TowerRecipe, augment
 from vlm_aes.prompts import load_prompt
 
-from vlm_aes import Assessor
+from vlm_aes import Assessor, calibration
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +96,10 @@ def rated_folder(folder, n):
             }
         )
     attributes = [
-        r | {"image_id": f"a{i}.jpg", "scene": "portrait", "object_emphasis_mean": 0.5}
+        r | {"image_id": f"a{i}.jpg", "object_emphasis_mean": float(rng.random())}
         | {f"{n}_mean": float(rng.uniform(2, 4.5))
            for n in ("composition", "color", "light", "depth_of_field", "content")}
-        for i, r in enumerate(rows[: n // 3])
+        for i, r in enumerate(rows[: n // 10])
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), folder / "train-0.parquet")
     pq.write_table(pa.Table.from_pylist(attributes), folder / "attributes-0.parquet")
@@ -113,10 +113,12 @@ def rated_folder(folder, n):
 def test_one_command_makes_a_checkpoint_and_its_card(tmp_path, monkeypatch):
     data, work, out = (tmp_path / name for name in ("data", "work", "out"))
     data.mkdir()
-    rated_folder(data, 200)
+    rated_folder(data, 260)
     words = ["nano", "--data", data, "--work", work, "--out", out, "--epochs", 2,
-             "--small-epochs", 1, "--steps", 2, "--measured", 60, "--critiques", 6]  # fmt: skip
+             "--small-epochs", 1, "--steps", 2, "--measured", 20, "--critiques", 6]  # fmt: skip
     monkeypatch.setattr("sys.argv", [str(word) for word in words])
+    monkeypatch.setattr(recipe, "CORPUS", 500)
+    monkeypatch.setattr(calibration, "FEWEST", 2)
     recipe.main()
     card = (out / "README.md").read_text()
     assert "SRCC" in card

@@ -232,10 +232,11 @@ class Assessor:
             return []
         images = [picture.image for picture in pictures]
         asked = self.rating_attributes if attributes else ()
-        told: list[str] | None = None
+        told: list[dict[str, Fact]] = []
         if rationale or self.prompt.facts_line:
-            told = [measures.sentence(measures.measure_told(image)) for image in images]
-        states = self.rater.states(images, asked, facts=told if self.prompt.facts_line else None)
+            told = [measures.measure_told(image) for image in images]
+        lines = [measures.sentence(f) for f in told] if self.prompt.facts_line else None
+        states = self.rater.states(images, asked, facts=lines)
         probabilities = self.rater.probabilities(states)
         scores = ratings.score(probabilities)
         spreads = ratings.score_std(probabilities[:, 0])
@@ -243,8 +244,7 @@ class Assessor:
         unfamiliar = self._unfamiliar(states[:, 0])
         critiques: Sequence[str | None] = [None] * len(pictures)
         if rationale:
-            assert told is not None
-            critiques = self.critic.critique(
+            critiques = self.critic.checked(
                 images, told, [float(s) for s in scores[:, 0]], levels, self.rater.faults(images)
             )
         return [

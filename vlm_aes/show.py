@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import asdict
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vlm_aes.assessor import Assessment
+from vlm_aes.explain.claims import claims
 from vlm_aes.ratings import WORDS
 from vlm_aes.table import Row
 
@@ -68,8 +70,15 @@ def explain(console: Console, assessment: Assessment) -> None:
     console.print(f"[bold]{escape(a.path)}[/bold]  {a.width} x {a.height}", soft_wrap=True)
     console.print(
         f"\n[bold]{a.score:.1f}[/bold] of 100 (spread {a.score_std:.1f}), "
-        f"[{_COLORS[a.level]}]{a.level}[/{_COLORS[a.level]}]\n"
+        f"[{_COLORS[a.level]}]{a.level}[/{_COLORS[a.level]}]"
+        + (f"  [dim]{a.warning}[/dim]" if a.warning else "")
     )
+    if a.score_low is not None and a.score_high is not None:
+        console.print(
+            f"raters' mean: {a.score_low:.0f} to {a.score_high:.0f} in nine cases of ten; "
+            f"higher than {a.percentile:.0f}% of the reference photos"
+        )
+    console.print()
     if a.critique:
         for line in textwrap.wrap(a.critique, 76):
             console.print(f"  {escape(line)}")
@@ -79,7 +88,10 @@ def explain(console: Console, assessment: Assessment) -> None:
     if a.attributes:
         console.print()
     for name, value in a.attributes.items():
-        console.print(f"  {name.replace('_', ' '):<16} {value:>6.1f} {'▪' * round(value / 2.5)}")
+        rest = a.residuals.get(name)
+        beside = "" if rest is None else f"{rest:>+6.1f}"
+        bar = "▪" * round(value / 2.5)
+        console.print(f"  {name.replace('_', ' '):<16} {value:>6.1f} {beside} {bar}")
     if a.facts:
         console.print()
     for fact in a.facts.values():
@@ -99,5 +111,5 @@ def as_json(assessment: Assessment, row: Row) -> dict[str, Any]:
             name: {"score": value, "residual": assessment.residuals.get(name)}
             for name, value in assessment.attributes.items()
         },
-        "claims": [],
+        "claims": [asdict(c) for c in claims(assessment.critique or "", assessment.facts)],
     }

@@ -36,13 +36,15 @@ from .tower import TowerRecipe, TowerWithHeads, train_tower
 from .voice import compose
 
 PROMPT = Path(__file__).with_name("prompt.toml")
+CORPUS = 20_000
+"""Critiques that the tokenizer is made from."""
 
 
 def corpus(material: list[Told], prompt_texts: list[str], seed: int) -> list[str]:
     """Texts for the tokenizer: every prompt, and composed critiques with their facts lines."""
     rng = np.random.default_rng(seed)
     texts = prompt_texts * 50
-    for pick in rng.integers(0, len(material), 20_000):
+    for pick in rng.integers(0, len(material), CORPUS):
         told = material[pick]
         score = float(rng.uniform(5, 95))
         texts += [told.facts, " " + compose(told.seen(score, None), rng), f" {round(score)} of 100"]
@@ -118,7 +120,7 @@ def main() -> None:
     train_language(student, tokenizer, prompt, material, language_folder, recipe)
     save_checkpoint(student.model, tokenizer, a.out)
     (a.out / "vlm_aes.toml").write_text(a.prompt.read_text(encoding="utf-8"), encoding="utf-8")
-    measure_and_write_card(a.out, a.data, photos, a.work)
+    measure_and_write_card(a.out, a.data, photos, a.work, a.critiques)
 
 
 if __name__ == "__main__":

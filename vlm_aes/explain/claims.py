@@ -190,8 +190,14 @@ def _tests(clause: str, facts: Mapping[str, Fact]) -> Iterable[tuple[str, bool |
             yield name, facts[name].band == said
 
 
-def agreement(found: Iterable[Claim]) -> float | None:
-    """Share of the measurable claims that the measurements support; nothing where there are
-    none."""
-    judged = [claim.verdict for claim in found if claim.verdict != NOT_MEASURABLE]
-    return judged.count(SUPPORTED) / len(judged) if judged else None
+def without_contradictions(text: str, facts: Mapping[str, Fact]) -> str:
+    """``text`` without the sentences that a measurement contradicts; empty where none is left but
+    advice."""
+    kept, said = [], False
+    for sentence in _SENTENCE.findall(text):
+        found = claims(sentence, facts)
+        if any(claim.verdict == CONTRADICTED for claim in found):
+            continue
+        kept.append(sentence.strip())
+        said = said or bool(found)
+    return " ".join(filter(None, kept)) if said else ""

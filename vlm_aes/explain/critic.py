@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from PIL import Image
 from transformers import LogitsProcessor
 
 from vlm_aes.backbones import Backbone
+from vlm_aes.explain.claims import without_contradictions
+from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
+
+ATTEMPTS = 3
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
@@ -107,6 +111,7 @@ class Critic:
         scores: Sequence[float],
         levels: Sequence[str],
         faults: Sequence[str | None] | None = None,
+        attempt: int = 0,
     ) -> list[str]:
         """One critique a picture, of whole sentences.
 
@@ -116,6 +121,7 @@ class Critic:
             scores: 0 to 100, as they were rated.
             levels: the rating word of each.
             faults: what spoils each, as the model itself sees it.
+            attempt: another one gives other critiques of the same pictures.
         """
         seen = faults or [None] * len(images)
         asked = [self.instruction(*told) for told in zip(facts, scores, levels, seen, strict=True)]
@@ -124,10 +130,42 @@ class Critic:
             [self.render(text) for text in asked],
             max_new_tokens=self.prompt.critique_tokens,
             sampler=lambda length: SeededSampling(
-                [seed_of(image) for image in images],
+                [seed_of(image) + attempt for image in images],
                 self.prompt.critique_temperature,
                 self.prompt.critique_top_p,
                 length,
             ),
         )
         return [whole_sentences(text) for text in texts]
+
+    def checked(
+        self,
+        images: Sequence[Image.Image],
+        facts: Sequence[Mapping[str, Fact]],
+        scores: Sequence[float],
+        levels: Sequence[str],
+        faults: Sequence[str | None] | None = None,
+    ) -> list[str]:
+        """Critiques without a sentence that a measurement contradicts.
+
+        A critique of which nothing is left is written anew, up to ``ATTEMPTS`` times; then it is
+        what the model said at first.
+
+        Args:
+            facts: what was measured of each picture at the size that the model is told.
+        """
+        lines = [sentence(f) for f in facts]
+        seen = faults or [None] * len(images)
+        said = self.critique(images, lines, scores, levels, seen)
+        kept = [without_contradictions(text, f) for text, f in zip(said, facts, strict=True)]
+        for attempt in range(1, ATTEMPTS):
+            rows = [i for i, text in enumerate(kept) if not text]
+            if not rows:
+                break
+            again = self.critique(
+                [images[i] for i in rows], [lines[i] for i in rows], [scores[i] for i in rows],
+                [levels[i] for i in rows], [seen[i] for i in rows], attempt,
+            )  # fmt: skip
+            for i, text in zip(rows, again, strict=True):
+                kept[i] = without_contradictions(text, facts[i])
+        return [text or first for text, first in zip(kept, said, strict=True)]

@@ -8,6 +8,8 @@ inference.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from PIL import Image
 
 # the order here is the order of every table and of the told line
@@ -51,7 +53,7 @@ def fact_columns() -> tuple[str, ...]:
     return tuple(fact.column for fact in measure(blank).values())
 
 
-def sentence(facts: dict[str, Fact]) -> str:
+def sentence(facts: Mapping[str, Fact]) -> str:
     """The facts in one line of plain words, as a model is told them."""
     said = {name: fact.band for name, fact in facts.items()}
     parts = [
