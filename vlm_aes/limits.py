@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 
 SIDE = 192
+SMALLEST = 128
+"""Pixels of the short side below which enlarging makes steps look gentle or flat."""
 BLANK = 4.0
 """Largest standard deviation, in levels, of a channel with nothing in it."""
 FLAT, GENTLE = 2, 30
@@ -26,6 +28,8 @@ def warning_of(image: Image.Image) -> str:
     coarse = levels.reshape(48, SIDE // 48, 48, SIDE // 48, 3).mean((1, 3))
     if float(coarse.std((0, 1)).max()) < BLANK:
         return "blank"
+    if min(image.size) < SMALLEST:
+        return ""
     across = abs(np.diff(levels, axis=1)).max(2)[:-1]
     down = abs(np.diff(levels, axis=0)).max(2)[:, :-1]
     step = np.maximum(across, down)

@@ -1,0 +1,50 @@
+"""Figures against SciPy's, and intervals that cover."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vlm_aes import metrics
+
+RNG = np.random.default_rng(0)
+A = RNG.normal(size=200)
+B = A + RNG.normal(size=200)
+
+
+def test_correlations_are_scipys():
+    assert metrics.srcc(A, B) == stats.spearmanr(A, B).statistic
+    assert metrics.plcc(A, B) == stats.pearsonr(A, B).statistic
+    assert metrics.krcc(A, B) == stats.kendalltau(A, B).statistic
+
+
+def test_errors():
+    assert metrics.rmse([0, 0], [3, 4]) == pytest.approx(np.sqrt(12.5))
+    assert metrics.mae([0, 0], [3, -4]) == 3.5
+    assert metrics.accuracy([1, 9], [2, 3], cut=5) == 0.5
+
+
+def test_emd_of_neighbours_is_below_that_of_opposites():
+    bad, poor, excellent = np.eye(5)[[0, 1, 4]]
+    assert metrics.emd([bad], [bad]) == 0
+    assert 0 < metrics.emd([bad], [poor]) < metrics.emd([bad], [excellent]) <= 1
+
+
+def test_intervals_cover_as_often_as_they_say():
+    hits = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=120)
+        y = 0.6 * x + 0.8 * rng.normal(size=120)
+        found = metrics.bootstrap(metrics.plcc, x, y, draws=200, seed=seed)
+        hits.append(found.low <= 0.6 <= found.high)
+    assert 0.89 <= np.mean(hits) <= 0.99
+
+
+def test_same_seed_same_interval_and_no_rows_no_figure():
+    assert metrics.bootstrap(metrics.srcc, A, B) == metrics.bootstrap(metrics.srcc, A, B)
+    with pytest.raises(ValueError, match="no rows"):
+        metrics.bootstrap(metrics.mean, [])
+
+
+def test_pairs():
+    assert metrics.share_of_pairs([2, 2, 1], [1, 2, 3]) == 0.5
