@@ -110,6 +110,7 @@ def rated_folder(folder, n):
     pq.write_table(pa.Table.from_pylist(facts), folder / "facts.parquet")
 
 
+@pytest.mark.timeout(1200)
 def test_one_command_makes_a_checkpoint_and_its_card(tmp_path, monkeypatch):
     data, work, out = (tmp_path / name for name in ("data", "work", "out"))
     data.mkdir()

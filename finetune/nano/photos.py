@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,8 @@ def _build(data: Path, cache: Path, workers: int) -> None:
     shape = (len(ids), SIDE, SIDE, 3)
     plain = np.lib.format.open_memmap(cache / "pixels.npy", "w+", np.uint8, shape)
     bad = np.lib.format.open_memmap(cache / "spoiled.npy", "w+", np.uint8, shape)
-    with ProcessPoolExecutor(workers) as pool:
+    # Spawned: a forked worker can wait forever for a lock that a thread of torch held.
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for i, (a, b) in enumerate(pool.map(_decode, pictures, chunksize=64)):
             plain[i], bad[i] = a, b
     plain.flush()

@@ -6,6 +6,7 @@ import io
 import json
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def measure_photos(photos: Photos, data: Path, cache: Path, limit: int, workers:
         if i < limit or attribute_photo or photos.validation[i]
     )
     staging = file.with_suffix(".tmp")
-    with ProcessPoolExecutor(workers) as pool, staging.open("w") as out:
+    spawned = ProcessPoolExecutor(workers, get_context("spawn"))
+    with spawned as pool, staging.open("w") as out:
         for lines in pool.map(_measure, jobs, chunksize=32):
             out.writelines(json.dumps(line) + "\n" for line in lines)
     staging.replace(file)
