@@ -194,6 +194,37 @@ def explain(
 
 
 @app.command()
+def compare(
+    images: Annotated[list[str], typer.Argument(help="Two to twenty pictures.")],
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """Rank a few pictures, with the reason for each step."""
+    from rich.console import Console
+
+    with _interruptible():
+        from vlm_aes import show
+        from vlm_aes.explain import compare as comparing
+
+        try:
+            comparing.check_number(images)
+        except ValueError as error:
+            _wrong(str(error))
+        found = comparing.compare(_load(model, precision, device), images)
+        if as_json:
+            data = show.comparison_as_json(found)
+            print(json.dumps(data, ensure_ascii=False, allow_nan=False))
+        else:
+            show.comparison(Console(highlight=False), found)
+        for bad in found.errors:
+            print(f"vlm-aes: {bad.path}: {bad.error}", file=sys.stderr)
+    if found.errors:
+        raise typer.Exit(ERRORS)
+
+
+@app.command()
 def samples(
     folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
 ) -> None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from vlm_aes.assessor import Assessment
 from vlm_aes.explain.claims import claims
+from vlm_aes.explain.compare import Comparison
 from vlm_aes.ratings import WORDS
 from vlm_aes.table import Row
 
@@ -97,6 +98,30 @@ def explain(console: Console, assessment: Assessment) -> None:
     for fact in a.facts.values():
         number = "" if fact.value is None else f"{fact.value:.2f} {fact.unit.replace('_', ' ')}"
         console.print(f"  {fact.name.replace('_', ' '):<19} {number:>18}  {escape(fact.band)}")
+
+
+def comparison(console: Console, found: Comparison) -> None:
+    """The order, and the reason for each step down."""
+    steps = {(pair.a, pair.b): pair for pair in found.pairs}
+    for place, a in enumerate(found.order):
+        if place:
+            pair = steps[(found.order[place - 1].path, a.path)]
+            reason = f"above with {pair.p_a:.0%}. {pair.why}"
+            for line in textwrap.wrap(reason, 72):
+                console.print(f"      [dim]{escape(line)}[/dim]")
+        color = _COLORS[a.level]
+        name = escape(shorten(a.path, NAME_WIDTH))
+        console.print(f"{place + 1:>3}. {name} {a.score:>6.1f}  [{color}]{a.level}[/{color}]")
+
+
+def comparison_as_json(found: Comparison) -> dict[str, Any]:
+    """The object of ``compare --json``: paths in order, and every pair, the better one first."""
+    return {
+        "order": [a.path for a in found.order],
+        "scores": {a.path: a.score for a in found.order},
+        "pairs": [asdict(pair) for pair in found.pairs],
+        "errors": {a.path: a.error for a in found.errors},
+    }
 
 
 def as_json(assessment: Assessment, row: Row) -> dict[str, Any]:
