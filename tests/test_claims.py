@@ -2,7 +2,6 @@
 
 import pytest
 
-from vlm_aes.explain.audit import critique_figures
 from vlm_aes.explain.claims import (
     CONTRADICTED,
     NOT_MEASURABLE,
@@ -10,6 +9,7 @@ from vlm_aes.explain.claims import (
     claims,
     without_contradictions,
 )
+from vlm_aes.explain.figures import critique_figures
 from vlm_aes.explain.polarity import polarity
 from vlm_aes.facts import Fact
 

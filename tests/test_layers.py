@@ -16,7 +16,7 @@ LAYER = {
     "rater": 3, "explain": 3, "fast": 3,
     "assessor": 4,
     "table": 5,
-    "explain.compare": 6,
+    "explain.compare": 6, "explain.audit": 6,
     "bulk": 6, "evaluate": 6,
     "report": 7, "show": 7,
     "cli": 8, "finetune": 8,

@@ -225,6 +225,43 @@ def compare(
 
 
 @app.command()
+def audit(
+    images: Annotated[Path, typer.Option(help="A folder of photos; the more, the surer.")],
+    limit: Annotated[int, typer.Option(min=2, help="Photos at most, chosen by chance.")] = 500,
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """How far the critiques of a model can be trusted."""
+    import random
+
+    from rich.console import Console
+
+    from vlm_aes.bulk.sources import find_pictures
+
+    with _interruptible():
+        paths = list(find_pictures([str(images)]))
+        if not paths:
+            _wrong(f"no picture found in {images}")
+        chosen = random.Random(0).sample(paths, min(limit, len(paths)))
+
+        from vlm_aes import show
+        from vlm_aes.explain.audit import audit as measure
+
+        try:
+            figures = measure(_load(model, precision, device), chosen)
+        except ValueError as error:
+            _wrong(f"{images}: {error}")
+        if as_json:
+            print(json.dumps(figures, ensure_ascii=False, allow_nan=False))
+        else:
+            show.audit(Console(highlight=False), figures)
+    if figures["n_error"]:
+        raise typer.Exit(ERRORS)
+
+
+@app.command()
 def samples(
     folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
 ) -> None:

@@ -124,6 +124,39 @@ def comparison_as_json(found: Comparison) -> dict[str, Any]:
     }
 
 
+_SHARE, _NUMBER = "{:.1%}", "{:.2f}"
+_AUDIT = (
+    ("own_photo_preferred", _SHARE, "critiques that fit their own photo better than a stranger's"),
+    ("own_photo_preferred_without_facts", _SHARE, "the same, told no facts"),
+    ("own_photo_preferred_with_a_strangers_facts", _SHARE, "the same, told the stranger's facts"),
+    ("contradiction_rate", _SHARE, "measurable claims that a measurement contradicts"),
+    ("polarity_srcc", _NUMBER, "rank correlation of praise and score"),
+    ("aspects_mean", _NUMBER, "aspects a critique"),
+    ("two_to_four_aspects", _SHARE, "critiques with two to four of them"),
+    ("selectivity", _NUMBER, "deviations that attributes spoken of stand out more by"),
+    ("distinct_share", _SHARE, "critiques that no other photo got"),
+    ("top_sentence_share", _SHARE, "critiques with the most frequent sentence"),
+    ("stability", _SHARE, "photos whose score moves under 2 points when saved again"),
+    ("stability_points", _NUMBER, "points that a score moves then"),
+)
+
+
+def audit(console: Console, figures: dict[str, Any]) -> None:
+    """The figures of an audit, each with what it says."""
+    console.print(f"{figures['n']} photos" + (
+        f", {figures['n_error']} more could not be read" if figures["n_error"] else ""
+    ))  # fmt: skip
+    for name, form, meaning in _AUDIT:
+        value = "none" if figures[name] is None else form.format(figures[name])
+        console.print(f"  {value:>7}  {meaning}")
+    judge = figures["judge"]
+    console.print(
+        f"\nPraise is judged by a {judge['name']}: SRCC {judge['srcc_with_experts']:.2f} on "
+        f"{judge['measured_on']}.",
+        soft_wrap=True,
+    )
+
+
 def as_json(assessment: Assessment, row: Row) -> dict[str, Any]:
     """The object of ``explain --json``: the row, and facts, attributes and claims."""
     return {

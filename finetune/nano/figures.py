@@ -18,7 +18,7 @@ from PIL import Image
 
 from vlm_aes import Assessor, calibration, metrics, ratings
 from vlm_aes import facts as measures
-from vlm_aes.explain.audit import critique_figures
+from vlm_aes.explain.figures import critique_figures
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.limits import warning_of
 from vlm_aes.spoil import FAULTS, spoil

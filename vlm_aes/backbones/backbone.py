@@ -204,6 +204,28 @@ class Backbone:
         return logits
 
     @torch.inference_mode()
+    def log_likelihood(
+        self, images: Sequence[Image.Image], texts: Sequence[str], endings: Sequence[str]
+    ) -> list[float]:
+        """Mean log probability of the tokens of each ending after its text; 0 for an empty one."""
+        whole = [text + ending for text, ending in zip(texts, endings, strict=True)]
+        lengths = [
+            len(self.tokenizer(w, add_special_tokens=False)["input_ids"])
+            - len(self.tokenizer(t, add_special_tokens=False)["input_ids"])
+            for w, t in zip(whole, texts, strict=True)
+        ]
+        inputs = self.encode(images, whole)
+        positions = self._positions(inputs["attention_mask"])
+        kept = max(lengths) + 1
+        logits = self.model(**inputs, **positions, logits_to_keep=kept).logits[:, :-1].float()
+        ids = inputs["input_ids"][:, 1 - kept :]
+        each = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+        return [
+            float(row[len(row) - n :].mean()) if n else 0.0
+            for row, n in zip(each, lengths, strict=True)
+        ]
+
+    @torch.inference_mode()
     def prefill(self, inputs: dict[str, Tensor]) -> Prefix:
         """Read a beginning once, to be continued by :meth:`continue_from`."""
         mask = inputs["attention_mask"]

@@ -1,64 +1,191 @@
-"""How true, how varied and how much in line with the scores a set of critiques is."""
+"""How far the reasons of a checkpoint can be trusted, measured without a judge model.
+
+A critique that would fit any picture is decoration. So the model that wrote it is asked how likely
+it finds the same words for a stranger's picture; claims are held against measurements; and what the
+critiques praise is held against the scores.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from vlm_aes import metrics
-from vlm_aes.explain.claims import NOT_MEASURABLE, SUPPORTED, claims, sentences
-from vlm_aes.explain.polarity import polarity
+from vlm_aes import facts as measures
+from vlm_aes.assessor import Assessment, Assessor
+from vlm_aes.explain.aspects import aspects
+from vlm_aes.explain.claims import CONTRADICTED, NOT_MEASURABLE, claims
+from vlm_aes.explain.figures import critique_figures
 from vlm_aes.facts import Fact
+from vlm_aes.images import Picture, open_picture
+
+FEWEST = 2
+STABLE = 2.0
+"""Points by which a score may move when its picture is saved again."""
+_JPEG_QUALITY = 90
+_FEW, _MANY = 2, 4
+
+JUDGE = {
+    "name": "polarity lexicon",
+    "srcc_with_experts": 0.57,
+    "measured_on": "2,453 critiques of APDDv2 and their experts' scores",
+}
+"""How good the judge of polarity is itself: its rank correlation with what experts scored the works
+that they criticised, on critiques that its words were not chosen from."""
 
 
 @dataclass(frozen=True)
-class CritiqueFigures:
-    """Figures over the critiques of N pictures.
+class _Heard:
+    """One picture with what was said of it."""
 
-    Attributes:
-        n: pictures.
-        distinct_share: share of the critiques that no other picture got, 0 to 1.
-        top_sentence: the sentence that stands in most critiques.
-        top_sentence_share: in which share of the critiques it stands.
-        measurable: claims that a measurement can judge.
-        agreement: share of them that it supports; nothing where there are none.
-        polarity_srcc: rank correlation of a critique's polarity with the score.
-        words_mean: words a critique.
+    source: str
+    assessment: Assessment
+    told: dict[str, Fact]
+    fault: str | None
+
+    def instruction(self, facts: str) -> tuple[str, float, str, str | None]:
+        """What the critic is told beside the picture, with a line of facts, its own or not."""
+        return facts, self.assessment.score or 0.0, self.assessment.level, self.fault
+
+
+def audit(assessor: Assessor, sources: Sequence[str], batch_size: int = 16) -> dict[str, Any]:
+    """Figures of the critiques that ``assessor`` writes of the pictures at ``sources``.
+
+    Gives:
+        ``n`` and ``n_error``; ``own_photo_preferred``, the share of critiques that the model finds
+        likelier for their own picture than for a stranger's, each with its own facts, and the same
+        ``_without_facts`` and ``_with_a_strangers_facts`` told with both; ``contradiction_rate`` of
+        measurable claims; ``polarity_srcc`` with the score (nothing where all are alike); ``aspects_mean`` a critique and the
+        share with ``two_to_four_aspects``; ``selectivity``, by how many standard deviations the
+        attributes spoken of stand out more than the others (nothing where the prompts ask for no
+        attributes); ``top_sentence_share`` and ``distinct_share``; ``stability``, the share of
+        pictures whose score moves by less than two points when saved again as a JPEG, and
+        ``stability_points``, the mean move; ``judge``.
+
+    Raises:
+        ValueError: for fewer than two readable pictures.
     """
-
-    n: int
-    distinct_share: float
-    top_sentence: str
-    top_sentence_share: float
-    measurable: int
-    agreement: float | None
-    polarity_srcc: float
-    words_mean: float
-
-
-def critique_figures(
-    texts: Sequence[str], facts: Sequence[Mapping[str, Fact]], scores: Sequence[float]
-) -> CritiqueFigures:
-    """Figures of critiques beside the facts and the scores of their pictures."""
-    counted = Counter(texts)
-    in_critiques = Counter(s.lower() for text in texts for s in set(sentences(text)))
-    top, times = in_critiques.most_common(1)[0] if in_critiques else ("", 0)
+    heard: list[_Heard] = []
+    moves: list[float] = []
+    errors = 0
+    for batch in _batches(sources, batch_size):
+        opened = _open(assessor, batch)
+        errors += len(batch) - len(opened)
+        if opened:
+            some, moved = _listen(assessor, opened)
+            heard += some
+            moves += moved
+    if len(heard) < FEWEST:
+        raise ValueError(f"{len(heard)} readable pictures: an audit needs {FEWEST}")
+    texts = [h.assessment.critique or "" for h in heard]
+    scores = [h.assessment.score or 0.0 for h in heard]
+    said = asdict(critique_figures(texts, [h.told for h in heard], scores))
+    counts = [len(aspects(text)) for text in texts]
     judged = [
         claim.verdict
-        for text, known in zip(texts, facts, strict=True)
-        for claim in claims(text, known)
+        for text, h in zip(texts, heard, strict=True)
+        for claim in claims(text, h.told)
         if claim.verdict != NOT_MEASURABLE
     ]
-    return CritiqueFigures(
-        n=len(texts),
-        distinct_share=sum(1 for text in texts if counted[text] == 1) / len(texts),
-        top_sentence=top,
-        top_sentence_share=times / len(texts),
-        measurable=len(judged),
-        agreement=judged.count(SUPPORTED) / len(judged) if judged else None,
-        polarity_srcc=metrics.srcc([polarity(text) for text in texts], scores),
-        words_mean=float(np.mean([len(text.split()) for text in texts])),
-    )
+    return {
+        "n": len(heard),
+        "n_error": errors,
+        **_own_photo(assessor, heard, batch_size),
+        "contradiction_rate": judged.count(CONTRADICTED) / len(judged) if judged else None,
+        "polarity_srcc": said["polarity_srcc"] if math.isfinite(said["polarity_srcc"]) else None,
+        "aspects_mean": float(np.mean(counts)),
+        "two_to_four_aspects": float(np.mean([_FEW <= c <= _MANY for c in counts])),
+        "selectivity": selectivity([h.assessment for h in heard]),
+        "top_sentence": said["top_sentence"],
+        "top_sentence_share": said["top_sentence_share"],
+        "distinct_share": said["distinct_share"],
+        "stability": float(np.mean([move < STABLE for move in moves])),
+        "stability_points": float(np.mean(moves)),
+        "judge": JUDGE,
+    }
+
+
+def _batches(sources: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (sources[start : start + size] for start in range(0, len(sources), size))
+
+
+def _open(assessor: Assessor, sources: Sequence[str]) -> list[tuple[str, Picture]]:
+    opened = ((s, open_picture(s, needed_side=assessor.needed_side)) for s in sources)
+    return [(s, picture) for s, picture in opened if isinstance(picture, Picture)]
+
+
+def _listen(
+    assessor: Assessor, opened: Sequence[tuple[str, Picture]]
+) -> tuple[list[_Heard], list[float]]:
+    """What is said of each picture, and by how much its score moves when it is saved again."""
+    pictures = [picture for _, picture in opened]
+    rated = assessor.assess_pictures(pictures, rationale=True, attributes=True)
+    again = assessor.assess_pictures([_saved_again(picture) for picture in pictures])
+    faults = assessor.rater.faults([picture.image for picture in pictures])
+    heard = [
+        _Heard(source, a, measures.measure_told(picture.image), fault)
+        for (source, picture), a, fault in zip(opened, rated, faults, strict=True)
+    ]
+    return heard, [abs((a.score or 0) - (b.score or 0)) for a, b in zip(rated, again, strict=True)]
+
+
+def _saved_again(picture: Picture) -> Picture:
+    data = io.BytesIO()
+    picture.image.convert("RGB").save(data, "JPEG", quality=_JPEG_QUALITY)
+    return Picture(Image.open(data).convert("RGB"), picture.width, picture.height, "")
+
+
+def _own_photo(assessor: Assessor, heard: Sequence[_Heard], batch_size: int) -> dict[str, float]:
+    """The wrong-photo test: each critique with its own picture and with the next one's."""
+    strangers = [*heard[1:], heard[0]]
+    ways: dict[str, list[bool]] = {"": [], "_without_facts": [], "_with_a_strangers_facts": []}
+    for start in range(0, len(heard), batch_size):
+        own, other = heard[start : start + batch_size], strangers[start : start + batch_size]
+        texts = [h.assessment.critique or "" for h in own]
+        images = [[_image(assessor, h.source) for h in side] for side in (own, other)]
+        lines = [[measures.sentence(h.told) for h in side] for side in (own, other)]
+        nothing = [""] * len(own)
+        told = {
+            "": lines,
+            "_without_facts": [nothing, nothing],
+            "_with_a_strangers_facts": [lines[1], lines[1]],
+        }
+        for way, (own_line, other_line) in told.items():
+            likely, less = (
+                assessor.critic.log_likelihood(
+                    pictures,
+                    [h.instruction(line) for h, line in zip(side, facts, strict=True)],
+                    texts,
+                )
+                for pictures, side, facts in (
+                    (images[0], own, own_line),
+                    (images[1], other, other_line),
+                )
+            )
+            ways[way] += [a > b for a, b in zip(likely, less, strict=True)]
+    return {f"own_photo_preferred{way}": float(np.mean(won)) for way, won in ways.items()}
+
+
+def _image(assessor: Assessor, source: str) -> Image.Image:
+    ((_, picture),) = _open(assessor, [source])
+    return picture.image
+
+
+def selectivity(assessments: Sequence[Assessment]) -> float | None:
+    """By how many standard deviations the attributes that a critique speaks of stand out more from
+    those of the other pictures than the attributes that it passes over."""
+    names = tuple(assessments[0].residuals or assessments[0].attributes)
+    if not names or len(assessments) < FEWEST:
+        return None
+    values = np.array([[(a.residuals or a.attributes)[n] for n in names] for a in assessments])
+    spread = values.std(0)
+    away = np.abs(values - values.mean(0)) / np.where(spread > 0, spread, 1)
+    spoken = np.array([[n in aspects(a.critique or "") for n in names] for a in assessments])
+    if spoken.all() or not spoken.any():
+        return None
+    return float(away[spoken].mean() - away[~spoken].mean())

@@ -138,6 +138,21 @@ class Critic:
         )
         return [whole_sentences(text) for text in texts]
 
+    def log_likelihood(
+        self,
+        images: Sequence[Image.Image],
+        told: Sequence[tuple[str, float, str, str | None]],
+        texts: Sequence[str],
+    ) -> list[float]:
+        """How likely the model finds each text as the critique of each picture: the mean log
+        probability of its tokens, at most 0.
+
+        Args:
+            told: the arguments of :meth:`instruction` for each picture.
+        """
+        asked = [self.render(self.instruction(*line)) for line in told]
+        return self.backbone.log_likelihood(list(images), asked, list(texts))
+
     def checked(
         self,
         images: Sequence[Image.Image],

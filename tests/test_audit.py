@@ -1,0 +1,107 @@
+"""The audit: its figures are right where the answer is known, and the command gives them all."""
+
+import json
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from vlm_aes import Assessment, Assessor
+from vlm_aes.cli import app
+from vlm_aes.explain.aspects import aspects
+from vlm_aes.explain.audit import selectivity
+from vlm_aes.spoil import FAULTS, spoil
+
+FIGURES = {
+    "n", "own_photo_preferred", "contradiction_rate", "polarity_srcc", "aspects_mean",
+    "top_sentence_share", "distinct_share", "stability",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def assessor():
+    return Assessor.from_pretrained(precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def photos():
+    coffee = Image.fromarray(skimage.data.coffee())
+    return [coffee, *(spoil(coffee, fault, 0.8) for fault in FAULTS)]
+
+
+def test_likelihood_is_the_models_own_and_ignores_the_batch(assessor, photos):
+    critic, backbone = assessor.critic, assessor.rater.backbone
+    texts = ["Fine light.", "The whole frame is blurred, and the subject is lost in it."]
+    told = [("", 50.0, "fair", None)] * 2
+    together = critic.log_likelihood(photos[:2], told, texts)
+    for i, text in enumerate(texts):
+        assert critic.log_likelihood([photos[i]], told[:1], [text])[0] == pytest.approx(
+            together[i], abs=1e-4
+        )
+        asked = critic.render(critic.instruction(*told[i]))
+        n = len(backbone.tokenizer(text, add_special_tokens=False)["input_ids"])
+        total = 0.0
+        for cut in range(n):
+            ids = backbone.tokenizer(asked + text, add_special_tokens=False)["input_ids"]
+            inputs = backbone.encode([photos[i]], [asked + text])
+            kept = inputs["input_ids"].shape[1] - n + cut
+            short = {
+                k: v[:, :kept] if v.ndim == 2 and v.shape[1] == inputs["input_ids"].shape[1] else v
+                for k, v in inputs.items()
+            }
+            logits = backbone.full_logits(short)[0].float()
+            total += float(torch.log_softmax(logits, -1)[ids[len(ids) - n + cut]])
+        assert total / n == pytest.approx(together[i], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("The light is soft and the palette muted.", {"light", "color"}),
+        ("The whole frame is blurred.", {"sharpness"}),
+        ("The composition holds together; the mood is calm.", {"composition", "mood"}),
+        ("An ordinary photo.", set()),
+    ],
+)
+def test_aspects(text, named):
+    assert aspects(text) == named
+
+
+def test_speaking_of_what_stands_out_is_selective():
+    spread = np.linspace(-20, 20, 8)
+    outstanding = [
+        Assessment(
+            critique="The light is fine." if abs(v) > 10 else "The palette is muted.",
+            attributes={"light": 50 + v, "color": 50 + v / 100 + 20 * (abs(v) < 10)},
+        )
+        for v in spread
+    ]
+    assert selectivity(outstanding) > 0.3
+    assert selectivity([Assessment(critique="Nothing."), Assessment()]) is None
+
+
+def test_command(photos, tmp_path):
+    for i, photo in enumerate(photos):
+        photo.save(tmp_path / f"{i}.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    runner = CliRunner()
+    result = runner.invoke(app, ["audit", "--images", str(tmp_path), "--json"])
+    assert result.exit_code == 1, result.output
+    data = json.loads(result.stdout)
+    assert set(data) >= FIGURES
+    assert data["n"] == len(photos)
+    assert data["n_error"] == 1
+    assert 0 <= data["own_photo_preferred"] <= 1
+    assert data["contradiction_rate"] <= 0.1
+    again = runner.invoke(app, ["audit", "--images", str(tmp_path), "--json"])
+    assert json.loads(again.stdout) == data
+
+
+def test_nothing_to_audit(tmp_path):
+    runner = CliRunner()
+    assert runner.invoke(app, ["audit", "--images", str(tmp_path)]).exit_code == 2
+    (tmp_path / "one.jpg").write_bytes(b"no picture")
+    assert runner.invoke(app, ["audit", "--images", str(tmp_path)]).exit_code == 2
