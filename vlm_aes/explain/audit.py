@@ -57,15 +57,19 @@ def audit(assessor: Assessor, sources: Sequence[str], batch_size: int = 16) -> d
     """Figures of the critiques that ``assessor`` writes of the pictures at ``sources``.
 
     Gives:
-        ``n`` and ``n_error``; ``own_photo_preferred``, the share of critiques that the model finds
-        likelier for their own picture than for a stranger's, each with its own facts, and the same
-        ``_without_facts`` and ``_with_a_strangers_facts`` told with both; ``contradiction_rate`` of
-        measurable claims; ``polarity_srcc`` with the score (nothing where all are alike); ``aspects_mean`` a critique and the
-        share with ``two_to_four_aspects``; ``selectivity``, by how many standard deviations the
-        attributes spoken of stand out more than the others (nothing where the prompts ask for no
-        attributes); ``top_sentence_share`` and ``distinct_share``; ``stability``, the share of
-        pictures whose score moves by less than two points when saved again as a JPEG, and
-        ``stability_points``, the mean move; ``judge``.
+        n, n_error: pictures heard, and those that could not be opened.
+        own_photo_preferred: share of critiques that the model finds likelier for their own picture
+            than for a stranger's, each with its own facts; ``_without_facts`` and
+            ``_with_a_strangers_facts``: the same, told that of both.
+        contradiction_rate: of the measurable claims; nothing where there are none.
+        polarity_srcc: rank correlation of praise with the score; nothing where all are alike.
+        aspects_mean, two_to_four_aspects: a critique; share of critiques.
+        selectivity: see :func:`selectivity`.
+        top_sentence, top_sentence_share, distinct_share: see
+            :class:`vlm_aes.explain.figures.CritiqueFigures`.
+        stability, stability_points: share of pictures whose score moves by less than two points
+            when saved again as a JPEG; the mean move.
+        judge: how good the judge of polarity is itself.
 
     Raises:
         ValueError: for fewer than two readable pictures.
