@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from vlm_aes.cli import app
 
-COMMANDS = ((), ("score",), ("explain",), ("samples",))
+COMMANDS = ((), *((c.name or c.callback.__name__,) for c in app.registered_commands if c.callback))
 
 
 def render() -> str:
