@@ -181,7 +181,7 @@ def _colour(bands: dict[str, str], score: float, add: object) -> None:
             f" {{lifts|fills|carries}} the frame}}")  # fmt: skip
     elif hue != "none":
         add("color_measured", 1 if score > 50 else 0, 0.6,
-            f"{{{named} {{tones|hues}} {{lead|dominate|set the tone|run through it}}"
+            f"{{{named} {{tones|hues}} {{lead|dominate|run through it}}"
             f"|the palette {{favours|is built on|turns on}} {named}}}")  # fmt: skip
     cast = bands["cast"]
     if cast.startswith("strongly"):

@@ -75,7 +75,7 @@ ATTRIBUTE_CLAUSES: dict[str, tuple[str, str, str]] = {
     "object_emphasis": (
         "{the main subject {stands out|is clear at once|dominates as it should|has weight}"
         "|{there is no doubt|it is plain} what the photo is about"
-        "|{one thing|a single subject} clearly {leads|matters}}",
+        "|a single subject clearly {leads|stands out}}",
         "{no single subject {stands out|takes the lead}"
         "|the eye finds {no main subject|nowhere to settle|no anchor}"
         "|{the subject|what matters} is {lost in the frame|too small to matter|hard to find}}",
@@ -85,9 +85,9 @@ ATTRIBUTE_CLAUSES: dict[str, tuple[str, str, str]] = {
     ),
     "quality": (
         "{the technical quality is {solid|high|convincing}|it is {cleanly|carefully} made"
-        "|{technically|in its craft} it is {sound|clean}}",
+        "|{technically it is|the craft is} {sound|clean}}",
         "{the technical quality is {weak|poor|below par}|it looks {careless|technically rough}"
-        "|{technically|in its craft} it {falls short|is weak}}",
+        "|{technically it|the craft} {falls short|is weak}}",
         "{{hold the camera steadier|use cleaner settings|take more care with the settings}}",
     ),
 }

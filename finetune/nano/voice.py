@@ -96,7 +96,7 @@ def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
     """Two or three points of different matters; the fault of a spoiled copy first."""
     points = points_of(seen)
     wanted = 3 if rng.random() < 0.45 else 2
-    praised = float(np.clip((seen.score - 41) / 23, 0.03, 0.97))
+    praised = float(np.clip((seen.score - 42) / 19, 0.03, 0.97))
     share = {1: praised, 0: 0.5, -1: 1 - praised}
     chosen: list[Point] = []
     if seen.fault:
@@ -134,14 +134,25 @@ def _join(first: str, second: str, polarities: Sequence[int], rng: np.random.Gen
     return first + links[int(rng.integers(len(links)))] + second
 
 
+_PRAISED, _FAULTED = ("good", "excellent"), ("bad", "poor")
+
+
 def compose(seen: Seen, rng: np.random.Generator) -> str:
-    """One critique of two or three points: different every time, true to ``seen`` every time."""
+    """One critique of two or three points: different every time, true to ``seen`` every time.
+
+    What bears the rating out comes first; a colon after the opening words gives such a reason only.
+    """
+    level = level_of(seen.score)
+    telling = 1 if level in _PRAISED else -1 if level in _FAULTED else 0
     chosen = choose(seen, rng)
+    if telling:
+        chosen.sort(key=lambda point: -telling * point.polarity)
     texts = [expand(p.clause, rng) for p in chosen]
     sentences: list[str] = []
     opened = rng.random() < 0.6 or not texts
-    opener = expand(OPENERS[level_of(seen.score)], rng) if opened else ""
-    if opener and texts and rng.random() < 0.6:
+    opener = expand(OPENERS[level], rng) if opened else ""
+    reason = bool(telling and chosen and chosen[0].polarity == telling)
+    if opener and reason and rng.random() < 0.8:
         sentences.append(f"{opener}: {texts[0]}.")
         rest, kept = texts[1:], chosen[1:]
     else:
@@ -154,7 +165,7 @@ def compose(seen: Seen, rng: np.random.Generator) -> str:
         rest = rest[2:]
     sentences += [_sentence(text) for text in rest]
     remedies = [p.remedy for p in chosen if p.remedy and p.polarity < 0]
-    if remedies and (seen.fault or rng.random() < (0.9 if seen.score < 52 else 0.4)):
+    if remedies and (seen.fault or rng.random() < (0.95 if seen.score < 52 else 0.6)):
         sentences.append(_sentence(expand(remedies[0], rng)))
     return " ".join(sentences)
 

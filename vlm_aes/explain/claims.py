@@ -49,7 +49,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule(r"under-?expos|too dark|very dark|in(?:to|) darkness|darkness (?:rules|fills|swallows"
           r"|hides|buries)|exposure is very low", "exposure",
           ("very dark", "dark"), ("well exposed", *_BRIGHT)),
-    _rule(r"low in key|low-key|exposure is low|(?:deep|low|dark) tones (?:prevail|set)"
+    _rule(r"low in key|low-key|exposure is low|\b(?:deep|low|dark) tones (?:prevail|set)"
           r"|tones are (?:deep|low|dark)\b(?! in contrast)|(?:is|rather|quite) dark\b",
           "exposure", _DARK, ("well exposed", *_BRIGHT)),
     _rule(r"(?:well|properly|evenly|correctly|rightly) exposed|exposure is (?:right|well|on the"
