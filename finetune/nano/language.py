@@ -54,7 +54,7 @@ class LanguageRecipe:
     """Photos and copies a step that are rated and criticised."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
-    score_weight: float = 1.0
+    score_weight: float = 2.0
     """Of the squared error of the score, in tens of points, beside the soft labels."""
     pair_weight: float = 1.0
     margin: float = 8.0
