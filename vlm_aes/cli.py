@@ -171,6 +171,7 @@ def explain(
     image: Annotated[str, typer.Argument(help="A picture.")],
     model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with heat map to FILE.")] = None,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
@@ -189,6 +190,14 @@ def explain(
             print(json.dumps(data, ensure_ascii=False, allow_nan=False))
         else:
             show.explain(Console(highlight=False), assessment)
+        if html is not None and not assessment.error:
+            from vlm_aes.report.page import write_page
+
+            try:
+                write_page(html, assessor, assessment)
+            except OSError as error:
+                _wrong(f"{html}: {error.strerror or error}")
+            print(f"page in {html}", file=sys.stderr)
     if assessment.error:
         raise typer.Exit(ERRORS)
 
