@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
+from vlm_aes.srgb import from_linear, to_linear
+
 FAULTS: tuple[str, ...] = (
     "blur",
     "underexposure",
@@ -30,34 +32,17 @@ def _between(low: float, high: float, strength: float) -> float:
     return low + (high - low) * strength
 
 
-def _to_linear(image: Image.Image) -> np.ndarray:
-    """8-bit sRGB to linear light, 0 to 1 (IEC 61966-2-1)."""
-    table = np.arange(256, dtype=np.float32) / 255
-    table = np.where(table <= 0.04045, table / 12.92, ((table + 0.055) / 1.055) ** 2.4)
-    linear: np.ndarray = table.astype(np.float32)[np.asarray(image)]
-    return linear
-
-
-def _from_linear(linear: np.ndarray) -> Image.Image:
-    """Linear light to 8-bit sRGB; what is brighter than white is clipped, as a sensor clips."""
-    clipped = np.clip(linear, 0, 1)
-    encoded = np.where(
-        clipped <= 0.0031308, clipped * 12.92, 1.055 * np.power(clipped, 1 / 2.4) - 0.055
-    )
-    return Image.fromarray((encoded * 255 + 0.5).astype(np.uint8))
-
-
 def _blur(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
     radius = _between(0.008, 0.022, strength) * min(image.size)
     return image.filter(ImageFilter.GaussianBlur(radius))
 
 
 def _underexposure(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    return _from_linear(_to_linear(image) * 2 ** -_between(2.0, 3.6, strength))
+    return from_linear(to_linear(image) * 2 ** -_between(2.0, 3.6, strength))
 
 
 def _overexposure(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    return _from_linear(_to_linear(image) * 2 ** _between(1.5, 3.0, strength))
+    return from_linear(to_linear(image) * 2 ** _between(1.5, 3.0, strength))
 
 
 def _noise(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:

@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 
 from vlm_aes.facts.measure import Fact, Frame, band, register
+from vlm_aes.srgb import LINEAR
 
-_ENCODED = np.arange(256) / 255
-_LINEAR = np.where(_ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4)
-_STOPS = np.log2(np.maximum(_LINEAR, _LINEAR[1] / 2) / 0.18)
-"""Stops from 18% grey of each 8-bit sRGB value (IEC 61966-2-1)."""
+_STOPS = np.log2(np.maximum(LINEAR, LINEAR[1] / 2) / 0.18)
+"""Stops from 18% grey of each 8-bit sRGB value."""
 
 WHITE, BLACK = 250, 5
 

@@ -1,0 +1,67 @@
+"""Advice: edits do what they say, and only what helps is told."""
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+from vlm_aes.explain.advice import MOST, advise
+from vlm_aes.explain.edits import KINDS, cropped, edits, stretched, turned
+from vlm_aes.spoil import spoil
+
+COFFEE = Image.fromarray(skimage.data.coffee())
+
+
+def brightness(images):
+    """A score that likes a middling brightness, and nothing else."""
+    return [100 - abs(float(np.asarray(i).mean()) - 110) for i in images]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (31, 200), (400, 300)])
+def test_edits_keep_the_frame(size):
+    tried = list(edits(Image.new("RGB", size, (200, 30, 60))))
+    assert {edit.kind for edit in tried} == set(KINDS)
+    assert all(edit.picture.size == size for edit in tried)
+    assert len({edit.words for edit in tried}) == len(tried)
+
+
+def test_turning_back_undoes_a_tilt():
+    there = turned(COFFEE, 9)
+    back = np.asarray(turned(there, -9), dtype=float)
+    middle = np.asarray(cropped(COFFEE, 0.62, (0.5, 0.5)), dtype=float)
+    assert np.abs(back - middle).mean() < np.abs(np.asarray(there, dtype=float) - middle).mean()
+
+
+def test_stretching_reaches_black_and_white():
+    flat = Image.fromarray(np.uint8(np.asarray(COFFEE) * 0.4 + 60))
+    ends = np.percentile(np.asarray(stretched(flat, 1.0)), (1, 99))
+    assert ends[0] < 10
+    assert ends[1] > 240
+    assert stretched(Image.new("RGB", (9, 9), (7, 7, 7)), 1.0).getpixel((4, 4)) == (7, 7, 7)
+
+
+def test_white_balance_takes_a_cast_away():
+    grey = np.random.default_rng(0).integers(60, 180, (64, 64, 1)).repeat(3, 2)
+    warm = Image.fromarray(np.uint8(grey * [1.0, 0.85, 0.6]))
+    balanced = next(e for e in edits(warm) if e.words.startswith("Remove"))
+    means = np.asarray(balanced.picture).reshape(-1, 3).mean(0)
+    assert np.ptp(means) < 8
+
+
+def test_a_dark_picture_is_told_to_be_brighter():
+    found = advise(spoil(COFFEE, "underexposure", 0.3), brightness)
+    assert found[0].kind == "exposure"
+    assert "more exposure" in found[0].words
+    assert found[0].gain == pytest.approx(
+        brightness([found[0].picture])[0]
+        - brightness([spoil(COFFEE, "underexposure", 0.3)])[0], abs=1
+    )  # fmt: skip
+    assert len(found) <= MOST
+
+
+def test_nothing_is_told_where_nothing_helps_enough():
+    good = advise(COFFEE, lambda images: [50.0] * len(images))
+    assert good == []
+    assert advise(COFFEE, brightness, needed=dict.fromkeys(KINDS, 200.0)) == []
+    assert advise(spoil(COFFEE, "underexposure", 0.3), brightness,
+                  confirm=lambda images: [50.0] * len(images)) == []  # fmt: skip
