@@ -45,7 +45,7 @@ RATER_STD = {"aesthetic": 0.55, "quality": 0.54, "composition": 0.67, "color": 0
 class LanguageRecipe:
     """The dials of the language model's training."""
 
-    steps: int = 3500
+    steps: int = 3000
     photos: int = 48
     """Photos a step that are rated."""
     pairs: int = 16
