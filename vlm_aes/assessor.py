@@ -416,9 +416,10 @@ class Assessor:
         return ["out_of_domain" if d > familiar.limit else "" for d in distances]
 
 
-def terms_of(folder: Path) -> str:
-    """The first line of a checkpoint's ``LICENSE-WEIGHTS`` file: its terms in one line."""
+def terms_of(folder: Path, *, whole: bool = False) -> str:
+    """A checkpoint's ``LICENSE-WEIGHTS`` file: its first line, the terms in short, or all of it."""
     file = folder / "LICENSE-WEIGHTS"
     if not file.exists():
         return ""
-    return file.read_text(encoding="utf-8").strip().splitlines()[0]
+    text = file.read_text(encoding="utf-8").strip()
+    return text + "\n" if whole else text.splitlines()[0]

@@ -250,6 +250,77 @@ def explain(
 
 
 @app.command()
+def distill(
+    images: Annotated[
+        list[str], typer.Option(help="Pictures to learn from: as PATH of score; may be repeated.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="A checkpoint, which gets a fast/ folder; or a folder of its own.")
+    ],
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose answers are learnt. Default: the embedded one, without --ratings."
+        ),
+    ] = None,
+    tower: Annotated[
+        str | None,
+        typer.Option(help="Vision tower: folder or hub id. Default: that of the checkpoint."),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(help="CSV with path (below --images) and rating; std where known."),
+    ] = None,
+    scale: Annotated[str, typer.Option(help="Of the ratings.")] = "1-5",
+    cache: Annotated[
+        Path | None, typer.Option(help="Where embeddings are kept. Default: in the user's cache.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    seed: Annotated[int, typer.Option(help="Same seed, same head.")] = 0,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """Make a fast head: it learns to answer as a model does, as people do, or both."""
+    with _interruptible():
+        from vlm_aes.assessor import terms_of
+        from vlm_aes.backbones import CheckpointError
+        from vlm_aes.bulk.sources import SourceError, find_items
+        from vlm_aes.finetune.distill import DistillError, Recipe
+        from vlm_aes.finetune.head_card import card_of, distill, tower_for
+        from vlm_aes.finetune.opinions import default_cache, read_opinions
+
+        if teacher is None and ratings is None:
+            teacher = "nano"
+        try:
+            people = read_opinions(ratings, images, scale) if ratings else {}
+            master = _load(_named(teacher), precision, device) if teacher else None
+            eyes, name = tower_for(tower, out, _named(teacher))
+            folder = master.rater.backbone.folder if master and master.rater else None
+            report = distill(
+                find_items(images), out, eyes, name, cache or default_cache(),
+                teacher=master, people=people, recipe=Recipe(seed=seed),
+                terms=terms_of(folder, whole=True) if folder else "",
+            )  # fmt: skip
+        except (DistillError, CheckpointError, SourceError) as error:
+            _wrong(str(error))
+        except OSError as error:
+            _wrong(f"{error.filename or out}: {error.strerror or error}")
+        if as_json:
+            print(json.dumps(report.as_json(), allow_nan=False))
+        else:
+            print(card_of(report, name, master, bool(people), Recipe(seed=seed)))
+    if report.errors:
+        raise typer.Exit(ERRORS)
+
+
+def _named(model: str | None) -> str | None:
+    """The embedded checkpoint by its own name too."""
+    from vlm_aes.assessor import NANO
+
+    return str(NANO) if model == "nano" else model
+
+
+@app.command()
 def samples(
     folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
 ) -> None:

@@ -96,6 +96,6 @@ def find_head(model: str | Path) -> Path:
         if is_head(folder):
             return folder
     raise CheckpointError(
-        model, "it has no fast head; make one: vlm-aes distill --images DIR --out DIR "
-        f"--teacher {model}",
+        model, "it has no fast head; make one: vlm-aes distill --images DIR "
+        f"--teacher {model} --out {model if Path(model).is_dir() else 'DIR'}",
     )  # fmt: skip
