@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from vlm_aes.cli import app
 
-COMMANDS = ((), ("score",), ("explain",), ("distill",), ("samples",))
+COMMANDS = ((), ("score",), ("choose",), ("explain",), ("distill",), ("samples",))
 
 
 def render() -> str:

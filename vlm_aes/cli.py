@@ -250,6 +250,49 @@ def explain(
 
 
 @app.command()
+def choose(
+    table: Annotated[
+        Path | None, typer.Argument(help="A table that score wrote, or its folder/.")
+    ] = None,
+    top_k: TopK = None,
+    fraction: Fraction = None,
+    threshold: Threshold = None,
+    per: Per = "all",
+    copy: Annotated[Path | None, typer.Option(help="Copy the chosen into this folder.")] = None,
+    link: Annotated[Path | None, typer.Option(help="Link the chosen into this folder.")] = None,
+    move: Annotated[Path | None, typer.Option(help="Move the chosen into this folder.")] = None,
+    undo: Annotated[
+        Path | None, typer.Option(help="Take back what was placed into this folder.")
+    ] = None,
+) -> None:
+    """Choose from a finished table: paths on stdout, or files in a folder. Nothing is deleted."""
+    with _interruptible():
+        from vlm_aes.bulk import placing
+        from vlm_aes.bulk.choosing import choose_from_file
+
+        try:
+            if undo is not None:
+                print(f"{placing.undo(undo)} taken back from {undo}", file=sys.stderr)
+                return
+            if table is None:
+                _wrong("name a table that score wrote, or --undo FOLDER")
+            found = choose_from_file(table, _cut(top_k, fraction, threshold, per))
+            targets = {"copy": copy, "link": link, "move": move}
+            ways = [(way, folder) for way, folder in targets.items() if folder is not None]
+            if len(ways) > 1:
+                _wrong("name one of --copy, --link and --move")
+            for way, folder in ways:
+                n = placing.place([row["path"] for row in found], folder, way)
+                print(f"{n} in {folder}; take back: vlm-aes choose --undo {folder}",
+                      file=sys.stderr)  # fmt: skip
+            if not ways:
+                for row in found:
+                    print(row["path"])
+        except (placing.PlaceError, ValueError) as error:
+            _wrong(str(error))
+
+
+@app.command()
 def distill(
     images: Annotated[
         list[str], typer.Option(help="Pictures to learn from: as PATH of score; may be repeated.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from vlm_aes.bulk.choosing import Cut, Rated
 from vlm_aes.bulk.finished import Finished
@@ -15,6 +16,7 @@ from vlm_aes.fast.folder import Agreement
 from vlm_aes.table import Row
 
 IN, OPEN, OUT = 1, 0, -1
+BINS = 2000
 DEVIATIONS = 2 * 1.645
 """Width of the interval of nine cases of ten, in standard deviations of a normal distribution."""
 
@@ -30,17 +32,33 @@ def zone_of(rated: Rated, cut: Cut, agreement: Agreement) -> NDArray[np.int64]:
     tier = np.full(len(rated.score), OUT, dtype=np.int64)
     spread = (agreement.high - agreement.low) / DEVIATIONS
     middle = (agreement.high + agreement.low) / 2
-    rng = np.random.default_rng(0)
     for rows in rated.members():
         score = rated.score[rows]
         if cut.threshold is not None:
             at = cut.threshold
         else:
-            guessed = score + middle + rng.normal(0, spread, len(rows))
-            at = float(np.sort(guessed)[-cut.places(len(rows))])
+            places = cut.places(len(rows))
+            # wherever the cut may lie, there are enough to choose from
+            enough = float(np.partition(score, -places)[-places]) + agreement.high
+            at = min(_cut_at(score + middle, spread, places), enough)
         low, high = score + agreement.low, score + agreement.high
         tier[rows] = np.where(low >= at, IN, np.where(high >= at, OPEN, OUT))
     return tier
+
+
+def _cut_at(score: NDArray[np.float64], spread: float, places: int) -> float:
+    """The score that ``places`` pictures are expected to reach, when each lies normally about its
+    own with such a spread."""
+    counts, edges = np.histogram(score, BINS)
+    middles = (edges[1:] + edges[:-1]) / 2
+    low, high = edges[0] - 10 * spread - 1, edges[-1] + 10 * spread + 1
+    for _ in range(50):
+        at = (low + high) / 2
+        if counts @ norm.sf((at - middles) / max(spread, 1e-6)) >= places:
+            low = at
+        else:
+            high = at
+    return float(low)
 
 
 class Cascaded(Finished):
