@@ -105,7 +105,7 @@ def test_the_zone_holds_the_cut(seed, share):
 
 def test_threshold_zone_is_the_interval():
     tier = zone_of(rated([50, 57, 62, 65, float("nan")]), Cut(threshold=60), AGREEMENT)
-    assert tier.tolist() == [OUT, OPEN, OPEN, IN, OUT]
+    assert tier.tolist() == [OUT, OPEN, OPEN, IN, OPEN]
 
 
 def test_files_placed_and_taken_back(tmp_path):
@@ -183,10 +183,10 @@ def model(tmp_path_factory, photos):
     return folder
 
 
-def cascade(model, photos, out, limit=None, resume=False, **options):
+def cascade(model, photos, out, limit=None, resume=False, rationale=True, **options):
     fast, slow = Assessor.from_pretrained(model, fast=True), Assessor.from_pretrained(model)
-    job = Job(lambda: find_items([str(photos)]), Columns(cascade=True, rationale=True),
-              Wanted(rationale=True), Cut(**options), 8)  # fmt: skip
+    job = Job(lambda: find_items([str(photos)]), Columns(cascade=True, rationale=rationale),
+              Wanted(rationale=rationale), Cut(**options), 8)  # fmt: skip
     tally, calls = Tally(), []
 
     def advance():
@@ -217,6 +217,26 @@ def test_the_cascade_looks_again_only_where_the_choice_is_open(model, photos, tm
     best = {a.path for a in sorted(truth, key=lambda a: -a.score)[:12]}
     assert len(best & {r["path"] for r in found}) >= 10
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_pictures_that_come_or_go_between_the_rounds(model, photos, tmp_path, monkeypatch):
+    copy = tmp_path / "photos"
+    shutil.copytree(photos, copy)
+    real = zone_of
+
+    def meanwhile(*args):
+        (copy / "day0" / "000.png").unlink(missing_ok=True)
+        tiny.pictures(1, seed=77)[0].save(copy / "day0" / "000a.png")
+        return real(*args)
+
+    monkeypatch.setattr("vlm_aes.bulk.run.zone_of", meanwhile)
+    found, _, _, slow = cascade(model, copy, tmp_path / "t.parquet", rationale=False,
+                                fraction=1.0)  # fmt: skip
+    by_name = {Path(r["path"]).name: r for r in found}
+    assert len(found) == 120
+    assert "000.png" not in by_name
+    assert by_name["000a.png"]["model"] == slow.model_id
+    assert by_name["000a.png"]["score_fast"] is None
 
 
 @pytest.mark.parametrize("limit", [30, 140])

@@ -134,6 +134,8 @@ def score(
     device: Device = "auto",
 ) -> None:
     """Rate pictures: a table in the terminal, or rows in a file."""
+    from itertools import chain
+
     from rich.console import Console
 
     from vlm_aes.bulk.progress import Progress, count_aside
@@ -152,18 +154,16 @@ def score(
         wanted_scale = Scale.parse(scale) if scale else None
     except ValueError as error:
         _wrong(str(error))
-    # a list can be read once, and the chosen are looked at again
-    listed = list(sys.stdin) if "-" in paths and choosing else sys.stdin
     with _interruptible():
+        # a list can be read once, and when choosing pictures are looked at again
+        listed = list(sys.stdin) if "-" in paths and choosing else sys.stdin
+        found = find_items(paths, listed, column)
         try:
-            first = next(find_items([p for p in paths if p != "-"], None, column), None)
-            if first is None and "-" in paths:
-                listed = list(listed)
-                first = next(find_items(["-"], listed, column), None)
-            if first is None:
-                _wrong(f"no picture found in {', '.join(paths)}")
+            first = next(found, None)
         except SourceError as error:
             _wrong(str(error))
+        if first is None:
+            _wrong(f"no picture found in {', '.join(paths)}")
 
         from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
         from vlm_aes.bulk.run import Job, score_into, score_to_rows
@@ -184,8 +184,9 @@ def score(
         if rationale and assessor.head is not None and assessor.critic is None and slow is None:
             _wrong("this fast head has no model behind it to write critiques: leave --rationale "
                    "out, or name the checkpoint that it lies in")  # fmt: skip
+        once = chain([first], found)
         job = Job(
-            lambda: find_items(paths, listed, column),
+            lambda: find_items(paths, listed, column) if choosing else once,
             Columns(
                 facts=facts,
                 attributes=assessor.rating_attributes if attributes else (),

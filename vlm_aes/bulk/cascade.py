@@ -23,13 +23,13 @@ DEVIATIONS = 2 * 1.645
 
 def zone_of(rated: Rated, cut: Cut, agreement: Agreement) -> NDArray[np.int64]:
     """(N,) ``IN`` where the head alone is sure that a picture is chosen, ``OUT`` where it is sure
-    that it is not, ``OPEN`` where the model has to look.
+    that it is not, ``OPEN`` where the model has to look, or the head could not.
 
     For a number or a share of pictures, the model's score at the cut is not known; it is taken from
     the head's scores with the spread of their disagreement added (a cut in the tail lies further
     out in what the model will say than in the head's own scores).
     """
-    tier = np.full(len(rated.score), OUT, dtype=np.int64)
+    tier = np.full(len(rated.score), OPEN, dtype=np.int64)
     spread = (agreement.high - agreement.low) / DEVIATIONS
     middle = (agreement.high + agreement.low) / 2
     for rows in rated.members():
@@ -73,7 +73,7 @@ class Cascaded(Finished):
 
     def __init__(self, first: Sink, tier: NDArray[np.int64]) -> None:
         self._first = first
-        self._decided = tier != OPEN
+        self._tier = tier
         self._at = Index()
         self._starts = [0]
         number = 0
@@ -82,6 +82,11 @@ class Cascaded(Finished):
                 self._at.put(path, number)
                 number += 1
             self._starts.append(number)
+
+    def tier_of(self, path: str) -> int:
+        """``IN``, ``OPEN`` or ``OUT``."""
+        number = self._at.get(path)
+        return OPEN if number is None else int(self._tier[number])
 
     def _fast_row(self, path: str) -> tuple[Row, int] | None:
         number = self._at.get(path)
@@ -96,7 +101,7 @@ class Cascaded(Finished):
         found = self._fast_row(item.path)
         if found is not None:
             row, number = found
-            if self._decided[number] and not row["error"]:
+            if self._tier[number] != OPEN and not row["error"]:
                 return {**row, "score_fast": row["score"]}
         return self.earlier.row_for(item, mark)
 

@@ -118,7 +118,9 @@ def _cascade(
             advance()
         tally.looked_again = again.rated
         tally.errors, tally.scores = again.errors, again.scores
-    return tier
+        # by path: a picture may have come or gone between the two rounds
+        paths = (path for table in sink.own_tables() for path in table["path"].to_pylist())
+        return np.fromiter(map(cascaded.tier_of, paths), np.int64)
 
 
 @contextmanager
