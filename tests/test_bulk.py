@@ -1,3 +1,5 @@
+import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm_aes import Assessor, table
-from vlm_aes.bulk import Sink, SinkError, Tally, Wanted, find_pictures, rows
+from vlm_aes.bulk import Sink, SinkError, SourceError, Tally, Wanted, find_pictures, rows
+from vlm_aes.ratings import Scale
 from vlm_aes.table import Columns
 
 COLUMNS = Columns()
@@ -176,7 +179,7 @@ def test_full_disk_keeps_the_good_part(assessor, folder, tmp_path, monkeypatch):
     assert not out.exists()
     monkeypatch.setattr(pq, "write_table", real)
     done, tally = run(assessor, folder, out, resume=True)
-    assert tally.resumed == 4
+    assert tally.resumed == 8
     assert len(done) == 11
 
 
@@ -189,10 +192,10 @@ class Failing:
     def __getattr__(self, name):
         return getattr(self.real, name)
 
-    def assess_pictures(self, pictures, **wanted):
-        if len(pictures) > 2 or any(p.sha256 == self.poison for p in pictures):
+    def rate_seen(self, looked, **wanted):
+        if len(looked) > 2 or any(s.picture.sha256 == self.poison for s in looked):
             raise RuntimeError("out of memory")
-        return self.real.assess_pictures(pictures, **wanted)
+        return self.real.rate_seen(looked, **wanted)
 
 
 def test_one_picture_that_the_model_cannot_take_is_one_error(assessor, folder):
@@ -210,7 +213,7 @@ def test_one_picture_that_the_model_cannot_take_is_one_error(assessor, folder):
 
 @pytest.fixture
 def interrupted(checkpoint, tmp_path):
-    """A run over 400 pictures that gets a signal once two shards are written: its command, its
+    """A run over 400 pictures that gets a signal once a hundred rows are written: its command, its
     output file, its exit code."""
 
     def start(signal_number):
@@ -226,7 +229,10 @@ def interrupted(checkpoint, tmp_path):
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         part = tmp_path / "t.jsonl.part"
         deadline = time.monotonic() + 120
-        while len(list(part.glob("shard-*.parquet"))) < 2 and time.monotonic() < deadline:
+        journal = part / "_journal-0001.jsonl"
+        while time.monotonic() < deadline:
+            if journal.exists() and journal.read_bytes().count(b"\n") > 100:
+                break
             time.sleep(0.02)
             assert process.poll() is None, process.stderr.read()
         process.send_signal(signal_number)
@@ -254,3 +260,118 @@ def test_interrupted_ends_cleanly_and_keeps_what_is_done(interrupted):
     result = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
     assert " kept" in result.stderr
     assert len(out.read_text().splitlines()) == 400
+
+
+def test_a_torn_journal_gives_its_whole_rows(assessor, folder, tmp_path):
+    out = tmp_path / "t.parquet"
+    with Sink(str(out), COLUMNS.schema) as sink:
+        for _ in rows(assessor, find_pictures([str(folder)]), COLUMNS, Wanted(), batch_size=4,
+                      sink=sink):  # fmt: skip
+            pass
+    journal = out.with_name("t.parquet.part") / "_journal-0001.jsonl"
+    data = journal.read_bytes()
+    journal.write_bytes(data[: len(data) - 40])
+    _, tally = run(assessor, folder, out, resume=True)
+    assert (tally.resumed, tally.rated + tally.repeated) == (9, 1)
+    assert len(table.read(out, COLUMNS.schema)) == 11
+
+
+def test_a_full_disk_in_the_journal_keeps_what_was_committed(
+    assessor, folder, tmp_path, monkeypatch
+):
+    out, real, calls = tmp_path / "t.csv", os.write, []
+
+    def full(handle, data):
+        calls.append(len(data))
+        if len(calls) == 2:
+            return real(handle, data[:50])
+        if len(calls) == 3:
+            raise OSError(28, "No space left on device")
+        return real(handle, data)
+
+    monkeypatch.setattr("vlm_aes.bulk.sinks.os.write", full)
+    with pytest.raises(SinkError, match="No space left"):
+        run(assessor, folder, out)
+    monkeypatch.undo()
+    journal = out.with_name("t.csv.part") / "_journal-0001.jsonl"
+    kept = journal.read_text().splitlines()
+    assert [json.loads(line)["row"]["path"] for line in kept]
+    _, tally = run(assessor, folder, out, resume=True)
+    assert tally.resumed == len(kept)
+    assert len(table.read(out, COLUMNS.schema)) == 11
+
+
+class Counting:
+    """An assessor that counts what it opens and rates, and rates nothing truly."""
+
+    def __init__(self, assessor):
+        self.real, self.opened, self.rated, self.held, self.most = assessor, 0, 0, 0, 0
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def see(self, data, **options):
+        self.opened += 1
+        return self.real.see(data, **options)
+
+    def rate_seen(self, looked, **options):
+        self.rated += len(looked)
+        self.most = max(self.most, len(looked))
+        return self.real.rate_seen(looked, **options)
+
+
+@pytest.mark.parametrize("sinked", [True, False])
+def test_many_names_of_few_files_are_opened_once_each(assessor, tmp_path, monkeypatch, sinked):
+    monkeypatch.setattr("vlm_aes.bulk.sinks.SHARD_ROWS", 16)
+    monkeypatch.setattr("vlm_aes.bulk.pipeline.REMEMBERED", 20 if not sinked else 3)
+    for i, image in enumerate(tiny.pictures(7)):
+        for copy in range(12):
+            place = tmp_path / "photos" / f"{copy:02d}"
+            place.mkdir(parents=True, exist_ok=True)
+            first = tmp_path / "photos" / "00" / f"{i}.png"
+            if copy:
+                os.link(first, place / f"{i}.png")
+            else:
+                image.save(first)
+    counting = Counting(assessor)
+    out = tmp_path / "t.jsonl" if sinked else None
+    done, tally = run(counting, tmp_path / "photos", out)
+    assert (counting.opened, counting.rated, len(done)) == (7, 7, 84)
+    assert (tally.rated, tally.repeated) == (7, 77)
+    by_name = {}
+    for row in done:
+        by_name.setdefault(Path(row["path"]).name, set()).add((row["sha256"], row["score"]))
+    assert all(len(values) == 1 for values in by_name.values())
+    if sinked:
+        assert [r["path"] for r in table.read(out, COLUMNS.schema)] == [r["path"] for r in done]
+
+
+def test_little_room_for_decoded_pictures_ends_no_run(assessor, folder, monkeypatch):
+    monkeypatch.setattr("vlm_aes.bulk.ahead.HELD_BYTES", 1)
+    done, tally = run(assessor, folder)
+    assert (len(done), tally.rated) == (11, 9)
+
+
+def test_a_source_that_fails_midway_says_so_and_keeps_what_is_done(assessor, folder, tmp_path):
+    def items():
+        yield from find_pictures([str(folder)])
+        raise SourceError("t.csv breaks")
+
+    with (
+        Sink(str(tmp_path / "t.csv"), COLUMNS.schema) as sink,
+        pytest.raises(SourceError, match="t.csv breaks"),
+    ):
+        list(rows(assessor, items(), COLUMNS, Wanted(), batch_size=2, sink=sink))
+    _, tally = run(assessor, folder, tmp_path / "t.csv", resume=True)
+    assert tally.resumed >= 8
+
+
+def test_scale_is_the_one_asked_for_when_gone_on(assessor, folder, tmp_path):
+    out = tmp_path / "t.csv"
+    for scale, top in (("1-5", 5), ("1-10", 10)):
+        columns = Columns(scale=Scale.parse(scale))
+        done, _ = run(assessor, folder, out, columns=columns, resume=True)
+        for row in done:
+            if not row["error"]:
+                scaled = 1 + (top - 1) * row["score"] / 100
+                assert row["score_scaled"] == pytest.approx(scaled, abs=1e-4)

@@ -66,19 +66,45 @@ class Assessment:
     critique: str | None = None
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A picture with all that is known before a model looks at it; made in any thread.
+
+    Attributes:
+        picture: as the vision-language model and the facts need it.
+        warning: from its pixels.
+        facts: measured, where asked for.
+        told: the facts that a model is told, where it is.
+        pixels: what the fast path's tower reads, where there is one.
+    """
+
+    picture: Picture
+    warning: str = ""
+    facts: dict[str, Fact] = field(default_factory=dict)
+    told: dict[str, Fact] = field(default_factory=dict)
+    pixels: Any = None
+
+
 class Assessor:
-    """Rates pictures with a vision-language model.
+    """Rates pictures with a vision-language model, or with a fast head that learned from one.
 
     Make one with :meth:`from_pretrained`; the constructor takes parts that are already loaded.
+    With a ``head``, it gives the scores, and the model behind it is needed for critiques alone.
     """
 
     def __init__(
-        self, rater: Any, critic: Any, prompt: RatingPrompt, worth: Calibration | None = None
+        self,
+        rater: Any,
+        critic: Any,
+        prompt: RatingPrompt | None,
+        worth: Calibration | None = None,
+        head: Any = None,
     ) -> None:
         self.rater = rater
         self.critic = critic
         self.prompt = prompt
         self.calibration = worth
+        self.head = head
 
     @classmethod
     def from_pretrained(
@@ -91,12 +117,14 @@ class Assessor:
         device: str = "auto",
         revision: str | None = None,
         pixels: str = "auto",
+        fast: bool = False,
+        critic: bool = False,
     ) -> Assessor:
         """Load a checkpoint.
 
         Args:
             model: nothing for the embedded one; or a preset, a hub id, a checkpoint folder, or a
-                folder with a LoRA adapter.
+                folder with a LoRA adapter or a fast head.
             adapter: a LoRA adapter to put on ``model``.
             prompt: name or file of the prompts; the preset's or the checkpoint's own when not
                 given.
@@ -104,17 +132,23 @@ class Assessor:
             device: ``auto``, ``cpu``, ``cuda``, ``mps``.
             revision: branch, tag or commit of a hub id.
             pixels: ``auto``, ``pil`` or ``torchvision``: who resizes and normalises.
+            fast: rate with the fast head that lies with ``model``.
+            critic: load the model behind the fast head too, for critiques.
 
         Raises:
-            vlm_aes.backbones.CheckpointError: names the checkpoint and what is wrong with it.
+            vlm_aes.backbones.CheckpointError: names the checkpoint and what is wrong with it, or
+                that it has no fast head.
             vlm_aes.calibration.CalibrationError: for a damaged ``calibration.json``.
         """
         from vlm_aes.backbones import load_backbone
         from vlm_aes.explain.critic import Critic
+        from vlm_aes.fast import is_head
         from vlm_aes.prompts import prompt_for
         from vlm_aes.rater import Rater
 
         chosen = NANO if model is None else model
+        if fast or is_head(chosen):
+            return cls._fast(chosen, precision=precision, device=device, critic=critic)
         words = prompt_for(chosen, prompt)
         backbone = load_backbone(
             chosen,
@@ -130,25 +164,45 @@ class Assessor:
         worth = calibration.load(backbone.folder, words.id) if backbone.folder else None
         return cls(Rater(backbone, words), Critic(backbone, words), words, worth)
 
+    @classmethod
+    def _fast(cls, model: str | Path, *, precision: str, device: str, critic: bool) -> Assessor:
+        from vlm_aes.fast import load_head
+
+        head = load_head(model, precision=precision, device=device)
+        worth = calibration.load(head.folder, head.label)
+        behind = head.behind
+        if critic and behind is not None:
+            slow = cls.from_pretrained(behind, precision=precision, device=device)
+            return cls(slow.rater, slow.critic, slow.prompt, worth, head)
+        notice = terms_of(head.folder) or (terms_of(Path(behind)) if behind else "")
+        if notice:
+            print(notice, file=sys.stderr)
+        return cls(None, None, None, worth, head)
+
     @property
     def model_id(self) -> str:
         """Hub id and revision, or content hash."""
-        return str(self.rater.backbone.model_id)
+        return str(self.head.model_id if self.head else self.rater.backbone.model_id)
 
     @property
     def prompt_id(self) -> str:
         """Hash of the exact prompt text, preprocessing and pixel backend."""
-        return str(self.rater.prompt_id)
+        return str(self.head.prompt_id if self.head else self.rater.prompt_id)
 
     @property
     def rating_attributes(self) -> tuple[str, ...]:
-        """The attributes that the checkpoint's prompts ask about."""
-        return tuple(self.prompt.questions)
+        """The attributes that the checkpoint's prompts ask about; a fast head rates none."""
+        return () if self.head or self.prompt is None else tuple(self.prompt.questions)
 
     @property
     def needed_side(self) -> int:
-        """Long side in pixels that is enough for every answer."""
-        return max(measures.LONG_SIDE, self.rater.backbone.needed_side or AMPLE_SIDE)
+        """Long side in pixels that is enough for every answer of the model and for the facts."""
+        wanted = AMPLE_SIDE
+        if self.rater is not None:
+            wanted = self.rater.backbone.needed_side or AMPLE_SIDE
+        elif self.head:
+            wanted = self.head.needed_side
+        return max(measures.LONG_SIDE, wanted)
 
     @overload
     def assess(  # type: ignore[overload-overlap]
@@ -188,21 +242,59 @@ class Assessor:
         results: list[Assessment] = []
         for start in range(0, len(source), batch_size):
             part = source[start : start + batch_size]
-            native = measures.CROP_SIDE if facts else None
-            opened = [
-                open_picture(s, needed_side=self.needed_side, native_side=native) for s in part
-            ]
-            good = [p for p in opened if isinstance(p, Picture)]
-            rated = iter(
-                self.assess_pictures(good, rationale=rationale, facts=facts, attributes=attributes)
-            )
-            for s, picture in zip(part, opened, strict=True):
+            looked = [self.see(s, rationale=rationale, facts=facts) for s in part]
+            good = [s for s in looked if isinstance(s, Seen)]
+            rated = iter(self.rate_seen(good, rationale=rationale, attributes=attributes))
+            for s, seen in zip(part, looked, strict=True):
                 path = str(s) if isinstance(s, str | Path) else ""
-                if isinstance(picture, PictureError):
-                    results.append(self.refused(picture, path))
+                if isinstance(seen, PictureError):
+                    results.append(self.refused(seen, path))
                 else:
                     results.append(replace(next(rated), path=path))
         return results
+
+    def see(
+        self, source: Source, *, rationale: bool = False, facts: bool = False, suffix: str = ""
+    ) -> Seen | PictureError:
+        """Open a picture and measure what is asked for: all that needs no model, in any thread.
+
+        The fast path decodes no more than its tower reads; what else is measured does not change
+        what it reads.
+
+        Args:
+            suffix: of the file that bytes were read from.
+        """
+        native = measures.CROP_SIDE if facts else None
+        if self.head is None or rationale or facts:
+            picture = open_picture(
+                source, needed_side=self.needed_side, native_side=native, suffix=suffix
+            )
+        if self.head is None:
+            return picture if isinstance(picture, PictureError) else self.seen(
+                picture, rationale=rationale, facts=facts
+            )  # fmt: skip
+        small = open_picture(source, needed_side=self.head.needed_side, suffix=suffix)
+        if isinstance(small, PictureError):
+            return small
+        if rationale or facts:
+            if isinstance(picture, PictureError):
+                return picture
+            looked = self.seen(picture, rationale=rationale, facts=facts)
+        else:
+            blank = Image.new("RGB", (1, 1))
+            looked = Seen(replace(small, image=blank))
+        warning = warning_of(small.image)
+        return replace(looked, pixels=self.head.pixels(small.image), warning=warning)
+
+    def seen(self, picture: Picture, *, rationale: bool = False, facts: bool = False) -> Seen:
+        """What is known of an opened picture before the vision-language model looks at it."""
+        tells = self.prompt is not None and bool(self.prompt.facts_line)
+        return Seen(
+            picture,
+            warning=warning_of(picture.image),
+            facts=measures.measure(picture.image, picture.native) if facts else {},
+            told=measures.measure_told(picture.image) if rationale or tells else {},
+        )
 
     def refused(self, error: PictureError, path: str = "") -> Assessment:
         """The assessment of a picture that could not be opened."""
@@ -228,30 +320,43 @@ class Assessor:
 
         Nothing that is not asked for is computed, except that a critique needs the told facts.
         """
-        if not pictures:
+        looked = [self.seen(p, rationale=rationale, facts=facts) for p in pictures]
+        if self.head is not None:
+            looked = [
+                replace(s, pixels=self.head.pixels(p.image))
+                for s, p in zip(looked, pictures, strict=True)
+            ]
+        return self.rate_seen(looked, rationale=rationale, attributes=attributes)
+
+    def rate_seen(
+        self, looked: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
+    ) -> list[Assessment]:
+        """Rate pictures that were looked at, in one batch; paths are left empty."""
+        if not looked:
             return []
-        images = [picture.image for picture in pictures]
+        images = [seen.picture.image for seen in looked]
         asked = self.rating_attributes if attributes else ()
-        told: list[dict[str, Fact]] = []
-        if rationale or self.prompt.facts_line:
-            told = [measures.measure_told(image) for image in images]
-        lines = [measures.sentence(f) for f in told] if self.prompt.facts_line else None
-        states = self.rater.states(images, asked, facts=lines)
-        probabilities = self.rater.probabilities(states)
+        if self.head is not None:
+            states = self.head.states([seen.pixels for seen in looked])
+            probabilities = self.head.probabilities(states)
+        else:
+            lines = None
+            if self.prompt is not None and self.prompt.facts_line:
+                lines = [measures.sentence(seen.told) for seen in looked]
+            states = self.rater.states(images, asked, facts=lines)
+            probabilities = self.rater.probabilities(states)
         scores = ratings.score(probabilities)
         spreads = ratings.score_std(probabilities[:, 0])
         levels = [ratings.level(p) for p in probabilities[:, 0]]
         unfamiliar = self._unfamiliar(states[:, 0])
-        critiques: Sequence[str | None] = [None] * len(pictures)
+        critiques: Sequence[str | None] = [None] * len(looked)
         if rationale:
-            critiques = self.critic.checked(
-                images, told, [float(s) for s in scores[:, 0]], levels, self.rater.faults(images)
-            )
+            critiques = self.critiques(looked, [float(s) for s in scores[:, 0]], levels)
         return [
             Assessment(
-                sha256=picture.sha256,
-                width=picture.width,
-                height=picture.height,
+                sha256=seen.picture.sha256,
+                width=seen.picture.width,
+                height=seen.picture.height,
                 score=float(scores[i, 0]),
                 score_std=float(spreads[i]),
                 **self._worth(float(scores[i, 0])),
@@ -261,14 +366,29 @@ class Assessor:
                 ),
                 model=self.model_id,
                 prompt=self.prompt_id,
-                facts=measures.measure(picture.image, picture.native) if facts else {},
-                warning=warning_of(picture.image) or unfamiliar[i],
+                facts=seen.facts,
+                warning=seen.warning or unfamiliar[i],
                 attributes=dict(zip(asked, map(float, scores[i, 1:]), strict=True)),
                 residuals=self._residuals(asked, scores[i]),
                 critique=critiques[i],
             )
-            for i, picture in enumerate(pictures)
+            for i, seen in enumerate(looked)
         ]
+
+    def critiques(
+        self, looked: Sequence[Seen], scores: Sequence[float], levels: Sequence[str]
+    ) -> list[str]:
+        """A critique of each picture, checked, that knows its score (0 to 100) and its level.
+
+        Args:
+            looked: by :meth:`see` with ``rationale``.
+        """
+        images = [seen.picture.image for seen in looked]
+        told = [seen.told for seen in looked]
+        found: list[str] = self.critic.checked(
+            images, told, scores, levels, self.rater.faults(images)
+        )
+        return found
 
     def _worth(self, score: float) -> dict[str, Any]:
         """Interval and percentile, where the checkpoint is calibrated."""
@@ -296,9 +416,10 @@ class Assessor:
         return ["out_of_domain" if d > familiar.limit else "" for d in distances]
 
 
-def terms_of(folder: Path) -> str:
-    """The first line of a checkpoint's ``LICENSE-WEIGHTS`` file: its terms in one line."""
+def terms_of(folder: Path, *, whole: bool = False) -> str:
+    """A checkpoint's ``LICENSE-WEIGHTS`` file: its first line, the terms in short, or all of it."""
     file = folder / "LICENSE-WEIGHTS"
     if not file.exists():
         return ""
-    return file.read_text(encoding="utf-8").strip().splitlines()[0]
+    text = file.read_text(encoding="utf-8").strip()
+    return text + "\n" if whole else text.splitlines()[0]

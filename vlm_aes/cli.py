@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from vlm_aes.assessor import Assessor
+    from vlm_aes.bulk.choosing import Cut
 
 OK, ERRORS, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -28,7 +29,8 @@ app = typer.Typer(
 Model = Annotated[
     str | None,
     typer.Option(
-        help="Preset, hub id, or folder with a checkpoint or adapter. Default: the embedded one."
+        help="Preset, hub id, or folder with a checkpoint, adapter or fast head. "
+        "Default: the embedded one."
     ),
 ]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, fp16, 8bit or 4bit.")]
@@ -40,14 +42,18 @@ def _wrong(message: str) -> NoReturn:
     raise typer.Exit(WRONG)
 
 
-def _load(model: str | None, precision: str, device: str) -> Assessor:
+def _load(
+    model: str | None, precision: str, device: str, *, fast: bool = False, critic: bool = False
+) -> Assessor:
     from vlm_aes.assessor import Assessor
     from vlm_aes.backbones import CheckpointError
     from vlm_aes.calibration import CalibrationError
     from vlm_aes.prompts import PromptError
 
     try:
-        return Assessor.from_pretrained(model, precision=precision, device=device)
+        return Assessor.from_pretrained(
+            model, precision=precision, device=device, fast=fast, critic=critic
+        )
     except (CheckpointError, PromptError, CalibrationError) as error:
         _wrong(str(error))
 
@@ -65,13 +71,36 @@ def _interruptible() -> Iterator[None]:
         raise typer.Exit(OK) from None
 
 
+TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the best N.")]
+Fraction = Annotated[float | None, typer.Option(help="Keep the best share, 0 to 1.")]
+Threshold = Annotated[float | None, typer.Option(help="Keep scores from this one on, 0 to 100.")]
+Per = Annotated[str, typer.Option(help="Choose from all, or from each folder.")]
+
+
+def _cut(top_k: int | None, fraction: float | None, threshold: float | None, per: str) -> Cut:
+    from vlm_aes.bulk.choosing import Cut
+
+    try:
+        return Cut(top_k, fraction, threshold, per)
+    except ValueError as error:
+        _wrong(str(error))
+
+
 @app.command()
 def score(
     paths: Annotated[
-        list[str], typer.Argument(help="Pictures, folders, quoted globs, or - for a list on stdin.")
+        list[str],
+        typer.Argument(
+            help="Pictures, folders, quoted globs, tables, .tar archives, addresses, or - for a "
+            "list on stdin."
+        ),
     ],
     model: Model = None,
-    rationale: Annotated[bool, typer.Option("--rationale", help="Write a critique each.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Rate with the model's fast head.")] = False,
+    rationale: Annotated[
+        bool,
+        typer.Option("--rationale", help="Write a critique each; when choosing, of the chosen."),
+    ] = False,
     facts: Annotated[bool, typer.Option("--facts", help="Add measured facts.")] = False,
     attributes: Annotated[
         bool, typer.Option("--attributes", help="Rate composition, color, light and more.")
@@ -87,6 +116,20 @@ def score(
     scale: Annotated[
         str | None, typer.Option(help="Show scores on 1-5, 1-10, 0-1; adds score_scaled.")
     ] = None,
+    top_k: TopK = None,
+    fraction: Fraction = None,
+    threshold: Threshold = None,
+    per: Per = "all",
+    cascade: Annotated[
+        bool,
+        typer.Option("--cascade", help="Rate fast; the model looks where the choice is open."),
+    ] = False,
+    column: Annotated[
+        str | None, typer.Option(help="Of a table's paths or pictures. Default: path or image.")
+    ] = None,
+    stats: Annotated[
+        Path | None, typer.Option(help="Also write the end's statistics to a JSON file.")
+    ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
@@ -95,75 +138,89 @@ def score(
 
     from rich.console import Console
 
-    from vlm_aes.bulk.progress import Progress
-    from vlm_aes.bulk.sources import find_pictures
+    from vlm_aes.bulk.progress import Progress, count_aside
+    from vlm_aes.bulk.sources import SourceError, find_items
     from vlm_aes.ratings import Scale
 
     if resume and overwrite:
         _wrong("--resume and --overwrite exclude each other")
     if (resume or overwrite) and not out:
         _wrong("--resume and --overwrite go with --out")
+    choosing = any(v is not None for v in (top_k, fraction, threshold))
+    if not choosing and (cascade or per != "all"):
+        _wrong("--cascade and --per go with --top-k, --fraction or --threshold")
+    cut = _cut(top_k, fraction, threshold, per) if choosing else None
     try:
         wanted_scale = Scale.parse(scale) if scale else None
     except ValueError as error:
         _wrong(str(error))
     with _interruptible():
-        found = find_pictures(paths, sys.stdin)
-        first = next(found, None)
+        # a list can be read once, and when choosing pictures are looked at again
+        listed = list(sys.stdin) if "-" in paths and choosing else sys.stdin
+        found = find_items(paths, listed, column)
+        try:
+            first = next(found, None)
+        except SourceError as error:
+            _wrong(str(error))
         if first is None:
             _wrong(f"no picture found in {', '.join(paths)}")
-        every = chain([first], found)
 
-        from vlm_aes.bulk import Sink, SinkError, Tally, Wanted, rows
+        from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
+        from vlm_aes.bulk.run import Job, score_into, score_to_rows
         from vlm_aes.show import ScoreList
         from vlm_aes.table import Columns
 
-        assessor = _load(model, precision, device)
-        columns = Columns(
-            facts=facts,
-            attributes=assessor.rating_attributes if attributes else (),
-            rationale=rationale,
-            scale=wanted_scale,
+        slow = None
+        if cascade:
+            assessor = _load(model, precision, device, fast=True)
+            if assessor.head.behind is None or assessor.head.about.agreement is None:
+                _wrong("--cascade needs a checkpoint with a fast head that was distilled from it: "
+                       "vlm-aes distill --teacher MODEL --out MODEL --images DIR")  # fmt: skip
+            slow = _load(assessor.head.behind, precision, device)
+        else:
+            assessor = _load(model, precision, device, fast=fast, critic=rationale)
+        if attributes and assessor.head is not None:
+            _wrong("a fast head rates the picture as a whole: leave --attributes or --fast out")
+        if rationale and assessor.head is not None and assessor.critic is None and slow is None:
+            _wrong("this fast head has no model behind it to write critiques: leave --rationale "
+                   "out, or name the checkpoint that it lies in")  # fmt: skip
+        once = chain([first], found)
+        job = Job(
+            lambda: find_items(paths, listed, column) if choosing else once,
+            Columns(
+                facts=facts,
+                attributes=assessor.rating_attributes if attributes else (),
+                rationale=rationale,
+                scale=wanted_scale,
+                cascade=cascade,
+            ),
+            Wanted(rationale=rationale, facts=facts, attributes=attributes),
+            cut,
+            # small batches first, so that the first rows are there at once
+            min(batch_size, 4) if rationale and out is None else batch_size,
         )
-        wanted = Wanted(rationale=rationale, facts=facts, attributes=attributes)
         tally = Tally()
-        progress = Progress(tally, total=None if "-" in paths else _count(paths))
+        progress = Progress(tally, count_aside(paths, column))
         try:
             if out is None:
                 shown = ScoreList(Console(highlight=False))
-                # small batches first, so that the first rows are there at once
                 with progress:
-                    small = min(batch_size, 4) if rationale else batch_size
-                    for row in rows(
-                        assessor, every, columns, wanted, tally=tally, batch_size=small
-                    ):
+                    for row in score_to_rows(assessor, job, tally, progress.advance, slow):
                         progress.hide()
                         shown.show(row)
-                        progress.advance()
             else:
                 with (
-                    Sink(out, columns.schema, resume=resume, overwrite=overwrite) as sink,
+                    Sink(out, job.columns.schema, resume=resume, overwrite=overwrite) as sink,
                     progress,
                 ):
-                    try:
-                        for _ in rows(assessor, every, columns, wanted, tally=tally,
-                                      batch_size=batch_size, sink=sink):  # fmt: skip
-                            progress.advance()
-                    except KeyboardInterrupt:
-                        sink.flush()
-                        raise
-                    sink.finish()
-        except SinkError as error:
+                    score_into(sink, assessor, job, tally, progress.advance, slow)
+        except (SinkError, SourceError) as error:
             _wrong(str(error))
         progress.summary(out)
+        if stats is not None:
+            stats.write_text(json.dumps(progress.statistics(), indent=1) + "\n", encoding="utf-8")
     if tally.errors:
         raise typer.Exit(ERRORS)
-
-
-def _count(paths: list[str]) -> int:
-    from vlm_aes.bulk.sources import find_pictures
-
-    return sum(1 for _ in find_pictures(paths))
 
 
 @app.command()
@@ -268,6 +325,120 @@ def audit(
             show.audit(Console(highlight=False), figures)
     if figures["n_error"]:
         raise typer.Exit(ERRORS)
+
+
+@app.command()
+def choose(
+    table: Annotated[
+        Path | None, typer.Argument(help="A table that score wrote, or its folder/.")
+    ] = None,
+    top_k: TopK = None,
+    fraction: Fraction = None,
+    threshold: Threshold = None,
+    per: Per = "all",
+    copy: Annotated[Path | None, typer.Option(help="Copy the chosen into this folder.")] = None,
+    link: Annotated[Path | None, typer.Option(help="Link the chosen into this folder.")] = None,
+    move: Annotated[Path | None, typer.Option(help="Move the chosen into this folder.")] = None,
+    undo: Annotated[
+        Path | None, typer.Option(help="Take back what was placed into this folder.")
+    ] = None,
+) -> None:
+    """Choose from a finished table: paths on stdout, or files in a folder. Nothing is deleted."""
+    with _interruptible():
+        from vlm_aes.bulk import placing
+        from vlm_aes.bulk.choosing import choose_from_file
+
+        try:
+            if undo is not None:
+                print(f"{placing.undo(undo)} taken back from {undo}", file=sys.stderr)
+                return
+            if table is None:
+                _wrong("name a table that score wrote, or --undo FOLDER")
+            found = choose_from_file(table, _cut(top_k, fraction, threshold, per))
+            targets = {"copy": copy, "link": link, "move": move}
+            ways = [(way, folder) for way, folder in targets.items() if folder is not None]
+            if len(ways) > 1:
+                _wrong("name one of --copy, --link and --move")
+            for way, folder in ways:
+                n = placing.place([row["path"] for row in found], folder, way)
+                print(f"{n} in {folder}; take back: vlm-aes choose --undo {folder}",
+                      file=sys.stderr)  # fmt: skip
+            if not ways:
+                for row in found:
+                    print(row["path"])
+        except (placing.PlaceError, ValueError) as error:
+            _wrong(str(error))
+
+
+@app.command()
+def distill(
+    images: Annotated[
+        list[str], typer.Option(help="Pictures to learn from: as PATH of score; may be repeated.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="A checkpoint, which gets a fast/ folder; or a folder of its own.")
+    ],
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose answers are learnt. Default: the embedded one, without --ratings."
+        ),
+    ] = None,
+    tower: Annotated[
+        str | None,
+        typer.Option(help="Vision tower: folder or hub id. Default: that of the checkpoint."),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(help="CSV with path (below --images) and rating; std where known."),
+    ] = None,
+    scale: Annotated[str, typer.Option(help="Of the ratings.")] = "1-5",
+    cache: Annotated[
+        Path | None, typer.Option(help="Where embeddings are kept. Default: in the user's cache.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    seed: Annotated[int, typer.Option(help="Same seed, same head.")] = 0,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """Make a fast head: it learns to answer as a model does, as people do, or both."""
+    with _interruptible():
+        from vlm_aes.assessor import terms_of
+        from vlm_aes.backbones import CheckpointError
+        from vlm_aes.bulk.sources import SourceError, find_items
+        from vlm_aes.finetune.distill import DistillError, Recipe
+        from vlm_aes.finetune.head_card import card_of, distill, tower_for
+        from vlm_aes.finetune.opinions import default_cache, read_opinions
+
+        if teacher is None and ratings is None:
+            teacher = "nano"
+        try:
+            people = read_opinions(ratings, images, scale) if ratings else {}
+            master = _load(_named(teacher), precision, device) if teacher else None
+            eyes, name = tower_for(tower, out, _named(teacher))
+            folder = master.rater.backbone.folder if master and master.rater else None
+            report = distill(
+                find_items(images), out, eyes, name, cache or default_cache(),
+                teacher=master, people=people, recipe=Recipe(seed=seed),
+                terms=terms_of(folder, whole=True) if folder else "",
+            )  # fmt: skip
+        except (DistillError, CheckpointError, SourceError) as error:
+            _wrong(str(error))
+        except OSError as error:
+            _wrong(f"{error.filename or out}: {error.strerror or error}")
+        if as_json:
+            print(json.dumps(report.as_json(), allow_nan=False))
+        else:
+            print(card_of(report, name, master, bool(people), Recipe(seed=seed)))
+    if report.errors:
+        raise typer.Exit(ERRORS)
+
+
+def _named(model: str | None) -> str | None:
+    """The embedded checkpoint by its own name too."""
+    from vlm_aes.assessor import NANO
+
+    return str(NANO) if model == "nano" else model
 
 
 @app.command()

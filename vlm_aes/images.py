@@ -91,6 +91,7 @@ def open_picture(
     needed_side: int | None = None,
     native_side: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    suffix: str = "",
 ) -> Picture | PictureError:
     """Open a picture in full, or, where the format allows, as small as it may be.
 
@@ -102,6 +103,7 @@ def open_picture(
         native_side: also keep the middle of the picture, this many native pixels a side. ``image``
             stays the same: a score does not depend on what else is measured.
         max_pixels: a picture with more is refused before it is decoded.
+        suffix: of the file that bytes were read from, which tells some kinds of camera raw.
 
     Returns:
         The picture, or why there is none. Nothing is raised for a bad picture.
@@ -109,15 +111,17 @@ def open_picture(
     if isinstance(source, Image.Image):
         return _from_pil(source)
     if isinstance(source, bytes):
-        return _from_bytes(source, "", needed_side, native_side, max_pixels)
+        return _from_bytes(source, suffix, needed_side, native_side, max_pixels)
     path = Path(source)
-    data = _read(path)
+    data = read_file(path)
     if isinstance(data, PictureError):
         return data
     return _from_bytes(data, path.suffix.lower(), needed_side, native_side, max_pixels)
 
 
-def _read(path: Path) -> bytes | PictureError:
+def read_file(path: Path) -> bytes | PictureError:
+    """A file's bytes, or why there are none; never waits for a pipe, never reads what is no
+    picture for its size."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             kind = os.fstat(file.fileno())

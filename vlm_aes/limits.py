@@ -24,15 +24,17 @@ def warning_of(image: Image.Image) -> str:
     checkpoint.
     """
     small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    levels = np.asarray(small, dtype=np.int16)
-    coarse = levels.reshape(48, SIDE // 48, 48, SIDE // 48, 3).mean((1, 3))
-    if float(coarse.std((0, 1)).max()) < BLANK:
+    # a plane a channel: the largest of three is found far quicker than along a last axis of three
+    levels = np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)).astype(np.int16)
+    coarse = levels.reshape(3, 48, SIDE // 48, 48, SIDE // 48).sum(4).sum(2) / (SIDE // 48) ** 2
+    if float(coarse.std((1, 2)).max()) < BLANK:
         return "blank"
     if min(image.size) < SMALLEST:
         return ""
-    across = abs(np.diff(levels, axis=1)).max(2)[:-1]
-    down = abs(np.diff(levels, axis=0)).max(2)[:, :-1]
+    corner = levels[:, :-1, :-1]
+    across = np.maximum.reduce(abs(levels[:, :-1, 1:] - corner))
+    down = np.maximum.reduce(abs(levels[:, 1:, :-1] - corner))
     step = np.maximum(across, down)
-    flat = float((step <= FLAT).mean())
-    gentle = float(((step > FLAT) & (step <= GENTLE)).mean())
+    flat = np.count_nonzero(step <= FLAT) / step.size
+    gentle = np.count_nonzero((step > FLAT) & (step <= GENTLE)) / step.size
     return "not_a_photo" if flat >= FLAT_SHARE and gentle <= GENTLE_SHARE else ""

@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Columns:
         attributes: adds ``attr_NAME`` and ``attr_NAME_residual``.
         rationale: adds ``critique``.
         scale: adds ``score_scaled``.
+        cascade: adds ``score_fast``.
     """
 
     def __init__(
@@ -57,9 +59,12 @@ class Columns:
         attributes: Sequence[str] = (),
         rationale: bool = False,
         scale: ratings.Scale | None = None,
+        cascade: bool = False,
     ) -> None:
         self.scale = scale
         fields = list(BASE)
+        if cascade:
+            fields.insert(5, ("score_fast", REAL))
         if scale is not None:
             fields.insert(5, ("score_scaled", REAL))
         if facts:
@@ -102,6 +107,12 @@ class Columns:
         if self.scale is not None and a.score is not None:
             values["score_scaled"] = float(self.scale.from_score(a.score))
         return {name: _finite(values.get(name)) for name in self.names}
+
+    def again(self, row: Row) -> Row:
+        """An earlier run's row, its scaled score on the scale that is asked for now."""
+        if self.scale is not None and row["score"] is not None:
+            return {**row, "score_scaled": _finite(float(self.scale.from_score(row["score"])))}
+        return row
 
 
 def _finite(value: Any) -> Any:
@@ -153,27 +164,41 @@ def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str
 
 
 def read(file: Path, schema: pa.Schema) -> list[Row]:
-    """The rows of an existing table that has every column of ``schema``.
+    """The rows of an existing table that has every column of ``schema``; none where it lacks one.
 
     Raises:
-        ValueError: for a table that cannot be read, or that lacks a column.
+        ValueError: for a table that cannot be read.
     """
-    suffix = file.suffix.lower()
+    return [row for rows in read_batches(file, schema) for row in rows]
+
+
+def read_batches(file: Path, schema: pa.Schema, size: int = 8192) -> Iterator[list[Row]]:
+    """The same as :func:`read`, up to ``size`` rows at a time."""
     try:
-        if suffix == ".parquet":
-            rows = pq.read_table(file).to_pylist()
-        elif suffix == ".jsonl":
-            with file.open(encoding="utf-8") as lines:
-                rows = [json.loads(line) for line in lines if line.strip()]
-        else:
-            with file.open(encoding="utf-8", newline="") as lines:
-                rows = list(csv.DictReader(lines))
+        raw = _raw_rows(file, size)
+        first = next(raw, None)
+        if first is None or not set(schema.names) <= set(first):
+            return
+        kinds = [(name, schema.field(name).type) for name in schema.names]
+        every = chain([first], raw)
+        while rows := [{n: _typed(r.get(n), k) for n, k in kinds} for r in islice(every, size)]:
+            yield rows
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ValueError(f"{file} cannot be read as a table ({error})") from None
-    if rows and not set(schema.names) <= set(rows[0]):
-        return []
-    return [{name: _typed(row[name], schema.field(name).type) for name in schema.names}
-            for row in rows]  # fmt: skip
+
+
+def _raw_rows(file: Path, size: int) -> Iterator[dict[str, Any]]:
+    suffix = file.suffix.lower()
+    if suffix == ".parquet":
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(size):
+                yield from batch.to_pylist()
+        return
+    with file.open(encoding="utf-8", newline="") as lines:
+        if suffix == ".jsonl":
+            yield from (json.loads(line) for line in lines if line.strip())
+        else:
+            yield from csv.DictReader(lines)
 
 
 def _typed(value: Any, kind: pa.DataType) -> Any:

@@ -23,7 +23,7 @@ from vlm_aes.backbones.processors import load_processor, pixel_backend
 from vlm_aes.prompts import PRESETS
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "8bit", "4bit")
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
 _BLOCK = 256 * 2**20
 _READ = 2**20
@@ -101,7 +101,7 @@ def _block_hash(block: tuple[Path, int]) -> bytes:
     return digest.digest()
 
 
-def _device(wanted: str) -> str:
+def choose_device(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     if torch.cuda.is_available():
@@ -156,7 +156,7 @@ def load_backbone(
         )
     place = locate(model, revision)
     adapter_folder = _adapter(Path(adapter)) if adapter else place.adapter
-    chosen = _device(device)
+    chosen = choose_device(device)
     hub: dict[str, Any] = {"local_files_only": place.folder is not None}
     if place.folder is None:
         hub["revision"] = place.revision
@@ -196,8 +196,8 @@ def _load_model(name: str, precision: str, device: str, hub: dict[str, Any]) -> 
     if precision in ("8bit", "4bit"):
         options["quantization_config"] = _quantization(name, precision)
         options["device_map"] = {"": device}
-    if precision in _DTYPES:
-        options["dtype"] = _DTYPES[precision]
+    if precision in DTYPES:
+        options["dtype"] = DTYPES[precision]
     else:
         options["dtype"] = torch.bfloat16 if device.startswith("cuda") else torch.float32
     verbosity = transformers_logging.get_verbosity()

@@ -1,27 +1,28 @@
-"""The one batching loop: paths in, rows out, in order, with the device kept busy.
+"""The one batching loop: pictures in, rows out, in order, with the device kept busy.
 
-Decoding runs ahead in threads, bounded; equal content is rated once; a bad picture is a row with an
-error; a row that an earlier run finished is not done again.
+Files are read and hashed ahead; content that was rated before is not even decoded; decoding, what
+is measured, and the fast path's resizing run in threads, bounded in number and in bytes. A bad
+picture is a row with an error; a row that an earlier run finished is not done again.
 """
 
 from __future__ import annotations
 
-import os
-from collections import Counter, OrderedDict, deque
+import threading
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
-from vlm_aes.assessor import Assessment, Assessor
-from vlm_aes.bulk.sinks import Sink
-from vlm_aes.facts import CROP_SIDE
-from vlm_aes.images import Picture, PictureError, open_picture
+from vlm_aes.assessor import Assessment, Assessor, Seen
+from vlm_aes.bulk.ahead import Ahead, Entry
+from vlm_aes.bulk.finished import Finished
+from vlm_aes.bulk.index import Index
+from vlm_aes.bulk.items import Item
+from vlm_aes.bulk.sinks import Place, Sink, Source
+from vlm_aes.images import PictureError
 from vlm_aes.table import Columns, Row
 
-REMEMBERED = 50_000
-"""How many contents are remembered so that an equal one is not rated again."""
+REMEMBERED = 20_000
+"""How many rows are remembered by content in memory; with a sink, all of them are on disk."""
 
 
 @dataclass(frozen=True)
@@ -35,133 +36,98 @@ class Wanted:
 
 @dataclass
 class Tally:
-    """What a run did; errors by kind."""
+    """What a run did; errors by kind; scores by tenths of a point."""
 
     rows: int = 0
     rated: int = 0
     resumed: int = 0
     repeated: int = 0
+    looked_again: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    scores: Counter[int] = field(default_factory=Counter)
+
+    def count(self, row: Row) -> None:
+        """Take a row into account."""
+        self.rows += 1
+        if row["error"]:
+            self.errors[str(row["error"]).split(":")[0]] += 1
+        elif row["score"] is not None:
+            self.scores[round(row["score"] * 10)] += 1
 
 
-@dataclass(frozen=True)
-class _Read:
-    path: str
-    source: dict[str, Any]
-    kept: Row | None = None
-    picture: Picture | PictureError | None = None
+class Contents:
+    """Rows by content, so that equal content is rated once: the latest in memory, all on disk.
 
-
-def _source_of(path: str) -> dict[str, Any]:
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
-        return {}
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
-
-
-class Finished:
-    """Rows of earlier runs that still hold: same model and prompt, no error, same file.
-
-    The same file is told by size and time, else by the hash of its bytes.
+    ``known`` is asked by the reading thread, the rest by the one that rates.
     """
 
-    def __init__(self, sink: Sink | None, assessor: Assessor) -> None:
-        self._rows: dict[str, tuple[Row, dict[str, Any]]] = {}
-        if sink is None:
+    def __init__(self, sink: Sink | None, index: Index | None) -> None:
+        self._sink = sink
+        self._index = index
+        self._recent: OrderedDict[str, Row] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def known(self, sha256: str) -> bool:
+        """Whether a row of this content can be had, now and when the picture's turn comes."""
+        with self._lock:
+            if sha256 in self._recent:
+                self._recent.move_to_end(sha256)
+                return True
+        return self._index is not None and self._index.get(sha256) is not None
+
+    def remember(self, row: Row, place: Place | None) -> None:
+        """Keep a row; an error only for the pictures in flight."""
+        sha256 = row["sha256"]
+        if not sha256:
             return
-        for row, source in sink.finished_rows():
-            same = row["model"] == assessor.model_id and row["prompt"] == assessor.prompt_id
-            if same and not row["error"]:
-                self._rows[row["path"]] = (row, source)
+        with self._lock:
+            self._recent[sha256] = row
+            self._recent.move_to_end(sha256)
+            if len(self._recent) > REMEMBERED:
+                self._recent.popitem(last=False)
+        if place is not None and self._index is not None and not row["error"]:
+            self._index.put(sha256, _packed(place))
 
-    def row_for(self, path: str, source: dict[str, Any]) -> Row | None:
-        """The row of ``path`` if its file is still the one that was rated."""
-        row, known = self._rows.get(path, (None, {}))
-        if row is None or not source:
-            return None
-        if known:
-            return row if known == source else self._by_hash(row, path)
-        return self._by_hash(row, path)
-
-    @staticmethod
-    def _by_hash(row: Row, path: str) -> Row | None:
-        import hashlib
-
-        try:
-            with Path(path).open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            return None
-        return row if digest == row["sha256"] else None
+    def row(self, sha256: str) -> Row:
+        """The row of a content that is known."""
+        found = self._recent.get(sha256)
+        if found is None:
+            assert self._index is not None and self._sink is not None
+            packed = self._index.get(sha256)
+            assert packed is not None
+            found, _ = self._sink.row_at(_unpacked(packed))
+        return found
 
 
-def _read(path: str, finished: Finished, needed_side: int | None, native_side: int | None) -> _Read:
-    source = _source_of(path)
-    kept = finished.row_for(path, source)
-    if kept is not None:
-        return _Read(path, source, kept=kept)
-    return _Read(
-        path, source, picture=open_picture(path, needed_side=needed_side, native_side=native_side)
-    )
+def _packed(place: Place) -> int:
+    return place[0] << 32 | place[1]
 
 
-def _ahead(
-    paths: Iterable[str], read: Callable[[str], _Read], workers: int, depth: int
-) -> Iterator[_Read]:
-    """Read up to ``depth`` pictures ahead, in order."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        queue: deque[Future[_Read]] = deque()
-        try:
-            for path in paths:
-                queue.append(pool.submit(read, path))
-                if len(queue) >= depth:
-                    yield queue.popleft().result()
-            while queue:
-                yield queue.popleft().result()
-        finally:
-            for future in queue:
-                future.cancel()
+def _unpacked(packed: int) -> Place:
+    return packed >> 32, packed & 0xFFFFFFFF
 
 
-def _rate(assessor: Assessor, pictures: list[Picture], wanted: Wanted) -> list[Assessment]:
+def _rate(assessor: Assessor, looked: list[Seen], wanted: Wanted) -> list[Assessment]:
     """One batch; where memory runs out, its halves. A single picture that the model cannot take is
     an error row, not the end."""
     import torch
 
     try:
-        return assessor.assess_pictures(
-            pictures,
-            rationale=wanted.rationale,
-            facts=wanted.facts,
-            attributes=wanted.attributes,
-        )
+        return assessor.rate_seen(looked, rationale=wanted.rationale, attributes=wanted.attributes)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if len(pictures) == 1:
-            picture = pictures[0]
+        if len(looked) == 1:
+            picture = looked[0].picture
             text = " ".join(str(error).split())[:160] or type(error).__name__
             advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
             refused = PictureError("model", advice, picture.sha256, picture.width, picture.height)
             return [assessor.refused(refused)]
-        middle = len(pictures) // 2
-        return _rate(assessor, pictures[:middle], wanted) + _rate(
-            assessor, pictures[middle:], wanted
-        )
-
-
-class _Memory(OrderedDict[str, Assessment]):
-    """The last contents that were rated."""
-
-    def remember(self, assessment: Assessment) -> None:
-        self[assessment.sha256] = assessment
-        self.move_to_end(assessment.sha256)
-        if len(self) > REMEMBERED:
-            self.popitem(last=False)
+    middle = len(looked) // 2
+    return _rate(assessor, looked[:middle], wanted) + _rate(assessor, looked[middle:], wanted)
 
 
 def rows(
     assessor: Assessor,
-    paths: Iterable[str],
+    items: Iterable[Item | str],
     columns: Columns,
     wanted: Wanted,
     *,
@@ -169,71 +135,89 @@ def rows(
     sink: Sink | None = None,
     tally: Tally | None = None,
     workers: int | None = None,
+    finished: Finished | None = None,
+    begun: bool = False,
+    amend: Callable[[Row], Row] | None = None,
 ) -> Iterator[Row]:
     """Rate pictures in order and give a row each; rows also go to ``sink``.
 
     Args:
-        paths: as from :func:`vlm_aes.bulk.sources.find_pictures`; may be endless.
+        items: as from :func:`vlm_aes.bulk.sources.find_items`; may be endless.
         batch_size: pictures a forward pass.
         sink: entered already; gets every row, and is asked for those that are done.
         tally: counts along.
-        workers: decoding threads; by default one a core, at most eight.
+        workers: decoding threads; by default one a core, at most sixteen.
+        finished: rows that need not be done again; by default those of the sink.
+        begun: the sink was begun already.
+        amend: completes each row.
 
-    Memory is bounded by ``workers`` and ``batch_size``, whatever the number of paths.
+    Memory is bounded by ``workers`` and ``batch_size``, whatever the number of pictures.
     """
     tally = tally if tally is not None else Tally()
-    finished = Finished(sink, assessor)
-    workers = workers or min(8, os.cpu_count() or 1)
-    if sink is not None:
+    if sink is not None and not begun:
         sink.begin({"model": assessor.model_id, "prompt": assessor.prompt_id,
                     "columns": columns.names})  # fmt: skip
-    memory = _Memory()
-    native_side = CROP_SIDE if wanted.facts else None
-    read = _ahead(
-        paths,
-        lambda path: _read(path, finished, assessor.needed_side, native_side),
-        workers,
-        workers + batch_size,
-    )
+    index = Index() if sink is not None else None
+    if finished is None and sink is not None:
+        needed = ("critique",) if wanted.rationale else ()
+        finished = Finished(sink, {(assessor.model_id, assessor.prompt_id)}, index, needed)
+    contents = Contents(sink, index)
 
-    def emit(batch: list[_Read]) -> Iterator[Row]:
-        new: dict[str, Picture] = {}
-        for item in batch:
-            p = item.picture
-            if isinstance(p, Picture):
-                if p.sha256 in memory:
-                    memory.move_to_end(p.sha256)
-                else:
-                    new.setdefault(p.sha256, p)
-        for assessment in _rate(assessor, list(new.values()), wanted) if new else ():
-            memory.remember(assessment)
-        for item in batch:
-            row = item.kept
-            if row is not None:
+    def see(data: bytes, suffix: str) -> Seen | PictureError:
+        return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix)
+
+    ahead = Ahead(
+        (Item(i) if isinstance(i, str) else i for i in items),
+        finished, contents.known, see, batch_size=batch_size, workers=workers,
+    )  # fmt: skip
+
+    def put(row: Row, mark: Source) -> Row:
+        row = amend(row) if amend else row
+        tally.count(row)
+        place = sink.add(row, mark) if sink is not None else None
+        contents.remember(row, place)
+        return row
+
+    def emit(batch: list[Entry]) -> Iterator[Row]:
+        fresh = [(e, e.seen()) for e in batch if e.decoding is not None]
+        good = [seen for _, seen in fresh if isinstance(seen, Seen)]
+        rated = iter(_rate(assessor, good, wanted) if good else ())
+        looked = iter(fresh)
+        done: list[Row] = []
+        for entry in batch:
+            if entry.kept is not None:
                 tally.resumed += 1
-            elif isinstance(item.picture, PictureError):
-                row = columns.row(assessor.refused(item.picture, item.path))
+                row = columns.again(entry.kept)
+            elif entry.error is not None:
+                row = columns.row(assessor.refused(entry.error, entry.path))
+            elif entry.decoding is None:
+                tally.repeated += 1
+                row = {**contents.row(entry.sha256), "path": entry.path}
             else:
-                assert item.picture is not None
-                fresh = new.pop(item.picture.sha256, None) is not None
-                tally.repeated += not fresh
-                tally.rated += fresh
-                row = columns.row(replace(memory[item.picture.sha256], path=item.path))
-            if row["error"]:
-                tally.errors[str(row["error"]).split(":")[0]] += 1
-            tally.rows += 1
-            if sink is not None:
-                sink.add(row, item.source)
-            yield row
+                seen = next(looked)[1]
+                if isinstance(seen, PictureError):
+                    row = columns.row(assessor.refused(seen, entry.path))
+                else:
+                    tally.rated += 1
+                    row = columns.row(replace(next(rated), path=entry.path))
+            done.append(put(row, entry.mark))
+            ahead.settle(entry)
+        if sink is not None:
+            sink.commit()
+        yield from done
 
-    batch: list[_Read] = []
-    waiting: set[str] = set()
-    for item in read:
-        batch.append(item)
-        if isinstance(item.picture, Picture) and item.picture.sha256 not in memory:
-            waiting.add(item.picture.sha256)
-        if len(waiting) >= batch_size or len(batch) >= 4 * batch_size:
+    batch: list[Entry] = []
+    new = 0
+    with ahead:
+        for entry in ahead:
+            if entry is None:  # no more is read before this much is rated
+                yield from emit(batch)
+                batch, new = [], 0
+                continue
+            batch.append(entry)
+            new += entry.decoding is not None
+            if new >= batch_size or len(batch) >= max(64, 4 * batch_size):
+                yield from emit(batch)
+                batch, new = [], 0
+        if batch:
             yield from emit(batch)
-            batch, waiting = [], set()
-    if batch:
-        yield from emit(batch)

@@ -1,4 +1,9 @@
-"""Where rows go so that nothing is lost: whole shards beside the file, then one rename."""
+"""Where rows go so that nothing is lost: a journal, whole shards beside the file, then one rename.
+
+Rows of a batch are appended to a journal as soon as it is rated, so a killed process loses at most
+the batch in flight; when enough have gathered they become a Parquet shard, so that ten million rows
+are a thousand files. The target itself appears at the end, complete.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -17,12 +25,19 @@ import pyarrow.parquet as pq
 from vlm_aes import table
 from vlm_aes.table import Row
 
-SHARD_ROWS = 64
-"""Rows that may be lost when the power goes: a shard is written when so many have gathered."""
-MANIFEST, LOCK = "_manifest.json", "_lock"
+SHARD_ROWS = 8192
+"""Rows that gather in the journal before they become a shard."""
+SYNC_EVERY = 5.0
+"""Seconds after which the journal is forced to the disk: what a power cut may cost."""
+CACHED_SHARDS = 4
+MANIFEST, LOCK, JOURNAL = "_manifest.json", "_lock", "_journal"
 """With an underscore, so that a folder of shards reads as one table."""
 SOURCES = b"vlm_aes.sources"
 """Key of a shard's metadata: size and time of the file of each of its rows."""
+
+Source = dict[str, Any]
+Place = tuple[int, int]
+"""Of a row: the ordinal of its shard, and its row there."""
 
 
 class SinkError(Exception):
@@ -59,18 +74,28 @@ class Sink:
                 f"{target}: name a file that ends in {', '.join(table.FORMATS)}, or a folder "
                 "(with a / at the end)"
             )
-        there = any(self.path.glob("*.parquet")) if self.is_folder else self.path.exists()
+        self.part = self.path if self.is_folder else self.path.with_name(self.path.name + ".part")
+        if self.is_folder:
+            there = any(p for n in ("*.parquet", f"{JOURNAL}*") for p in self.path.glob(n))
+        else:
+            there = self.path.exists()
         if there and not (resume or overwrite):
             raise SinkError(
                 f"{target} exists already: --resume goes on with it, --overwrite replaces it"
             )
-        self.part = self.path if self.is_folder else self.path.with_name(self.path.name + ".part")
         self.overwrite = overwrite
         self._lock: IO[str] | None = None
         self._pending: list[Row] = []
-        self._sources: list[dict[str, Any]] = []
-        self._shards: list[str] = []
-        self._kept: list[tuple[str, list[Row]]] = []
+        self._sources: list[Source] = []
+        self._uncommitted = 0
+        self._files: list[Path] = []
+        self._old: list[Path] = []
+        self._own = 0
+        self._generation = 1
+        self._journal: int | None = None
+        self._synced = time.monotonic()
+        self._cache: OrderedDict[int, tuple[list[Row], list[Source]]] = OrderedDict()
+        self._cache_lock = threading.Lock()
 
     def __enter__(self) -> Sink:
         try:
@@ -86,7 +111,8 @@ class Sink:
                 f"another run is writing {self.path}: wait for it, or choose another --out"
             ) from None
         if not self.resume:
-            for old in [*self.part.glob("shard-*.parquet"), self.part / MANIFEST]:
+            leftovers = ("shard-*.parquet", f"{JOURNAL}-*.jsonl", MANIFEST)
+            for old in [p for name in leftovers for p in self.part.glob(name)]:
                 old.unlink(missing_ok=True)
         return self
 
@@ -96,84 +122,187 @@ class Sink:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None
         if self._lock is not None:
             self._lock.close()
-
-    def finished_rows(self) -> Iterator[tuple[Row, dict[str, Any]]]:
-        """Rows of earlier runs with what is known of their files (``size``, ``mtime_ns``)."""
-        for shard in sorted(self.part.glob("shard-*.parquet")):
-            try:
-                found = pq.read_table(shard)
-                rows = found.to_pylist()
-                known = json.loads((found.schema.metadata or {}).get(SOURCES, b"[]"))
-            except (OSError, pa.ArrowException):
-                continue  # a shard that broke is done again
-            if not rows or set(self.schema.names) - set(rows[0]):
-                continue
-            for i, row in enumerate(rows):
-                kept = {name: row[name] for name in self.schema.names}
-                yield kept, known[i] if i < len(known) else {}
-        if not self.is_folder and self.path.exists():
-            try:
-                rows = table.read(self.path, self.schema)
-            except ValueError as error:
-                raise SinkError(f"{error}: --overwrite replaces it") from None
-            for row in rows:
-                yield row, {}
 
     def begin(self, about: dict[str, Any]) -> None:
         """Start this run's own shards; the earlier ones stay until it is complete.
 
         Args:
             about: model, prompt and columns, for whoever finds the folder.
-        """
-        (self.part / MANIFEST).write_text(json.dumps(about, indent=1), encoding="utf-8")
-        self._generation = 1 + max(
-            (int(p.name.split("-")[1]) for p in self.part.glob("shard-*.parquet")), default=0
-        )
-        self._old = sorted(self.part.glob("shard-*.parquet"))
 
-    def add(self, row: Row, source: dict[str, Any]) -> None:
-        """Take a row; whole shards go to disk."""
+        Raises:
+            SinkError: where what is there cannot be read, or the disk is full.
+        """
+        try:
+            self._take_in_what_is_there()
+            (self.part / MANIFEST).write_text(json.dumps(about, indent=1), encoding="utf-8")
+            self._old = sorted(self.part.glob("shard-*.parquet"))
+            self._files = list(self._old)
+            self._generation = 1 + max((_generation(p) for p in self._old), default=0)
+            self._open_journal()
+        except OSError as error:
+            raise self._no_room(error) from None
+
+    def _take_in_what_is_there(self) -> None:
+        """Turn the journals of earlier runs, and a FILE that is gone on with, into shards."""
+        for journal in sorted(self.part.glob(f"{JOURNAL}-*.jsonl")):
+            rows, sources = _read_journal(journal, self.schema.names)
+            if rows:
+                shard = self.part / f"shard-{_generation(journal):04d}-99999999.parquet"
+                self._write_shard(shard, rows, sources)
+            journal.unlink()
+        begun = any(self.part.glob("shard-*.parquet"))
+        if self.is_folder or begun or not (self.resume and self.path.exists()):
+            return
+        try:
+            batches = table.read_batches(self.path, self.schema, SHARD_ROWS)
+            for number, rows in enumerate(batches):
+                self._write_shard(self.part / f"shard-0000-{number:08d}.parquet", rows, [])
+        except ValueError as error:
+            raise SinkError(f"{error}: --overwrite replaces it") from None
+
+    def finished_rows(self) -> Iterator[tuple[Place, Row]]:
+        """Rows of earlier runs that hold every column, with their places; those of a later run
+        come later. After :meth:`begin`."""
+        for ordinal, shard in enumerate(self._old):
+            try:
+                if set(self.schema.names) - set(pq.read_schema(shard).names):
+                    continue
+                names = [n for n in _TELLING if n in self.schema.names]
+                rows = pq.read_table(shard, columns=names).to_pylist()
+            except (OSError, pa.ArrowException):
+                continue  # a shard that broke is done again
+            yield from (((ordinal, i), row) for i, row in enumerate(rows))
+
+    def row_at(self, place: Place) -> tuple[Row, Source]:
+        """A whole row that was added or found, with what is known of its file."""
+        ordinal, i = place
+        if ordinal == len(self._files):
+            return self._pending[i], self._sources[i]
+        with self._cache_lock:
+            found = self._cache.get(ordinal)
+            if found is None:
+                content = pq.read_table(self._files[ordinal])
+                notes = json.loads((content.schema.metadata or {}).get(SOURCES, b"[]"))
+                found = content.select(self.schema.names).to_pylist(), notes
+                self._cache[ordinal] = found
+                if len(self._cache) > CACHED_SHARDS:
+                    self._cache.popitem(last=False)
+            self._cache.move_to_end(ordinal)
+        rows, sources = found
+        return dict(rows[i]), sources[i] if i < len(sources) else {}
+
+    def add(self, row: Row, source: Source) -> Place:
+        """Take a row; :meth:`commit` makes it last."""
+        place = (len(self._files), len(self._pending))
         self._pending.append(row)
         self._sources.append(source)
+        self._uncommitted += 1
+        return place
+
+    def commit(self) -> None:
+        """Append what was added to the journal; whole shards go to disk.
+
+        Raises:
+            SinkError: for a full disk; what was committed before is kept.
+        """
+        if self._uncommitted:
+            first = len(self._pending) - self._uncommitted
+            lines = "".join(
+                json.dumps({"row": r, "source": s}) + "\n"
+                for r, s in zip(self._pending[first:], self._sources[first:], strict=True)
+            )
+            self._append(lines.encode())
+            self._uncommitted = 0
         if len(self._pending) >= SHARD_ROWS:
             self.flush()
 
+    def _append(self, data: bytes) -> None:
+        assert self._journal is not None, "begin() comes first"
+        good = os.fstat(self._journal).st_size
+        try:
+            while data:
+                data = data[os.write(self._journal, data) :]
+            if time.monotonic() - self._synced > SYNC_EVERY:
+                os.fsync(self._journal)
+                self._synced = time.monotonic()
+        except OSError as error:
+            os.ftruncate(self._journal, good)
+            raise self._no_room(error) from None
+
+    def _open_journal(self) -> None:
+        if self._journal is not None:
+            os.close(self._journal)
+        file = self.part / f"{JOURNAL}-{self._generation:04d}.jsonl"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        self._journal = os.open(file, flags, 0o644)
+
     def flush(self) -> None:
-        """Write what has gathered as one shard, complete or not at all."""
+        """Write what has gathered as one shard, complete or not at all, and empty the journal."""
         if not self._pending:
             return
-        name = f"shard-{self._generation:04d}-{len(self._shards):08d}.parquet"
-        staging = self.part / f".{name}.tmp"
+        shard = self.part / f"shard-{self._generation:04d}-{self._own:08d}.parquet"
         try:
-            notes = {SOURCES: json.dumps(self._sources).encode()}
-            rows = table.to_table(self._pending, self.schema).replace_schema_metadata(notes)
-            pq.write_table(rows, staging)
-            staging.replace(self.part / name)
+            self._write_shard(shard, self._pending, self._sources)
+            self._files.append(shard)
+            self._own += 1
+            self._pending, self._sources, self._uncommitted = [], [], 0
+            self._open_journal()
         except OSError as error:
-            staging.unlink(missing_ok=True)
-            raise SinkError(
-                f"{self.part}: {error.strerror or error}; what is there is kept: make room and run "
-                "again with --resume"
-            ) from None
-        self._shards.append(name)
-        self._pending, self._sources = [], []
+            raise self._no_room(error) from None
 
-    def finish(self) -> None:
-        """Write the target beside itself and rename it; the shards go."""
+    def _write_shard(self, shard: Path, rows: list[Row], sources: list[Source]) -> None:
+        staging = self.part / f".{shard.name}.tmp"
+        notes = {SOURCES: json.dumps(sources).encode()}
+        try:
+            pq.write_table(
+                table.to_table(rows, self.schema).replace_schema_metadata(notes), staging
+            )
+            _sync(staging)
+            staging.replace(shard)
+        except OSError:
+            staging.unlink(missing_ok=True)
+            raise
+
+    def _no_room(self, error: OSError) -> SinkError:
+        return SinkError(
+            f"{self.part}: {error.strerror or error}; what is there is kept: make room and run "
+            "again with --resume"
+        )
+
+    @property
+    def earlier(self) -> int:
+        """How many shards earlier runs left; this run's come after them."""
+        return len(self._old)
+
+    def own_tables(self) -> Iterator[pa.Table]:
+        """This run's rows so far, shard by shard, in order. What is pending is flushed first."""
+        self.flush()
+        for shard in self._files[len(self._old) :]:
+            yield pq.read_table(shard).replace_schema_metadata(None)
+
+    def finish(self, tables: Iterable[pa.Table] | None = None) -> None:
+        """Write the target beside itself and rename it; shards and journal go.
+
+        Args:
+            tables: what is written, of the sink's schema; by default every row of this run.
+
+        Raises:
+            SinkError: for a full disk; the rows are kept for ``--resume``.
+        """
         self.flush()
         if self.is_folder:
-            for old in [*self._old, self.part / MANIFEST]:
-                old.unlink(missing_ok=True)
+            self._finish_folder(tables)
             return
         staging = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
-            tables = (
-                pq.read_table(self.part / name).replace_schema_metadata(None)
-                for name in self._shards
-            )
-            table.write(tables, self.schema, staging, self.path.suffix.lower())
+            chosen = self.own_tables() if tables is None else tables
+            table.write(chosen, self.schema, staging, self.path.suffix.lower())
+            _sync(staging)
             staging.replace(self.path)
         except OSError as error:
             staging.unlink(missing_ok=True)
@@ -182,3 +311,52 @@ class Sink:
                 "room and run again with --resume"
             ) from None
         shutil.rmtree(self.part, ignore_errors=True)
+
+    def _finish_folder(self, tables: Iterable[pa.Table] | None) -> None:
+        superseded = list(self._old)
+        if tables is not None:
+            kept = [rows for rows in map(pa.Table.to_pylist, tables) if rows]
+            superseded = list(self._files)
+            self._generation += 1
+            try:
+                for number, rows in enumerate(kept):
+                    shard = self.part / f"shard-{self._generation:04d}-{number:08d}.parquet"
+                    self._write_shard(shard, rows, [])
+            except OSError as error:
+                raise self._no_room(error) from None
+        journals = self.part.glob(f"{JOURNAL}-*.jsonl")
+        for old in [*superseded, *journals, self.part / MANIFEST]:
+            old.unlink(missing_ok=True)
+        shutil.rmtree(self.part / "_fast", ignore_errors=True)
+
+
+_TELLING = ("path", "sha256", "model", "prompt", "error", "critique")
+"""What tells whether an earlier row holds."""
+
+
+def _generation(file: Path) -> int:
+    return int(file.stem.split("-")[1])
+
+
+def _read_journal(file: Path, names: list[str]) -> tuple[list[Row], list[Source]]:
+    """Whole lines of a journal; one that was cut off, or lacks a column, is left out."""
+    rows: list[Row] = []
+    sources: list[Source] = []
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                row, source = {name: entry["row"][name] for name in names}, entry["source"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            rows.append(row)
+            sources.append(source)
+    return rows, sources
+
+
+def _sync(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

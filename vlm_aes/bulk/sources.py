@@ -1,4 +1,5 @@
-"""From what was typed to a stream of paths: files, folders, globs, standard input."""
+"""From what was typed to a stream of pictures to read: files, folders, globs, lists, tables,
+archives, addresses."""
 
 from __future__ import annotations
 
@@ -7,44 +8,103 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from vlm_aes.bulk.containers import CONTAINERS, members
+from vlm_aes.bulk.index import Index
+from vlm_aes.bulk.items import Item, SourceError
 from vlm_aes.images import READABLE_SUFFIXES
 
+__all__ = ["Item", "SourceError", "count", "find_items", "find_pictures"]
 
-def find_pictures(paths: Sequence[str], stdin: Iterable[str] | None = None) -> Iterator[str]:
-    """Every picture once, in the order given, folders by name.
+
+def find_items(
+    paths: Sequence[str], stdin: Iterable[str] | None = None, column: str | None = None
+) -> Iterator[Item]:
+    """Every picture once, in the order given, folders by name; nothing is read yet.
 
     Args:
         paths: a file (named, so it is given whatever it is), a folder (recursive, readable
-            suffixes, hidden files skipped), a quoted glob, or ``-``.
+            suffixes, hidden files skipped), a quoted glob, ``-``, a table (CSV, JSONL or Parquet
+            with a column of paths, or Parquet with pictures), a WebDataset archive (``.tar``), or
+            an address that fsspec knows (``s3://bucket/photos``).
         stdin: lines for ``-``, a path each.
+        column: of paths, or of pictures, in a table; by default ``path`` or ``image``.
 
     Yields:
-        The argument as typed, joined with what is below it; nothing is resolved.
+        Items whose path is the argument as typed, joined with what is below it; nothing is
+        resolved.
+
+    Raises:
+        SourceError: for a table without such a column, or an address that nothing can open.
     """
-    seen: set[str] = set()
+    found = (item for path in paths for item in _expand(path, stdin, column))
+    if len(paths) == 1 and paths[0] != "-" and not _suffix(paths[0]):
+        yield from found  # a folder or a glob names nothing twice
+        return
+    seen = Index()
+    for item in found:
+        if seen.add(item.path):
+            yield item
+
+
+def find_pictures(paths: Sequence[str], stdin: Iterable[str] | None = None) -> Iterator[str]:
+    """The paths of :func:`find_items`."""
+    return (item.path for item in find_items(paths, stdin))
+
+
+def count(paths: Sequence[str], column: str | None = None) -> int | None:
+    """How many pictures there are, where that can be told without reading archives or a list."""
+    quick = (".parquet", *READABLE_SUFFIXES)
+    if any(p == "-" or "://" in p or _suffix(p) not in ("", *quick) for p in paths):
+        return None
+    total = 0
     for path in paths:
-        for found in _expand(path, stdin):
-            if found not in seen:
-                seen.add(found)
-                yield found
+        if _suffix(path) == ".parquet":
+            import pyarrow.parquet as pq
+
+            total += sum(int(pq.read_metadata(f).num_rows) for f in _matches(path))
+        else:
+            total += sum(1 for _ in _expand(path, None, column))
+    return total
 
 
-def _expand(path: str, stdin: Iterable[str] | None) -> Iterator[str]:
+def _suffix(path: str) -> str:
+    """The suffix of a container; nothing for any other path."""
+    lower = path.lower()
+    return next((s for s in CONTAINERS if lower.endswith(s)), "")
+
+
+def _matches(path: str) -> list[str]:
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    return sorted(glob.iglob(path, recursive=True))
+
+
+def _expand(path: str, stdin: Iterable[str] | None, column: str | None) -> Iterator[Item]:
     if path == "-":
         for line in stdin or ():
             if line.strip("\r\n"):
-                yield from _expand(line.strip("\r\n"), None)
+                yield from _expand(line.strip("\r\n"), None, column)
+    elif "://" in path:
+        from vlm_aes.bulk.remote import find_remote
+
+        yield from find_remote(path)
     elif Path(path).is_dir():
-        yield from _walk(path)
+        yield from map(Item, _walk(path))
+    elif _suffix(path):
+        for match in _matches(path):
+            if Path(match).is_file():
+                yield from members(match, _suffix(path), column)
+            else:
+                yield Item(match)
     elif not os.path.lexists(path) and glob.has_magic(path):
-        for match in sorted(glob.iglob(path, recursive=True)):
+        for match in _matches(path):
             if Path(match).is_dir():
                 if "**" not in path:
-                    yield from _walk(match)
+                    yield from map(Item, _walk(match))
             elif Path(match).suffix.lower() in READABLE_SUFFIXES:
-                yield match
+                yield Item(match)
     else:
-        yield path
+        yield Item(path)
 
 
 def _walk(folder: str) -> Iterator[str]:

@@ -1,0 +1,53 @@
+"""The cascade against the slow path alone: how much of its choice is found, with how many calls.
+
+On the validation photos of a data folder in PARA's layout, for a checkpoint with a fast head that
+was distilled from it.
+
+    python benchmarks/cascade.py --data PARA --checkpoint DIR --cache DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from vlm_aes.finetune.distill import gather, scores_of
+from vlm_aes.finetune.nano.fast import photos_of
+
+from vlm_aes import Assessor, ratings
+from vlm_aes.bulk.cascade import OPEN, zone_of
+from vlm_aes.bulk.choosing import Cut, Rated, choose
+
+SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True, help="as of the distillation")
+    parser.add_argument("--limit", type=int)
+    a = parser.parse_args()
+    fast = Assessor.from_pretrained(a.checkpoint, fast=True).head
+    teacher = Assessor.from_pretrained(a.checkpoint)
+    unseen = photos_of(a.data, validation=True, limit=a.limit)
+    material = gather(unseen, fast.tower, teacher, {}, a.cache)
+    first, truth = scores_of(fast.head, material.embeddings), ratings.score(material.teacher)
+    group = np.zeros(len(first), np.int64)
+    print(f"{len(first)} photos; the head's interval: {fast.about.agreement}")
+    print("share  calls  found  found by the head alone")
+    for share in SHARES:
+        cut = Cut(fraction=share)
+        tier = zone_of(Rated(first, group), cut, fast.about.agreement)
+        seen = np.where(tier == OPEN, truth, first)
+        wanted = set(choose(Rated(truth, group), cut).tolist())
+        found = set(choose(Rated(seen, group), cut, tier).tolist())
+        alone = set(choose(Rated(first, group), cut).tolist())
+        calls = float(np.mean(tier == OPEN))
+        kept, kept_alone = (len(f & wanted) / len(wanted) for f in (found, alone))
+        print(f"{share:5.0%}  {calls:5.1%}  {kept:5.1%}  {kept_alone:5.1%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""One picture that is still to be read, wherever it lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vlm_aes.images import PictureError, read_file
+
+
+class SourceError(Exception):
+    """Something that was named cannot give pictures; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture of a source.
+
+    Attributes:
+        path: as it stands in its row.
+        load: gives the file's bytes, or why there are none; nothing for a file at ``path``.
+        mark: how to tell later that it is unchanged (size and time of its file, its place there).
+    """
+
+    path: str
+    load: Callable[[], bytes | PictureError] | None = None
+    mark: dict[str, Any] = field(default_factory=dict)
+
+    def read(self) -> bytes | PictureError:
+        """The file's bytes, or why there are none."""
+        return read_file(Path(self.path)) if self.load is None else self.load()
+
+    def marked(self) -> dict[str, Any]:
+        """The mark; for a plain file its size and time now. Empty where there is no file."""
+        return self.mark if self.load is not None else mark_of(self.path)
+
+    @property
+    def suffix(self) -> str:
+        """Of its name, in lower case."""
+        return Path(self.path).suffix.lower()
+
+
+def mark_of(path: str | Path) -> dict[str, Any]:
+    """Size and time of a file; empty where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return {}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}

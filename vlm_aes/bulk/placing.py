@@ -1,0 +1,136 @@
+"""Chosen pictures as files: copied, linked or moved into a folder, and the way back.
+
+Nothing is ever deleted or overwritten. What is to be done is written down before it is done, so
+that an interrupted call can be gone on with or undone.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+WAYS = ("copy", "link", "move")
+LOG = "vlm-aes-placed.jsonl"
+"""In the folder: a line a file, from where to where; what :func:`undo` reads."""
+
+
+class PlaceError(Exception):
+    """Files cannot be placed; the message says what to do."""
+
+
+def place(paths: Iterable[str], folder: Path, way: str) -> int:
+    """Put pictures into ``folder``, numbered in the order given (``0001-name.jpg``).
+
+    Args:
+        paths: the best first.
+        folder: made if it is not there.
+        way: ``copy``, ``link`` (a symbolic link) or ``move``.
+
+    Returns:
+        How many were placed.
+
+    Raises:
+        PlaceError: for a folder that has been placed into before, or a file that cannot be read or
+            written; what was placed so far is in the log.
+    """
+    files = [Path(p) for p in paths]
+    log = folder / LOG
+    if log.exists():
+        raise PlaceError(
+            f"{folder} holds an earlier choice: vlm-aes choose --undo {folder} takes it back, or "
+            "name another folder"
+        )
+    for file in files:
+        if not file.is_file():
+            raise PlaceError(f"{file}: no such file; only pictures that are files can be placed")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with log.open("x", encoding="utf-8") as lines:
+            digits = max(4, len(str(len(files))))
+            for rank, file in enumerate(files, 1):
+                target = folder / f"{rank:0{digits}d}-{file.name}"
+                if os.path.lexists(target):
+                    raise PlaceError(f"{target} exists already: name another folder")
+                entry = {"from": str(file.absolute()), "to": target.name, "way": way}
+                lines.write(json.dumps(entry) + "\n")
+                lines.flush()
+                os.fsync(lines.fileno())
+                _put(file, target, way)
+    except OSError as error:
+        raise PlaceError(
+            f"{error.filename or folder}: {error.strerror or error}; vlm-aes choose --undo "
+            f"{folder} takes back what was done"
+        ) from None
+    return len(files)
+
+
+def _put(file: Path, target: Path, way: str) -> None:
+    if way == "link":
+        target.symlink_to(file.absolute())
+    elif way == "copy":
+        _copy(file, target)
+    else:
+        _move(file, target)
+
+
+def _copy(file: Path, target: Path) -> None:
+    """Complete, or not at all."""
+    staging = target.with_name(f".{target.name}.tmp")
+    try:
+        shutil.copy2(file, staging)
+        staging.replace(target)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def _move(file: Path, target: Path) -> None:
+    """A rename; to another disk, a copy that is compared before the original goes."""
+    try:
+        file.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(file, target)
+        if file.stat().st_size != target.stat().st_size:
+            raise OSError(errno.EIO, "the copy differs from the original", str(target)) from None
+        file.unlink()
+
+
+def undo(folder: Path) -> int:
+    """Take a choice back: links and copies go, moved files return to where they were.
+
+    Returns:
+        How many files were taken back.
+
+    Raises:
+        PlaceError: for a folder without a log, or where something else stands in a file's old
+            place; nothing is overwritten.
+    """
+    log = folder / LOG
+    try:
+        entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise PlaceError(f"{folder} holds no choice: there is no {LOG} in it") from None
+    except ValueError:
+        raise PlaceError(f"{log} is damaged; mend it, it says what lay where") from None
+    taken = 0
+    for entry in reversed(entries):
+        origin, target = Path(entry["from"]), folder / entry["to"]
+        if not os.path.lexists(target):
+            continue  # it was not done, or is undone already
+        if entry["way"] == "move":
+            if os.path.lexists(origin):
+                raise PlaceError(f"{origin} exists again: move it away first, nothing is replaced")
+            origin.parent.mkdir(parents=True, exist_ok=True)
+            _move(target, origin)
+        elif entry["way"] == "copy" and not origin.is_file():
+            raise PlaceError(f"{target} is the only copy left ({origin} is gone): it stays")
+        else:
+            target.unlink()
+        taken += 1
+    log.unlink()
+    return taken

@@ -1,0 +1,64 @@
+"""Pictures at an address that fsspec knows: object stores, archives, web servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from vlm_aes.bulk.items import Item, SourceError
+from vlm_aes.images import MAX_BYTES, READABLE_SUFFIXES, PictureError
+
+_TELLING = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+"""What stores say of a file that tells whether it is unchanged."""
+
+
+def find_remote(address: str) -> Iterator[Item]:
+    """The pictures at an address: a file, or all readable ones below it, by name.
+
+    Raises:
+        SourceError: where fsspec or what it needs is not installed, or the store refuses.
+    """
+    try:
+        import fsspec
+    except ImportError:
+        raise SourceError(
+            f"{address}: addresses need fsspec: pip install 'vlm-aes[remote]'"
+        ) from None
+    try:
+        store, root = fsspec.url_to_fs(address)
+        if store.isfile(root):
+            yield _item(store, root, address, store.info(root))
+            return
+        matches = store.glob(root, detail=True) if "*" in root else store.find(root, detail=True)
+    except (OSError, ValueError, ImportError) as error:
+        text = " ".join(str(error).split())[:160] or type(error).__name__
+        raise SourceError(f"{address}: {text}") from None
+    if not matches:
+        raise SourceError(f"{address}: nothing is there")
+    for name, about in sorted(matches.items()):
+        parts = PurePosixPath(name)
+        hidden = any(p.startswith(".") for p in parts.relative_to(parts.anchor).parts)
+        if about.get("type") == "file" and not hidden and _readable(name):
+            yield _item(store, name, store.unstrip_protocol(name), about)
+
+
+def _readable(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in READABLE_SUFFIXES
+
+
+def _item(store: Any, name: str, address: str, about: dict[str, Any]) -> Item:
+    size = about.get("size") or 0
+
+    def load() -> bytes | PictureError:
+        if size > MAX_BYTES:
+            return PictureError("too_large", f"a file of {size // 2**20} MB; give a smaller copy")
+        try:
+            return bytes(store.cat_file(name))
+        except FileNotFoundError:
+            return PictureError("missing", "no such file; check the address")
+        except Exception as error:  # each store has errors of its own
+            text = " ".join(str(error).split())[:120] or type(error).__name__
+            return PictureError("unreadable", f"the store says {text}; try again with --resume")
+
+    return Item(address, load, {k: str(about[k]) for k in _TELLING if about.get(k) is not None})
