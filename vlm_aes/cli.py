@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from vlm_aes.assessor import Assessor
+    from vlm_aes.rated import RatedTable
 
 OK, ERRORS, WRONG, INTERRUPTED = 0, 1, 2, 130
 
@@ -191,6 +192,108 @@ def explain(
             show.explain(Console(highlight=False), assessment)
     if assessment.error:
         raise typer.Exit(ERRORS)
+
+
+Ratings = Annotated[
+    Path, typer.Argument(help="Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files.")
+]
+Images = Annotated[Path | None, typer.Option(help="Folder that relative paths are below.")]
+RatingsScale = Annotated[
+    str | None, typer.Option(help="Scale of the ratings, as 1-7. Default: read off.")
+]
+Transform = Annotated[
+    str, typer.Option(help="For counts such as likes: log, cube-root, rank or per-age.")
+]
+Column = Annotated[str, typer.Option(help="Column that holds the ratings.")]
+
+
+def _rated(
+    file: Path, images: Path | None, scale: str | None, transform: str, column: str, fewest: int
+) -> RatedTable:
+    from vlm_aes.rated import RatedError, read_ratings
+    from vlm_aes.ratings import Scale
+
+    try:
+        wanted = Scale.parse(scale) if scale else None
+        table = read_ratings(
+            file, images, scale=wanted, transform=transform, column=column, fewest=fewest
+        )
+    except (RatedError, ValueError) as error:
+        _wrong(str(error))
+    if not table.declared:
+        ends = f"{table.scale.low:g} to {table.scale.high:g}"
+        print(f"ratings read as {ends}; if that is wrong: --ratings-scale", file=sys.stderr)
+    return table
+
+
+@app.command()
+def evaluate(
+    ratings: Ratings,
+    images: Images = None,
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    split: Annotated[
+        str | None, typer.Option(help="Only this split: train, validation or test.")
+    ] = None,
+    ratings_scale: RatingsScale = None,
+    transform: Transform = "",
+    column: Column = "rating",
+    facts: Annotated[
+        bool, typer.Option("--facts/--no-facts", help="Give the baseline of measured facts.")
+    ] = True,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a forward pass.")] = 16,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """How good a model is on your ratings, beside baselines, with intervals."""
+    from rich.console import Console
+
+    from vlm_aes.rated import SPLITS
+
+    with _interruptible():
+        if split is not None and split not in SPLITS:
+            _wrong(f"--split {split}: choose train, validation or test")
+        table, others = _rated(ratings, images, ratings_scale, transform, column, 3), None
+        if split is not None:
+            chosen = table.of_split(SPLITS[split])
+            if len(chosen) == 0:
+                _wrong(f"{ratings}: no picture of split {split} in a column split")
+            # what is learned comes from training alone, whatever is measured
+            others = table.select(table.of_split("train")) if split != "train" else None
+            table = table.select(chosen)
+
+        from vlm_aes import show
+        from vlm_aes.evaluate import EvaluateError
+        from vlm_aes.evaluate import evaluate as measure
+
+        assessor = _load(model, precision, device)
+        try:
+            with _counted("rating", len(table)) as progress:
+                found = measure(
+                    assessor, table, others=others, facts=facts, batch_size=batch_size,
+                    progress=progress,
+                )  # fmt: skip
+        except EvaluateError as error:
+            _wrong(str(error))
+        for note in found.notes:
+            print(f"vlm-aes: {note}", file=sys.stderr)
+        if as_json:
+            print(json.dumps(found.as_json(), allow_nan=False))
+        else:
+            show.report(Console(highlight=False), found)
+    if found.n_error:
+        raise typer.Exit(ERRORS)
+
+
+@contextmanager
+def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, told how many are done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 @app.command()
