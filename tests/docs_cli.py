@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from vlm_aes.cli import app
 
-COMMANDS = ((), ("score",), ("explain",), ("evaluate",), ("samples",))
+COMMANDS = ((), ("score",), ("explain",), ("evaluate",), ("finetune",), ("samples",))
 
 
 def render() -> str:

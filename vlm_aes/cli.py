@@ -285,6 +285,99 @@ def evaluate(
         raise typer.Exit(ERRORS)
 
 
+@app.command()
+def finetune(
+    ratings: Ratings,
+    out: Annotated[Path, typer.Option(help="Folder of the trained checkpoint.")],
+    images: Images = None,
+    model: Model = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train the weights themselves, not LoRA adapters.")
+    ] = False,
+    tower: Annotated[
+        bool, typer.Option("--tower", help="Train the vision tower and projector too.")
+    ] = False,
+    quantize: Annotated[
+        str, typer.Option(help="Base under the adapters in 4bit or 8bit, to save memory.")
+    ] = "",
+    epochs: Annotated[float, typer.Option(min=0.01, help="Passes over the pictures.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a forward pass.")] = 16,
+    accumulate: Annotated[int, typer.Option(min=1, help="Forward passes a step.")] = 1,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Default: 5e-4, with --full 2e-5.")
+    ] = 0,
+    rank: Annotated[int, typer.Option(min=1, help="Of the adapters.")] = 16,
+    labels: Annotated[
+        str, typer.Option(help="Soft labels: raters, gaussian, two-hot or hard.")
+    ] = "raters",
+    rating_weight: Annotated[float, typer.Option(min=0, help="Of the soft labels.")] = 1,
+    rank_weight: Annotated[float, typer.Option(min=0, help="Of the order in a batch.")] = 1,
+    critique_weight: Annotated[float, typer.Option(min=0, help="Of the critiques.")] = 0.05,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Take longer to need less memory.")
+    ] = False,
+    validation_share: Annotated[float, typer.Option(help="To choose and calibrate by.")] = 0.15,
+    test_share: Annotated[float, typer.Option(help="For the figures alone.")] = 0.15,
+    ratings_scale: RatingsScale = None,
+    transform: Transform = "",
+    column: Column = "rating",
+    terms: Annotated[str, typer.Option(help="Terms of the ratings, for the card.")] = "",
+    seed: Annotated[int, typer.Option(help="Same seed, same split and same weights.")] = 0,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Ten steps, to see that everything works.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an end too soon.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train a model on your own ratings; the folder loads with --model."""
+    from importlib.util import find_spec
+
+    from rich.console import Console
+
+    from vlm_aes.rated import FEWEST
+
+    if resume and overwrite:
+        _wrong("--resume and --overwrite exclude each other")
+    if quantize not in ("", "4bit", "8bit"):
+        _wrong(f"--quantize {quantize}: choose 4bit or 8bit")
+    missing = [name for name in ("accelerate", "peft", "sklearn") if find_spec(name) is None]
+    if missing:
+        _wrong(f"training needs {', '.join(missing)}: pip install 'vlm-aes[train]'")
+    with _interruptible():
+        table = _rated(ratings, images, ratings_scale, transform, column, FEWEST)
+
+        from vlm_aes import show
+        from vlm_aes.backbones import CheckpointError
+        from vlm_aes.calibration import CalibrationError
+        from vlm_aes.finetune.recipe import Call, FinetuneError
+        from vlm_aes.finetune.recipe import finetune as run
+        from vlm_aes.finetune.targets import KINDS
+        from vlm_aes.finetune.training import Recipe
+        from vlm_aes.prompts import PromptError
+
+        if labels not in KINDS:
+            _wrong(f"--labels {labels}: choose one of {', '.join(KINDS)}")
+        recipe = Recipe(
+            epochs=epochs, batch_size=batch_size, accumulate=accumulate,
+            learning_rate=learning_rate, full=full, tower=tower, rank=rank, alpha=2 * rank,
+            labels=labels, rating_weight=rating_weight, rank_weight=rank_weight,
+            critique_weight=critique_weight, checkpointing=checkpointing, smoke=smoke, seed=seed,
+        )  # fmt: skip
+        call = Call(
+            table, out, recipe, model=model, quantize=quantize, device=device,
+            validation=validation_share, test=test_share, terms=terms, resume=resume,
+            overwrite=overwrite,
+        )  # fmt: skip
+        try:
+            found = run(call, say=lambda line: print(line, file=sys.stderr))
+        except (FinetuneError, CheckpointError, PromptError, CalibrationError) as error:
+            _wrong(str(error))
+        if found is not None:
+            show.report(Console(highlight=False), found)
+        print(f"vlm-aes score PHOTOS --model {out}", file=sys.stderr)
+
+
 @contextmanager
 def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr, told how many are done."""

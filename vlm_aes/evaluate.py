@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes import metrics, ratings, splits
+from vlm_aes import metrics, splits
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.facts import CROP_SIDE, Fact, measure
 from vlm_aes.images import Picture, PictureError, open_picture
@@ -172,7 +172,7 @@ def _distances(table: RatedTable, rated: Sequence[Assessment], seed: int) -> dic
     """Distances between distributions, over the pictures whose raters' distribution is known."""
     pairs = [
         (label, list(a.probabilities.values()))
-        for label, a in zip((distribution(r, table.scale) for r in table.ratings), rated)
+        for label, a in zip((r.distribution(table.scale) for r in table.ratings), rated)
         if label is not None
     ]
     if not pairs:
@@ -183,15 +183,6 @@ def _distances(table: RatedTable, rated: Sequence[Assessment], seed: int) -> dic
         "kl": _figure(metrics.kl, wanted, found, seed=seed),
         "chi_square": _figure(metrics.chi_square, wanted, found, seed=seed),
     }
-
-
-def distribution(rating: Rating, scale: ratings.Scale) -> Floats | None:
-    """(5,) what a picture's raters make of the five words; nothing where only a mean is known."""
-    if len(rating.votes) > 1:
-        return ratings.soft_label_from_votes(list(rating.votes.values()), scale)
-    if rating.std is not None:
-        return ratings.soft_label(rating.mean, rating.std, scale)
-    return None
 
 
 def _intervals(wanted: Floats, rated: Sequence[Assessment], seed: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from vlm_aes.ratings import Scale
+from vlm_aes.ratings import Scale, soft_label, soft_label_from_votes
 
 Floats = NDArray[np.float64]
 Record = dict[str, Any]
@@ -63,6 +63,12 @@ class Rating:
     critique: str = ""
     split: str = ""
     group: str = ""
+
+    def distribution(self, scale: Scale) -> Floats | None:
+        """(5,) what the raters make of the five words; nothing where only a mean is known."""
+        if len(self.votes) > 1:
+            return soft_label_from_votes(list(self.votes.values()), scale)
+        return None if self.std is None else soft_label(self.mean, self.std, scale)
 
 
 @dataclass(frozen=True)
