@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import TrainerCallback
 from vlm_aes.prompts import prompt_file
 
@@ -165,6 +166,7 @@ def finetune(
     if call.recipe.full:
         train_everything(network, tower=call.recipe.tower)
     else:
+        torch.manual_seed(call.recipe.seed)  # adapters begin at random
         adapted = with_lora(
             network, rank=call.recipe.rank, alpha=call.recipe.alpha,
             dropout=call.recipe.dropout, tower=call.recipe.tower,
@@ -263,8 +265,6 @@ def _precision(call: Call) -> str:
 
 def _device(call: Call) -> str:
     """Of one of several processes: its own card, as accelerate numbers them."""
-    import torch
-
     local = os.environ.get("LOCAL_RANK")
     if call.device == "auto" and local is not None and torch.cuda.is_available():
         return f"cuda:{local}"

@@ -208,6 +208,7 @@ def train(
         bf16=model.backbone.device.type == "cuda",
         use_cpu=model.backbone.device.type == "cpu",
         seed=recipe.seed,
+        data_seed=recipe.seed,
         logging_steps=steps,
         eval_strategy="steps",
         eval_steps=steps,
