@@ -310,8 +310,7 @@ def test_wrong_calls(table, tmp_path):
 @pytest.mark.parametrize("family", ["llava", "qwen3_5"])
 def test_adapters_train_on_four_bits(family, tiny_checkpoint, table, tmp_path):
     pytest.importorskip("bitsandbytes")
-    options = {"hidden": 64} if family == "llava" else {}
-    model = tiny_checkpoint(family, **options)
+    model = tiny_checkpoint(family, hidden=64)
     call = Call(table, tmp_path / "mine", replace(QUICK, smoke=True, learning_rate=0.02),
                 model=model, quantize="4bit")  # fmt: skip
     assert finetune(call) is not None
