@@ -122,9 +122,7 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
     Raises:
         PromptError: no such prompt, or a file with missing or unknown entries.
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        path = FOLDER / f"{name_or_path}.toml"
+    path = _file_of(name_or_path)
     try:
         with path.open("rb") as file:
             data: dict[str, Any] = tomllib.load(file)
@@ -149,22 +147,32 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
     return prompt
 
 
-def prompt_for(model: str | Path, given: str | Path | None = None) -> RatingPrompt:
-    """The prompt for a model: the one given, else its preset's, its folder's own, or its base
-    model's; else ``default``."""
+def prompt_file(model: str | Path, given: str | Path | None = None) -> Path:
+    """The file of :func:`prompt_for`'s prompt."""
     if given is not None:
-        return load_prompt(given)
+        return _file_of(given)
     if str(model) in PRESETS:
-        return load_prompt(PRESETS[str(model)].prompt)
+        return _file_of(PRESETS[str(model)].prompt)
     folder = Path(model)
     if (folder / OWN_FILE).is_file():
-        return load_prompt(folder / OWN_FILE)
+        return folder / OWN_FILE
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
         base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
         if base:
-            return prompt_for(base)
+            return prompt_file(folder / base if (folder / base).is_dir() else base)
     for preset in PRESETS.values():
         if preset.model == str(model):
-            return load_prompt(preset.prompt)
-    return load_prompt("default")
+            return _file_of(preset.prompt)
+    return _file_of("default")
+
+
+def prompt_for(model: str | Path, given: str | Path | None = None) -> RatingPrompt:
+    """The prompt for a model: the one given, else its preset's, its folder's own, or its base
+    model's; else ``default``."""
+    return load_prompt(prompt_file(model, given))
+
+
+def _file_of(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    return path if path.suffix == ".toml" else FOLDER / f"{name_or_path}.toml"

@@ -29,6 +29,25 @@ def test_emd_of_neighbours_is_below_that_of_opposites():
     assert 0 < metrics.emd([bad], [poor]) < metrics.emd([bad], [excellent]) <= 1
 
 
+def test_divergences_are_scipys():
+    p, q = RNG.dirichlet(np.ones(5), (2, 30))
+    assert metrics.kl(p, q) == pytest.approx(np.mean([stats.entropy(a, b) for a, b in zip(p, q)]))
+    assert metrics.kl(np.eye(5), np.full((5, 5), 0.2)) == pytest.approx(np.log(5))
+    assert np.isfinite(metrics.kl(p, np.eye(5)[[0] * 30]))
+    assert metrics.chi_square(p, p) == 0
+    assert metrics.chi_square(np.eye(5)[[0]], np.eye(5)[[4]]) == pytest.approx(1)
+    assert metrics.chi_square([[0.5, 0.5]], [[1, 0]]) == pytest.approx((0.25 / 1.5 + 0.5) / 2)
+
+
+def test_a_curved_scale_is_straightened():
+    x = np.linspace(-4, 4, 90)
+    y = 1 + 4 / (1 + np.exp(-(x - 1) / 0.5))
+    assert metrics.plcc(y, x) < 0.96
+    np.testing.assert_allclose(metrics.fitted(y, x), y, atol=1e-4)
+    falling = metrics.fitted([3, 2, 1], [1, 2, 3])
+    assert metrics.plcc([3, 2, 1], falling) == pytest.approx(1, abs=1e-3)
+
+
 def test_intervals_cover_as_often_as_they_say():
     hits = []
     for seed in range(150):

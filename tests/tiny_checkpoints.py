@@ -168,7 +168,7 @@ _QWEN = {
 }
 
 
-def _qwen(folder: Path, family: str):
+def _qwen(folder: Path, family: str, hidden: int = 32):
     words = tokenizer("<|image_pad|>", _QWEN)
     ids = {
         "image_token_id": words.convert_tokens_to_ids("<|image_pad|>"),
@@ -184,7 +184,10 @@ def _qwen(folder: Path, family: str):
         size={"shortest_edge": 4 * (2 * patch) ** 2, "longest_edge": 16 * (2 * patch) ** 2},
     ).save_pretrained(folder)  # fmt: skip
     words.save_pretrained(folder)
-    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    part = hidden // 32
+    # bitsandbytes on the CPU packs 4 bits only where every layer has 32 outputs: 4 or 32 heads
+    rope = {"rope_type": "default", "mrope_section": [part, part, 2 * part],
+            "rope_theta": 10000.0}  # fmt: skip
     if family == "qwen2_5_vl":
         _settings(folder, "Qwen2_5_VLProcessor")
         config = t.Qwen2_5_VLConfig(
@@ -207,11 +210,13 @@ def _qwen(folder: Path, family: str):
         )  # fmt: skip
         return t.Qwen3VLForConditionalGeneration(config)
     vision.pop("deepstack_visual_indexes")
+    vision["out_hidden_size"] = hidden
     config = t.Qwen3_5Config(
         vision_config=vision,
-        text_config={**_TEXT, "head_dim": 8, "layer_types": ["linear_attention", "full_attention"],
-                     "linear_num_key_heads": 2, "linear_num_value_heads": 4,
-                     "linear_key_head_dim": 8, "linear_value_head_dim": 8,
+        text_config={**_TEXT, "hidden_size": hidden, "head_dim": hidden // 4,
+                     "layer_types": ["linear_attention", "full_attention"],
+                     "linear_num_key_heads": 2, "linear_num_value_heads": 4 if hidden == 32 else 32,
+                     "linear_key_head_dim": hidden // 4, "linear_value_head_dim": hidden // 4,
                      "rope_parameters": {**rope, "partial_rotary_factor": 1.0,
                                          "mrope_interleaved": True}},
         **ids,
@@ -317,7 +322,7 @@ def build(family: str, folder: Path, **options: int) -> Path:
     """Save a tiny checkpoint of ``family`` into ``folder``."""
     torch.manual_seed(0)
     if family.startswith("qwen"):
-        model = _qwen(folder, family)
+        model = _qwen(folder, family, **options)
     else:
         model = globals()[f"_{family}"](folder, **options)
     with torch.no_grad():

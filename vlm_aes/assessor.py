@@ -161,7 +161,9 @@ class Assessor:
         notice = terms_of(backbone.folder) if backbone.folder else ""
         if notice:
             print(notice, file=sys.stderr)
-        worth = calibration.load(backbone.folder, words.id) if backbone.folder else None
+        # an adapter changes the scores: its base's calibration says nothing about them
+        own = backbone.adapter or backbone.folder
+        worth = calibration.load(own, words.id) if own else None
         return cls(Rater(backbone, words), Critic(backbone, words), words, worth)
 
     @classmethod

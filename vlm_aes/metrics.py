@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, special, stats
 
 Array = NDArray[np.float64]
 Statistic = Callable[..., float]
+SMALLEST = 1e-12
+"""Instead of a probability of nothing where one is divided by."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,42 @@ def emd(wanted: ArrayLike, found: ArrayLike, r: float = 2.0) -> float:
     """
     difference = np.cumsum(wanted, axis=-1) - np.cumsum(found, axis=-1)
     return float(np.mean(np.mean(np.abs(difference) ** r, axis=-1) ** (1 / r)))
+
+
+def kl(wanted: ArrayLike, found: ArrayLike) -> float:
+    """Mean Kullback-Leibler divergence of ``found`` from ``wanted``, rows of distributions (N, K),
+    in nats."""
+    p, q = (np.asarray(a, dtype=np.float64) for a in (wanted, found))
+    return float(special.rel_entr(p, np.maximum(q, SMALLEST)).sum(-1).mean())
+
+
+def chi_square(wanted: ArrayLike, found: ArrayLike) -> float:
+    """Mean chi-square distance between rows of distributions (N, K): half the sum of
+    ``(p - q)^2 / (p + q)``, 0 for equal ones, 1 for those that share nothing."""
+    p, q = (np.asarray(a, dtype=np.float64) for a in (wanted, found))
+    return float(((p - q) ** 2 / np.maximum(p + q, SMALLEST)).sum(-1).mean() / 2)
+
+
+def fitted(wanted: ArrayLike, found: ArrayLike) -> Array:
+    """``found`` through the four-parameter logistic that fits ``wanted`` best (VQEG 2003), or
+    through a line where no logistic can be fitted."""
+    x, y = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
+
+    def logistic(x: Array, high: float, low: float, middle: float, width: float) -> Array:
+        curved: Array = low + (high - low) * special.expit((x - middle) / width)
+        return curved
+
+    line: Array = np.asarray(np.polyval(np.polyfit(x, y, 1), x), dtype=np.float64)
+    start = (y.max(), y.min(), float(np.median(x)), float(x.std()) or 1.0)
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", optimize.OptimizeWarning)
+            best, _ = optimize.curve_fit(logistic, x, y, start, maxfev=5000)
+    except (RuntimeError, TypeError):  # no convergence; fewer points than parameters
+        return line
+    curve: Array = logistic(x, *best)
+    # where the search ended somewhere worse than a line, the line is the fit
+    return curve if np.isfinite(curve).all() and rmse(y, curve) <= rmse(y, line) else line
 
 
 def bootstrap(

@@ -102,6 +102,10 @@ class Rater:
                 f"the {self.backbone.family} family is not supported yet"
             )
 
+    def text(self, facts: str | None = None) -> str:
+        """The exact text of the overall question, before the picture's placeholder is expanded."""
+        return self._render(None, facts)
+
     def _render(self, attribute: str | None, facts: str | None) -> str:
         question, stem = self.prompt.asked(attribute, facts)
         return self.backbone.render(

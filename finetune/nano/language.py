@@ -26,6 +26,7 @@ from vlm_aes.prompts import RatingPrompt
 from vlm_aes import ratings
 from vlm_aes.spoil import FAULTS
 
+from ..targets import soft_labels
 from .checkpoint import IMAGE, IMAGE_TOKENS
 from .packing import pack
 from .photos import ATTRIBUTES, Photos
@@ -146,18 +147,6 @@ class RatingTargets:
 
     labels: Tensor
     scores: Tensor
-
-
-def soft_labels(unit: np.ndarray, std: float) -> np.ndarray:
-    """Ratings from 0 to 1 (N,) and the raters' spread on that scale to (N, 5) soft labels."""
-    scale = ratings.Scale(0.0, 1.0)
-    grid = np.linspace(0, 1, 401)
-    table = np.stack([ratings.soft_label(float(g), std, scale) for g in grid])
-    place = np.clip(unit, 0, 1) * 400
-    low = np.minimum(place.astype(int), 399)
-    part = (place - low)[:, None]
-    mixed: np.ndarray = table[low] * (1 - part) + table[low + 1] * part
-    return mixed
 
 
 def rating_targets(

@@ -48,10 +48,18 @@ class Backbone:
         model_id: hub id and commit, or a hash of the folder's content.
         pixel_backend: ``pil`` or ``torchvision``.
         folder: where a local checkpoint lies.
+        adapter: folder of the LoRA adapter that is in its weights.
     """
 
     def __init__(
-        self, model: Any, processor: Any, *, model_id: str, pixel_backend: str, folder: Path | None
+        self,
+        model: Any,
+        processor: Any,
+        *,
+        model_id: str,
+        pixel_backend: str,
+        folder: Path | None,
+        adapter: Path | None = None,
     ) -> None:
         self.model = model.eval()
         self.processor = processor
@@ -61,6 +69,7 @@ class Backbone:
         self.model_id = model_id
         self.pixel_backend = pixel_backend
         self.folder = folder
+        self.adapter = adapter
         self.multimodal_rope = hasattr(model.model, "get_rope_index")
         """Whether the family makes three-dimensional positions itself and keeps ``rope_deltas``."""
         self.shares_prefix = self.family in TESTED
@@ -187,14 +196,18 @@ class Backbone:
             return {}
         return {"position_ids": (mask.cumsum(-1) - 1).clamp(0)}
 
-    @torch.inference_mode()
-    def last_hidden(self, inputs: dict[str, Tensor]) -> Tensor:
-        """(B, H) hidden state of the last token: one prefill, no vocabulary."""
+    def hidden_states(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(B, T, H) hidden states of every token, with gradients where they are on."""
         out = self.model.model(
             **inputs, **self._positions(inputs["attention_mask"]), use_cache=False
         )
-        hidden: Tensor = out.last_hidden_state[:, -1]
-        return hidden
+        states: Tensor = out.last_hidden_state
+        return states
+
+    @torch.inference_mode()
+    def last_hidden(self, inputs: dict[str, Tensor]) -> Tensor:
+        """(B, H) hidden state of the last token: one prefill, no vocabulary."""
+        return self.hidden_states(inputs)[:, -1]
 
     @torch.inference_mode()
     def full_logits(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -277,7 +290,12 @@ class Backbone:
 
     @torch.inference_mode()
     def row_logits(self, hidden: Tensor, rows: Sequence[int]) -> Tensor:
-        """Logits of a few words: (..., H) times their rows of the output head, in fp32 or better.
+        """:meth:`logits_of` for rating."""
+        return self.logits_of(hidden, rows)
+
+    def logits_of(self, hidden: Tensor, rows: Sequence[int]) -> Tensor:
+        """Logits of a few words: (..., H) times their rows of the output head, in fp32 or better,
+        with gradients where they are on.
 
         A logit scale or soft cap of the checkpoint is applied, as the full head would.
         """
@@ -285,16 +303,16 @@ class Backbone:
         if type(head) is not torch.nn.Linear:
             # quantized, or with an adapter that could not be merged: its weight is not the truth
             written = head(hidden.to(self.dtype))[..., list(rows)]
-            return self._scaled(written.to(torch.promote_types(written.dtype, torch.float32)))
+            return self.scaled(written.to(torch.promote_types(written.dtype, torch.float32)))
         index = torch.tensor(list(rows), device=head.weight.device)
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         logits = hidden.to(dtype) @ head.weight[index].to(dtype).T
         if getattr(head, "bias", None) is not None:
             logits = logits + head.bias[index].to(dtype)
-        return self._scaled(logits)
+        return self.scaled(logits)
 
-    def _scaled(self, logits: Tensor) -> Tensor:
-        """The checkpoint's logit scale and soft cap."""
+    def scaled(self, logits: Tensor) -> Tensor:
+        """Raw logits under the checkpoint's logit scale and soft cap."""
         config = self.model.config.get_text_config()
         if scaling := getattr(config, "logits_scaling", None):
             logits = logits / scaling

@@ -27,7 +27,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
 _BLOCK = 256 * 2**20
 _READ = 2**20
-_UNHASHED = frozenset({"figures.json", "trainer_state.json"})
+_UNHASHED = frozenset({"figures.json", "training.json", "trainer_state.json"})
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,10 @@ def locate(model: str | Path, revision: str | None = None) -> Located:
     if folder.is_dir():
         if (folder / "adapter_config.json").is_file():
             config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-            base = locate(config["base_model_name_or_path"], config.get("revision"))
+            named = config["base_model_name_or_path"]
+            # an adapter may bring its base along, in a folder of its own
+            inside = folder / named
+            base = locate(inside if inside.is_dir() else named, config.get("revision"))
             return Located(base.base, base.revision, base.folder, folder)
         if (folder / "config.json").is_file():
             return Located(name, None, folder, None)
@@ -181,7 +184,10 @@ def load_backbone(
         identity += f"+{adapter_folder.resolve().name}@{content_hash(adapter_folder)}"
     if precision in ("8bit", "4bit"):
         identity += f":{precision}"
-    return Backbone(network, processor, model_id=identity, pixel_backend=pixel, folder=place.folder)
+    return Backbone(
+        network, processor, model_id=identity, pixel_backend=pixel, folder=place.folder,
+        adapter=adapter_folder,
+    )  # fmt: skip
 
 
 def _adapter(folder: Path) -> Path:

@@ -1,0 +1,179 @@
+"""Rated pictures as a model reads them: the questions of inference, batched for training.
+
+Every text is rendered and every picture prepared by what rates and criticises later
+(:class:`vlm_aes.rater.Rater`, :class:`vlm_aes.explain.critic.Critic`), so that training asks what
+inference asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from vlm_aes import facts, ratings
+from vlm_aes.assessor import Assessor
+from vlm_aes.images import Picture, open_picture
+from vlm_aes.rated import RatedTable
+
+from .targets import Targets
+
+KEPT_BYTES = 2 * 2**30
+"""Prepared pictures that are kept in memory; what is beyond is opened anew in every epoch."""
+A_TOKEN_EACH = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+"""Inputs of one value a token, padded on the left; all others belong to the picture."""
+IGNORED = -100
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture with what is asked about it, and with what should be answered.
+
+    Attributes:
+        rating: inputs of the rating question, of one row.
+        label, score, std: its target.
+        critique: inputs of the critique's instruction and text; nothing where there is none.
+        answer: how many of its last tokens are the critique.
+    """
+
+    rating: Inputs
+    label: Tensor
+    score: Tensor
+    std: Tensor
+    critique: Inputs | None = None
+    answer: int = 0
+
+
+class Examples(Dataset[Example]):
+    """The pictures of a table that can be opened, by their places in ``rows``.
+
+    Args:
+        assessor: with the checkpoint that is trained.
+        table: rated pictures.
+        wanted: their targets, in the same order.
+        rows: places in the table.
+    """
+
+    def __init__(
+        self, assessor: Assessor, table: RatedTable, wanted: Targets, rows: Sequence[int]
+    ) -> None:
+        self.assessor = assessor
+        self.table = table
+        self.wanted = wanted
+        self.rows = [int(row) for row in rows]
+        self._kept: dict[int, Example] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Example:
+        if i in self._kept:
+            return self._kept[i]
+        example = self._prepare(self.rows[i])
+        size = sum(t.nbytes for part in (example.rating, example.critique or {})
+                   for t in part.values())  # fmt: skip
+        if self._bytes + size <= KEPT_BYTES:
+            self._kept[i] = example
+            self._bytes += size
+        return example
+
+    def _prepare(self, row: int) -> Example:
+        picture = open_picture(self.table.source(row), needed_side=self.assessor.needed_side)
+        if not isinstance(picture, Picture):
+            raise RuntimeError(f"{self.table.ratings[row].path} has changed ({picture})")
+        critique = self.table.ratings[row].critique
+        told = self.assessor.prompt.facts_line
+        line = facts.sentence(facts.measure_told(picture.image)) if critique or told else ""
+        rating = encoded(self.assessor, picture.image, self.assessor.rater.text(line or None))
+        label, score = self.wanted.labels[row], self.wanted.scores[row]
+        taught: Inputs | None = None
+        answer = 0
+        if critique:
+            asked, text = critique_texts(
+                self.assessor, line, float(score), ratings.level(label.double().numpy()), critique
+            )
+            taught = encoded(self.assessor, picture.image, text)
+            count = self.assessor.rater.backbone.tokenizer
+            answer = _length(count, text) - _length(count, asked)
+        return Example(rating, label, score, self.wanted.stds[row], taught, answer)
+
+
+def critique_texts(
+    assessor: Assessor, facts_line: str, score: float, level: str, critique: str
+) -> tuple[str, str]:
+    """The text that a critique follows at inference, told the raters' rating; and the same with
+    the critique and the token that ends it."""
+    critic, tokenizer = assessor.critic, assessor.rater.backbone.tokenizer
+    asked = critic.render(critic.instruction(facts_line, score, level))
+    apart = "" if asked[-1:].isspace() else " "
+    return asked, f"{asked}{apart}{critique}{tokenizer.eos_token or ''}"
+
+
+def _length(tokenizer: Any, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def encoded(assessor: Assessor, image: Image.Image, text: str) -> Inputs:
+    """One row of model inputs, on the CPU."""
+    inputs: Inputs = assessor.rater.backbone.encode([image], [text])
+    return {name: value.cpu() for name, value in inputs.items()}
+
+
+def joined(rows: Sequence[Inputs], pad: int) -> Inputs:
+    """One batch from rows that were encoded alone: the same as encoding them together.
+
+    Tokens are padded on the left; pictures of unequal shape with zeros at their ends, as the
+    families' processors do.
+    """
+    batch: Inputs = {}
+    for name in rows[0]:
+        parts = [row[name] for row in rows]
+        width = [max(sizes) for sizes in zip(*(p.shape[1:] for p in parts), strict=True)]
+        value = pad if name == "input_ids" else 0
+        padded = []
+        for part in parts:
+            gaps = [w - have for w, have in zip(width, part.shape[1:], strict=True)]
+            left = name in A_TOKEN_EACH
+            sides = [(gap, 0) if left else (0, gap) for gap in reversed(gaps)]
+            padded.append(F.pad(part, [n for side in sides for n in side], value=value))
+        batch[name] = torch.cat(padded)
+    return batch
+
+
+class Collator:
+    """Examples to what the model in training takes.
+
+    Args:
+        pad: token id of the padding.
+    """
+
+    def __init__(self, pad: int) -> None:
+        self.pad = pad
+
+    def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """``rating`` inputs with ``labels`` (B, 5), ``scores`` and ``stds`` (B,); ``critique``
+        inputs with ``answers`` (C, T), the token that each place should hold, where some of the
+        pictures have a critique."""
+        batch: dict[str, Any] = {
+            "rating": joined([e.rating for e in examples], self.pad),
+            "labels": torch.stack([e.label for e in examples]),
+            "scores": torch.stack([e.score for e in examples]),
+            "stds": torch.stack([e.std for e in examples]),
+        }
+        taught = [(e.critique, e.answer) for e in examples if e.critique is not None]
+        if taught:
+            critique = joined([inputs for inputs, _ in taught], self.pad)
+            answers = torch.full_like(critique["input_ids"], IGNORED)
+            for row, (_, length) in enumerate(taught):
+                answers[row, -length:] = critique["input_ids"][row, -length:]
+            batch |= {"critique": critique, "answers": answers}
+        return batch

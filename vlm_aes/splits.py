@@ -1,0 +1,113 @@
+"""Splits that cannot leak: equal pictures, near-duplicates and groups stay on one side."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+NEAR = 10
+"""Bits of 128 in which the hashes of two versions of one picture may differ."""
+_BLOCK = 1024
+
+
+def perceptual_hash(image: Image.Image) -> tuple[int, int]:
+    """128 bits that a re-encode, a resize or a slight change of tone leave mostly as they are.
+
+    Whether brightness rises from each of 8 x 8 cells to the next one across, and down ("difference
+    hash", Krawetz 2013, both ways).
+    """
+    gray = image.convert("L")
+    box = Image.Resampling.BOX
+    across = np.diff(np.asarray(gray.resize((9, 8), box), dtype=np.int16), axis=1) > 0
+    down = np.diff(np.asarray(gray.resize((8, 9), box), dtype=np.int16), axis=0) > 0
+    first, second = (int.from_bytes(np.packbits(bits).tobytes(), "big") for bits in (across, down))
+    return first, second
+
+
+def near_duplicates(
+    hashes: Sequence[tuple[int, int]], distance: int = NEAR
+) -> list[tuple[int, int]]:
+    """Pairs of places, the lower first, whose hashes differ in at most ``distance`` bits."""
+    words = np.array(hashes, dtype=np.uint64).reshape(-1, 2)
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(words), _BLOCK):
+        block = words[start : start + _BLOCK, None] ^ words[None, start:]
+        near = np.bitwise_count(block).sum(-1) <= distance
+        for i, j in np.argwhere(near):
+            if i < j:
+                pairs.append((start + int(i), start + int(j)))
+    return pairs
+
+
+def clusters(n: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    """(n,) number of the cluster of each place: what is linked, however far round, is together."""
+    parent = list(range(n))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for i, j in links:
+        a, b = root(i), root(j)
+        parent[max(a, b)] = min(a, b)
+    return np.array([root(i) for i in range(n)], dtype=np.int64)
+
+
+def same(keys: Sequence[str]) -> list[tuple[int, int]]:
+    """Links between places with the same key; an empty key links nothing."""
+    first: dict[str, int] = {}
+    return [(first.setdefault(key, i), i) for i, key in enumerate(keys) if key]
+
+
+def split(
+    cluster: NDArray[np.int64],
+    names: Sequence[str],
+    *,
+    validation: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+) -> list[str]:
+    """``train``, ``validation`` or ``test`` for each place, whole clusters at a time.
+
+    The same pictures and seed give the same split, in whatever order they come. A cluster that is
+    larger than what a side still needs goes to training.
+
+    Args:
+        cluster: (N,) from :func:`clusters`.
+        names: (N,) something that names each picture for good, such as the hash of its content.
+        validation, test: shares of the pictures.
+        seed: another one gives another split.
+
+    Raises:
+        ValueError: for shares that leave nothing to train on.
+    """
+    if validation < 0 or test < 0 or validation + test >= 1:
+        raise ValueError("the shares of validation and test must leave something to train on")
+    members: dict[int, list[int]] = {}
+    for i, number in enumerate(cluster):
+        members.setdefault(int(number), []).append(i)
+
+    def order(rows: list[int]) -> bytes:
+        return hashlib.sha256(f"{seed} {min(names[i] for i in rows)}".encode()).digest()
+
+    wanted = {"test": round(test * len(cluster)), "validation": round(validation * len(cluster))}
+    sides = ["train"] * len(cluster)
+    for rows in sorted(members.values(), key=order):
+        side = next((s for s, left in wanted.items() if len(rows) <= left), "train")
+        if side != "train":
+            wanted[side] -= len(rows)
+        for i in rows:
+            sides[i] = side
+    return sides
+
+
+def leaks(cluster: NDArray[np.int64], sides: Sequence[str]) -> int:
+    """How many pictures outside training have one of their cluster in training."""
+    trained = {int(c) for c, side in zip(cluster, sides, strict=True) if side == "train"}
+    return sum(int(c) in trained for c, side in zip(cluster, sides, strict=True) if side != "train")
