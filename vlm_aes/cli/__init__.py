@@ -1,0 +1,26 @@
+"""``vlm-aes``: what was typed, handed on. No logic."""
+
+from __future__ import annotations
+
+import sys
+
+# each registers its commands, in the order of the help
+from vlm_aes.cli import scoring  # noqa: F401
+
+# isort: split
+from vlm_aes.cli import reasons  # noqa: F401
+
+# isort: split
+from vlm_aes.cli import learning  # noqa: F401
+from vlm_aes.cli.options import app
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """The ``vlm-aes`` command."""
+    # a file name that is not valid UTF-8 must not end a run
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    app()

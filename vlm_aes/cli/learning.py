@@ -1,0 +1,291 @@
+"""``finetune``, ``evaluate`` and ``distill``: from ratings to a model, and how good it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlm_aes.cli.options import (
+    ERRORS,
+    Device,
+    Model,
+    Precision,
+    app,
+    interruptible,
+    load,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from vlm_aes.rated import RatedTable
+
+Ratings = Annotated[
+    Path, typer.Argument(help="Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files.")
+]
+Images = Annotated[Path | None, typer.Option(help="Folder that relative paths are below.")]
+RatingsScale = Annotated[
+    str | None, typer.Option(help="Scale of the ratings, as 1-7. Default: read off.")
+]
+Transform = Annotated[
+    str, typer.Option(help="For counts such as likes: log, cube-root, rank or per-age.")
+]
+Column = Annotated[str, typer.Option(help="Column that holds the ratings.")]
+
+
+def _rated(
+    file: Path, images: Path | None, scale: str | None, transform: str, column: str, fewest: int
+) -> RatedTable:
+    from vlm_aes.rated import RatedError, read_ratings
+    from vlm_aes.ratings import Scale
+
+    try:
+        wanted = Scale.parse(scale) if scale else None
+        table = read_ratings(
+            file, images, scale=wanted, transform=transform, column=column, fewest=fewest
+        )
+    except (RatedError, ValueError) as error:
+        wrong(str(error))
+    if not table.declared:
+        ends = f"{table.scale.low:g} to {table.scale.high:g}"
+        print(f"ratings read as {ends}; if that is wrong: --ratings-scale", file=sys.stderr)
+    return table
+
+
+@app.command()
+def evaluate(
+    ratings: Ratings,
+    images: Images = None,
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    split: Annotated[
+        str | None, typer.Option(help="Only this split: train, validation or test.")
+    ] = None,
+    ratings_scale: RatingsScale = None,
+    transform: Transform = "",
+    column: Column = "rating",
+    facts: Annotated[
+        bool, typer.Option("--facts/--no-facts", help="Give the baseline of measured facts.")
+    ] = True,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a forward pass.")] = 16,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """How good a model is on your ratings, beside baselines, with intervals."""
+    from rich.console import Console
+
+    from vlm_aes.rated import SPLITS
+
+    with interruptible():
+        if split is not None and split not in SPLITS:
+            wrong(f"--split {split}: choose train, validation or test")
+        table, others = _rated(ratings, images, ratings_scale, transform, column, 3), None
+        if split is not None:
+            chosen = table.of_split(SPLITS[split])
+            if len(chosen) == 0:
+                wrong(f"{ratings}: no picture of split {split} in a column split")
+            # what is learned comes from training alone, whatever is measured
+            others = table.select(table.of_split("train")) if split != "train" else None
+            table = table.select(chosen)
+
+        from vlm_aes import show
+        from vlm_aes.evaluate import EvaluateError
+        from vlm_aes.evaluate import evaluate as measure
+
+        assessor = load(model, precision, device)
+        try:
+            with _counted("rating", len(table)) as progress:
+                found = measure(
+                    assessor, table, others=others, facts=facts, batch_size=batch_size,
+                    progress=progress,
+                )  # fmt: skip
+        except EvaluateError as error:
+            wrong(str(error))
+        for note in found.notes:
+            print(f"vlm-aes: {note}", file=sys.stderr)
+        if as_json:
+            print(json.dumps(found.as_json(), allow_nan=False))
+        else:
+            show.report(Console(highlight=False), found)
+    if found.n_error:
+        raise typer.Exit(ERRORS)
+
+
+@app.command()
+def finetune(
+    ratings: Ratings,
+    out: Annotated[Path, typer.Option(help="Folder of the trained checkpoint.")],
+    images: Images = None,
+    model: Model = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train the weights themselves, not LoRA adapters.")
+    ] = False,
+    tower: Annotated[
+        bool, typer.Option("--tower", help="Train the vision tower and projector too.")
+    ] = False,
+    quantize: Annotated[
+        str, typer.Option(help="Base under the adapters in 4bit or 8bit, to save memory.")
+    ] = "",
+    epochs: Annotated[float, typer.Option(min=0.01, help="Passes over the pictures.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a forward pass.")] = 16,
+    accumulate: Annotated[int, typer.Option(min=1, help="Forward passes a step.")] = 1,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, help="Default: 5e-4, with --full 2e-5.")
+    ] = 0,
+    rank: Annotated[int, typer.Option(min=1, help="Of the adapters.")] = 16,
+    labels: Annotated[
+        str, typer.Option(help="Soft labels: raters, gaussian, two-hot or hard.")
+    ] = "raters",
+    rating_weight: Annotated[float, typer.Option(min=0, help="Of the soft labels.")] = 1,
+    rank_weight: Annotated[float, typer.Option(min=0, help="Of the order in a batch.")] = 1,
+    critique_weight: Annotated[float, typer.Option(min=0, help="Of the critiques.")] = 0.05,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Take longer to need less memory.")
+    ] = False,
+    validation_share: Annotated[float, typer.Option(help="To choose and calibrate by.")] = 0.15,
+    test_share: Annotated[float, typer.Option(help="For the figures alone.")] = 0.15,
+    ratings_scale: RatingsScale = None,
+    transform: Transform = "",
+    column: Column = "rating",
+    terms: Annotated[str, typer.Option(help="Terms of the ratings, for the card.")] = "",
+    seed: Annotated[int, typer.Option(help="Same seed, same split and same weights.")] = 0,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="Ten steps, to see that everything works.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an end too soon.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Train a model on your own ratings; the folder loads with --model."""
+    from importlib.util import find_spec
+
+    from rich.console import Console
+
+    from vlm_aes.rated import FEWEST
+
+    if resume and overwrite:
+        wrong("--resume and --overwrite exclude each other")
+    if quantize not in ("", "4bit", "8bit"):
+        wrong(f"--quantize {quantize}: choose 4bit or 8bit")
+    missing = [name for name in ("accelerate", "peft", "sklearn") if find_spec(name) is None]
+    if missing:
+        wrong(f"training needs {', '.join(missing)}: pip install 'vlm-aes[train]'")
+    with interruptible():
+        table = _rated(ratings, images, ratings_scale, transform, column, FEWEST)
+
+        from vlm_aes import show
+        from vlm_aes.backbones import CheckpointError
+        from vlm_aes.calibration import CalibrationError
+        from vlm_aes.finetune.recipe import Call, FinetuneError
+        from vlm_aes.finetune.recipe import finetune as run
+        from vlm_aes.finetune.targets import KINDS
+        from vlm_aes.finetune.training import Recipe
+        from vlm_aes.prompts import PromptError
+
+        if labels not in KINDS:
+            wrong(f"--labels {labels}: choose one of {', '.join(KINDS)}")
+        recipe = Recipe(
+            epochs=epochs, batch_size=batch_size, accumulate=accumulate,
+            learning_rate=learning_rate, full=full, tower=tower, rank=rank, alpha=2 * rank,
+            labels=labels, rating_weight=rating_weight, rank_weight=rank_weight,
+            critique_weight=critique_weight, checkpointing=checkpointing, smoke=smoke, seed=seed,
+        )  # fmt: skip
+        call = Call(
+            table, out, recipe, model=model, quantize=quantize, device=device,
+            validation=validation_share, test=test_share, terms=terms, resume=resume,
+            overwrite=overwrite,
+        )  # fmt: skip
+        try:
+            found = run(call, say=lambda line: print(line, file=sys.stderr))
+        except (FinetuneError, CheckpointError, PromptError, CalibrationError) as error:
+            wrong(str(error))
+        if found is not None:
+            show.report(Console(highlight=False), found)
+        print(f"vlm-aes score PHOTOS --model {out}", file=sys.stderr)
+
+
+@contextmanager
+def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, told how many are done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@app.command()
+def distill(
+    images: Annotated[
+        list[str], typer.Option(help="Pictures to learn from: as PATH of score; may be repeated.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="A checkpoint, which gets a fast/ folder; or a folder of its own.")
+    ],
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose answers are learnt. Default: the embedded one, without --ratings."
+        ),
+    ] = None,
+    tower: Annotated[
+        str | None,
+        typer.Option(help="Vision tower: folder or hub id. Default: that of the checkpoint."),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(help="CSV with path (below --images) and rating; std where known."),
+    ] = None,
+    scale: Annotated[str, typer.Option(help="Of the ratings.")] = "1-5",
+    cache: Annotated[
+        Path | None, typer.Option(help="Where embeddings are kept. Default: in the user's cache.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    seed: Annotated[int, typer.Option(help="Same seed, same head.")] = 0,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """Make a fast head: it learns to answer as a model does, as people do, or both."""
+    with interruptible():
+        from vlm_aes.assessor import terms_of
+        from vlm_aes.backbones import CheckpointError
+        from vlm_aes.bulk.sources import SourceError, find_items
+        from vlm_aes.finetune.distill import DistillError, Recipe
+        from vlm_aes.finetune.head_card import card_of, distill, tower_for
+        from vlm_aes.finetune.opinions import default_cache, read_opinions
+
+        if teacher is None and ratings is None:
+            teacher = "nano"
+        try:
+            people = read_opinions(ratings, images, scale) if ratings else {}
+            master = load(_named(teacher), precision, device) if teacher else None
+            eyes, name = tower_for(tower, out, _named(teacher))
+            folder = master.rater.backbone.folder if master and master.rater else None
+            report = distill(
+                find_items(images), out, eyes, name, cache or default_cache(),
+                teacher=master, people=people, recipe=Recipe(seed=seed),
+                terms=terms_of(folder, whole=True) if folder else "",
+            )  # fmt: skip
+        except (DistillError, CheckpointError, SourceError) as error:
+            wrong(str(error))
+        except OSError as error:
+            wrong(f"{error.filename or out}: {error.strerror or error}")
+        if as_json:
+            print(json.dumps(report.as_json(), allow_nan=False))
+        else:
+            print(card_of(report, name, master, bool(people), Recipe(seed=seed)))
+    if report.errors:
+        raise typer.Exit(ERRORS)
+
+
+def _named(model: str | None) -> str | None:
+    """The embedded checkpoint by its own name too."""
+    from vlm_aes.assessor import NANO
+
+    return str(NANO) if model == "nano" else model
