@@ -33,6 +33,7 @@ from vlm_aes.fast.head import HIDDEN, Head
 from vlm_aes.fast.rater import LABEL
 from vlm_aes.fast.tower import Pixels, Tower
 from vlm_aes.images import PictureError, open_picture
+from vlm_aes.rated import RatedTable
 
 FEWEST = 20
 """Pictures below which there is nothing to learn from."""
@@ -79,6 +80,16 @@ class Opinion:
         """From a mean rating, and the ratings' spread where it is known."""
         label = ratings.soft_label(mean, std, scale)
         return Opinion(100 * float(scale.to_unit(mean)), label)
+
+
+def opinions_of(table: RatedTable) -> dict[str, Opinion]:
+    """Picture's path to what people think of it."""
+    found = {}
+    for rating, score in zip(table.ratings, table.scores(), strict=True):
+        known = rating.distribution(table.scale)
+        label = ratings.soft_label(rating.mean, None, table.scale) if known is None else known
+        found[rating.path] = Opinion(float(score), label)
+    return found
 
 
 @dataclass(frozen=True)

@@ -291,8 +291,8 @@ def test_the_commands(teacher, photos, tmp_path):
     ):
         result = run("score", photos, "--model", out, "--fast", *words)
         assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr
-    table_file.write_text("path,rating\na.png,9\n")
+    table_file.write_text("path,rating\na.png,9\nb.png,3\n")
     wrong = run("distill", "--images", photos, "--ratings", table_file, "--out", tmp_path / "x")
     assert wrong.exit_code == 2
-    assert "row 2" in wrong.stderr
+    assert "row 1, column path" in wrong.stderr
     assert not (tmp_path / "x").exists()

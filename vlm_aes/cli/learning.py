@@ -240,9 +240,9 @@ def distill(
     ] = None,
     ratings: Annotated[
         Path | None,
-        typer.Option(help="CSV with path (below --images) and rating; std where known."),
+        typer.Option(help="Table of people's ratings, as for evaluate; paths are below --images."),
     ] = None,
-    scale: Annotated[str, typer.Option(help="Of the ratings.")] = "1-5",
+    ratings_scale: RatingsScale = None,
     cache: Annotated[
         Path | None, typer.Option(help="Where embeddings are kept. Default: in the user's cache.")
     ] = None,
@@ -256,21 +256,27 @@ def distill(
         from vlm_aes.assessor import terms_of
         from vlm_aes.backbones import CheckpointError
         from vlm_aes.bulk.sources import SourceError, find_items
-        from vlm_aes.finetune.distill import DistillError, Recipe
+        from vlm_aes.fast.embeddings import default_cache
+        from vlm_aes.finetune.distill import DistillError, Recipe, opinions_of
         from vlm_aes.finetune.head_card import card_of, distill, tower_for
-        from vlm_aes.finetune.opinions import default_cache, read_opinions
 
         if teacher is None and ratings is None:
             teacher = "nano"
         try:
-            people = read_opinions(ratings, images, scale) if ratings else {}
+            people = {}
+            if ratings is not None:
+                folder = Path(images[0])
+                table = _rated(ratings, folder, ratings_scale, "", "rating", 1)
+                if table.images is not None:
+                    wrong(f"{ratings}: distill takes ratings by path, not by image")
+                people = opinions_of(table)
             master = load(_named(teacher), precision, device) if teacher else None
             eyes, name = tower_for(tower, out, _named(teacher))
-            folder = master.rater.backbone.folder if master and master.rater else None
+            home = master.rater.backbone.folder if master and master.rater else None
             report = distill(
                 find_items(images), out, eyes, name, cache or default_cache(),
                 teacher=master, people=people, recipe=Recipe(seed=seed),
-                terms=terms_of(folder, whole=True) if folder else "",
+                terms=terms_of(home, whole=True) if home else "",
             )  # fmt: skip
         except (DistillError, CheckpointError, SourceError) as error:
             wrong(str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 KEY = 32
 """Bytes of a key: a SHA-256."""
+
+
+def default_cache() -> Path:
+    """Where embeddings are kept when no place is named."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "vlm-aes"
 
 
 class Kept:
