@@ -57,6 +57,8 @@ class RatingPrompt:
         faults: the question about what spoils a picture, for a checkpoint that learned it.
         critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
             ``{level}``.
+        critique_points: different aspects that a critique should name, each once; 0 asks for none,
+            as fits long critiques.
         image_first: the order in which picture and question are handed to the chat template.
         stem_apart: the stem was tokenised by itself in training, and must come out the same.
         first_token: take the first token of a rating word that has several.
@@ -83,6 +85,7 @@ class RatingPrompt:
     critique_tokens: int = 160
     critique_temperature: float = 0.7
     critique_top_p: float = 0.9
+    critique_points: int = 0
 
     @property
     def id(self) -> str:

@@ -168,7 +168,11 @@ class Rater:
             "facts": self.prompt.facts_line,
             "critique": [self.prompt.critique, self.prompt.critique_stem],
             "faults": asdict(self.prompt.faults) if self.prompt.faults else None,
-            "sampling": [self.prompt.critique_temperature, self.prompt.critique_top_p],
+            "sampling": [
+                self.prompt.critique_temperature,
+                self.prompt.critique_top_p,
+                self.prompt.critique_points,
+            ],
             "words": self.prompt.words,
             "preprocessing": json.loads(image_processor.to_json_string()),
             "pixels": self.backbone.pixel_backend,

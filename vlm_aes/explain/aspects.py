@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from vlm_aes.explain.claims import clauses
+
 _WORDS = {
     "composition": r"compos|fram(?:e|ed|ing)\b(?! (?:is|looks) blurred)|balance|horizon|tilt"
     r"|\bcrop|arrange|elements|\blines|layout|symmetr|thirds|perspective|clutter|\blevel\b",
@@ -28,3 +30,14 @@ NAMES = tuple(_WORDS)
 def aspects(text: str) -> frozenset[str]:
     """The names of the aspects, out of :data:`NAMES`, that a text speaks of."""
     return frozenset(name for name, pattern in _ASPECTS.items() if pattern.search(text))
+
+
+def repeats(text: str) -> int:
+    """Clauses that speak only of what an earlier clause spoke of; advice is none."""
+    spoken: set[str] = set()
+    found = 0
+    for clause in clauses(text):
+        named = aspects(clause)
+        found += bool(named) and named <= spoken
+        spoken |= named
+    return found

@@ -150,13 +150,13 @@ def claims(text: str, facts: Mapping[str, Fact]) -> list[Claim]:
     A clause that says several measurable things is contradicted if one of them is. Advice claims
     nothing.
     """
-    found = []
-    for sentence in sentences(text):
-        if is_advice(sentence):
-            continue
-        clauses = (part.strip() for part in _CLAUSE.split(sentence))
-        found += [_judge(clause, facts) for clause in clauses if clause]
-    return found
+    return [_judge(clause, facts) for clause in clauses(text)]
+
+
+def clauses(text: str) -> list[str]:
+    """What a text says, clause by clause; advice says nothing."""
+    said = (_CLAUSE.split(s) for s in sentences(text) if not is_advice(s))
+    return [clause.strip() for parts in said for clause in parts if clause.strip()]
 
 
 def _judge(clause: str, facts: Mapping[str, Fact]) -> Claim:
@@ -191,13 +191,14 @@ def _tests(clause: str, facts: Mapping[str, Fact]) -> Iterable[tuple[str, bool |
 
 
 def without_contradictions(text: str, facts: Mapping[str, Fact]) -> str:
-    """``text`` without the sentences that a measurement contradicts; empty where none is left but
-    advice."""
-    kept, said = [], False
+    """``text`` without the sentences that a measurement contradicts, and without the advice after
+    one of them, which may answer it; empty where nothing is left but advice."""
+    kept, said, dropped = [], False, False
     for sentence in _SENTENCE.findall(text):
         found = claims(sentence, facts)
         if any(claim.verdict == CONTRADICTED for claim in found):
-            continue
-        kept.append(sentence.strip())
-        said = said or bool(found)
+            dropped = True
+        elif found or not dropped:
+            kept.append(sentence.strip())
+            said = said or bool(found)
     return " ".join(filter(None, kept)) if said else ""

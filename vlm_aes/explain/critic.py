@@ -11,11 +11,12 @@ from PIL import Image
 from transformers import LogitsProcessor
 
 from vlm_aes.backbones import Backbone
+from vlm_aes.explain.aspects import aspects, repeats
 from vlm_aes.explain.claims import without_contradictions
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
 
-ATTEMPTS = 3
+ATTEMPTS = 6
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
@@ -163,24 +164,39 @@ class Critic:
     ) -> list[str]:
         """Critiques without a sentence that a measurement contradicts.
 
-        A critique of which nothing is left is written anew, up to ``ATTEMPTS`` times; then it is
-        what the model said at first.
+        Where nothing is left, or less than ``prompt.critique_points`` asks for, it is written anew,
+        up to ``ATTEMPTS`` times, and the attempt that says most is kept. Where every sentence of
+        every attempt is contradicted, it is what the model said at first.
 
         Args:
             facts: what was measured of each picture at the size that the model is told.
         """
         lines = [sentence(f) for f in facts]
         seen = faults or [None] * len(images)
-        said = self.critique(images, lines, scores, levels, seen)
-        kept = [without_contradictions(text, f) for text, f in zip(said, facts, strict=True)]
-        for attempt in range(1, ATTEMPTS):
-            rows = [i for i, text in enumerate(kept) if not text]
-            if not rows:
-                break
-            again = self.critique(
+        best = [""] * len(images)
+        worth = [-1] * len(images)
+        first: list[str] = []
+        rows = list(range(len(images)))
+        for attempt in range(ATTEMPTS):
+            said = self.critique(
                 [images[i] for i in rows], [lines[i] for i in rows], [scores[i] for i in rows],
                 [levels[i] for i in rows], [seen[i] for i in rows], attempt,
             )  # fmt: skip
-            for i, text in zip(rows, again, strict=True):
-                kept[i] = without_contradictions(text, facts[i])
-        return [text or first for text, first in zip(kept, said, strict=True)]
+            first = first or said
+            for i, text in zip(rows, said, strict=True):
+                kept = without_contradictions(text, facts[i])
+                found = self._worth(kept)
+                if found > worth[i]:
+                    best[i], worth[i] = kept, found
+            rows = [i for i in rows if worth[i] < max(self.prompt.critique_points, 1)]
+            if not rows:
+                break
+        return [text or other for text, other in zip(best, first, strict=True)]
+
+    def _worth(self, text: str) -> int:
+        """Different aspects that a critique names, up to as many as the prompt asks for, less what
+        it says again; below 0 where there is no critique."""
+        if not text:
+            return -1
+        wanted = self.prompt.critique_points
+        return min(len(aspects(text)), wanted) - repeats(text) if wanted else 1
