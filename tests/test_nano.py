@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from vlm_aes.finetune.nano.voice import FAULT_WORDS
 
 from vlm_aes import Assessor
 from vlm_aes.assessor import NANO
@@ -75,6 +76,28 @@ def test_spoiled_copies_are_mostly_rated_below(nano, samples):
     assert np.mean([spoiled < plain for plain, spoiled in pairs]) >= 0.8
 
 
+def test_every_score_says_what_it_is_worth(nano, samples):
+    for a in nano.assess(samples, facts=False, attributes=True):
+        assert 0 <= a.score_low < a.score_high <= 100
+        assert 0 <= a.percentile <= 100
+        assert set(a.residuals) == set(a.attributes)
+
+
+def test_what_spoils_a_copy_is_named(nano, samples):
+    named = {
+        fault: [bool(FAULT_WORDS[fault].search(a.critique))
+                for p, a in zip(samples, nano.assess(samples, rationale=True, facts=False))
+                if p.stem.endswith(f"-{fault}")]
+        for fault in ("blur", "noise")
+    }  # fmt: skip
+    assert all(np.mean(found) >= 0.75 for found in named.values()), named
+
+
+def test_photos_and_their_spoiled_copies_are_no_strangers(nano, samples):
+    warned = [a.warning for a in nano.assess(samples, facts=False)]
+    assert np.mean([w == "" for w in warned]) >= 0.85, warned
+
+
 def test_critiques_are_sentences(nano, samples):
     critiques = [a.critique for a in nano.assess(samples, rationale=True, facts=False)]
     assert all(c and c[0].isupper() and c[-1] == "." for c in critiques), critiques
@@ -93,7 +116,11 @@ def test_prompts_of_training_are_the_prompts_of_inference(nano):
         text = nano.rater._render(attribute, None)
         encoded = backbone.encode(picture, [text])["input_ids"][0].tolist()
         assert encoded == prompt_ids(backbone.tokenizer, question, stem)
-    instruction = nano.critic.instruction("Measured: dark.", 40.0, "poor")
+    asked = nano.prompt.faults
+    text = nano.rater._render_faults()
+    encoded = backbone.encode(picture, [text])["input_ids"][0].tolist()
+    assert encoded == prompt_ids(backbone.tokenizer, asked.question, asked.stem)
+    instruction = nano.critic.instruction("Measured: dark.", 40.0, "poor", "blur")
     text = nano.critic.render(instruction)
     encoded = backbone.encode(picture, [text])["input_ids"][0].tolist()
     assert encoded == prompt_ids(backbone.tokenizer, instruction, nano.prompt.critique_stem)

@@ -83,8 +83,12 @@ def states_of(assessor: Assessor, images: Sequence[Image.Image]) -> Any:
 
 def calibrate(assessor: Assessor, held: Held, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Fit the calibration on ``held``, write it into ``folder`` and use it; gives the (N,) scores
-    and ratings that it was fitted on."""
+    and ratings that it was fitted on.
+
+    Spoiled copies belong to what is familiar: a blurred photo is a photo.
+    """
     states = states_of(assessor, held.images)
+    spoiled = states_of(assessor, held.copies()[0])
     scores = ratings.score(assessor.rater.probabilities(states))
     mos = 100 * SCALE.to_unit(held.mos)
     found = calibration.fit(
@@ -93,7 +97,7 @@ def calibrate(assessor: Assessor, held: Held, folder: Path) -> tuple[np.ndarray,
         prompt=assessor.prompt.id,
         reference="PARA photos",
         attributes=dict(zip(assessor.rating_attributes, scores[:, 1:].T, strict=True)),
-        hidden=states[:, 0].float().numpy(),
+        hidden=np.concatenate([s[:, 0].float().numpy() for s in (states, spoiled)]),
     )
     found.save(folder)
     assessor.calibration = found
