@@ -227,7 +227,7 @@ def test_a_taste_is_learned_on_nano_and_loads_by_its_path(table, tmp_path):
     """Brightness is what these raters like, and nano's adapters learn it."""
     out = tmp_path / "my-taste"
     said = []
-    recipe = Recipe(epochs=3, batch_size=8, learning_rate=3e-3, seed=1)
+    recipe = Recipe(epochs=10, batch_size=8, learning_rate=3e-3, seed=1)
     report = finetune(Call(table, out, recipe, terms="made up", validation=0.5, test=0.2),
                       say=said.append)  # fmt: skip
     assert report.srcc.value > 0.6
