@@ -84,12 +84,10 @@ class Opinion:
 
 def opinions_of(table: RatedTable) -> dict[str, Opinion]:
     """Picture's path to what people think of it."""
-    found = {}
-    for rating, score in zip(table.ratings, table.scores(), strict=True):
-        known = rating.distribution(table.scale)
-        label = ratings.soft_label(rating.mean, None, table.scale) if known is None else known
-        found[rating.path] = Opinion(float(score), label)
-    return found
+    return {
+        rating.path: Opinion(float(score), rating.label(table.scale))
+        for rating, score in zip(table.ratings, table.scores(), strict=True)
+    }
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,7 @@ def targets(table: RatedTable, kind: str = KINDS[0]) -> Targets:
 
 def _label(rating: Rating, scale: ratings.Scale, kind: str) -> np.ndarray:
     if kind == "raters":
-        known = rating.distribution(scale)
-        return ratings.soft_label(rating.mean, None, scale) if known is None else known
+        return rating.label(scale)
     if kind == "gaussian":
         std = ASSUMED_STD * (scale.high - scale.low) if rating.std is None else rating.std
         return ratings.soft_label(rating.mean, std, scale)

@@ -70,6 +70,11 @@ class Rating:
             return soft_label_from_votes(list(self.votes.values()), scale)
         return None if self.std is None else soft_label(self.mean, self.std, scale)
 
+    def label(self, scale: Scale) -> Floats:
+        """(5,) the raters' distribution where it is known, else two-hot around their mean."""
+        known = self.distribution(scale)
+        return soft_label(self.mean, None, scale) if known is None else known
+
 
 @dataclass(frozen=True)
 class RatedTable:

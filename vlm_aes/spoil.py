@@ -60,15 +60,19 @@ def _noise(image: Image.Image, strength: float, rng: np.random.Generator) -> Ima
 
 
 def _tilt(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    """Turned, and cut to the largest upright frame of the same shape that fits inside."""
-    degrees = _between(7, 16, strength) * (1 if rng.random() < 0.5 else -1)
+    return turned(image, _between(7, 16, strength) * (1 if rng.random() < 0.5 else -1))
+
+
+def turned(image: Image.Image, degrees: float) -> Image.Image:
+    """Turned counterclockwise, cut to the largest upright frame of the same shape that fits inside,
+    and brought back to size."""
     width, height = image.size
     radians = np.deg2rad(abs(degrees))
     ratio = max(width, height) / min(width, height)
     scale = 1 / (np.cos(radians) + ratio * np.sin(radians))
-    turned = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
+    whole = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
     left, top = width * (1 - scale) / 2, height * (1 - scale) / 2
-    return turned.resize(
+    return whole.resize(
         (width, height),
         Image.Resampling.BICUBIC,
         box=(left, top, width - left, height - top),

@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from vlm_aes import metrics
 from vlm_aes.assessor import Assessor
 from vlm_aes.fast.tower import own_tower
-from vlm_aes.ratings import FIVE_POINTS
+from vlm_aes.ratings import FIVE_POINTS, score
 
 from ..distill import Opinion, Recipe, gather, scores_of
 from ..head_card import distill
@@ -81,7 +79,7 @@ def main() -> None:
     people = {p.path: Opinion.of(p.mos, None, FIVE_POINTS) for p in unseen}
     material = gather(unseen, tower, teacher, people, a.cache)
     head = scores_of(fast.head.head, material.embeddings)
-    slow = 100 * (material.teacher @ np.array([0, 0.25, 0.5, 0.75, 1]))
+    slow = score(material.teacher)
     for name, pair in (
         ("head with nano", (slow, head)),
         ("head with raters", (material.score, head)),

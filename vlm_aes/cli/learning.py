@@ -14,6 +14,7 @@ import typer
 from vlm_aes.cli.options import (
     ERRORS,
     Device,
+    Json,
     Model,
     Precision,
     app,
@@ -62,7 +63,7 @@ def evaluate(
     ratings: Ratings,
     images: Images = None,
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
     split: Annotated[
         str | None, typer.Option(help="Only this split: train, validation or test.")
     ] = None,
@@ -246,7 +247,7 @@ def distill(
     cache: Annotated[
         Path | None, typer.Option(help="Where embeddings are kept. Default: in the user's cache.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
     seed: Annotated[int, typer.Option(help="Same seed, same head.")] = 0,
     precision: Precision = "auto",
     device: Device = "auto",

@@ -31,6 +31,7 @@ Model = Annotated[
     ),
 ]
 Precision = Annotated[str, typer.Option(help="auto, fp32, bf16, fp16, 8bit or 4bit.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 

@@ -12,6 +12,7 @@ import typer
 from vlm_aes.cli.options import (
     ERRORS,
     Device,
+    Json,
     Model,
     Precision,
     app,
@@ -25,7 +26,7 @@ from vlm_aes.cli.options import (
 def explain(
     image: Annotated[str, typer.Argument(help="A picture.")],
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with heat map to FILE.")] = None,
     precision: Precision = "auto",
     device: Device = "auto",
@@ -61,7 +62,7 @@ def explain(
 def compare(
     images: Annotated[list[str], typer.Argument(help="Two to twenty pictures.")],
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
@@ -93,7 +94,7 @@ def audit(
     images: Annotated[Path, typer.Option(help="A folder of photos; the more, the surer.")],
     limit: Annotated[int, typer.Option(min=2, help="Photos at most, chosen by chance.")] = 500,
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+    as_json: Json = False,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:

@@ -5,19 +5,15 @@ What is told is the model's opinion of the edited picture, no more.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 from PIL import Image
 
-from vlm_aes.explain.edits import KINDS, cropped, edits
+from vlm_aes.explain.edits import KINDS, cropped, edits, saved_again
+from vlm_aes.explain.scored import Score, scores_of
 from vlm_aes.images import to_rgb
-
-Score = Callable[[Sequence[Image.Image]], ArrayLike]
-"""From pictures to their scores, 0 to 100."""
 
 WORKING_SIDE = 768
 """Long side at which edits are tried."""
@@ -64,7 +60,7 @@ def advise(
     plain.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
     tried = list(edits(plain))
     twins = harmless(plain)
-    found = _scores(score, [plain, *twins, *(edit.picture for edit in tried)])
+    found = scores_of(score, [plain, *twins, *(edit.picture for edit in tried)], _BATCH)
     noise = float(np.abs(found[1 : 1 + len(twins)] - found[0]).max())
     gains = found[1 + len(twins) :] - found[0]
     best: list[Advice] = []
@@ -74,7 +70,7 @@ def advise(
         if gains[top] > max(noise, (needed or {}).get(kind, GAIN)):
             best.append(Advice(kind, tried[top].words, float(gains[top]), tried[top].picture))
     if confirm is not None and best:
-        again = _scores(confirm, [plain, *(a.picture for a in best)])
+        again = scores_of(confirm, [plain, *(a.picture for a in best)], _BATCH)
         sure = again[1:] - again[0]
         best = [
             Advice(a.kind, a.words, float(gain), a.picture)
@@ -86,18 +82,8 @@ def advise(
 
 def harmless(image: Image.Image) -> list[Image.Image]:
     """Copies of an RGB picture that nobody would rate differently."""
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=90)
     return [
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
         cropped(image, 0.98, (0.5, 0.5)),
-        Image.open(data).convert("RGB"),
+        saved_again(image),
     ]
-
-
-def _scores(score: Score, pictures: Sequence[Image.Image]) -> np.ndarray:
-    parts = [
-        np.asarray(score(pictures[i : i + _BATCH]), dtype=np.float64)
-        for i in range(0, len(pictures), _BATCH)
-    ]
-    return np.concatenate(parts)

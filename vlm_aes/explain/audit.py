@@ -7,7 +7,6 @@ critiques praise is held against the scores.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +18,7 @@ from PIL import Image
 from vlm_aes import facts as measures
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.explain.aspects import aspects
-from vlm_aes.explain.claims import CONTRADICTED, NOT_MEASURABLE, claims
+from vlm_aes.explain.edits import saved_again
 from vlm_aes.explain.figures import critique_figures
 from vlm_aes.facts import Fact
 from vlm_aes.images import Picture, open_picture
@@ -27,7 +26,6 @@ from vlm_aes.images import Picture, open_picture
 FEWEST = 2
 STABLE = 2.0
 """Points by which a score may move when its picture is saved again."""
-_JPEG_QUALITY = 90
 _FEW, _MANY = 2, 4
 
 JUDGE = {
@@ -90,17 +88,11 @@ def audit(assessor: Assessor, sources: Sequence[str], batch_size: int = 16) -> d
     scores = [h.assessment.score or 0.0 for h in heard]
     said = asdict(critique_figures(texts, [h.told for h in heard], scores))
     counts = [len(aspects(text)) for text in texts]
-    judged = [
-        claim.verdict
-        for text, h in zip(texts, heard, strict=True)
-        for claim in claims(text, h.told)
-        if claim.verdict != NOT_MEASURABLE
-    ]
     return {
         "n": len(heard),
         "n_error": errors,
         **_own_photo(assessor, heard, batch_size),
-        "contradiction_rate": judged.count(CONTRADICTED) / len(judged) if judged else None,
+        "contradiction_rate": None if said["agreement"] is None else 1 - said["agreement"],
         "polarity_srcc": said["polarity_srcc"] if math.isfinite(said["polarity_srcc"]) else None,
         "aspects_mean": float(np.mean(counts)),
         "two_to_four_aspects": float(np.mean([_FEW <= c <= _MANY for c in counts])),
@@ -139,9 +131,8 @@ def _listen(
 
 
 def _saved_again(picture: Picture) -> Picture:
-    data = io.BytesIO()
-    picture.image.convert("RGB").save(data, "JPEG", quality=_JPEG_QUALITY)
-    return Picture(Image.open(data).convert("RGB"), picture.width, picture.height, "")
+    image = saved_again(picture.image.convert("RGB"))
+    return Picture(image, picture.width, picture.height, "")
 
 
 def _own_photo(assessor: Assessor, heard: Sequence[_Heard], batch_size: int) -> dict[str, float]:

@@ -6,6 +6,7 @@ aspect.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.images import to_rgb
+from vlm_aes.spoil import turned
 from vlm_aes.srgb import from_linear, to_linear
 
 LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP = (
@@ -75,17 +77,6 @@ def edits(image: Image.Image) -> Iterator[Edit]:
             yield Edit(CROP, words, cropped(picture, share, at))
 
 
-def turned(image: Image.Image, degrees: float) -> Image.Image:
-    """Turned counterclockwise, cut to the largest upright frame of the same shape, and brought back
-    to size."""
-    width, height = image.size
-    angle = np.deg2rad(abs(degrees))
-    ratio = max(width, height) / min(width, height)
-    share = 1 / (np.cos(angle) + ratio * np.sin(angle))
-    whole = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
-    return cropped(whole, float(share), (0.5, 0.5))
-
-
 def cropped(image: Image.Image, share: float, at: tuple[float, float]) -> Image.Image:
     """``share`` of each side, from the place ``at`` (0 to 1 of the room that is left), brought back
     to size."""
@@ -104,6 +95,13 @@ def stretched(image: Image.Image, strength: float) -> Image.Image:
     full = (pixels - low) * 255 / (high - low)
     mixed = pixels + strength * (full - pixels)
     return Image.fromarray(np.uint8(np.clip(mixed, 0, 255) + 0.5))
+
+
+def saved_again(image: Image.Image) -> Image.Image:
+    """An RGB picture after a JPEG of quality 90: a change that nobody sees."""
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=90)
+    return Image.open(data).convert("RGB")
 
 
 def _neutral(linear: NDArray[np.float32]) -> NDArray[np.float32]:

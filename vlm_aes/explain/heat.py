@@ -7,7 +7,6 @@ a grey patch would be a thing of its own, with edges that a model rates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -15,10 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageFilter
 
+from vlm_aes.explain.scored import Score, scores_of
 from vlm_aes.images import to_rgb
-
-Score = Callable[[Sequence[Image.Image]], ArrayLike]
-"""From pictures to their scores, 0 to 100."""
 
 CELLS = 8
 WORKING_SIDE = 448
@@ -38,7 +35,9 @@ def heat_map(image: Image.Image, score: Score, cells: int = CELLS) -> NDArray[np
         _window(plain.size, row, column, cells) for row in range(cells) for column in range(cells)
     ]
     whole = float(np.asarray(score([plain]))[0])
-    without = _scores(score, (Image.composite(hidden, plain, window) for window in windows))
+    without = scores_of(
+        score, (Image.composite(hidden, plain, window) for window in windows), _BATCH
+    )
     found: NDArray[np.float64] = (whole - without).reshape(cells, cells)
     return found
 
@@ -71,7 +70,7 @@ def curves(image: Image.Image, heat: ArrayLike, score: Score, steps: int = 8) ->
         mask = hottest.resize(plain.size, Image.Resampling.NEAREST)
         deleted.append(Image.composite(hidden, plain, mask))
         inserted.append(Image.composite(plain, hidden, mask))
-    found = _scores(score, [*deleted, *inserted])
+    found = scores_of(score, [*deleted, *inserted], _BATCH)
     return Curves(float(found[:steps].mean()), float(found[steps:].mean()))
 
 
@@ -103,10 +102,3 @@ def _window(size: tuple[int, int], row: int, column: int, cells: int) -> Image.I
     window[top : round((row + 1) * height) or 1, left : round((column + 1) * width) or 1] = 255
     mask = Image.fromarray(window)
     return mask.filter(ImageFilter.GaussianBlur(_EDGE * min(height, width)))
-
-
-def _scores(score: Score, pictures: Iterable[Image.Image]) -> NDArray[np.float64]:
-    made = list(pictures)
-    parts = [np.asarray(score(made[i : i + _BATCH])) for i in range(0, len(made), _BATCH)]
-    found: NDArray[np.float64] = np.concatenate(parts).astype(np.float64)
-    return found
