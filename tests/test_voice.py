@@ -5,6 +5,8 @@ import pytest
 from vlm_aes.finetune.nano.measured import measured_points
 from vlm_aes.finetune.nano.voice import FAULT_WORDS, MATTER, Seen, choose, compose, expand
 
+from vlm_aes.explain.claims import CONTRADICTED, claims, is_advice, sentences
+from vlm_aes.facts import Fact
 from vlm_aes.spoil import FAULTS
 
 BANDS = {
@@ -66,3 +68,23 @@ def test_every_fault_and_measure_expands():
                 for point in measured_points(bands, 50, None):
                     for phrase in (point.clause, point.remedy):
                         assert not re.search(r"[{}|]", expand(phrase, rng))
+
+
+def test_what_is_said_of_measured_matters_holds():
+    facts = {name: Fact(name, None, "", band) for name, band in BANDS.items()}
+    for score in (20, 40, 55, 75):
+        for text in critiques(Seen(score, bands=BANDS)):
+            assert not [c for c in claims(text, facts) if c.verdict == CONTRADICTED], text
+
+
+def test_a_middling_photo_is_told_what_to_do_and_a_good_one_why_it_works():
+    assert np.mean([is_advice(sentences(t)[-1]) for t in critiques(Seen(45, bands=BANDS))]) > 0.9
+    reasoned = [bool(re.search(r", (?:so|which|and the rest)\b", t) or is_advice(sentences(t)[-1]))
+                for t in critiques(Seen(80, bands=BANDS))]  # fmt: skip
+    assert np.mean(reasoned) > 0.9
+
+
+def test_black_and_white_is_not_judged_by_its_colours():
+    bands = BANDS | {"colourfulness": "black and white", "hue": "none"}
+    said = critiques(Seen(40, {"color": -3.0}, bands=bands))
+    assert not any(re.search(r"colours|palette|hue", text) for text in said)

@@ -31,6 +31,7 @@ from .language import (
     train_language,
 )
 from .photos import load_photos
+from .residuals import predicted_attributes
 from .told import Told, load_told, measure_photos, residuals_of
 from .tower import TowerRecipe, TowerWithHeads, train_tower
 from .voice import compose
@@ -84,10 +85,8 @@ def main() -> None:
     answers = answers_of(eyes, seen[0])
     mean, std = scale["aesthetic"]
     overall = answers["aesthetic"][:, 0] * std + mean
-    attributes = answers["attributes"] * np.array(scale["attributes_std"]) + np.array(
-        scale["attributes_mean"]
-    )
-    attributes = np.where(np.isnan(photos.attributes), attributes, photos.attributes)
+    pooled = torch.cat([part.float().mean(1) for part in seen[0].split(1024)]).numpy()
+    attributes = predicted_attributes(photos, pooled, overall)
     # what the tower sees, not the few votes of one photo: only that can be learnt from pixels
     felt = softmax(answers["emotions"], axis=1)
     residuals, mood = residuals_of(photos, attributes, overall, felt)
@@ -112,7 +111,7 @@ def main() -> None:
     material = Material(
         photos,
         seen,
-        rating_targets(photos, eyes, seen, scale, recipe),
+        rating_targets(photos, eyes, seen, attributes, scale, recipe),
         told,
     )
     language_folder = a.work / "language"

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,16 +42,19 @@ RATER_STD = {"aesthetic": 0.55, "quality": 0.54, "composition": 0.67, "color": 0
 """How far raters spread on PARA's attribute photos, on average (in the unit of the rating)."""
 
 
+RESIDUAL_UNIT = 3.0
+
+
 @dataclass(frozen=True)
 class LanguageRecipe:
     """The dials of the language model's training."""
 
     steps: int = 3000
-    photos: int = 48
+    photos: int = 40
     """Photos a step that are rated."""
     pairs: int = 16
     """How many of them bring their spoiled copy along."""
-    critiques: int = 24
+    critiques: int = 32
     """Photos and copies a step that are rated and criticised."""
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
@@ -63,7 +66,13 @@ class LanguageRecipe:
     teacher_share: float = 1.0
     """Share of the tower's own answer in the target; the rest is the raters' mean. The tower's is
     the less noisy of the two, and it knows the attributes of photos that nobody rated for them."""
-    facts_withheld: float = 0.3
+    residual_weight: float = 1.0
+    """Of the squared error of an attribute's distance from the overall rating, in units of
+    ``RESIDUAL_UNIT`` points: the attributes are the overall rating but for a few points."""
+    strangers: float = 0.35
+    """Share of critiques that are told, and speak of, the facts of another photo: only the line
+    can tell them, so the line must be read."""
+    facts_withheld: float = 0.15
     """Share of critiques trained without being told the facts, so that nano learns to look."""
     fault_missed: float = 0.15
     """Share of spoiled copies whose critique is told that nothing spoils them."""
@@ -153,11 +162,16 @@ def rating_targets(
     photos: Photos,
     model: TowerWithHeads,
     seen: tuple[Tensor, Tensor],
+    attributes: np.ndarray,
     scale: dict[str, list[float]],
     recipe: LanguageRecipe,
 ) -> tuple[RatingTargets, RatingTargets]:
     """Targets of the aesthetic question and of every attribute: what the raters said, mixed with
-    what the tower answers (which knows the attributes of all photos, and the spoiled copies)."""
+    what the tower answers (which knows the spoiled copies, too).
+
+    Args:
+        attributes: (N, 7) as :func:`.residuals.predicted_attributes` gives them.
+    """
     mean, std = scale["aesthetic"]
     a_mean, a_std = np.array(scale["attributes_mean"]), np.array(scale["attributes_std"])
     results = []
@@ -170,8 +184,7 @@ def rating_targets(
             overall = np.minimum(overall, below)
         else:
             overall = recipe.teacher_share * overall + (1 - recipe.teacher_share) * photos.aesthetic
-            mixed = recipe.teacher_share * every + (1 - recipe.teacher_share) * photos.attributes
-            every = np.where(np.isnan(photos.attributes), every, mixed)
+            every = attributes
         labels, scores = [], []
         for name, values, (low, high) in [
             ("aesthetic", overall, (1.0, 5.0)),
@@ -306,13 +319,17 @@ def train_language(
         asked = [(int(row), 0, None) for row in rows]
         asked += [(int(row), 1, None) for row in rows[: recipe.pairs]]
         some = [told[i] for i in rng.integers(0, len(told), recipe.critiques)]
-        critiques = [(t.row, t.spoiled, t) for t in some]
+        critiques = [(t.row, t.spoiled, _misled(t, told, rng, recipe)) for t in some]
         losses = batch_loss(student, questions, material, asked, rng, recipe)
         for name, value in batch_loss(student, questions, material, critiques, rng, recipe).items():
             losses[name] = value if name not in losses else (
                 len(asked) * losses[name] + len(critiques) * value
             ) / (len(asked) + len(critiques))  # fmt: skip
-        weights = {"score": recipe.score_weight, "pair": recipe.pair_weight}
+        weights = {
+            "score": recipe.score_weight,
+            "pair": recipe.pair_weight,
+            "residual": recipe.residual_weight,
+        }
         loss = sum((weights.get(n, 1.0) * v for n, v in losses.items()), torch.zeros(()))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -336,6 +353,16 @@ def train_language(
                 log.write(json.dumps(line) + "\n")
 
 
+def _misled(
+    told: Told, others: list[Told], rng: np.random.Generator, recipe: LanguageRecipe
+) -> Told:
+    """``told``, now and then with the facts of another unspoiled photo."""
+    other = others[int(rng.integers(len(others)))]
+    if told.spoiled or other.spoiled or rng.random() >= recipe.strangers:
+        return told
+    return replace(told, facts=other.facts, bands=other.bands)
+
+
 def batch_loss(
     student: Student,
     questions: Questions,
@@ -350,10 +377,11 @@ def batch_loss(
     """
     photos, prompt = material.photos, questions.prompt
     segments: list[list[list[int]]] = []
-    labels, scores, fault_labels, answers = [], [], [], []
+    labels, scores, fault_labels, answers, attributes_asked = [], [], [], [], []
     for row, spoiled, told in asked:
         target = material.targets[spoiled]
         attribute = 0 if spoiled or told else int(rng.integers(1, len(questions.ratings)))
+        attributes_asked.append(attribute)
         own = [questions.ratings[0], questions.ratings[attribute], questions.fault]
         labels.append(target.labels[row, [0, attribute]])
         scores.append(target.scores[row, [0, attribute]])
@@ -389,6 +417,11 @@ def batch_loss(
         "score": ((found - points) / 10).square().mean(),
         "fault": F.nll_loss(log_p[:, 2], torch.tensor(fault_labels)),
     }
+    own_attribute = torch.tensor(attributes_asked) > 0
+    if own_attribute.any():
+        rest = (found - found[:, :1])[own_attribute, 1]
+        rest_wanted = (points - points[:, :1])[own_attribute, 1]
+        losses["residual"] = ((rest - rest_wanted) / RESIDUAL_UNIT).square().mean()
     if not answers:
         n_copies = sum(spoiled for _, spoiled, _ in asked)
         gap = found[:n_copies, 0] - found[len(asked) - n_copies :, 0]

@@ -3,6 +3,7 @@ out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .phrases import FAULT_CLAUSES
@@ -35,7 +36,8 @@ class Point:
         polarity: 1 praise, -1 fault, 0 a plain observation.
         weight: how strong its evidence is.
         clause: with a subject and a verb.
-        remedy: what to do about it, for a fault.
+        remedy: what to do about it, or what would take it further.
+        reason: what follows from it, beginning with "so" or "which"; for what is not a fault.
         measured: whether a measurement bears it out.
     """
 
@@ -44,6 +46,7 @@ class Point:
     weight: float
     clause: str
     remedy: str = ""
+    reason: str = ""
     measured: bool = False
 
 
@@ -61,9 +64,11 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
     points: list[Point] = []
     silenced = SAME_MATTER.get(fault or "", ())
 
-    def add(aspect: str, polarity: int, weight: float, clause: str, remedy: str = "") -> None:
+    def add(
+        aspect: str, polarity: int, weight: float, clause: str, remedy: str = "", reason: str = ""
+    ) -> None:
         if aspect not in silenced:
-            points.append(Point(aspect, polarity, weight, clause, remedy, measured=True))
+            points.append(Point(aspect, polarity, weight, clause, remedy, reason, measured=True))
 
     exposure = bands["exposure"]
     if exposure == "very dark":
@@ -76,11 +81,13 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             "{it is {low in key|kept low in key}|the exposure is low"
             "|the tones are {deep|low}|{deep|low} tones {prevail|set the key}}",
             "{give it a little more exposure|lift the {lower|deep} tones a little"
-            "|open up the exposure a little}")  # fmt: skip
+            "|open up the exposure a little}",
+            "{which sets a quiet key|so what is lit stands out|which gives it weight}")  # fmt: skip
     elif exposure == "well exposed":
-        add("exposure", 1, 0.35, "{the exposure is {right|well judged|on the mark|well chosen}"
+        add("exposure", 1, 0.15, "{the exposure is {right|well judged|on the mark|well chosen}"
             "|it is {well|evenly|properly} exposed|{bright and deep tones|the tones} are {well"
-            " exposed|rightly exposed}}")  # fmt: skip
+            " exposed|rightly exposed}}",
+            reason="{so both ends keep their detail|which keeps every part readable}")  # fmt: skip
     elif exposure == "very bright":
         add("exposure", -1 if score < 60 else 0, 1.1,
             "{it is very bright|the whole frame is very bright|the exposure is very high"
@@ -92,6 +99,8 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             0,
             0.5,
             "{it is {bright|high in key|brightly kept}|the tones are bright|bright tones prevail}",
+            "{hold back a little exposure|{darken|bring down} the bright parts a little}",
+            "{which makes it airy|which keeps it light|so it feels open}",
         )
 
     if bands["highlights_clipped"] in ("much", "very much"):
@@ -111,15 +120,20 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
         add("contrast", -1 if score < 58 else 0, 0.7, "{the contrast is {low|slight|gentle}"
             "|the tones are {muted|close together|low in contrast}"
             "|{bright and deep tones|all tones} lie close together}",
-            "{add some contrast|raise the contrast{ a little|}"
-            "|look for stronger light}")  # fmt: skip
+            "{add some contrast|raise the contrast{ a little|}|deepen the {blacks|shadows}"
+            "|look for stronger light}",
+            "{which keeps it soft|so it stays quiet|which suits a gentle scene}")  # fmt: skip
     elif contrast == "high":
         if score > 50:
             add("contrast", 1, 0.6, "{the contrast is bold|{strong|high} contrast {gives it punch"
-                "|shapes it}|bright and deep tones are well set off}")  # fmt: skip
+                "|shapes it}|bright and deep tones are well set off}",
+                reason="{so the shapes read at once|which separates the forms"
+                "|which gives the shapes an edge}")  # fmt: skip
         else:
             add("contrast", 0, 0.4, "{the contrast is {strong|high}|bright and deep tones lie far"
-                " apart|the tones span a wide range}")  # fmt: skip
+                " apart|the tones span a wide range}",
+                "{soften the contrast|open the shadows a little|look for softer light}",
+                "{so the shapes read at once|which makes it hard}")  # fmt: skip
 
     sharpness = bands["sharpness"]
     if sharpness == "blurred":
@@ -130,11 +144,13 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             "|{edges|textures} {lack bite|are not quite sharp}}",
             FAULT_CLAUSES["blur"][1])  # fmt: skip
     elif sharpness == "very sharp":
-        add("sharpness", 1, 0.5, "{fine detail is {crisp|well resolved|finely drawn}"
+        add("sharpness", 1, 0.25, "{fine detail is {crisp|well resolved|finely drawn}"
             "|the focus is {crisp|precise}|it is {very sharp|crisp where it counts}"
-            "|{edges|textures} are {crisp|very sharp}}")  # fmt: skip
+            "|{edges|textures} are {crisp|very sharp}}",
+            reason="{so {textures can be felt|every texture reads|it bears a large print}"
+            "|which rewards a closer look}")  # fmt: skip
     elif sharpness == "sharp":
-        add("sharpness", 1, 0.25, "{it is sharp enough|the focus is {sound|fine|sharp}"
+        add("sharpness", 1, 0.12, "{it is sharp enough|the focus is {sound|fine|sharp}"
             "|{the detail|what matters} is sharp}")  # fmt: skip
 
     noise = bands["noise"]
@@ -155,62 +171,91 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             "|it is not quite level}",
             FAULT_CLAUSES["tilt"][1])  # fmt: skip
     elif tilt == "level":
-        add("tilt", 1, 0.25, "{the lines are {straight|upright|true}"
-            "|the camera is held {straight|true}}")  # fmt: skip
+        add("tilt", 1, 0.4, "{the lines are {straight|upright|true}"
+            "|the camera is held {straight|true}}",
+            reason="{which gives it calm|so it stands firmly|which steadies it}")  # fmt: skip
     return points
 
 
-def _colour(bands: dict[str, str], score: float, add: object) -> None:
-    assert callable(add)
+def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> None:
     colour, hue = bands["colourfulness"], bands["hue"]
     named = _HUE.get(hue, hue)
     if colour == "black and white":
-        add("color_measured", 1 if score > 50 else 0, 1.0,
+        add("color_measured", 1 if score > 50 else 0, 1.2,
             "{black and white {suits it|simplifies the scene|puts the weight on form and tone}"
-            "|without colour, {tone and shape|light and form} {carry it|do the work}}")  # fmt: skip
+            "|without colour, {tone and shape|light and form} {carry it|do the work}}",
+            "{look for {a deeper black|a cleaner white|stronger shapes}|let one tone lead"
+            "|work the {blacks|whites} until the shapes stand apart}",
+            "{so form has to speak|which leaves light and shape alone}")  # fmt: skip
     elif colour == "muted":
-        add("color_measured", 0 if score > 45 else -1, 0.5,
+        add("color_measured", 0 if score > 45 else -1, 0.8,
             "{the colours are {muted|restrained|subdued|quiet}"
             "|the palette is {quiet|restrained|muted|subdued}}",
-            "{wait for light that brings the colours out"
-            "|a little more colour would help}")  # fmt: skip
+            "{wait for light that brings the colours out|a little more colour would help"
+            "|{look for|add} one {stronger|warmer} colour {to lead|for the eye}}",
+            "{so tone and shape lead|which keeps it calm|which suits a quiet scene}")  # fmt: skip
     elif colour == "vivid":
         where = f", {{led by|with a lot of}} {named}" if hue != "none" else ""
-        add("color_measured", 1 if score > 45 else 0, 0.9,
+        one = f"|keep the {named} and calm the rest" if hue != "none" else ""
+        add("color_measured", 1 if score > 45 else 0, 1.1,
             f"{{the colours are {{vivid|rich|strong}}{where}|{{vivid|rich}} colour"
-            f" {{lifts|fills|carries}} the frame}}")  # fmt: skip
+            f" {{lifts|fills|carries}} the frame}}",
+            f"{{tone the colours down a little|let one colour lead{one}}}",
+            "{which catches the eye at once|so it is lively from the first look"
+            "|which gives it energy}")  # fmt: skip
     elif hue != "none":
-        add("color_measured", 1 if score > 50 else 0, 0.6,
+        add("color_measured", 1 if score > 50 else 0, 0.9,
             f"{{{named} {{tones|hues}} {{lead|dominate|run through it}}"
-            f"|the palette {{favours|is built on|turns on}} {named}}}")  # fmt: skip
+            f"|the palette {{favours|is built on|turns on}} {named}}}",
+            f"{{set {{another|a second|a contrasting}} colour against the {named}"
+            f"|look for something that answers the {named}"
+            f"|{{work|build}} on the {named} and leave the other colours out}}",
+            "{which ties the picture together|so the parts belong together"
+            "|which gives it one mood}")  # fmt: skip
     cast = bands["cast"]
     if cast.startswith("strongly"):
         name = cast.split()[-1]
-        add("cast", -1 if score < 50 else 0, 0.9,
+        add("cast", -1 if score < 50 else 0, 1.0,
             f"{{a {{strong|heavy}} {name} cast {{lies over everything|covers the frame}}"
             f"|everything has a {name} cast}}",
-            "{correct the white balance|set the white balance anew}")  # fmt: skip
+            "{correct the white balance|set the white balance anew"
+            f"|take the {name} cast out}}",
+            f"{{which sets {{one|a single}} mood|so all is {name}}}")  # fmt: skip
     elif cast in ("warm", "cool"):
-        add("cast", 1 if score > 50 else 0, 0.5,
+        add("cast", 1 if score > 50 else 0, 0.6,
             f"{{the tone is {cast}|{cast} tones {{set the mood|run through it}}"
-            f"|{{it is kept|the colours are}} {cast}}}")  # fmt: skip
+            f"|{{it is kept|the colours are}} {cast}}}",
+            "{try a {neutral|cleaner} white balance beside this one"
+            "|shift the white balance a little}",
+            "{which suits the mood|so the parts belong together}")  # fmt: skip
 
 
-def _places(bands: dict[str, str], score: float, add: object) -> None:
-    assert callable(add)
+def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> None:
     side = bands["brightest"]
     if side in _AT:
-        add("brightest", 1 if score > 56 else 0, 0.55,
+        add("brightest", 1 if score > 56 else 0, 0.8,
             f"{{the light {{gathers|lies|is strongest}} {_AT[side]}"
             f"|{{it is|the frame is}} brightest {_AT[side]}"
-            f"|the brightest part {{lies|sits}} {_AT[side]}}}")  # fmt: skip
+            f"|the brightest part {{lies|sits}} {_AT[side]}}}",
+            f"{{{{put|place}} {{the subject|what matters}} where the light is, {_AT[side]}"
+            f"|darken the bright part {_AT[side]} if it is not the subject"
+            f"|use the light {_AT[side]} for the subject}}",
+            "{so the eye goes there first|which is where the eye lands|so the look begins there"
+            "|which draws the eye}")  # fmt: skip
     spot = bands["detail"]
     if spot in _AT:
-        add("detail", 1 if score > 52 else 0, 0.6,
+        add("detail", 1 if score > 52 else 0, 1.0,
             f"{{the finest detail {{sits|lies|is}} {_AT[spot]}"
             f"|the eye is drawn to the detail {_AT[spot]}"
-            f"|detail gathers {_AT[spot]}}}")  # fmt: skip
+            f"|detail gathers {_AT[spot]}}}",
+            f"{{{{crop|move}} closer to the detail {_AT[spot]}"
+            f"|let the detail {_AT[spot]} fill more of the frame}}",
+            "{and the rest stays calm|so it has a clear anchor|which leaves the rest quiet"
+            "|so the eye has a place to land}")  # fmt: skip
     elif spot == "everywhere":
-        add("detail", 0, 0.15,
+        add("detail", 0, 0.25,
             "{detail is {spread over|found all over} the whole frame|no part of the frame is"
-            " without detail}")  # fmt: skip
+            " without detail}",
+            "{give the eye one place to rest|leave some part of the frame calm"
+            "|{step closer|move in} and let one thing lead|look for a calmer background}",
+            "{so there is much to explore|which gives the eye a lot to do}")  # fmt: skip

@@ -92,6 +92,17 @@ ATTRIBUTE_CLAUSES: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+ATTRIBUTE_REASONS: dict[str, str] = {
+    "composition": "{so the eye finds its way|which makes it easy to read|so nothing distracts}",
+    "color": "{so nothing clashes|which sets the mood|so the parts belong together}",
+    "light": "{which gives the scene depth|so forms stand out|which makes it come alive}",
+    "depth_of_field": "{so the eye knows where to stay|which keeps the rest quiet"
+    "|so nothing behind it distracts}",
+    "object_emphasis": "{so there is no searching|which makes it read at once"
+    "|so the look knows where to go}",
+    "quality": "{so nothing stands between viewer and scene|which lets the scene speak}",
+}
+
 MOOD_CLAUSES: dict[str, str] = {
     "amusement": "{it has {a sense of fun|a playful note|humour}|the mood is {playful|light}}",
     "awe": "{it has {grandeur|a sense of wonder}|the mood is {majestic|grand|awe-inspiring}}",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .measured import SAME_MATTER, Point, measured_points
-from .phrases import ATTRIBUTE_CLAUSES, FAULT_CLAUSES, MOOD_CLAUSES, OPENERS
+from .phrases import ATTRIBUTE_CLAUSES, ATTRIBUTE_REASONS, FAULT_CLAUSES, MOOD_CLAUSES, OPENERS
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
@@ -28,6 +28,13 @@ MATTER: dict[str, str] = {
     "object_emphasis": "subject", "content": "subject",
 }  # fmt: skip
 """Aspects that say the same thing: a critique speaks of each matter once."""
+
+
+UNSURE: dict[str, float] = {"content": 2.0, "object_emphasis": 0.8, "quality": 0.4}
+"""Deviations of a residual below which nothing is said of an attribute: what nano can hardly see,
+it should seldom speak of."""
+MOOD_SURE = 1.6
+"""Likewise for the mood."""
 
 
 def expand(phrase: str, rng: np.random.Generator) -> str:
@@ -78,24 +85,32 @@ def points_of(seen: Seen) -> list[Point]:
         clause, remedy = FAULT_CLAUSES[seen.fault]
         points.append(Point(seen.fault, -1, 9.0, clause, remedy, measured=True))
     lean = (seen.score - 50) / 18
+    colourless = seen.bands.get("colourfulness") == "black and white"
     for name, residual in seen.residuals.items():
+        if (name == "color" and colourless) or abs(residual) < UNSURE.get(name, 0.0):
+            continue
         praise, fault, remedy = ATTRIBUTE_CLAUSES[name]
         evidence = lean + 1.2 * residual
         if evidence > 0.25:
-            points.append(Point(name, 1, evidence, praise))
+            reason = ATTRIBUTE_REASONS.get(name, "")
+            points.append(Point(name, 1, evidence, praise, reason=reason))
         elif evidence < -0.25:
             points.append(Point(name, -1, -evidence, fault, remedy))
     feeling = max(seen.mood, key=lambda k: seen.mood[k], default=None)
-    if feeling in MOOD_CLAUSES and seen.mood[feeling] > 1.0:
+    if feeling in MOOD_CLAUSES and seen.mood[feeling] > MOOD_SURE:
         polarity = -1 if feeling == "disgust" else (1 if seen.score > 50 else 0)
-        points.append(Point("mood", polarity, 0.6 * seen.mood[feeling], MOOD_CLAUSES[feeling]))
+        points.append(Point("mood", polarity, 0.5 * seen.mood[feeling], MOOD_CLAUSES[feeling]))
     return points + measured_points(seen.bands, seen.score, seen.fault)
 
 
 def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
-    """Two or three points of different matters; the fault of a spoiled copy first."""
+    """Two or three points of different matters; the fault of a spoiled copy first.
+
+    Half of them at least are measured where anything is: what can be measured is what nano can say
+    of this picture and not of every other.
+    """
     points = points_of(seen)
-    wanted = 3 if rng.random() < 0.45 else 2
+    wanted = 3 if rng.random() < 0.4 else 2
     praised = float(np.clip((seen.score - 42) / 19, 0.03, 0.97))
     share = {1: praised, 0: 0.5, -1: 1 - praised}
     chosen: list[Point] = []
@@ -106,8 +121,9 @@ def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
         points = [p for p in points if p.aspect not in hidden and _matter(p) != matter]
         wanted -= 1 if rng.random() < 0.5 else 0
     while points and len(chosen) < wanted:
+        judged = sum(not p.measured for p in chosen)
         open_to = points
-        if len(chosen) == wanted - 1 and not any(p.measured for p in chosen):
+        if judged or (not chosen and rng.random() < 0.6):
             open_to = [p for p in points if p.measured] or points
         weights = np.array([max(p.weight, 0.05) ** 1.5 * share[p.polarity] for p in open_to])
         pick = open_to[int(rng.choice(len(open_to), p=weights / weights.sum()))]
@@ -141,33 +157,53 @@ def compose(seen: Seen, rng: np.random.Generator) -> str:
     """One critique of two or three points: different every time, true to ``seen`` every time.
 
     What bears the rating out comes first; a colon after the opening words gives such a reason only.
+    It ends with what to do, or says what a strength does for the picture.
     """
     level = level_of(seen.score)
     telling = 1 if level in _PRAISED else -1 if level in _FAULTED else 0
     chosen = choose(seen, rng)
     if telling:
         chosen.sort(key=lambda point: -telling * point.polarity)
-    texts = [expand(p.clause, rng) for p in chosen]
+    remedy = _remedy(seen, chosen, rng)
+    explained = [
+        bool(p.reason) and p.polarity >= 0 and rng.random() < (0.35 if remedy else 0.85)
+        for p in chosen
+    ]
+    texts = [
+        expand(p.clause + (f", {p.reason}" if why else ""), rng)
+        for p, why in zip(chosen, explained, strict=True)
+    ]
     sentences: list[str] = []
     opened = rng.random() < 0.6 or not texts
     opener = expand(OPENERS[level], rng) if opened else ""
-    reason = bool(telling and chosen and chosen[0].polarity == telling)
-    if opener and reason and rng.random() < 0.8:
+    bears_out = bool(telling and chosen and chosen[0].polarity == telling)
+    if opener and bears_out and rng.random() < 0.8:
         sentences.append(f"{opener}: {texts[0]}.")
-        rest, kept = texts[1:], chosen[1:]
-    else:
-        if opener:
-            sentences.append(f"{opener}.")
-        rest, kept = texts, chosen
-    if len(rest) >= 2 and rng.random() < 0.75:
-        polarities = [p.polarity for p in kept[:2]]
-        sentences.append(_sentence(_join(rest[0], rest[1], polarities, rng)))
-        rest = rest[2:]
-    sentences += [_sentence(text) for text in rest]
-    remedies = [p.remedy for p in chosen if p.remedy and p.polarity < 0]
-    if remedies and (seen.fault or rng.random() < (0.95 if seen.score < 52 else 0.6)):
-        sentences.append(_sentence(expand(remedies[0], rng)))
+        texts, chosen, explained = texts[1:], chosen[1:], explained[1:]
+    elif opener:
+        sentences.append(f"{opener}.")
+    if len(texts) >= 2 and not any(explained[:2]) and rng.random() < 0.75:
+        polarities = [p.polarity for p in chosen[:2]]
+        sentences.append(_sentence(_join(texts[0], texts[1], polarities, rng)))
+        texts = texts[2:]
+    sentences += [_sentence(text) for text in texts]
+    if remedy:
+        sentences.append(_sentence(expand(remedy, rng)))
     return " ".join(sentences)
+
+
+def _remedy(seen: Seen, chosen: Sequence[Point], rng: np.random.Generator) -> str:
+    """What to do about the first fault, else what would take the picture further; for a good one
+    seldom anything."""
+    faults = [p.remedy for p in chosen if p.remedy and p.polarity < 0]
+    if seen.fault:
+        return faults[0]
+    if rng.random() > float(np.interp(seen.score, [52, 60, 70], [0.97, 0.7, 0.25])):
+        return ""
+    if faults:
+        return faults[0]
+    further = [p.remedy for p in chosen if p.remedy]
+    return further[int(rng.integers(len(further)))] if further else ""
 
 
 FAULT_WORDS: dict[str, re.Pattern[str]] = {

@@ -125,11 +125,11 @@ _DETAIL = re.compile(rf"detail (?:sits|lies|is|gathers)? ?(?:at|on|in) the {_PLA
 _SENTENCE = re.compile(r"[^.!?]+[.!?]?")
 _CLAUSE = re.compile(r"(?:, (?:but|yet|though|and|while) |; (?:still, )?|: | but | while )")
 _IMPERATIVE = re.compile(
-    r"^\s*(?:add|aim|avoid|boost|brace|bring|build|check|choose|close|come|consider|correct|crop"
-    r"|cut|decide|denoise|expose|export|fill|find|focus|get|give|go|hold|improve|increase|isolate"
-    r"|keep|let|level|lift|look|lower|make|move|open|raise|reduce|remove|rethink|return|reframe"
-    r"|rotate|save|set|settle|shoot|show|single|step|straighten|take|test|try|turn|use|wait|warm"
-    r"|work)\b",
+    r"^\s*(?:add|aim|avoid|balance|boost|brace|bring|build|calm|check|choose|close|come|consider"
+    r"|correct|crop|cut|darken|decide|deepen|denoise|expose|export|fill|find|focus|free|get|give|go"
+    r"|hold|improve|increase|isolate|keep|leave|let|level|lift|look|lower|make|move|open|place|put"
+    r"|raise|reduce|remove|rethink|return|reframe|rotate|save|set|settle|shift|shoot|show|single"
+    r"|soften|step|straighten|take|test|tone|try|turn|use|wait|warm|work)\b(?! tones| hues)",
     re.I,
 )
 
