@@ -43,6 +43,11 @@ class Item:
         return Path(self.path).suffix.lower()
 
 
+@dataclass(frozen=True)
+class Container(Item):
+    """An archive, or a table that holds pictures, which somebody else will open."""
+
+
 def mark_of(path: str | Path) -> dict[str, Any]:
     """Size and time of a file; empty where there is none."""
     try:
