@@ -23,11 +23,13 @@ from vlm_aes.cli.options import (
 if TYPE_CHECKING:
     from vlm_aes.assessor import Assessor
     from vlm_aes.bulk.choosing import Cut
+    from vlm_aes.bulk.looks import Look
 
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the best N.")]
 Fraction = Annotated[float | None, typer.Option(help="Keep the best share, 0 to 1.")]
 Threshold = Annotated[float | None, typer.Option(help="Keep scores from this one on, 0 to 100.")]
 Per = Annotated[str, typer.Option(help="Choose from all, or from each folder.")]
+PerBurst = Annotated[str, typer.Option(help="Choose from all, from each folder, or each burst.")]
 
 
 def _cut(top_k: int | None, fraction: float | None, threshold: float | None, per: str) -> Cut:
@@ -111,6 +113,8 @@ def score(
     if not choosing and (cascade or per != "all"):
         wrong("--cascade and --per go with --top-k, --fraction or --threshold")
     cut = _cut(top_k, fraction, threshold, per) if choosing else None
+    if per == "burst":
+        wrong("rate first, without a choice; then vlm-aes choose TABLE --per burst")
     if engine not in ("local", "ray"):
         wrong(f"--engine is local or ray, not {engine}")
     if engine == "ray" and out is None:
@@ -213,7 +217,17 @@ def choose(
     top_k: TopK = None,
     fraction: Fraction = None,
     threshold: Threshold = None,
-    per: Per = "all",
+    per: PerBurst = "all",
+    distinct: Annotated[
+        bool, typer.Option("--distinct", help="Of near-duplicates, only the best.")
+    ] = False,
+    bands: Annotated[
+        str | None, typer.Option(help="Sort all into bands that part at these scores: 40,60.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With a fast head, whose tower tells what looks alike.")
+    ] = None,
+    device: Device = "auto",
     copy: Annotated[Path | None, typer.Option(help="Copy the chosen into this folder.")] = None,
     link: Annotated[Path | None, typer.Option(help="Link the chosen into this folder.")] = None,
     move: Annotated[Path | None, typer.Option(help="Move the chosen into this folder.")] = None,
@@ -224,7 +238,7 @@ def choose(
     """Choose from a finished table: paths on stdout, or files in a folder. Nothing is deleted."""
     with interruptible():
         from vlm_aes.bulk import placing
-        from vlm_aes.bulk.choosing import choose_from_file
+        from vlm_aes.bulk.chosen import Table, banded, bands_of, chosen_from
 
         try:
             if undo is not None:
@@ -232,20 +246,36 @@ def choose(
                 return
             if table is None:
                 wrong("name a table that score wrote, or --undo FOLDER")
-            found = choose_from_file(table, _cut(top_k, fraction, threshold, per))
             targets = {"copy": copy, "link": link, "move": move}
             ways = [(way, folder) for way, folder in targets.items() if folder is not None]
             if len(ways) > 1:
                 wrong("name one of --copy, --link and --move")
+            below: list[str] | None = None
+            if bands is not None:
+                if distinct or per != "all" or (top_k, fraction, threshold) != (None, None, None):
+                    wrong("--bands sorts every picture: leave the other choices out")
+                pairs = banded(Table(table), bands_of(bands))
+                found, below = [row for _, row in pairs], [band.name for band, _ in pairs]
+            else:
+                cut = _cut(top_k, fraction, threshold, per)
+                look = _look(model, device) if distinct or per == "burst" else None
+                found = chosen_from(Table(table), cut, look, apart=distinct)
             for way, folder in ways:
-                n = placing.place([row["path"] for row in found], folder, way)
+                n = placing.place([row["path"] for row in found], folder, way, below)
                 print(f"{n} in {folder}; take back: vlm-aes choose --undo {folder}",
                       file=sys.stderr)  # fmt: skip
             if not ways:
-                for row in found:
-                    print(row["path"])
+                for i, row in enumerate(found):
+                    print(row["path"] if below is None else f"{below[i]}\t{row['path']}")
         except (placing.PlaceError, ValueError) as error:
             wrong(str(error))
+
+
+def _look(model: str | None, device: str) -> Look:
+    """What tells which pictures look alike."""
+    from vlm_aes.bulk.looks import looker
+
+    return looker(load(model, "auto", device, fast=True).head)
 
 
 @app.command()
