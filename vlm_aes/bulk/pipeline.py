@@ -163,8 +163,9 @@ def rows(
         finished = Finished(sink, {(assessor.model_id, assessor.prompt_id)}, index, needed)
     contents = Contents(sink, index)
 
-    def see(data: bytes, suffix: str) -> Seen | PictureError:
-        return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix)
+    def see(data: bytes, suffix: str, sha256: str) -> Seen | PictureError:
+        return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix,
+                            sha256=sha256)  # fmt: skip
 
     ahead = Ahead(
         (Item(i) if isinstance(i, str) else i for i in items),
