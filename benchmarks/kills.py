@@ -6,7 +6,9 @@
 A run is killed after a random time, resumed, killed again, until so many kills have fallen in the
 middle of a run; whenever one finishes, its table is compared and the next begins anew. Each run is
 a process of its own, forked where the model is loaded already, so that what is killed is the run
-and not the loading. What was counted is kept in ``--state``, and a call that was ended goes on.
+and not the loading. (The parent starts no thread and reads no table: what is forked must not wait
+for a lock that another thread held.) What was counted is kept in ``--state``, and a call that was
+ended goes on.
 
 ``--full-disk`` fills a small disk at PLACE (a tmpfs of a few MB: ``mount -t tmpfs -o size=8m none
 PLACE``) while a run writes there: the call must end with exit 2 and say so, what was written must
@@ -98,12 +100,17 @@ def score(assessor: Assessor, photos: Path, out: Path, *, resume: bool) -> None:
         sink.finish()
 
 
+def compare(one: Path, other: Path) -> None:
+    """Whether two tables hold the same."""
+    schema = Columns().schema
+    assert same(table.read(one, schema), table.read(other, schema)), "the tables differ"
+
+
 def kill(assessor: Assessor, a: argparse.Namespace) -> None:
     """Kills, until there are enough."""
     a.state.mkdir(parents=True, exist_ok=True)
     photos, out = a.state / "photos", a.state / f"t{a.suffix}"
     whole_file, count_file = a.state / f"whole{a.suffix}", a.state / "counts.json"
-    schema = Columns().schema
     counts = {"kills": 0, "finished": 0, "seconds": 0.0}
     if count_file.exists():
         counts = json.loads(count_file.read_text(encoding="utf-8"))
@@ -112,7 +119,6 @@ def kill(assessor: Assessor, a: argparse.Namespace) -> None:
         began = time.monotonic()
         assert ended(forked(lambda: score(assessor, photos, whole_file, resume=True))) == DONE
         counts["seconds"] = time.monotonic() - began
-    whole = table.read(whole_file, schema)
     rng = random.Random()
     while counts["kills"] < a.kills or out.with_name(f"{out.name}.part").exists():
         child = forked(lambda: score(assessor, photos, out, resume=True))
@@ -125,22 +131,20 @@ def kill(assessor: Assessor, a: argparse.Namespace) -> None:
             counts["kills"] += 1
         else:
             assert code == DONE, f"a run ended with {code}"
-            assert same(table.read(out, schema), whole), "the tables differ"
+            assert ended(forked(lambda: compare(out, whole_file))) == DONE, "the tables differ"
             counts["finished"] += 1
             out.unlink()
         count_file.write_text(json.dumps(counts), encoding="utf-8")
-    print(f"{counts['kills']} kills, {counts['finished']} finished tables of {len(whole)} rows, "
+    print(f"{counts['kills']} kills, {counts['finished']} finished tables of {a.pictures} rows, "
           "all equal to the undisturbed one")  # fmt: skip
 
 
 def fill(assessor: Assessor, a: argparse.Namespace) -> None:
     """A run on a disk that is full."""
-    schema = Columns().schema
     with tempfile.TemporaryDirectory() as elsewhere:
         photos, whole_file = Path(elsewhere) / "photos", Path(elsewhere) / f"w{a.suffix}"
         make_photos(photos, a.pictures)
         assert ended(forked(lambda: score(assessor, photos, whole_file, resume=True))) == DONE
-        whole = table.read(whole_file, schema)
         ballast, out = a.full_disk / "ballast", a.full_disk / f"t{a.suffix}"
         journal = whole_file.stat().st_size
         with ballast.open("wb") as file:  # leave room for a part of the rows only
@@ -149,14 +153,21 @@ def fill(assessor: Assessor, a: argparse.Namespace) -> None:
         code = ended(forked(lambda: score(assessor, photos, out, resume=False)))
         assert code == FULL, f"the run on a full disk ended with {code}"
         part = out.with_name(f"{out.name}.part")
-        good = sum(pq.read_table(f).num_rows for f in part.glob("shard-*.parquet"))
-        for lines in part.glob("_journal-*.jsonl"):
-            good += sum(1 for line in lines.open(encoding="utf-8") if json.loads(line)["row"])
+        assert ended(forked(lambda: readable(part))) == DONE
         ballast.unlink()
         assert ended(forked(lambda: score(assessor, photos, out, resume=True))) == DONE
-        assert same(table.read(out, schema), whole), "the tables differ"
+        assert ended(forked(lambda: compare(out, whole_file))) == DONE, "the tables differ"
         out.unlink()
-        print(f"full disk: exit {FULL}, {good} of {len(whole)} rows readable; resumed, equal")
+        print(f"full disk: the run ended with {FULL}; resumed, the table equals the other one")
+
+
+def readable(part: Path) -> None:
+    """Every shard and every line of a journal is whole."""
+    good = sum(pq.read_table(f).num_rows for f in part.glob("shard-*.parquet"))
+    for file in part.glob("_journal-*.jsonl"):
+        with file.open(encoding="utf-8") as lines:
+            good += sum(1 for line in lines if json.loads(line)["row"])
+    print(f"{good} rows are there and can be read", flush=True)
 
 
 def main() -> None:
