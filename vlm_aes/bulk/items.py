@@ -40,7 +40,8 @@ class Item:
     @property
     def suffix(self) -> str:
         """Of its name, in lower case."""
-        return Path(self.path).suffix.lower()
+        # far quicker than by way of Path, and asked for each picture
+        return os.path.splitext(self.path)[1].lower()  # noqa: PTH122
 
 
 @dataclass(frozen=True)

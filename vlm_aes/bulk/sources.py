@@ -126,6 +126,7 @@ def _walk(folder: str) -> Iterator[str]:
     for root, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in READABLE_SUFFIXES:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+            if not name.startswith(".") and suffix in READABLE_SUFFIXES:
                 # Path would take a leading "./" away: a path is given as it was typed
                 yield os.path.join(root, name)  # noqa: PTH118
