@@ -355,7 +355,7 @@ class OnRay:
         shared = gpus / size if gpus else 0.0
         return {
             "compute": ray.data.ActorPoolStrategy(size=size),
-            "num_cpus": max(1, cpus // size),
+            "num_cpus": cpus // size or cpus / size,
             "num_gpus": (min(1.0, shared) if shared < 1 else int(shared)) or None,
         }
 
