@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from vlm_aes.finetune.distill import gather, scores_of
+from vlm_aes.finetune.distill import scores_of
+from vlm_aes.finetune.material import gather
 from vlm_aes.finetune.nano.fast import photos_of
 
 from vlm_aes import Assessor, ratings

@@ -71,16 +71,17 @@ def parts(assessor: Assessor, files: list[Path]) -> Counter[str]:
         spent[name] += time.thread_time() - began
         return result
 
-    def read(file: Path) -> bytes:
+    def read(file: Path) -> tuple[bytes, str]:
         content = file.read_bytes()
-        hashlib.sha256(content).hexdigest()
-        return content
+        return content, hashlib.sha256(content).hexdigest()
+
+    def decode(content: bytes, sha256: str) -> Any:
+        return open_picture(content, needed_side=head.needed_side, sha256=sha256)
 
     batch: list[Any] = []
     for file in files:
         content = timed("read and hash", read, file)
-        opened = timed("decode", lambda c: open_picture(c, needed_side=head.needed_side), content)
-        # hashed once in the pipeline too, but inside the decoding
+        opened = timed("decode", decode, *content)
         batch.append(timed("resize", head.pixels, opened.image))
         timed("warnings (not counted)", warning_of, opened.image)
         if len(batch) == BATCH:

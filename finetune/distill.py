@@ -10,14 +10,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
-from itertools import islice
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,69 +20,24 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from vlm_aes import calibration, metrics, ratings
-from vlm_aes.assessor import Assessor, Seen
+from vlm_aes.assessor import Assessor
 from vlm_aes.calibration import Calibration, Familiar
-from vlm_aes.fast.embeddings import Kept
 from vlm_aes.fast.folder import TOWER, About, Agreement
 from vlm_aes.fast.head import HIDDEN, Head
 from vlm_aes.fast.rater import LABEL
-from vlm_aes.fast.tower import Pixels, Tower
-from vlm_aes.images import PictureError, open_picture
-from vlm_aes.rated import RatedTable
+from vlm_aes.fast.tower import Tower
+
+from .material import Material, Opinion, gather
+
+__all__ = ["DistillError", "Material", "Opinion", "Recipe", "Report", "agreement_of", "gather",
+           "report_of", "scores_of", "train_head", "worth_of", "write_head"]  # fmt: skip
 
 FEWEST = 20
 """Pictures below which there is nothing to learn from."""
-HELD_BACK = 10
-"""One in so many contents is never trained on, and gives the figures and the intervals."""
-BATCH = 32
-FAMILIAR = 5000
-"""Pictures from which the usual look is learnt."""
 
 
 class DistillError(Exception):
     """Nothing can be learnt from what was given; the message says what to do."""
-
-
-class Readable(Protocol):
-    """A picture of a source."""
-
-    @property
-    def path(self) -> str:
-        """Its name."""
-
-    @property
-    def suffix(self) -> str:
-        """Of its file's name."""
-
-    def read(self) -> bytes | PictureError:
-        """The file's bytes, or why there are none."""
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What people think of a picture.
-
-    Attributes:
-        score: their mean, 0 to 100.
-        label: (5,) its soft label over the rating words.
-    """
-
-    score: float
-    label: NDArray[np.float64]
-
-    @staticmethod
-    def of(mean: float, std: float | None, scale: ratings.Scale) -> Opinion:
-        """From a mean rating, and the ratings' spread where it is known."""
-        label = ratings.soft_label(mean, std, scale)
-        return Opinion(100 * float(scale.to_unit(mean)), label)
-
-
-def opinions_of(table: RatedTable) -> dict[str, Opinion]:
-    """Picture's path to what people think of it."""
-    return {
-        rating.path: Opinion(float(score), rating.label(table.scale))
-        for rating, score in zip(table.ratings, table.scores(), strict=True)
-    }
 
 
 @dataclass(frozen=True)
@@ -108,143 +58,6 @@ class Recipe:
     people_weight: float = 0.5
     score_weight: float = 20.0
     seed: int = 0
-
-
-@dataclass
-class Material:
-    """Pictures as numbers, one content each.
-
-    Attributes:
-        names, sha256s: N of each.
-        embeddings: (N, D).
-        teacher: (N, 5) probabilities; NaN where there is no teacher.
-        people: (N, 5) soft labels; NaN where nobody rated.
-        score: (N,) people's mean, 0 to 100; NaN where nobody rated.
-        held: (N,) bool: never trained on.
-        errors: pictures that could not be used, by kind.
-    """
-
-    names: list[str] = field(default_factory=list)
-    sha256s: list[str] = field(default_factory=list)
-    embeddings: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    teacher: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 5)))
-    people: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 5)))
-    score: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    held: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
-    errors: Counter[str] = field(default_factory=Counter)
-
-
-def held_back(name: str, content: str) -> bool:
-    """One in ten contents; equal ones are on one side."""
-    return int(content, 16) % HELD_BACK == 0
-
-
-@dataclass
-class _Looked:
-    name: str
-    sha256: str = ""
-    pixels: Pixels | None = None
-    seen: Seen | None = None
-    error: str = ""
-
-
-def gather(
-    pictures: Iterable[Readable],
-    tower: Tower,
-    teacher: Assessor | None,
-    people: Mapping[str, Opinion],
-    cache: Path,
-    *,
-    held: Callable[[str, str], bool] = held_back,
-    advance: Callable[[int], None] = lambda n: None,
-    workers: int = 4,
-) -> Material:
-    """Send pictures through tower and teacher, as far as that is not kept from before.
-
-    Args:
-        people: picture's name to what people think of it; without a teacher, other pictures are
-            left out.
-        cache: where embeddings and the teacher's answers are kept.
-        held: from name and content to whether it is held back.
-        advance: told how many are done.
-    """
-    width = tower.embed([tower.pixels(_probe())]).shape[1]
-    embeddings = Kept(cache, f"embedding {tower.identity}", width)
-    answers = None
-    if teacher is not None:
-        answers = Kept(cache, f"answer {teacher.model_id} {teacher.prompt_id}", 5, np.float32)
-
-    def look(picture: Readable) -> _Looked:
-        data = picture.read()
-        if isinstance(data, PictureError):
-            return _Looked(picture.path, error=data.kind)
-        found = _Looked(picture.path, sha256(data).hexdigest())
-        if found.sha256 not in embeddings:
-            opened = open_picture(data, needed_side=tower.needed_side, suffix=picture.suffix)
-            if isinstance(opened, PictureError):
-                return _Looked(picture.path, error=opened.kind)
-            found.pixels = tower.pixels(opened.image)
-        if teacher is not None and answers is not None and found.sha256 not in answers:
-            seen = teacher.see(data, suffix=picture.suffix)
-            if isinstance(seen, PictureError):
-                return _Looked(picture.path, error=seen.kind)
-            found.seen = seen
-        return found
-
-    material = Material()
-    known: set[str] = set()
-    if teacher is None:
-        pictures = (p for p in pictures if p.path in people)
-    for batch in _batches(pictures, look, workers):
-        fresh = {b.sha256: b for b in batch if b.pixels is not None}
-        if fresh:
-            pixels = [b.pixels for b in fresh.values() if b.pixels is not None]
-            embeddings.append(list(fresh), tower.embed(pixels).cpu().numpy())
-        asked = {b.sha256: b.seen for b in batch if b.seen is not None}
-        if asked and teacher is not None and answers is not None:
-            rated = teacher.rate_seen(list(asked.values()))
-            answers.append(list(asked), [list(a.probabilities.values()) for a in rated])
-        for b in batch:
-            if b.error:
-                material.errors[b.error] += 1
-            elif b.sha256 not in known:
-                known.add(b.sha256)
-                material.names.append(b.name)
-                material.sha256s.append(b.sha256)
-        advance(len(batch))
-    n = len(material.names)
-    material.embeddings = embeddings.rows(material.sha256s)
-    material.teacher = np.full((n, 5), np.nan)
-    if answers is not None:
-        told = answers.rows(material.sha256s).astype(np.float64)
-        material.teacher = told / told.sum(1, keepdims=True)
-    material.people = np.full((n, 5), np.nan)
-    material.score = np.full(n, np.nan)
-    for i, name in enumerate(material.names):
-        if name in people:
-            material.people[i], material.score[i] = people[name].label, people[name].score
-    pairs = zip(material.names, material.sha256s, strict=True)
-    material.held = np.array([held(*pair) for pair in pairs], dtype=bool)
-    return material
-
-
-def _probe() -> Any:
-    from PIL import Image
-
-    return Image.new("RGB", (64, 64), (128, 128, 128))
-
-
-def _batches(
-    pictures: Iterable[Readable], look: Callable[[Readable], _Looked], workers: int
-) -> Iterator[list[_Looked]]:
-    """Batches in order, the next one decoded while this one is used."""
-    source = iter(pictures)
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: list[Future[_Looked]] = [pool.submit(look, p) for p in islice(source, BATCH)]
-        while ahead:
-            following = [pool.submit(look, p) for p in islice(source, BATCH)]
-            yield [f.result() for f in ahead]
-            ahead = following
 
 
 def train_head(material: Material, recipe: Recipe) -> Head:
@@ -407,10 +220,13 @@ def worth_of(
     held = material.held
     found = scores_of(head, material.embeddings)
     rated = held & ~np.isnan(material.score)
-    seen = material.embeddings[~held][:FAMILIAR]
     if rated.sum() >= calibration.FEWEST and np.ptp(found[rated]) > 0:
         return calibration.fit(
-            found[rated], material.score[rated], prompt=LABEL, reference=reference, hidden=seen
+            found[rated],
+            material.score[rated],
+            prompt=LABEL,
+            reference=reference,
+            hidden=material.familiar,
         )
     teacher = _teacher_scores(material)
     told = held & ~np.isnan(teacher)
@@ -427,7 +243,7 @@ def worth_of(
         low=-math.hypot(taught.low, b * low),
         high=math.hypot(taught.high, b * high),
         quantiles=taught.quantiles,
-        familiar=Familiar.fit(seen),
+        familiar=Familiar.fit(material.familiar),
     )
 
 

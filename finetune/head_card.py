@@ -11,18 +11,15 @@ from vlm_aes.fast.folder import FOLDER, TOWER
 from vlm_aes.fast.tower import Tower, load_tower, own_tower
 
 from .distill import (
-    Opinion,
-    Readable,
     Recipe,
     Report,
     agreement_of,
-    gather,
-    held_back,
     report_of,
     train_head,
     worth_of,
     write_head,
 )
+from .material import Opinion, Readable, gather, held_back
 
 
 def tower_for(

@@ -10,12 +10,14 @@ import torch
 import transformers as t
 from PIL import Image
 from typer.testing import CliRunner
-from vlm_aes.finetune.distill import DistillError, Material, Opinion, Recipe, gather, train_head
+from vlm_aes.finetune.distill import DistillError, Recipe, train_head
 from vlm_aes.finetune.head_card import distill, tower_for
+from vlm_aes.finetune.material import Material, Opinion, gather
 
 from vlm_aes import Assessor, table
 from vlm_aes.backbones import CheckpointError
 from vlm_aes.bulk import Item
+from vlm_aes.calibration import Familiar
 from vlm_aes.cli import app
 from vlm_aes.fast import FastRater, load_head
 from vlm_aes.fast.embeddings import Kept
@@ -217,6 +219,19 @@ def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monke
     assert again.sha256s == first.sha256s
     np.testing.assert_array_equal(again.embeddings, first.embeddings)
     np.testing.assert_array_equal(again.teacher, first.teacher)
+    np.testing.assert_array_equal(again.spoiled, first.spoiled)
+
+
+def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
+    material = gather(items[:40], own_tower(teacher), Assessor.from_pretrained(teacher), {},
+                      tmp_path)  # fmt: skip
+    learnt = material.embeddings[~material.held]
+    assert material.spoiled.shape == learnt.shape
+    differs = np.abs(material.spoiled - learnt).max(1) > 0
+    assert differs.mean() > 0.8  # an even picture looks the same when it is tilted
+    assert len(material.familiar) == 2 * len(learnt)
+    limit = Familiar.fit(material.familiar).limit
+    assert np.isfinite(limit) and limit > 0
 
 
 def test_kept_rows_survive_a_torn_end(tmp_path):

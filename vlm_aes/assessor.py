@@ -256,8 +256,9 @@ class Assessor:
         return results
 
     def see(
-        self, source: Source, *, rationale: bool = False, facts: bool = False, suffix: str = ""
-    ) -> Seen | PictureError:
+        self, source: Source, *, rationale: bool = False, facts: bool = False, suffix: str = "",
+        sha256: str = "",
+    ) -> Seen | PictureError:  # fmt: skip
         """Open a picture and measure what is asked for: all that needs no model, in any thread.
 
         The fast path decodes no more than its tower reads; what else is measured does not change
@@ -265,17 +266,21 @@ class Assessor:
 
         Args:
             suffix: of the file that bytes were read from.
+            sha256: of bytes, where it is known already.
         """
         native = measures.CROP_SIDE if facts else None
         if self.head is None or rationale or facts:
             picture = open_picture(
-                source, needed_side=self.needed_side, native_side=native, suffix=suffix
-            )
+                source, needed_side=self.needed_side, native_side=native, suffix=suffix,
+                sha256=sha256,
+            )  # fmt: skip
         if self.head is None:
             return picture if isinstance(picture, PictureError) else self.seen(
                 picture, rationale=rationale, facts=facts
             )  # fmt: skip
-        small = open_picture(source, needed_side=self.head.needed_side, suffix=suffix)
+        small = open_picture(
+            source, needed_side=self.head.needed_side, suffix=suffix, sha256=sha256
+        )
         if isinstance(small, PictureError):
             return small
         if rationale or facts:

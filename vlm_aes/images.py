@@ -92,6 +92,7 @@ def open_picture(
     native_side: int | None = None,
     max_pixels: int = MAX_PIXELS,
     suffix: str = "",
+    sha256: str = "",
 ) -> Picture | PictureError:
     """Open a picture in full, or, where the format allows, as small as it may be.
 
@@ -104,6 +105,7 @@ def open_picture(
             stays the same: a score does not depend on what else is measured.
         max_pixels: a picture with more is refused before it is decoded.
         suffix: of the file that bytes were read from, which tells some kinds of camera raw.
+        sha256: of bytes, where it is known already.
 
     Returns:
         The picture, or why there is none. Nothing is raised for a bad picture.
@@ -111,7 +113,7 @@ def open_picture(
     if isinstance(source, Image.Image):
         return _from_pil(source)
     if isinstance(source, bytes):
-        return _from_bytes(source, suffix, needed_side, native_side, max_pixels)
+        return _from_bytes(source, suffix, needed_side, native_side, max_pixels, sha256)
     path = Path(source)
     data = read_file(path)
     if isinstance(data, PictureError):
@@ -235,9 +237,10 @@ def _pillow_is_quiet() -> Iterator[None]:
 
 
 def _from_bytes(
-    data: bytes, suffix: str, needed_side: int | None, native_side: int | None, max_pixels: int
-) -> Picture | PictureError:
-    sha256 = hashlib.sha256(data).hexdigest()
+    data: bytes, suffix: str, needed_side: int | None, native_side: int | None, max_pixels: int,
+    sha256: str = "",
+) -> Picture | PictureError:  # fmt: skip
+    sha256 = sha256 or hashlib.sha256(data).hexdigest()
     if not data:
         return PictureError("truncated", "the file is empty; copy it anew", sha256)
     name = sniff(data)

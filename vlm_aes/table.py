@@ -123,6 +123,11 @@ def _finite(value: Any) -> Any:
 
 def to_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
     """Rows as an Arrow table; a lone surrogate of an undecodable file name becomes ``?``."""
+    rows = list(rows)
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except (UnicodeEncodeError, pa.ArrowInvalid):
+        pass  # rare, and to look for it in every row takes half of the time
     clean = [
         {k: _encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows
     ]

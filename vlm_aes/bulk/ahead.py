@@ -15,7 +15,7 @@ from typing import Any
 
 from vlm_aes.assessor import Seen
 from vlm_aes.bulk.finished import Finished
-from vlm_aes.bulk.items import Item
+from vlm_aes.bulk.items import Item, Link, linked
 from vlm_aes.images import PictureError
 from vlm_aes.table import Row
 
@@ -23,7 +23,11 @@ MOST_WORKERS = 16
 HELD_BYTES = 512 * 2**20
 """Bytes of read files and decoded pictures that wait for the model at most."""
 
-See = Callable[[bytes, str], Seen | PictureError]
+LINKED = 100_000
+"""Files with several names whose content is remembered: the names are not read one by one."""
+
+See = Callable[[bytes, str, str], Seen | PictureError]
+"""From a file's bytes, its suffix and its SHA-256 to what a model needs."""
 
 
 @dataclass
@@ -57,6 +61,7 @@ class _Read:
     entry: Entry
     data: bytes = b""
     suffix: str = ""
+    again: Item | None = None
 
 
 @dataclass
@@ -81,7 +86,7 @@ class Ahead:
         items: the source; run through in a thread of its own.
         finished: rows that need not be done again.
         known: whether a row of this content can be had already.
-        see: from a file's bytes and suffix to what a model needs.
+        see: what is done with new content.
         batch_size: pictures that the model takes at a time.
         workers: threads; by default one a core, at most sixteen.
     """
@@ -106,6 +111,7 @@ class Ahead:
             2 * batch_size + self._workers
         )
         self._flight = _Flight()
+        self._links: dict[Link, str] = {}
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         self._feeder = threading.Thread(target=self._feed, name="read-ahead", daemon=True)
@@ -172,14 +178,25 @@ class Ahead:
         kept = self._finished.row_for(item, mark) if self._finished else None
         if kept is not None:
             return _Read(Entry(item.path, mark, kept=kept))
+        link = linked(item)
+        seen_as = self._links.get(link) if link else None
+        if seen_as is not None and self._known(seen_as):
+            return _Read(Entry(item.path, mark, seen_as), again=item)
         data = item.read()
         if isinstance(data, PictureError):
             return _Read(Entry(item.path, mark, error=data))
         digest = hashlib.sha256(data).hexdigest()
+        if link and len(self._links) < LINKED:
+            self._links[link] = digest
         return _Read(Entry(item.path, mark, digest), data, item.suffix)
 
     def _decide(self, read: _Read) -> None:
         entry, flight = read.entry, self._flight
+        if read.again is not None and not self._known(entry.sha256):
+            # its row went out of reach since: read it after all
+            self._links.clear()
+            self._decide(self._read(read.again))
+            return
         if entry.sha256:
             with flight.room:
                 # asked in this order: what is settled was known before
@@ -197,7 +214,7 @@ class Ahead:
 
     def _decode(self, entry: Entry, data: bytes, suffix: str) -> Seen | PictureError:
         try:
-            seen = self._see(data, suffix)
+            seen = self._see(data, suffix, entry.sha256)
         except Exception as error:
             text = " ".join(str(error).split())[:120] or type(error).__name__
             advice = f"it cannot be prepared for the model ({text}); save it anew"

@@ -3,12 +3,14 @@ interval straddles the cut."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
 from vlm_aes.bulk.choosing import Cut, Rated
-from vlm_aes.bulk.finished import Finished
+from vlm_aes.bulk.finished import Finished, Held
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.sinks import Sink, Source
@@ -98,12 +100,31 @@ class Cascaded(Finished):
 
     def row_for(self, item: Item, mark: Source) -> Row | None:
         """The head's row where it decided, else the model's of an earlier run."""
-        found = self._fast_row(item.path)
-        if found is not None:
-            row, number = found
-            if self._tier[number] != OPEN and not row["error"]:
-                return {**row, "score_fast": row["score"]}
-        return self.earlier.row_for(item, mark)
+        return self._decided(item.path) or self.earlier.row_for(item, mark)
+
+    def row_of(self, path: str) -> Row | None:
+        """The same for a file that is known to be unchanged."""
+        return self._decided(path) or self.earlier.row_of(path)
+
+    def held(self) -> Iterator[Held]:
+        """What the head decided, whatever the file is now, and the model's of an earlier run."""
+        start = 0
+        for table in self._first.own_tables():
+            rows = table.select(["path", "sha256", "error"]).to_pylist()
+            for row, tier in zip(rows, self._tier[start:], strict=False):
+                if tier != OPEN and not row["error"]:
+                    yield Held(row["path"], None, row["sha256"])
+            start += len(rows)
+        yield from self.earlier.held()
+
+    def _decided(self, path: str) -> Row | None:
+        found = self._fast_row(path)
+        if found is None:
+            return None
+        row, number = found
+        if self._tier[number] == OPEN or row["error"]:
+            return None
+        return {**row, "score_fast": row["score"]}
 
     def amend(self, row: Row) -> Row:
         """The model's row with what the head said of the picture."""

@@ -1,21 +1,17 @@
-"""The best of many: so many, such a share, or from such a score on; of all, or of each folder."""
+"""The best of many: so many, such a share, or from such a score on; of all, or of each group."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlm_aes.table import BASE, read_batches
-
-PER = ("all", "folder")
+PER = ("all", "folder", "burst")
 Tables = Callable[[], Iterable[pa.Table]]
 """Gives the same rows, shard by shard, each time it is called."""
 
@@ -28,7 +24,7 @@ class Cut:
         top_k: so many.
         fraction: such a share, 0 to 1, at least one picture.
         threshold: those with such a score or a higher one.
-        per: of ``all``, or of each ``folder``.
+        per: of ``all``, of each ``folder``, or of each ``burst``.
 
     Raises:
         ValueError: for none or several, or one that is out of range.
@@ -140,35 +136,3 @@ def take(tables: Tables, rows: NDArray[np.int64]) -> pa.Table | None:
         return None
     ranks = np.argsort(np.argsort(rows))
     return pa.concat_tables(parts).take(pa.array(ranks))
-
-
-def choose_from_file(file: Path, cut: Cut) -> list[dict[str, Any]]:
-    """The chosen rows of a table that ``score`` wrote (a file, or a folder of shards), best first.
-
-    Raises:
-        ValueError: for a file that is no such table.
-    """
-    if file.is_dir():
-        shards = sorted(p for p in file.glob("*.parquet"))
-    else:
-        shards = [file]
-
-    def tables() -> Iterator[pa.Table]:
-        for shard in shards:
-            yield from _table_of(shard)
-
-    if not shards:
-        raise ValueError(f"{file} holds no Parquet file; name a table that score wrote")
-    chosen = take(tables, choose(Rated.read(tables, cut.per), cut))
-    found: list[dict[str, Any]] = [] if chosen is None else chosen.to_pylist()
-    return found
-
-
-def _table_of(file: Path) -> Iterator[pa.Table]:
-    schema = pa.schema(BASE)
-    some = False
-    for rows in read_batches(file, schema):
-        some = True
-        yield pa.Table.from_pylist(rows, schema=schema)
-    if not some:
-        raise ValueError(f"{file} is no table that score wrote: it lacks rows or columns")

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes.bulk.items import Item, SourceError, mark_of
+from vlm_aes.bulk.items import Container, Item, SourceError, mark_of
 from vlm_aes.images import MAX_BYTES, READABLE_SUFFIXES, PictureError
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -24,8 +24,11 @@ HELD = 16
 """Rows of pictures that are read from a Parquet file at a time."""
 
 
-def members(file: str, suffix: str, column: str | None) -> Iterator[Item]:
-    """The pictures of a table or an archive.
+def members(
+    file: str, suffix: str, column: str | None, unopened: bool = False
+) -> Iterator[Item]:  # fmt: skip
+    """The pictures of a table or an archive; ``unopened``, what holds pictures itself is given as
+    a :class:`Container`.
 
     A picture that a Parquet file holds is called ``FILE/ROW`` or ``FILE/ROW/NAME``, one of an
     archive ``FILE/NAME``. Paths in a table are taken as they stand.
@@ -34,7 +37,9 @@ def members(file: str, suffix: str, column: str | None) -> Iterator[Item]:
         SourceError: for a table that cannot be read or has no such column.
     """
     try:
-        if suffix in ARCHIVES:
+        if unopened and (suffix in ARCHIVES or _holds_pictures(file, suffix, column)):
+            yield Container(file)
+        elif suffix in ARCHIVES:
             yield from _archived(file)
         elif suffix == ".parquet":
             yield from _parquet(file, column)
@@ -73,20 +78,34 @@ def _named(file: str, suffix: str, column: str | None) -> Iterator[Item]:
 
 def _at(file: str, number: int, path: object) -> Item:
     """The picture that a row names; one that names none becomes an error row."""
-    if isinstance(path, str) and path:
-        return Item(path)
-    return Item(f"{file}/{number}", lambda: PictureError("missing", "the row names no picture"))
+    return Item(path) if isinstance(path, str) and path else unnamed(f"{file}/{number}")
+
+
+def unnamed(row: str) -> Item:
+    """A table's row that names no picture."""
+    return Item(row, lambda: PictureError("missing", "the row names no picture"))
+
+
+def _holds_pictures(file: str, suffix: str, column: str | None) -> bool:
+    if suffix != ".parquet":
+        return False
+    schema = pq.read_schema(file)
+    chosen = _chosen(file, schema, column)
+    return _holds_bytes(schema.field(chosen).type)
+
+
+def _chosen(file: str, schema: pa.Schema, column: str | None) -> str:
+    # pictures before paths: where both are there, a path names the picture in the same row
+    held = [n for n in schema.names if _holds_bytes(schema.field(n).type)]
+    return _column(file, schema.names, column or (held[0] if held else None))
 
 
 def _parquet(file: str, column: str | None) -> Iterator[Item]:
     with pq.ParquetFile(file) as parquet:
         schema = parquet.schema_arrow
-        # pictures before paths: where both are there, a path names the picture in the same row
-        held = [n for n in schema.names if _holds_bytes(schema.field(n).type)]
-        chosen = column or (held[0] if held else None)
-        chosen = _column(file, schema.names, chosen)
+        chosen = _chosen(file, schema, column)
         mark = mark_of(file)
-        if chosen in held:
+        if _holds_bytes(schema.field(chosen).type):
             names = [n for n in ("path", "image_id", "__key__", "file_name") if n in schema.names]
             columns = [chosen, *[n for n in names if n != chosen][:1]]
             row = 0

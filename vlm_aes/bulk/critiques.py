@@ -24,8 +24,8 @@ def with_critiques(
     wanted = {row["path"]: row for row in rows}
     written: dict[str, str | None] = {}
 
-    def see(data: bytes, suffix: str) -> Seen | PictureError:
-        return assessor.see(data, rationale=True, suffix=suffix)
+    def see(data: bytes, suffix: str, sha256: str) -> Seen | PictureError:
+        return assessor.see(data, rationale=True, suffix=suffix, sha256=sha256)
 
     def write(batch: list[Entry]) -> None:
         looked = [(e, e.seen()) for e in batch if e.decoding is not None]

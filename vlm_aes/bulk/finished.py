@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.sinks import Sink, Source
 from vlm_aes.table import Row
+
+
+@dataclass(frozen=True)
+class Held:
+    """A row that holds, for whoever cannot look into the rows themselves.
+
+    Attributes:
+        path: of its picture.
+        mark: of its file when it was rated; nothing where it holds whatever the file is.
+        sha256: of the file's bytes.
+    """
+
+    path: str
+    mark: Source | None
+    sha256: str
 
 
 class Finished:
@@ -44,13 +60,32 @@ class Finished:
 
     def row_for(self, item: Item, mark: Source) -> Row | None:
         """The row of ``item`` if its file is still the one that was rated."""
-        packed = self._places.get(item.path) if self._any and mark else None
+        found = self._found(item.path) if mark else None
+        if found is None:
+            return None
+        row, known = found
+        return row if known == mark or _same_content(item, row) else None
+
+    def row_of(self, path: str) -> Row | None:
+        """The row of a path whose file is known to be the one that was rated."""
+        found = self._found(path)
+        return None if found is None else found[0]
+
+    def _found(self, path: str) -> tuple[Row, Source] | None:
+        packed = self._places.get(path) if self._any else None
         if packed is None:
             return None
         row, known = self._sink.row_at((packed >> 32, packed & 0xFFFFFFFF))
-        if row["path"] != item.path:
-            return None
-        return row if known == mark or _same_content(item, row) else None
+        return (row, known) if row["path"] == path else None
+
+    def held(self) -> Iterator[Held]:
+        """Every row that holds."""
+        if not self._any:
+            return
+        for (ordinal, i), told in self._sink.finished_rows():
+            if self._places.get(told["path"]) == ordinal << 32 | i:
+                row, known = self._sink.row_at((ordinal, i))
+                yield Held(row["path"], known, row["sha256"])
 
 
 def _same_content(item: Item, row: Row) -> bool:

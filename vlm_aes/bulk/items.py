@@ -40,7 +40,30 @@ class Item:
     @property
     def suffix(self) -> str:
         """Of its name, in lower case."""
-        return Path(self.path).suffix.lower()
+        # far quicker than by way of Path, and asked for each picture
+        return os.path.splitext(self.path)[1].lower()  # noqa: PTH122
+
+
+@dataclass(frozen=True)
+class Container(Item):
+    """An archive, or a table that holds pictures, which somebody else will open."""
+
+
+Link = tuple[int, int, int, int]
+
+
+def linked(item: Item) -> Link | None:
+    """Of a plain file with several names, what they have in common (device, inode, size, time);
+    nothing for any other."""
+    if item.load is not None:
+        return None
+    try:
+        status = os.stat(item.path)  # noqa: PTH116
+    except (OSError, ValueError):
+        return None
+    if status.st_nlink < 2 or not status.st_ino:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def mark_of(path: str | Path) -> dict[str, Any]:

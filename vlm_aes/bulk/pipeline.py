@@ -76,7 +76,8 @@ class Contents:
         return self._index is not None and self._index.get(sha256) is not None
 
     def remember(self, row: Row, place: Place | None) -> None:
-        """Keep a row; an error only for the pictures in flight."""
+        """Keep a row; an error only for the pictures in flight. Without a ``place`` it can be had
+        from disk already, or not at all."""
         sha256 = row["sha256"]
         if not sha256:
             return
@@ -163,19 +164,20 @@ def rows(
         finished = Finished(sink, {(assessor.model_id, assessor.prompt_id)}, index, needed)
     contents = Contents(sink, index)
 
-    def see(data: bytes, suffix: str) -> Seen | PictureError:
-        return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix)
+    def see(data: bytes, suffix: str, sha256: str) -> Seen | PictureError:
+        return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix,
+                            sha256=sha256)  # fmt: skip
 
     ahead = Ahead(
         (Item(i) if isinstance(i, str) else i for i in items),
         finished, contents.known, see, batch_size=batch_size, workers=workers,
     )  # fmt: skip
 
-    def put(row: Row, mark: Source) -> Row:
+    def put(row: Row, mark: Source, repeated: bool = False) -> Row:
         row = amend(row) if amend else row
         tally.count(row)
         place = sink.add(row, mark) if sink is not None else None
-        contents.remember(row, place)
+        contents.remember(row, None if repeated else place)
         return row
 
     def emit(batch: list[Entry]) -> Iterator[Row]:
@@ -200,7 +202,8 @@ def rows(
                 else:
                     tally.rated += 1
                     row = columns.row(replace(next(rated), path=entry.path))
-            done.append(put(row, entry.mark))
+            repeated = not (entry.kept or entry.error or entry.decoding)
+            done.append(put(row, entry.mark, repeated))
             ahead.settle(entry)
         if sink is not None:
             sink.commit()

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 WAYS = ("copy", "link", "move")
@@ -22,11 +23,14 @@ class PlaceError(Exception):
     """Files cannot be placed; the message says what to do."""
 
 
-def place(paths: Iterable[str], folder: Path, way: str) -> int:
+def place(
+    paths: Iterable[str], folder: Path, way: str, below: Iterable[str] | None = None
+) -> int:  # fmt: skip
     """Put pictures into ``folder``, numbered in the order given (``0001-name.jpg``).
 
     Args:
         paths: the best first.
+        below: for each, the folder below ``folder`` that it goes into.
         folder: made if it is not there.
         way: ``copy``, ``link`` (a symbolic link) or ``move``.
 
@@ -38,6 +42,7 @@ def place(paths: Iterable[str], folder: Path, way: str) -> int:
             written; what was placed so far is in the log.
     """
     files = [Path(p) for p in paths]
+    parts = [""] * len(files) if below is None else list(below)
     log = folder / LOG
     if log.exists():
         raise PlaceError(
@@ -51,11 +56,16 @@ def place(paths: Iterable[str], folder: Path, way: str) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with log.open("x", encoding="utf-8") as lines:
             digits = max(4, len(str(len(files))))
-            for rank, file in enumerate(files, 1):
-                target = folder / f"{rank:0{digits}d}-{file.name}"
+            for rank, (file, part) in enumerate(zip(files, parts, strict=True), 1):
+                target = folder / part / f"{rank:0{digits}d}-{file.name}"
+                target.parent.mkdir(exist_ok=True)
                 if os.path.lexists(target):
                     raise PlaceError(f"{target} exists already: name another folder")
-                entry = {"from": str(file.absolute()), "to": target.name, "way": way}
+                entry = {
+                    "from": str(file.absolute()),
+                    "to": str(target.relative_to(folder)),
+                    "way": way,
+                }
                 lines.write(json.dumps(entry) + "\n")
                 lines.flush()
                 os.fsync(lines.fileno())
@@ -132,5 +142,8 @@ def undo(folder: Path) -> int:
         else:
             target.unlink()
         taken += 1
+    for part in {(folder / entry["to"]).parent for entry in entries} - {folder}:
+        with suppress(OSError):  # something else is in it
+            part.rmdir()
     log.unlink()
     return taken

@@ -19,11 +19,14 @@ from vlm_aes.bulk.finished import Finished
 from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.pipeline import Tally, Wanted, rows
 from vlm_aes.bulk.sinks import Sink
+from vlm_aes.bulk.sources import opened
 from vlm_aes.table import Columns, Row
 
 Items = Callable[[], Iterable[Item]]
 """Gives the same pictures each time it is called."""
 Advance = Callable[[], None]
+Engine = Callable[..., Iterator[Row]]
+"""Takes what :func:`vlm_aes.bulk.pipeline.rows` takes, and gives the same."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Job:
         columns: of the result.
         wanted: what is computed.
         cut: chooses; nothing keeps every row.
+        column: of a table's pictures.
         batch_size: pictures a forward pass.
+        engine: rates them: here, or on a cluster.
     """
 
     items: Items
@@ -43,6 +48,8 @@ class Job:
     wanted: Wanted
     cut: Cut | None = None
     batch_size: int = 16
+    engine: Engine = rows
+    column: str | None = None
 
 
 def score_into(
@@ -79,7 +86,8 @@ def score_into(
             chosen = job.columns.schema.empty_table()
         if job.wanted.rationale:
             writer = slow or assessor
-            found = with_critiques(chosen.to_pylist(), writer, job.items(), job.batch_size)
+            items = opened(job.items(), job.column)
+            found = with_critiques(chosen.to_pylist(), writer, items, job.batch_size)
             chosen = pa.Table.from_pylist(found, schema=job.columns.schema)
         sink.finish([chosen])
         return chosen
@@ -88,8 +96,8 @@ def score_into(
 def _rate_all(
     sink: Sink, assessor: Assessor, job: Job, wanted: Wanted, tally: Tally, advance: Advance
 ) -> None:
-    for _ in rows(assessor, job.items(), job.columns, wanted, tally=tally,
-                  batch_size=job.batch_size, sink=sink):  # fmt: skip
+    for _ in job.engine(assessor, job.items(), job.columns, wanted, tally=tally,
+                        batch_size=job.batch_size, sink=sink):  # fmt: skip
         advance()
 
 
@@ -111,7 +119,7 @@ def _cascade(
         sink.begin({"model": slow.model_id, "prompt": slow.prompt_id, "fast": fast.model_id,
                     "columns": job.columns.names})  # fmt: skip
         cascaded.earlier = Finished(sink, {(slow.model_id, slow.prompt_id)})
-        for _ in rows(
+        for _ in job.engine(
             slow, job.items(), job.columns, wanted, tally=again, batch_size=job.batch_size,
             sink=sink, finished=cascaded, begun=True, amend=cascaded.amend,
         ):  # fmt: skip

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from vlm_aes.bulk.containers import CONTAINERS, members
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.items import Item, SourceError
+from vlm_aes.bulk.items import Container, Item, SourceError
 from vlm_aes.images import READABLE_SUFFIXES
 
-__all__ = ["Item", "SourceError", "count", "find_items", "find_pictures"]
+__all__ = ["Item", "SourceError", "count", "find_items", "find_pictures", "opened"]
 
 
 def find_items(
-    paths: Sequence[str], stdin: Iterable[str] | None = None, column: str | None = None
-) -> Iterator[Item]:
+    paths: Sequence[str], stdin: Iterable[str] | None = None, column: str | None = None,
+    *, unopened: bool = False,
+) -> Iterator[Item]:  # fmt: skip
     """Every picture once, in the order given, folders by name; nothing is read yet.
 
     Args:
@@ -28,6 +29,8 @@ def find_items(
             an address that fsspec knows (``s3://bucket/photos``).
         stdin: lines for ``-``, a path each.
         column: of paths, or of pictures, in a table; by default ``path`` or ``image``.
+        unopened: give an archive, or a table that holds pictures, as one
+            :class:`~vlm_aes.bulk.items.Container`.
 
     Yields:
         Items whose path is the argument as typed, joined with what is below it; nothing is
@@ -36,13 +39,22 @@ def find_items(
     Raises:
         SourceError: for a table without such a column, or an address that nothing can open.
     """
-    found = (item for path in paths for item in _expand(path, stdin, column))
+    found = (item for path in paths for item in _expand(path, stdin, column, unopened))
     if len(paths) == 1 and paths[0] != "-" and not _suffix(paths[0]):
         yield from found  # a folder or a glob names nothing twice
         return
     seen = Index()
     for item in found:
         if seen.add(item.path):
+            yield item
+
+
+def opened(items: Iterable[Item], column: str | None = None) -> Iterator[Item]:
+    """The same pictures, those of an unopened container in its place."""
+    for item in items:
+        if isinstance(item, Container):
+            yield from members(item.path, _suffix(item.path), column)
+        else:
             yield item
 
 
@@ -79,11 +91,13 @@ def _matches(path: str) -> list[str]:
     return sorted(glob.iglob(path, recursive=True))
 
 
-def _expand(path: str, stdin: Iterable[str] | None, column: str | None) -> Iterator[Item]:
+def _expand(
+    path: str, stdin: Iterable[str] | None, column: str | None, unopened: bool = False
+) -> Iterator[Item]:
     if path == "-":
         for line in stdin or ():
             if line.strip("\r\n"):
-                yield from _expand(line.strip("\r\n"), None, column)
+                yield from _expand(line.strip("\r\n"), None, column, unopened)
     elif "://" in path:
         from vlm_aes.bulk.remote import find_remote
 
@@ -93,7 +107,7 @@ def _expand(path: str, stdin: Iterable[str] | None, column: str | None) -> Itera
     elif _suffix(path):
         for match in _matches(path):
             if Path(match).is_file():
-                yield from members(match, _suffix(path), column)
+                yield from members(match, _suffix(path), column, unopened)
             else:
                 yield Item(match)
     elif not os.path.lexists(path) and glob.has_magic(path):
@@ -112,6 +126,7 @@ def _walk(folder: str) -> Iterator[str]:
     for root, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in READABLE_SUFFIXES:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+            if not name.startswith(".") and suffix in READABLE_SUFFIXES:
                 # Path would take a leading "./" away: a path is given as it was typed
                 yield os.path.join(root, name)  # noqa: PTH118

@@ -258,8 +258,9 @@ def distill(
         from vlm_aes.backbones import CheckpointError
         from vlm_aes.bulk.sources import SourceError, find_items
         from vlm_aes.fast.embeddings import default_cache
-        from vlm_aes.finetune.distill import DistillError, Recipe, opinions_of
+        from vlm_aes.finetune.distill import DistillError, Recipe
         from vlm_aes.finetune.head_card import card_of, distill, tower_for
+        from vlm_aes.finetune.material import opinions_of
 
         if teacher is None and ratings is None:
             teacher = "nano"

@@ -21,12 +21,15 @@ from vlm_aes.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from vlm_aes.assessor import Assessor
     from vlm_aes.bulk.choosing import Cut
+    from vlm_aes.bulk.looks import Look
 
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the best N.")]
 Fraction = Annotated[float | None, typer.Option(help="Keep the best share, 0 to 1.")]
 Threshold = Annotated[float | None, typer.Option(help="Keep scores from this one on, 0 to 100.")]
 Per = Annotated[str, typer.Option(help="Choose from all, or from each folder.")]
+PerBurst = Annotated[str, typer.Option(help="Choose from all, from each folder, or each burst.")]
 
 
 def _cut(top_k: int | None, fraction: float | None, threshold: float | None, per: str) -> Cut:
@@ -82,10 +85,18 @@ def score(
     stats: Annotated[
         Path | None, typer.Option(help="Also write the end's statistics to a JSON file.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: on the machine or the cluster in RAY_ADDRESS.")
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of Ray. Default: one a GPU, or for two processors.")
+    ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
     """Rate pictures: a table in the terminal, or rows in a file."""
+    from contextlib import ExitStack
+    from dataclasses import replace
     from itertools import chain
 
     from rich.console import Console
@@ -102,6 +113,14 @@ def score(
     if not choosing and (cascade or per != "all"):
         wrong("--cascade and --per go with --top-k, --fraction or --threshold")
     cut = _cut(top_k, fraction, threshold, per) if choosing else None
+    if per == "burst":
+        wrong("rate first, without a choice; then vlm-aes choose TABLE --per burst")
+    if engine not in ("local", "ray"):
+        wrong(f"--engine is local or ray, not {engine}")
+    if engine == "ray" and out is None:
+        wrong("--engine ray goes with --out")
+    if engine == "local" and workers is not None:
+        wrong("--workers goes with --engine ray")
     try:
         wanted_scale = Scale.parse(scale) if scale else None
     except ValueError as error:
@@ -109,7 +128,8 @@ def score(
     with interruptible():
         # a list can be read once, and when choosing pictures are looked at again
         listed = list(sys.stdin) if "-" in paths and choosing else sys.stdin
-        found = find_items(paths, listed, column)
+        on_ray = engine == "ray"
+        found = find_items(paths, listed, column, unopened=on_ray)
         try:
             first = next(found, None)
         except SourceError as error:
@@ -118,19 +138,22 @@ def score(
             wrong(f"no picture found in {', '.join(paths)}")
 
         from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
+        from vlm_aes.bulk.distributed import EngineError, OnRay, Recipe
         from vlm_aes.bulk.run import Job, score_into, score_to_rows
         from vlm_aes.show import ScoreList
         from vlm_aes.table import Columns
 
         slow = None
+        # the accelerator is the workers', unless the critiques of the chosen are written here
+        here = "cpu" if on_ray and device == "auto" and not (choosing and rationale) else device
         if cascade:
-            assessor = load(model, precision, device, fast=True)
+            assessor = load(model, precision, here, fast=True)
             if assessor.head.behind is None or assessor.head.about.agreement is None:
                 wrong("--cascade needs a checkpoint with a fast head that was distilled from it: "
                        "vlm-aes distill --teacher MODEL --out MODEL --images DIR")  # fmt: skip
-            slow = load(assessor.head.behind, precision, device)
+            slow = load(assessor.head.behind, precision, here)
         else:
-            assessor = load(model, precision, device, fast=fast, critic=rationale)
+            assessor = load(model, precision, here, fast=fast, critic=rationale)
         if attributes and assessor.head is not None:
             wrong("a fast head rates the picture as a whole: leave --attributes or --fast out")
         if rationale and assessor.head is not None and assessor.critic is None and slow is None:
@@ -138,7 +161,7 @@ def score(
                    "out, or name the checkpoint that it lies in")  # fmt: skip
         once = chain([first], found)
         job = Job(
-            lambda: find_items(paths, listed, column) if choosing else once,
+            lambda: find_items(paths, listed, column, unopened=on_ray) if choosing else once,
             Columns(
                 facts=facts,
                 attributes=assessor.rating_attributes if attributes else (),
@@ -150,7 +173,14 @@ def score(
             cut,
             # small batches first, so that the first rows are there at once
             min(batch_size, 4) if rationale and out is None else batch_size,
+            column=column,
         )
+
+        def recipe_of(rater: Assessor) -> Recipe:
+            named = assessor.head.behind if rater is slow else model
+            quick = (fast or cascade) and rater is not slow
+            return Recipe(named, precision, device, fast=quick, critic=rationale)
+
         tally = Tally()
         progress = Progress(tally, count_aside(paths, column))
         try:
@@ -161,12 +191,16 @@ def score(
                         progress.hide()
                         shown.show(row)
             else:
-                with (
-                    Sink(out, job.columns.schema, resume=resume, overwrite=overwrite) as sink,
-                    progress,
-                ):
+                with ExitStack() as stack:
+                    sink = stack.enter_context(
+                        Sink(out, job.columns.schema, resume=resume, overwrite=overwrite)
+                    )
+                    if on_ray:
+                        pool = OnRay(recipe_of, workers=workers, column=column)
+                        job = replace(job, engine=stack.enter_context(pool).rows)
+                    stack.enter_context(progress)
                     score_into(sink, assessor, job, tally, progress.advance, slow)
-        except (SinkError, SourceError) as error:
+        except (SinkError, SourceError, EngineError) as error:
             wrong(str(error))
         progress.summary(out)
         if stats is not None:
@@ -183,7 +217,17 @@ def choose(
     top_k: TopK = None,
     fraction: Fraction = None,
     threshold: Threshold = None,
-    per: Per = "all",
+    per: PerBurst = "all",
+    distinct: Annotated[
+        bool, typer.Option("--distinct", help="Of near-duplicates, only the best.")
+    ] = False,
+    bands: Annotated[
+        str | None, typer.Option(help="Sort all into bands that part at these scores: 40,60.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With a fast head, whose tower tells what looks alike.")
+    ] = None,
+    device: Device = "auto",
     copy: Annotated[Path | None, typer.Option(help="Copy the chosen into this folder.")] = None,
     link: Annotated[Path | None, typer.Option(help="Link the chosen into this folder.")] = None,
     move: Annotated[Path | None, typer.Option(help="Move the chosen into this folder.")] = None,
@@ -194,7 +238,7 @@ def choose(
     """Choose from a finished table: paths on stdout, or files in a folder. Nothing is deleted."""
     with interruptible():
         from vlm_aes.bulk import placing
-        from vlm_aes.bulk.choosing import choose_from_file
+        from vlm_aes.bulk.chosen import Table, banded, bands_of, chosen_from
 
         try:
             if undo is not None:
@@ -202,20 +246,36 @@ def choose(
                 return
             if table is None:
                 wrong("name a table that score wrote, or --undo FOLDER")
-            found = choose_from_file(table, _cut(top_k, fraction, threshold, per))
             targets = {"copy": copy, "link": link, "move": move}
             ways = [(way, folder) for way, folder in targets.items() if folder is not None]
             if len(ways) > 1:
                 wrong("name one of --copy, --link and --move")
+            below: list[str] | None = None
+            if bands is not None:
+                if distinct or per != "all" or (top_k, fraction, threshold) != (None, None, None):
+                    wrong("--bands sorts every picture: leave the other choices out")
+                pairs = banded(Table(table), bands_of(bands))
+                found, below = [row for _, row in pairs], [band.name for band, _ in pairs]
+            else:
+                cut = _cut(top_k, fraction, threshold, per)
+                look = _look(model, device) if distinct or per == "burst" else None
+                found = chosen_from(Table(table), cut, look, apart=distinct)
             for way, folder in ways:
-                n = placing.place([row["path"] for row in found], folder, way)
+                n = placing.place([row["path"] for row in found], folder, way, below)
                 print(f"{n} in {folder}; take back: vlm-aes choose --undo {folder}",
                       file=sys.stderr)  # fmt: skip
             if not ways:
-                for row in found:
-                    print(row["path"])
+                for i, row in enumerate(found):
+                    print(row["path"] if below is None else f"{below[i]}\t{row['path']}")
         except (placing.PlaceError, ValueError) as error:
             wrong(str(error))
+
+
+def _look(model: str | None, device: str) -> Look:
+    """What tells which pictures look alike."""
+    from vlm_aes.bulk.looks import looker
+
+    return looker(load(model, "auto", device, fast=True).head)
 
 
 @app.command()
