@@ -15,7 +15,7 @@ setup: .venv/score
 	touch $@
 
 .venv/dev: .venv/score
-	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm]'
+	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm,xmp,hub]'
 	touch $@
 
 score: .venv/score
