@@ -74,6 +74,8 @@ class Outward:
         if self.sidecars is not None:
             assert self.stars is not None
             failed = _write_sidecars(self.sidecars, starred(rows, self.stars))
+        if self.html is not None:
+            _write_gallery(self.html, rows, items)
         return failed
 
 
@@ -130,6 +132,19 @@ def _write_sidecars(sidecars: Sidecars, rows: Iterable[Row]) -> int:
     return failed
 
 
+def _write_gallery(
+    html: Path, rows: Rows, items: Callable[[], Iterable[Item]],
+    fast: dict[str, float] | None = None,
+) -> None:  # fmt: skip
+    from vlm_aes.report.gallery import write_gallery
+
+    try:
+        write_gallery(html, rows, items, fast)
+    except OSError as error:
+        wrong(f"{html}: {error.strerror or error}")
+    print(f"gallery in {html}", file=sys.stderr)
+
+
 @app.command()
 def xmp(
     table: Table,
@@ -152,3 +167,32 @@ def xmp(
             wrong(str(error))
     if failed:
         raise typer.Exit(ERRORS)
+
+
+@app.command()
+def gallery(
+    table: Table,
+    html: Annotated[Path, typer.Option(help="The page.")],
+    fast: Annotated[
+        Path | None, typer.Option(help="A fast head's table of the same pictures, to compare.")
+    ] = None,
+) -> None:
+    """Write a finished table as a gallery, one page that needs no network."""
+    with interruptible():
+        from vlm_aes.bulk.items import Item
+        from vlm_aes.bulk.results import rows_of
+
+        if not html.parent.is_dir():
+            wrong(f"{html}: no folder {html.parent}")
+        try:
+            quick = None
+            if fast is not None:
+                quick = {r["path"]: r["score"] for r in rows_of(fast) if r["score"] is not None}
+            _write_gallery(
+                html,
+                lambda: rows_of(table),
+                lambda: (Item(row["path"]) for row in rows_of(table)),
+                quick,
+            )
+        except ValueError as error:
+            wrong(str(error))
