@@ -15,6 +15,8 @@ import typer
 from vlm_aes.cli.options import ERRORS, app, interruptible, wrong
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from vlm_aes.bulk.items import Item
     from vlm_aes.bulk.results import Rows
     from vlm_aes.report.sidecars import Sidecars
@@ -55,18 +57,23 @@ class Outward:
     stars: StarRule | None
     sidecars: Sidecars | None
     html: Path | None
+    dataset: Path | None = None
 
     @property
     def any(self) -> bool:
         """Whether there is one."""
-        return self.sidecars is not None or self.html is not None
+        return any(p is not None for p in (self.sidecars, self.html, self.dataset))
 
-    def write(self, rows: Rows, items: Callable[[], Iterable[Item]]) -> int:
+    def write(self, rows: Rows, items: Callable[[], Iterable[Item]], schema: pa.Schema) -> int:
         """Write the rows to every place; gives how many sidecars failed.
 
         Args:
             rows: gives the same rows each time it is called.
-            items: their pictures, read again for the gallery.
+            items: their pictures, read again for gallery and dataset.
+            schema: of the rows.
+
+        Raises:
+            vlm_aes.bulk.SinkError: where the dataset cannot be written.
         """
         from vlm_aes.bulk.results import starred
 
@@ -76,26 +83,45 @@ class Outward:
             failed = _write_sidecars(self.sidecars, starred(rows, self.stars))
         if self.html is not None:
             _write_gallery(self.html, rows, items)
+        if self.dataset is not None:
+            from vlm_aes.bulk.datasets import write_dataset
+
+            starry = starred(rows, self.stars) if self.stars is not None else rows()
+            n = write_dataset(self.dataset, starry, items(), schema)
+            print(f"dataset of {n} pictures in {self.dataset}", file=sys.stderr)
         return failed
 
 
 def outward(
     *, stars: str | None, stars_among: str, xmp: bool, xmp_layout: str, overwrite_ratings: bool,
-    unrated: int, dry_run: bool, html: Path | None, out: str | None,
+    unrated: int, dry_run: bool, html: Path | None,
+    dataset: Path | None, out: str | None,
 ) -> Outward:  # fmt: skip
     """The places that were asked for, or the end of a wrong call."""
     if not xmp and (overwrite_ratings or dry_run or unrated or xmp_layout != "auto"):
         wrong("--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp")
-    if dry_run and (out or html):
-        wrong("--dry-run writes nothing: leave --out and --html out, or use vlm-aes xmp TABLE")
+    if dry_run and (out or html or dataset):
+        wrong("--dry-run writes nothing: leave --out, --html and --dataset out, or use "
+              "vlm-aes xmp TABLE")  # fmt: skip
     if not (xmp or stars) and stars_among != "reference":
         wrong("--stars-among goes with --stars or --xmp")
     if html is not None and not html.parent.is_dir():
         wrong(f"{html}: no folder {html.parent}")
+    if dataset is not None:
+        _check_dataset(dataset)
     rule = _rule(stars, stars_among) if xmp or stars else None
-    return Outward(
-        rule, _sidecars(xmp_layout, overwrite_ratings, unrated, dry_run) if xmp else None, html
-    )
+    sidecars = _sidecars(xmp_layout, overwrite_ratings, unrated, dry_run) if xmp else None
+    return Outward(rule, sidecars, html, dataset)
+
+
+def _check_dataset(folder: Path) -> None:
+    from vlm_aes.bulk.datasets import check_new
+    from vlm_aes.bulk.sinks import SinkError
+
+    try:
+        check_new(folder)
+    except SinkError as error:
+        wrong(str(error))
 
 
 def _rule(stars: str | None, among: str) -> StarRule:

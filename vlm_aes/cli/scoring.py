@@ -45,8 +45,8 @@ def score(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders, quoted globs, tables, .tar archives, addresses, or - for a "
-            "list on stdin."
+            help="Pictures, folders, quoted globs, tables, .tar archives, datasets, addresses, or "
+            "- for a list on stdin."
         ),
     ],
     model: Model = None,
@@ -96,6 +96,9 @@ def score(
     html: Annotated[
         Path | None, typer.Option(help="Write a gallery, one page that needs no network.")
     ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Write pictures and rows as a dataset into this folder.")
+    ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
@@ -122,9 +125,10 @@ def score(
         wrong(str(error))
     outward = doors.outward(
         stars=stars, stars_among=stars_among, xmp=xmp, xmp_layout=xmp_layout,
-        overwrite_ratings=overwrite_ratings, unrated=unrated, dry_run=dry_run, html=html, out=out,
+        overwrite_ratings=overwrite_ratings, unrated=unrated, dry_run=dry_run, html=html,
+        dataset=dataset, out=out,
     )  # fmt: skip
-    again = choosing or html is not None
+    again = choosing or html is not None or dataset is not None
     failed = 0
     with interruptible():
         # a list can be read once, and some calls look at the pictures again
@@ -196,7 +200,7 @@ def score(
             if outward.any:
                 schema = job.columns.schema
                 finished = (lambda: rows_of(Path(out), schema)) if out else (lambda: rated)
-                failed = outward.write(finished, job.items)
+                failed = outward.write(finished, job.items, schema)
         except (SinkError, SourceError, ValueError) as error:
             wrong(str(error))
         progress.summary(out)
