@@ -1,5 +1,6 @@
 """Sidecars of other programs keep what is theirs, and a person's word stands."""
 
+import re
 import stat
 from pathlib import Path
 
@@ -354,6 +355,17 @@ def test_stars_of_the_run_in_the_table(photos, tmp_path):
     rows = [r for r in table.read(out, STARRED) if not r["error"]]
     rows.sort(key=lambda r: r["score"])
     assert [r["stars"] for r in rows] == [1, 2, 3, 4]
+    # the same without a table, with a choice (among all that were rated), and afterwards
+    words = ["--xmp", "--dry-run", "--stars", "0,30,60,80,100", "--stars-among", "run"]
+    plain = CliRunner().invoke(app, ["score", str(photos), *words]).stdout
+    best = CliRunner().invoke(app, ["score", str(photos), *words, "--top-k", "2"]).stdout
+    later = CliRunner().invoke(app, ["xmp", str(out), "--dry-run", "--unrated", "1"]).stdout
+    for stars, row in enumerate(rows, 1):
+        line = rf"{re.escape(row['path'])}.xmp: \w+; (rating {stars}|aes.*rating 1 kept)"
+        assert re.search(line, plain)
+        assert bool(re.search(line, best)) == (stars > 2)
+        assert f"{row['path']}.xmp" in later
+        assert f"rating {stars}" in later or stars == 1
     assert not list(photos.glob("*1*.xmp"))
 
 
@@ -361,7 +373,7 @@ def test_stars_of_the_run_in_the_table(photos, tmp_path):
     ("words", "reason"),
     [
         (["--dry-run"], "go with --xmp"),
-        (["--xmp", "--dry-run", "--out", "t.csv"], "leave --out and --html out"),
+        (["--xmp", "--dry-run", "--out", "t.csv"], "leave --out, --html and --dataset out"),
         (["--xmp", "--xmp-layout", "bridge"], "choose one of auto, darktable, adobe"),
         (["--xmp", "--stars", "1,2"], "five ascending percentiles"),
         (["--stars-among", "run"], "goes with --stars or --xmp"),

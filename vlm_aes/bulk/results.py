@@ -32,8 +32,11 @@ def rows_of(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
             yield from rows
 
 
-def starred(rows: Rows, rule: StarRule) -> Iterator[Row]:
+def starred(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
     """The rows with ``stars`` by a rule.
+
+    Args:
+        keep: stars that a row has already stay.
 
     Raises:
         ValueError: for rows without percentiles, where the rule needs them.
@@ -42,6 +45,9 @@ def starred(rows: Rows, rule: StarRule) -> Iterator[Row]:
     if rule.among == "run":
         standing = Standing(r["score"] for r in rows() if r["score"] is not None)
     for row in rows():
+        if keep and row.get("stars") is not None:
+            yield row
+            continue
         score, place = row["score"], row["percentile"]
         if standing is not None:
             place = standing.percentile(score)

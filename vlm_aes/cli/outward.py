@@ -68,34 +68,30 @@ class Outward:
         """Write the rows to every place; gives how many sidecars failed.
 
         Args:
-            rows: gives the same rows each time it is called.
+            rows: gives the same rows each time it is called; with their stars, where there is a
+                rule.
             items: their pictures, read again for gallery and dataset.
             schema: of the rows.
 
         Raises:
             vlm_aes.bulk.SinkError: where the dataset cannot be written.
         """
-        from vlm_aes.bulk.results import starred
-
         failed = 0
         if self.sidecars is not None:
-            assert self.stars is not None
-            failed = _write_sidecars(self.sidecars, starred(rows, self.stars))
+            failed = _write_sidecars(self.sidecars, rows())
         if self.html is not None:
             _write_gallery(self.html, rows, items)
         if self.dataset is not None:
             from vlm_aes.bulk.datasets import write_dataset
 
-            starry = starred(rows, self.stars) if self.stars is not None else rows()
-            n = write_dataset(self.dataset, starry, items(), schema)
+            n = write_dataset(self.dataset, rows(), items(), schema)
             print(f"dataset of {n} pictures in {self.dataset}", file=sys.stderr)
         return failed
 
 
 def outward(
     *, stars: str | None, stars_among: str, xmp: bool, xmp_layout: str, overwrite_ratings: bool,
-    unrated: int, dry_run: bool, html: Path | None,
-    dataset: Path | None, out: str | None,
+    unrated: int, dry_run: bool, html: Path | None, dataset: Path | None, out: str | None,
 ) -> Outward:  # fmt: skip
     """The places that were asked for, or the end of a wrong call."""
     if not xmp and (overwrite_ratings or dry_run or unrated or xmp_layout != "auto"):
@@ -188,7 +184,9 @@ def xmp(
         sidecars = _sidecars(xmp_layout, overwrite_ratings, unrated, dry_run)
         rule = _rule(stars, stars_among)
         try:
-            failed = _write_sidecars(sidecars, starred(lambda: rows_of(table), rule))
+            asked = stars is not None or stars_among != "reference"
+            rows = starred(lambda: rows_of(table), rule, keep=not asked)
+            failed = _write_sidecars(sidecars, rows)
         except ValueError as error:
             wrong(str(error))
     if failed:

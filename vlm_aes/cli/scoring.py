@@ -142,7 +142,7 @@ def score(
             wrong(f"no picture found in {', '.join(paths)}")
 
         from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
-        from vlm_aes.bulk.results import rows_of
+        from vlm_aes.bulk.results import rows_of, starred
         from vlm_aes.bulk.run import Job, score_into, score_to_rows
         from vlm_aes.show import ScoreList
         from vlm_aes.table import Columns
@@ -198,7 +198,9 @@ def score(
                 ):
                     score_into(sink, assessor, job, tally, progress.advance, slow)
             if outward.any:
-                schema = job.columns.schema
+                schema, in_run = job.columns.schema, job.columns.run_stars
+                if out is None and cut is None and in_run is not None:
+                    rated = list(starred(lambda: rated, in_run))
                 finished = (lambda: rows_of(Path(out), schema)) if out else (lambda: rated)
                 failed = outward.write(finished, job.items, schema)
         except (SinkError, SourceError, ValueError) as error:
