@@ -20,6 +20,7 @@ from vlm_aes import calibration, splits
 from vlm_aes.assessor import NANO, Assessor, terms_of
 from vlm_aes.backbones.loading import locate
 from vlm_aes.evaluate import EvaluateError, Report, evaluate
+from vlm_aes.hub.fetching import fetched
 from vlm_aes.images import Picture, PictureError, open_picture
 from vlm_aes.rated import RatedTable
 
@@ -149,6 +150,8 @@ def finetune(
         vlm_aes.backbones.CheckpointError: for a base that cannot be used.
     """
     model = NANO if call.model is None else call.model
+    fetched_folder, _ = fetched(model)
+    model = fetched_folder if isinstance(fetched_folder, Path) else model
     _check(call, model)
     work = call.out.parent / f"{call.out.name}.part"
     looked = survey(call.table, call.validation, call.test, call.recipe.seed)

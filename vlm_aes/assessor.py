@@ -123,8 +123,9 @@ class Assessor:
         """Load a checkpoint.
 
         Args:
-            model: nothing for the embedded one; or a preset, a hub id, a checkpoint folder, or a
-                folder with a LoRA adapter or a fast head.
+            model: nothing for the embedded one; or a preset, a hub id (``OWNER/NAME`` or
+                ``OWNER/NAME@REVISION``), a checkpoint folder, or a folder with a LoRA adapter or a
+                fast head.
             adapter: a LoRA adapter to put on ``model``.
             prompt: name or file of the prompts; the preset's or the checkpoint's own when not
                 given.
@@ -143,10 +144,11 @@ class Assessor:
         from vlm_aes.backbones import load_backbone
         from vlm_aes.explain.critic import Critic
         from vlm_aes.fast import is_head
+        from vlm_aes.hub.fetching import fetched
         from vlm_aes.prompts import prompt_for
         from vlm_aes.rater import Rater
 
-        chosen = NANO if model is None else model
+        chosen, revision = fetched(NANO if model is None else model, revision)
         if fast or is_head(chosen):
             return cls._fast(chosen, precision=precision, device=device, critic=critic)
         words = prompt_for(chosen, prompt)

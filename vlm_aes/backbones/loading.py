@@ -20,6 +20,7 @@ from vlm_aes.backbones.backbone import Backbone
 from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.families import UNQUANTIZED_MODULES
 from vlm_aes.backbones.processors import load_processor, pixel_backend
+from vlm_aes.hub.fetching import cached_identity, named
 from vlm_aes.prompts import PRESETS
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "8bit", "4bit")
@@ -54,10 +55,10 @@ def locate(model: str | Path, revision: str | None = None) -> Located:
     if folder.is_dir():
         if (folder / "adapter_config.json").is_file():
             config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-            named = config["base_model_name_or_path"]
+            known_as = config["base_model_name_or_path"]
             # an adapter may bring its base along, in a folder of its own
-            inside = folder / named
-            base = locate(inside if inside.is_dir() else named, config.get("revision"))
+            inside = folder / known_as
+            base = locate(inside if inside.is_dir() else known_as, config.get("revision"))
             return Located(base.base, base.revision, base.folder, folder)
         if (folder / "config.json").is_file():
             return Located(name, None, folder, None)
@@ -65,12 +66,12 @@ def locate(model: str | Path, revision: str | None = None) -> Located:
             model, "this folder holds no config.json and no adapter_config.json; "
             "name a checkpoint or an adapter",
         )  # fmt: skip
-    parts = name.split("/")
-    if len(parts) == 2 and all(parts) and not name.startswith((".", "~", "/")):
-        return Located(name, revision, None, None)
+    on_the_hub = named(name, revision)
+    if on_the_hub is not None:
+        return Located(*on_the_hub, None, None)
     raise CheckpointError(
-        model, "no such folder, and neither a preset nor a hub id (OWNER/NAME); "
-        f"presets: {', '.join(PRESETS)}",
+        model, "no such folder, and neither a preset nor a hub id (OWNER/NAME, or "
+        f"OWNER/NAME@REVISION); presets: {', '.join(PRESETS)}",
     )  # fmt: skip
 
 
@@ -89,6 +90,11 @@ def content_hash(folder: Path) -> str:
                 digest.update(file.name.encode())
             digest.update(part)
     return digest.hexdigest()[:12]
+
+
+def identity_of(folder: Path) -> str:
+    """Hub id and commit of a folder in the hub's cache; of any other its name and content hash."""
+    return cached_identity(folder) or f"{folder.resolve().name}@{content_hash(folder)}"
 
 
 def _block_hash(block: tuple[Path, int]) -> bytes:
@@ -175,13 +181,13 @@ def load_backbone(
     except Exception as error:
         raise CheckpointError(model, _reason(error)) from error
     if place.folder is not None:
-        identity = f"{place.folder.resolve().name}@{content_hash(place.folder)}"
+        identity = identity_of(place.folder)
     else:
         identity = (
             f"{place.base}@{getattr(config, '_commit_hash', None) or place.revision or 'main'}"
         )
     if adapter_folder is not None:
-        identity += f"+{adapter_folder.resolve().name}@{content_hash(adapter_folder)}"
+        identity += f"+{identity_of(adapter_folder)}"
     if precision in ("8bit", "4bit"):
         identity += f":{precision}"
     return Backbone(

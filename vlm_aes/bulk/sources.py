@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vlm_aes.bulk.containers import CONTAINERS, members
+from vlm_aes.bulk.datasets import find_rows, is_hub_name, is_saved
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.items import Container, Item, SourceError
 from vlm_aes.images import READABLE_SUFFIXES
@@ -25,8 +26,9 @@ def find_items(
     Args:
         paths: a file (named, so it is given whatever it is), a folder (recursive, readable
             suffixes, hidden files skipped), a quoted glob, ``-``, a table (CSV, JSONL or Parquet
-            with a column of paths, or Parquet with pictures), a WebDataset archive (``.tar``), or
-            an address that fsspec knows (``s3://bucket/photos``).
+            with a column of paths, or Parquet with pictures), a WebDataset archive (``.tar``), a
+            dataset (a folder of ``save_to_disk``, ``hf://datasets/OWNER/NAME@REVISION``), or an
+            address that fsspec knows (``s3://bucket/photos``).
         stdin: lines for ``-``, a path each.
         column: of paths, or of pictures, in a table; by default ``path`` or ``image``.
         unopened: give an archive, or a table that holds pictures, as one
@@ -66,7 +68,7 @@ def find_pictures(paths: Sequence[str], stdin: Iterable[str] | None = None) -> I
 def count(paths: Sequence[str], column: str | None = None) -> int | None:
     """How many pictures there are, where that can be told without reading archives or a list."""
     quick = (".parquet", *READABLE_SUFFIXES)
-    if any(p == "-" or "://" in p or _suffix(p) not in ("", *quick) for p in paths):
+    if any(p == "-" or "://" in p or is_saved(p) or _suffix(p) not in ("", *quick) for p in paths):
         return None
     total = 0
     for path in paths:
@@ -98,6 +100,8 @@ def _expand(
         for line in stdin or ():
             if line.strip("\r\n"):
                 yield from _expand(line.strip("\r\n"), None, column, unopened)
+    elif is_hub_name(path) or (Path(path).is_dir() and is_saved(path)):
+        yield from find_rows(path, column)
     elif "://" in path:
         from vlm_aes.bulk.remote import find_remote
 

@@ -12,6 +12,12 @@ from vlm_aes.cli import reasons  # noqa: F401
 
 # isort: split
 from vlm_aes.cli import learning  # noqa: F401
+
+# isort: split
+from vlm_aes.cli import outward  # noqa: F401
+
+# isort: split
+from vlm_aes.cli import publishing  # noqa: F401
 from vlm_aes.cli.options import app
 
 __all__ = ["app", "main"]

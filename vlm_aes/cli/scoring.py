@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlm_aes.cli import outward as doors
 from vlm_aes.cli.options import (
     ERRORS,
     Device,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vlm_aes.assessor import Assessor
     from vlm_aes.bulk.choosing import Cut
     from vlm_aes.bulk.looks import Look
+    from vlm_aes.table import Row
 
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the best N.")]
 Fraction = Annotated[float | None, typer.Option(help="Keep the best share, 0 to 1.")]
@@ -46,8 +48,8 @@ def score(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders, quoted globs, tables, .tar archives, addresses, or - for a "
-            "list on stdin."
+            help="Pictures, folders, quoted globs, tables, .tar archives, datasets, addresses, or "
+            "- for a list on stdin."
         ),
     ],
     model: Model = None,
@@ -91,6 +93,21 @@ def score(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Of Ray. Default: one a GPU, or for two processors.")
     ] = None,
+    stars: doors.StarsText = None,
+    stars_among: doors.StarsAmong = "reference",
+    xmp: Annotated[
+        bool, typer.Option("--xmp", help="Write stars, keywords, critiques into XMP sidecars.")
+    ] = False,
+    xmp_layout: doors.Layout = "auto",
+    overwrite_ratings: doors.OverwriteRatings = False,
+    unrated: doors.Unrated = 0,
+    dry_run: doors.DryRun = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a gallery, one page that needs no network.")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Write pictures and rows as a dataset into this folder.")
+    ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
@@ -125,9 +142,16 @@ def score(
         wanted_scale = Scale.parse(scale) if scale else None
     except ValueError as error:
         wrong(str(error))
+    outward = doors.outward(
+        stars=stars, stars_among=stars_among, xmp=xmp, xmp_layout=xmp_layout,
+        overwrite_ratings=overwrite_ratings, unrated=unrated, dry_run=dry_run, html=html,
+        dataset=dataset, out=out,
+    )  # fmt: skip
+    again = choosing or html is not None or dataset is not None
+    failed = 0
     with interruptible():
-        # a list can be read once, and when choosing pictures are looked at again
-        listed = list(sys.stdin) if "-" in paths and choosing else sys.stdin
+        # a list can be read once, and some calls look at the pictures again
+        listed = list(sys.stdin) if "-" in paths and again else sys.stdin
         on_ray = engine == "ray"
         found = find_items(paths, listed, column, unopened=on_ray)
         try:
@@ -139,6 +163,7 @@ def score(
 
         from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
         from vlm_aes.bulk.distributed import EngineError, OnRay, Recipe
+        from vlm_aes.bulk.results import rows_of, starred
         from vlm_aes.bulk.run import Job, score_into, score_to_rows
         from vlm_aes.show import ScoreList
         from vlm_aes.table import Columns
@@ -159,15 +184,18 @@ def score(
         if rationale and assessor.head is not None and assessor.critic is None and slow is None:
             wrong("this fast head has no model behind it to write critiques: leave --rationale "
                    "out, or name the checkpoint that it lies in")  # fmt: skip
+        if outward.stars and outward.stars.among == "reference" and assessor.calibration is None:
+            wrong("this model has no reference photos to give stars by: --stars-among run")
         once = chain([first], found)
         job = Job(
-            lambda: find_items(paths, listed, column, unopened=on_ray) if choosing else once,
+            lambda: find_items(paths, listed, column, unopened=on_ray) if again else once,
             Columns(
                 facts=facts,
                 attributes=assessor.rating_attributes if attributes else (),
                 rationale=rationale,
                 scale=wanted_scale,
                 cascade=cascade,
+                stars=outward.stars,
             ),
             Wanted(rationale=rationale, facts=facts, attributes=attributes),
             cut,
@@ -182,6 +210,7 @@ def score(
             return Recipe(named, precision, device, fast=quick, critic=rationale)
 
         tally = Tally()
+        rated: list[Row] = []
         progress = Progress(tally, count_aside(paths, column))
         try:
             if out is None:
@@ -190,6 +219,8 @@ def score(
                     for row in score_to_rows(assessor, job, tally, progress.advance, slow):
                         progress.hide()
                         shown.show(row)
+                        if outward.any:
+                            rated.append(row)
             else:
                 with ExitStack() as stack:
                     sink = stack.enter_context(
@@ -200,12 +231,18 @@ def score(
                         job = replace(job, engine=stack.enter_context(pool).rows)
                     stack.enter_context(progress)
                     score_into(sink, assessor, job, tally, progress.advance, slow)
-        except (SinkError, SourceError, EngineError) as error:
+            if outward.any:
+                schema, in_run = job.columns.schema, job.columns.run_stars
+                if out is None and cut is None and in_run is not None:
+                    rated = list(starred(lambda: rated, in_run))
+                finished = (lambda: rows_of(Path(out), schema)) if out else (lambda: rated)
+                failed = outward.write(finished, job.items, schema)
+        except (SinkError, SourceError, EngineError, ValueError) as error:
             wrong(str(error))
         progress.summary(out)
         if stats is not None:
             stats.write_text(json.dumps(progress.statistics(), indent=1) + "\n", encoding="utf-8")
-    if tally.errors:
+    if tally.errors or failed:
         raise typer.Exit(ERRORS)
 
 

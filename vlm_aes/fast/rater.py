@@ -17,6 +17,7 @@ from vlm_aes.backbones.loading import DTYPES, choose_device, content_hash
 from vlm_aes.fast.folder import FOLDER, TOWER, About, find_head
 from vlm_aes.fast.head import Head
 from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower
+from vlm_aes.hub.fetching import cached_identity
 from vlm_aes.ratings import WORDS
 
 LABEL = "fast-1"
@@ -43,7 +44,7 @@ class FastRater:
         inside = folder.name == FOLDER and (folder.parent / "config.json").is_file()
         self.behind = str(folder.parent) if inside else None
         digest = hashlib.sha256(f"{content_hash(folder)} {tower.weights_hash}".encode())
-        self.model_id = f"{name}@{digest.hexdigest()[:12]}"
+        self.model_id = cached_identity(folder) or f"{name}@{digest.hexdigest()[:12]}"
         self.prompt_id = f"{LABEL}@{tower.preprocessing}"
 
     @property
