@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ class RatingPrompt:
         faults: the question about what spoils a picture, for a checkpoint that learned it.
         critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
             ``{level}``.
+        styles: other instructions by their name, with the same places.
+        language_line: added to the instruction for a critique in another language; holds
+            ``{language}``; empty where the checkpoint speaks no other.
         critique_points: different aspects that a critique should name, each once; 0 asks for none,
             as fits long critiques.
         image_first: the order in which picture and question are handed to the chat template.
@@ -86,11 +89,36 @@ class RatingPrompt:
     critique_temperature: float = 0.7
     critique_top_p: float = 0.9
     critique_points: int = 0
+    styles: dict[str, str] = field(default_factory=dict)
+    language_line: str = ""
 
     @property
     def id(self) -> str:
         """Name and version."""
         return f"{self.name}-{self.version}"
+
+    def styled(self, style: str | None, language: str | None) -> RatingPrompt:
+        """The same prompts with critiques in one of ``styles``, in a language given by its English
+        name.
+
+        Raises:
+            PromptError: for a style that is not there, or a language where none but its own is.
+        """
+        critique = self.critique
+        if style is not None:
+            if style not in self.styles:
+                known = f"it knows {', '.join(self.styles)}" if self.styles else "it writes only one"
+                raise PromptError(f"the prompts {self.name} have no style {style!r}: {known}")
+            critique = self.styles[style]
+        if language is not None:
+            if not self.language_line:
+                raise PromptError(
+                    f"with the prompts {self.name} critiques are written in English only: leave "
+                    "the language out, or name a checkpoint that speaks it"
+                )
+            line = self.language_line.format(language=" ".join(language.split()))
+            critique = f"{critique}\n{line.replace('{', '{{').replace('}', '}}')}"
+        return replace(self, critique=critique)
 
     def asked(self, attribute: str | None = None, facts: str | None = None) -> tuple[str, str]:
         """The user's text and the answer's stem for the overall question or an attribute's."""
