@@ -1,6 +1,6 @@
-"""What an edit must gain before it is advised, fitted; and how often advice undoes a known fault.
+"""What an edit must gain before it is advised, and how often advice undoes a known fault.
 
-Photos are spoiled by a known amount: tilted, under-exposed, tinted, framed too loosely. A checkpoint
+Photos are spoiled by a known amount: tilted, under-exposed, tinted, framed too loosely. A model
 advises well when the edit that undoes the fault is among its first three, and when it leaves photos
 as their makers left them alone. What each kind of edit must gain is fitted on the tuning photos and
 stored with the calibration; the figures are of the validation photos.
@@ -18,12 +18,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from vlm_aes import calibration, facts
+from vlm_aes import facts
 from vlm_aes.assessor import Assessor
 from vlm_aes.explain.advice import MOST, Trial, best_of, trial
-from vlm_aes.explain.edits import CROP, EXPOSURE, KINDS, LEVEL, WHITE_BALANCE, Edit, lit
+from vlm_aes.explain.edits import (
+    CROP,
+    EXPOSURE,
+    KINDS,
+    LEVEL,
+    MOVING,
+    WHITE_BALANCE,
+    Edit,
+    lit,
+)
 from vlm_aes.explain.explanation import raters
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.spoil import turned
@@ -84,15 +93,13 @@ def tinted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
 
 
 def loose(image: Image.Image, rng: np.random.Generator) -> Spoiled:
-    """Framed badly: the photo fills 70% of each side, in one corner, and the rest is its own edge
-    carried on and out of focus. (What a crop cut off no edit can bring back.)"""
+    """Framed badly: the photo fills 70% of each side, in one corner, and the rest is a plain wall
+    in the mean colour of the photo. (What a crop cut off no edit can bring back.)"""
     at = CORNERS[rng.integers(4)]
     width, height = image.size
     inner = image.resize((round(width * LOOSE), round(height * LOOSE)), Image.Resampling.LANCZOS)
     left, top = round((width - inner.width) * at[0]), round((height - inner.height) * at[1])
-    rest = ((top, height - inner.height - top), (left, width - inner.width - left), (0, 0))
-    whole = Image.fromarray(np.pad(np.asarray(inner), rest, mode="symmetric"))
-    frame = whole.filter(ImageFilter.GaussianBlur(0.05 * max(image.size)))
+    frame = inner.resize((1, 1), Image.Resampling.BOX).resize(image.size)
     frame.paste(inner, (left, top))
     return Spoiled("loose", frame, lambda e: e.kind == CROP and e.place == at)
 
@@ -119,7 +126,7 @@ def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> li
         bad = FAULTS[number % len(FAULTS)](image, np.random.default_rng(seed))
         for spoiled in (as_it_is(image), bad):
             found = trial(spoiled.picture, score, facts.measure(spoiled.picture))
-            bare = [replace(edit, picture=blank) for edit in found.edits]
+            bare = [replace(edit, picture=blank, against=None) for edit in found.edits]
             right = tuple(spoiled.undoes(edit) for edit in found.edits)
             done.append(Tried(spoiled.fault, replace(found, plain=blank, edits=bare), right))
     return done
@@ -130,13 +137,17 @@ def fit(tried: Sequence[Tried], budget: float = BUDGET) -> dict[str, tuple[float
     than ``budget`` of the photos as they are get advice.
 
     Every threshold buys undone faults with advice that nobody needs; all are set at one price.
-    Nothing is advised for less than harmless changes move nine scores in ten.
+    Nothing is advised for less than half of what harmless changes of its sort move nine scores in
+    ten by, nor for less than they move the score of the picture itself.
     """
-    noise = float(np.quantile([t.found.noise for t in tried], 0.9))
+    noises = np.quantile([t.found.noise for t in tried], 0.9, axis=0) / 2
     best: tuple[int, dict[str, tuple[float, float]]] | None = None
     for price in _PRICES:
         needed = {
-            kind: tuple(_threshold(tried, kind, way, price, noise) for way in (True, False))
+            kind: tuple(
+                _threshold(tried, kind, way, price, float(noises[kind in MOVING]))
+                for way in (True, False)
+            )
             for kind in KINDS
         }
         told = [best_of(t.found, needed) for t in tried if t.fault == "none"]
@@ -160,14 +171,13 @@ def _threshold(
         if not rows:
             continue
         top = max(rows, key=lambda i: t.found.gains[i])
-        if t.found.gains[top] > t.found.noise:
+        if t.found.gains[top] > t.found.noise[kind in MOVING]:
             (needless if t.fault == "none" else right if t.right[top] else []).append(
                 float(t.found.gains[top])
             )
     levels = sorted({noise, *(g for g in right + needless if g > noise)})
     worth = [
-        sum(g > level for g in right) - price * sum(g > level for g in needless)
-        for level in levels
+        sum(g > level for g in right) - price * sum(g > level for g in needless) for level in levels
     ]
     top = len(worth) - 1 - int(np.argmax(worth[::-1]))
     # none is worth its price: what no edit was seen to gain

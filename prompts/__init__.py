@@ -45,6 +45,20 @@ class FaultQuestion:
 
 
 @dataclass(frozen=True)
+class PairQuestion:
+    """What a checkpoint that can look at two pictures at once is asked about them.
+
+    Attributes:
+        question, stem: as for a rating; the next token names one of the two.
+        words: for the first and for the second, as they follow the stem.
+    """
+
+    question: str
+    stem: str
+    words: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class RatingPrompt:
     """What a checkpoint is asked, and the words that it may answer.
 
@@ -55,6 +69,7 @@ class RatingPrompt:
         questions, stems: the same for attributes.
         facts_line: put before a rating question when facts are told; holds ``{facts}``.
         faults: the question about what spoils a picture, for a checkpoint that learned it.
+        pair: the question about two pictures, for a checkpoint that can look at both.
         critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
             ``{level}``.
         styles: other instructions by their name, with the same places.
@@ -83,6 +98,7 @@ class RatingPrompt:
     first_token: bool = False
     thinking: bool | None = None
     faults: FaultQuestion | None = None
+    pair: PairQuestion | None = None
     critique: str = ""
     critique_stem: str = ""
     critique_tokens: int = 160
@@ -107,7 +123,7 @@ class RatingPrompt:
         critique = self.critique
         if style is not None:
             if style not in self.styles:
-                known = f"it knows {', '.join(self.styles)}" if self.styles else "it writes only one"
+                known = f"it knows {', '.join(self.styles)}" if self.styles else "it has only one"
                 raise PromptError(f"the prompts {self.name} have no style {style!r}: {known}")
             critique = self.styles[style]
         if language is not None:
@@ -166,8 +182,10 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
     try:
         if "faults" in data:
             data["faults"] = FaultQuestion(**data["faults"])
+        if "pair" in data:
+            data["pair"] = PairQuestion(**{**data["pair"], "words": tuple(data["pair"]["words"])})
         prompt = RatingPrompt(**data)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise PromptError(f"{path}: {error}") from None
     if len(set(prompt.words)) != N_WORDS:
         raise PromptError(f"{path}: words must be five different ones, bad to excellent")

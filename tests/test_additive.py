@@ -9,7 +9,11 @@ from vlm_aes.additive import FEWEST, fit
 
 RNG = np.random.default_rng(0)
 N = 400
-COLUMNS = {"light": RNG.uniform(-3, 3, N), "noise": RNG.uniform(0, 10, N), "idle": RNG.normal(size=N)}
+COLUMNS = {
+    "light": RNG.uniform(-3, 3, N),
+    "noise": RNG.uniform(0, 10, N),
+    "idle": RNG.normal(size=N),
+}
 SCORES = 50 - 6 * np.abs(COLUMNS["light"]) - COLUMNS["noise"] + RNG.normal(0, 0.5, N)
 
 
@@ -17,7 +21,7 @@ def test_what_moved_a_score_is_found():
     found = fit(COLUMNS, SCORES)
     assert found.explained > 0.85
     moved = found.moved({"light": 2.9, "noise": 5.0, "idle": 1.0})
-    assert list(moved)[0] == "light"
+    assert next(iter(moved)) == "light"
     assert moved["light"] < -5
     assert abs(moved["noise"]) < 1
     assert abs(moved["idle"]) < 0.7

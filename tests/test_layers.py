@@ -16,7 +16,7 @@ LAYER = {
     "rated": 1, "splits": 1, "calibration": 1, "samples": 1,
     "backbones": 2,
     "rater": 3, "explain": 3, "fast": 3,
-    "assessor": 4,
+    "pairwise": 4, "assessor": 4,
     "table": 5,
     "explain.compare": 6, "explain.audit": 6, "explain.explanation": 6,
     "bulk": 6, "evaluate": 6,

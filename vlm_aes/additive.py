@@ -70,8 +70,8 @@ def fit(columns: Mapping[str, ArrayLike], scores: ArrayLike) -> Additive:
     for name, values in columns.items():
         numbers = np.asarray(values, dtype=np.float64)
         known = numbers[np.isfinite(numbers)]
-        corners = np.unique(np.quantile(known, np.linspace(0.02, 0.98, KNOTS))) if len(known) else []
-        knots[name] = [round(float(corner), 4) for corner in corners] or [0.0]
+        at = np.quantile(known, np.linspace(0.02, 0.98, KNOTS)) if len(known) else np.zeros(1)
+        knots[name] = np.unique(at.round(4)).tolist()
         parts.append(_hats(numbers, np.array(knots[name])))
     design = np.concatenate(parts, axis=1)
     middle = design.mean(0)

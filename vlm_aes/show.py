@@ -126,7 +126,8 @@ def comparison(console: Console, found: Comparison) -> None:
     for place, a in enumerate(found.order):
         if place:
             pair = steps[(found.order[place - 1].path, a.path)]
-            reason = f"above with {pair.p_a:.0%}. {pair.why}"
+            asked = "" if pair.p_asked is None else f", asked about both {pair.p_asked:.0%}"
+            reason = f"above with {pair.p_a:.0%}{asked}. {pair.why}"
             for line in textwrap.wrap(reason, 72):
                 console.print(f"      [dim]{escape(line)}[/dim]")
         color = _COLORS[a.level]
@@ -139,7 +140,10 @@ def comparison_as_json(found: Comparison) -> dict[str, Any]:
     return {
         "order": [a.path for a in found.order],
         "scores": {a.path: a.score for a in found.order},
-        "pairs": [asdict(pair) for pair in found.pairs],
+        "pairs": [
+            {name: value for name, value in asdict(pair).items() if value is not None}
+            for pair in found.pairs
+        ],
         "errors": {a.path: a.error for a in found.errors},
     }
 
@@ -209,8 +213,8 @@ def _figure(console: Console, words: str, value: float, low: float, high: float)
 
 
 def as_json(found: Explanation, row: Row) -> dict[str, Any]:
-    """The object of ``explain --json``: the row, and facts, attributes, claims, what decided, advice
-    (an edit's gain in points, and what it had to gain), camera settings."""
+    """The object of ``explain --json``: the row, and facts, attributes, claims, what decided,
+    advice (an edit's gain in points, and what it had to gain), camera settings."""
     a = found.assessment
     return {
         **row,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.explain.edits import KINDS, Edit, cropped, edits, saved_again
+from vlm_aes.explain.edits import KINDS, MOVING, Edit, cropped, edits, lit, saved_again
 from vlm_aes.explain.scored import Score, scores_of
 from vlm_aes.facts import Fact
 from vlm_aes.images import to_rgb
@@ -37,6 +37,7 @@ class Advice:
         needed: points that it had to gain: what is more than chance for an edit of its kind.
         measured: whether a measurement proposed it, too.
         picture: the picture after it, at working size.
+        against: what it is compared with, where that is not the picture as it was.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Advice:
     needed: float
     measured: bool
     picture: Image.Image
+    against: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -53,26 +55,48 @@ class Trial:
 
     Attributes:
         plain: the picture at working size.
-        noise: points by which harmless changes of this picture move its score, at most.
+        noise: points by which harmless changes of this picture move its score, at most: of its
+            tones, and of its frame.
         edits: as they were tried.
         gains: (edits,) points that each gained.
     """
 
     plain: Image.Image
-    noise: float
+    noise: tuple[float, float]
     edits: Sequence[Edit]
     gains: NDArray[np.float64]
 
 
 def trial(image: Image.Image, score: Score, facts: Mapping[str, Fact] | None = None) -> Trial:
-    """Every edit of a picture applied and rated."""
+    """Every edit of a picture applied and rated in one go.
+
+    What moves in the frame is rated together with its mirror image, which halves what moving does
+    to a score by itself.
+    """
     plain = to_rgb(image).copy()
     plain.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
     tried = list(edits(plain, facts))
-    twins = harmless(plain)
-    found = scores_of(score, [plain, *twins, *(edit.picture for edit in tried)], _BATCH)
-    moved = found[1:] - found[0]
-    return Trial(plain, float(np.abs(moved[: len(twins)]).max()), tried, moved[len(twins) :])
+    moving = [edit for edit in tried if edit.kind in MOVING]
+    framed, toned = cropped(plain, 0.97, (0.5, 0.5)), [saved_again(plain), lit(plain, 2.0**0.1)]
+    pairs = {id(one): one for one in (plain, framed)}
+    for edit in moving:
+        pairs |= {id(one): one for one in (edit.picture, edit.against) if one is not None}
+    alone = [*toned, *(edit.picture for edit in tried if edit.kind not in MOVING)]
+    found = scores_of(score, [*pairs.values(), *map(mirrored, pairs.values()), *alone], _BATCH)
+    straight = dict(zip(pairs, found, strict=False))
+    both = dict(zip(pairs, (found[: len(pairs)] + found[len(pairs) : 2 * len(pairs)]) / 2))
+    single = dict(zip(map(id, alone), found[2 * len(pairs) :], strict=True))
+    gains = [
+        both[id(edit.picture)] - both[id(plain if edit.against is None else edit.against)]
+        if edit.kind in MOVING
+        else single[id(edit.picture)] - straight[id(plain)]
+        for edit in tried
+    ]
+    noise = (
+        max(abs(single[id(one)] - straight[id(plain)]) for one in toned),
+        abs(both[id(framed)] - both[id(plain)]),
+    )
+    return Trial(plain, (float(noise[0]), float(noise[1])), tried, np.array(gains))
 
 
 def advise(
@@ -84,8 +108,9 @@ def advise(
 ) -> list[Advice]:
     """At most three edits of different kinds, the surest first: by their gain over what they need.
 
-    An edit is told where it gains more than its kind needs and more than a harmless change of this
-    picture moves its score (the picture mirrored, trimmed by a fiftieth, saved again).
+    An edit is told where it gains more than its kind needs and more than a harmless change of the
+    same sort (trimmed a little; or saved again, or a tenth of a stop lighter) moves the score of
+    this picture.
 
     Args:
         score: tries every edit; may be the fast path.
@@ -97,8 +122,9 @@ def advise(
     found = trial(image, score, facts)
     best = best_of(found, needed or {})
     if confirm is not None and best:
-        again = scores_of(confirm, [found.plain, *(a.picture for a in best)], _BATCH)
-        sure = again[1:] - again[0]
+        against = [found.plain if a.against is None else a.against for a in best]
+        again = scores_of(confirm, [*(a.picture for a in best), *against], _BATCH)
+        sure = again[: len(best)] - again[len(best) :]
         best = [
             replace(advice, gain=float(gain))
             for advice, gain in zip(best, sure, strict=True)
@@ -113,20 +139,25 @@ def best_of(found: Trial, needed: Mapping[str, tuple[float, float]]) -> list[Adv
     for kind in KINDS:
         passed = []
         for edit, gain in zip(found.edits, found.gains, strict=True):
-            least = max(found.noise, needed.get(kind, NEEDED)[0 if edit.measured else 1])
+            noise = found.noise[kind in MOVING]
+            least = max(noise, needed.get(kind, NEEDED)[0 if edit.measured else 1])
             if edit.kind == kind and gain > least:
                 passed.append(
-                    Advice(kind, edit.words, float(gain), least, edit.measured, edit.picture)
+                    Advice(
+                        kind,
+                        edit.words,
+                        float(gain),
+                        least,
+                        edit.measured,
+                        edit.picture,
+                        edit.against,
+                    )  # fmt: skip
                 )
         if passed:
             best.append(max(passed, key=lambda a: (a.measured, a.gain)))
     return best
 
 
-def harmless(image: Image.Image) -> list[Image.Image]:
-    """Copies of an RGB picture that nobody would rate differently."""
-    return [
-        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-        cropped(image, 0.98, (0.5, 0.5)),
-        saved_again(image),
-    ]
+def mirrored(image: Image.Image) -> Image.Image:
+    """A picture as a mirror shows it, which nobody would rate differently."""
+    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)

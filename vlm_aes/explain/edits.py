@@ -17,13 +17,15 @@ from PIL import Image
 
 from vlm_aes.facts import Fact
 from vlm_aes.images import to_rgb
-from vlm_aes.spoil import turned
+from vlm_aes.spoil import turned, upright_share
 from vlm_aes.srgb import LINEAR, encoded, to_linear
 
 LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP = (
     "level", "exposure", "white balance", "contrast", "crop",
 )  # fmt: skip
 KINDS = (LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP)
+MOVING = (LEVEL, CROP)
+"""Kinds that move what is shown; the others change its tones alone, which disturbs a score less."""
 
 _LEVEL_WITHIN = 1.5
 """Measured degrees below which there is nothing to level."""
@@ -38,7 +40,8 @@ _TINTED = 12.0
 _FLAT = 17.0
 """Measured contrast below which the measurement proposes more of it."""
 _STRENGTHS = (0.5, 1.0)
-_CROPS = (0.85, 0.7)
+_CROPS = ((0.85, True), (0.7, False))
+"""Share of each side that is kept, and whether that is tried where no measurement proposes it."""
 _PLACES = {
     "the centre": (0.5, 0.5), "the upper left": (0.0, 0.0), "the upper right": (1.0, 0.0),
     "the lower left": (0.0, 1.0), "the lower right": (1.0, 1.0),
@@ -60,6 +63,8 @@ class Edit:
         amount: degrees counterclockwise, stops, strength, or share of each side.
         place: where a crop lies, from 0, left and top, to 1.
         measured: whether a measurement proposes it, with its amount.
+        against: what it is rated against where that is not the picture itself: levelling costs the
+            frame's edge, so it is held against the same frame unturned.
     """
 
     kind: str
@@ -68,6 +73,7 @@ class Edit:
     amount: float
     place: tuple[float, float] | None = None
     measured: bool = False
+    against: Image.Image | None = None
 
 
 def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterator[Edit]:
@@ -96,8 +102,10 @@ def _levelled(picture: Image.Image, tilt: float | None) -> Iterator[Edit]:
     for degrees in angles:
         way = "counterclockwise" if degrees > 0 else "clockwise"
         words = f"Level it: turn it {abs(degrees):.0f} degrees {way}."
+        frame = cropped(picture, upright_share(picture.size, degrees), (0.5, 0.5))
         yield Edit(
-            LEVEL, words, turned(picture, degrees), degrees, measured=tilt is not None
+            LEVEL, words, turned(picture, degrees), degrees, measured=tilt is not None,
+            against=frame,
         )  # fmt: skip
 
 
@@ -125,13 +133,15 @@ def _framed(picture: Image.Image) -> Iterator[Edit]:
     grey = cv2.resize(np.asarray(picture.convert("L")), (96, 96), interpolation=cv2.INTER_AREA)
     fine = np.minimum(abs(cv2.Laplacian(grey, cv2.CV_32F)), 40.0)
     total = float(fine.sum()) or 1.0
-    for share in _CROPS:
+    for share, try_all in _CROPS:
         kept = round(96 * share)
         for place, at in _PLACES.items():
             left, top = (round((96 - kept) * part) for part in at)
             held = float(fine[top : top + kept, left : left + kept].sum()) / total
-            words = f"Crop to {share:.0%} of the frame around {place}."
-            yield Edit(CROP, words, cropped(picture, share, at), share, at, held >= 1 - _EMPTY)
+            empty = held >= 1 - _EMPTY
+            if empty or try_all:
+                words = f"Crop to {share:.0%} of each side, keeping {place}."
+                yield Edit(CROP, words, cropped(picture, share, at), share, at, empty)
 
 
 def lit(image: Image.Image, gain: float | NDArray[np.float32]) -> Image.Image:

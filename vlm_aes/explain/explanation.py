@@ -85,8 +85,8 @@ def explain(assessor: Assessor, source: Source) -> Explanation:
 
 
 def decided(assessor: Assessor, seen: Seen, rated: Assessment) -> list[Part]:
-    """The parts that moved the score most, by the additive model that was fitted to the checkpoint's
-    own scores; facts as the model is told them."""
+    """The parts that moved the score most, by the additive model that was fitted to the
+    checkpoint's own scores; facts as the model is told them."""
     worth = assessor.calibration
     if worth is None or worth.parts is None:
         return []

@@ -20,7 +20,8 @@ ONE_WAY = 0.28
 
 @register_for_people
 def blur(frame: Frame) -> Iterator[Fact]:
-    """How much softer the picture is one way than across it, in percent, and whether that is motion.
+    """How much softer the picture is one way than across it, in percent, and whether that is
+    motion.
 
     The structure tensor of the picture, per direction, over that of the picture softened a little:
     what share of its edges is fine. Its extremes are the generalised eigenvalues of the two.
@@ -47,7 +48,8 @@ def blur(frame: Frame) -> Iterator[Fact]:
 
 def _tensor(luma: NDArray[np.float32]) -> NDArray[np.float64]:
     across, down = (
-        cv2.Sobel(luma, cv2.CV_32F, x, y, ksize=3).astype(np.float64) / 8 for x, y in ((1, 0), (0, 1))
+        cv2.Sobel(luma, cv2.CV_32F, x, y, ksize=3).astype(np.float64) / 8
+        for x, y in ((1, 0), (0, 1))
     )
     both = (across * down).mean()
     return np.array([[(across**2).mean(), both], [both, (down**2).mean()]])

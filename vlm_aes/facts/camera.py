@@ -11,8 +11,8 @@ _IFD = ExifTags.IFD.Exif
 
 
 def camera_settings(source: str | Path | bytes) -> dict[str, str]:
-    """Camera, lens, focal length, aperture, shutter and ISO, in words; what the file does not say is
-    left out, and a file with damaged or no EXIF data says nothing."""
+    """Camera, lens, focal length, aperture, shutter and ISO, in words; what the file does not say
+    is left out, and a file with damaged or no EXIF data says nothing."""
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             exif = image.getexif()

@@ -1,4 +1,4 @@
-"""Clipping of single channels: colour that has run into its end, where the whole is not yet white."""
+"""Clipping of single channels: colour at its end, where the whole is not yet white or black."""
 
 from __future__ import annotations
 

@@ -27,9 +27,9 @@ NEAR = 6.0
 
 @register_for_people
 def harmony(frame: Frame) -> Iterator[Fact]:
-    """The number of hues that hold a tenth of the colour each, and the mean distance in degrees from
-    the strictest harmony that the picture keeps to (Cohen-Or et al. 2006, templates i, V, I, L, Y,
-    X; eq. 2), or from the nearest where it keeps to none."""
+    """The number of hues that hold a tenth of the colour each, and the mean distance in degrees
+    from the strictest harmony that the picture keeps to (Cohen-Or et al. 2006, templates i, V, I,
+    L, Y, X; eq. 2), or from the nearest where it keeps to none."""
     hue, saturation, value = cv2.split(cv2.cvtColor(frame.small, cv2.COLOR_RGB2HSV))
     weight = saturation.astype(np.float32) * value / 255**2
     by_step = np.bincount(hue.ravel(), weight.ravel(), minlength=180)
@@ -37,7 +37,7 @@ def harmony(frame: Frame) -> Iterator[Fact]:
         yield Fact("hues", None, "count", "no colour")
         yield Fact("harmony", None, "degrees", "no colour")
         return
-    by_step /= by_step.sum()
+    by_step = by_step / by_step.sum()
     degrees = 2.0 * np.arange(180)
     sectors = np.bincount(((degrees + 15) // 30).astype(int) % 12, by_step, minlength=12)
     leading = [i for i in np.argsort(-sectors) if sectors[i] >= 0.1]

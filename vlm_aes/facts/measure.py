@@ -19,7 +19,7 @@ CROP_SIDE = 768
 """Side of the native-size crop that noise, blocking and sharpness are read from."""
 
 SMALL_SIDE = 256
-"""Long side in pixels that is enough for what concerns the whole frame: hues, saliency, symmetry."""
+"""Long side in pixels that is enough for what concerns the whole frame: hues, symmetry."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ SIGMAS = (1.0, 4.0, 12.0)
 @register_for_people
 def saliency(frame: Frame) -> Iterator[Fact]:
     """The place that stands out most and four facts about it: share of the frame, distances of its
-    middle from the nearest crossing of the thirds and from the centre (percent of the diagonal), and
-    the share of the frame's edge that it touches.
+    middle from the nearest crossing of the thirds and from the centre (percent of the diagonal),
+    and the share of the frame's edge that it touches.
 
     Saliency is distance in CIELAB from the frame's mean and from the surroundings (after Achanta et
     al. 2009, eq. 4, at three scales), not knowledge of what is shown: a face in a crowd is missed.

@@ -60,7 +60,8 @@ def _mark(draw: ImageDraw.ImageDraw, size: tuple[int, int], facts: Mapping[str, 
         at_x = float(np.clip(x - wide / 2, 3, max(3, size[0] - wide - 3)))
         at_y = min(y + radius + 4, size[1] - tall - 6)
         while any(
-            at_x < r and at_x + wide > l and at_y < b and at_y + tall > t for l, t, r, b in taken
+            at_x < box[2] and at_x + wide > box[0] and at_y < box[3] and at_y + tall > box[1]
+            for box in taken
         ):
             at_y -= tall + 4
         taken.append((at_x, at_y, at_x + wide, at_y + tall))
