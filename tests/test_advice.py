@@ -50,14 +50,15 @@ def test_white_balance_takes_a_cast_away():
 
 
 def test_a_dark_picture_is_told_to_be_brighter():
-    found = advise(spoil(COFFEE, "underexposure", 0.3), brightness)
-    assert found[0].kind == "exposure"
-    assert "more exposure" in found[0].words
-    assert found[0].gain == pytest.approx(
-        brightness([found[0].picture])[0]
-        - brightness([spoil(COFFEE, "underexposure", 0.3)])[0], abs=1
+    dark = spoil(COFFEE, "underexposure", 0.3)
+    told = advise(dark, brightness, facts=facts.measure(dark))
+    found = next(a for a in told if a.kind == "exposure")
+    assert "more exposure" in found.words
+    assert found.measured
+    assert found.gain == pytest.approx(
+        brightness([found.picture])[0] - brightness([dark])[0], abs=1
     )  # fmt: skip
-    assert len(found) <= MOST
+    assert len(told) <= MOST
 
 
 def test_nothing_is_told_where_nothing_helps_enough():

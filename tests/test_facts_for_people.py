@@ -98,9 +98,8 @@ def test_symmetry_of_mirrored_halves():
     whole = Image.new("RGB", (256, 256))
     whole.paste(half, (0, 0))
     whole.paste(half.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (128, 0))
-    sideways, upright = (lambda f: (f["symmetry_sideways"], f["symmetry_upright"]))(
-        facts.measure(whole)
-    )
+    found = facts.measure(whole)
+    sideways, upright = found["symmetry_sideways"], found["symmetry_upright"]
     assert sideways.value > 99
     assert upright.value < 75
     turned = facts.measure(whole.rotate(90))

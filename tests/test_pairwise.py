@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import tiny_checkpoints
-from vlm_aes.prompts import load_prompt
+from vlm_aes.prompts import PairQuestion, load_prompt
 
 from vlm_aes import Assessor
 from vlm_aes.backbones import CheckpointError, load_backbone
@@ -13,9 +13,15 @@ from vlm_aes.explain.compare import compare
 from vlm_aes.pairwise import Pairwise
 from vlm_aes.rater import Rater
 
+# the tiny tokenizers know the rating words as tokens, and few others
+PROMPT = replace(
+    load_prompt("default"),
+    pair=PairQuestion("Which is better?", "The image is", (" good", " bad")),
+)
+
 
 def rater_of(tiny_checkpoint, family):
-    return Rater(load_backbone(tiny_checkpoint(family)), load_prompt("default"))
+    return Rater(load_backbone(tiny_checkpoint(family)), PROMPT)
 
 
 @pytest.mark.parametrize("family", ["qwen3_5", "llava_onevision"])
@@ -37,6 +43,7 @@ def test_no_question_no_answer(tiny_checkpoint):
 
 def test_compare_asks_about_neighbours(tiny_checkpoint, tmp_path: Path):
     assessor = Assessor.from_pretrained(tiny_checkpoint("qwen3_5"), prompt="default")
+    assessor.rater.prompt = PROMPT
     paths = []
     for number, image in enumerate(tiny_checkpoints.pictures(3)):
         image.save(tmp_path / f"{number}.png")

@@ -84,14 +84,14 @@ def fit(columns: Mapping[str, ArrayLike], scores: ArrayLike) -> Additive:
         found = _ridge(design[inside] - centre, wanted[inside])
         left_out[~inside] = (design[~inside] - centre) @ found + wanted[inside].mean()
     explained = 1 - float(np.mean((wanted - left_out) ** 2)) / max(float(wanted.var()), 1e-12)
-    heights, unknown, at = {}, {}, 0
+    heights, unknown, start = {}, {}, 0
     for name, part in zip(columns, parts, strict=True):
-        own = slice(at, at + part.shape[1])
+        own = slice(start, start + part.shape[1])
         mean = float(middle[own] @ weights[own])
         curve = weights[own] - mean
         heights[name] = [round(float(height), 4) for height in curve[:-1]]
         unknown[name] = round(float(curve[-1]), 4)
-        at = own.stop
+        start = own.stop
     return Additive(knots, heights, unknown, round(max(explained, 0.0), 4))
 
 

@@ -151,7 +151,7 @@ def best_of(found: Trial, needed: Mapping[str, tuple[float, float]]) -> list[Adv
                         edit.measured,
                         edit.picture,
                         edit.against,
-                    )  # fmt: skip
+                    )
                 )
         if passed:
             best.append(max(passed, key=lambda a: (a.measured, a.gain)))
