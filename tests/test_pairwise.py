@@ -52,4 +52,8 @@ def test_compare_asks_about_neighbours(tiny_checkpoint, tmp_path: Path):
     order = [a.path for a in found.order]
     asked = {(p.a, p.b) for p in found.pairs if p.p_asked is not None}
     assert asked == {(order[0], order[1]), (order[1], order[2])}
-    assert compare(assessor, paths[::-1]).pairs == found.pairs
+    back = compare(assessor, paths[::-1])
+    assert [(p.a, p.b) for p in back.pairs] == [(p.a, p.b) for p in found.pairs]
+    for one, other in zip(found.pairs, back.pairs, strict=True):
+        assert other.p_a == pytest.approx(one.p_a, abs=1e-4)
+        assert other.p_asked == (one.p_asked and pytest.approx(one.p_asked, abs=1e-4))
