@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,20 @@ class FaultQuestion:
 
 
 @dataclass(frozen=True)
+class PairQuestion:
+    """What a checkpoint that can look at two pictures at once is asked about them.
+
+    Attributes:
+        question, stem: as for a rating; the next token names one of the two.
+        words: for the first and for the second, as they follow the stem.
+    """
+
+    question: str
+    stem: str
+    words: tuple[str, str]
+
+
+@dataclass(frozen=True)
 class RatingPrompt:
     """What a checkpoint is asked, and the words that it may answer.
 
@@ -55,8 +69,12 @@ class RatingPrompt:
         questions, stems: the same for attributes.
         facts_line: put before a rating question when facts are told; holds ``{facts}``.
         faults: the question about what spoils a picture, for a checkpoint that learned it.
+        pair: the question about two pictures, for a checkpoint that can look at both.
         critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
             ``{level}``.
+        styles: other instructions by their name, with the same places.
+        language_line: added to the instruction for a critique in another language; holds
+            ``{language}``; empty where the checkpoint speaks no other.
         critique_points: different aspects that a critique should name, each once; 0 asks for none,
             as fits long critiques.
         image_first: the order in which picture and question are handed to the chat template.
@@ -80,17 +98,43 @@ class RatingPrompt:
     first_token: bool = False
     thinking: bool | None = None
     faults: FaultQuestion | None = None
+    pair: PairQuestion | None = None
     critique: str = ""
     critique_stem: str = ""
     critique_tokens: int = 160
     critique_temperature: float = 0.7
     critique_top_p: float = 0.9
     critique_points: int = 0
+    styles: dict[str, str] = field(default_factory=dict)
+    language_line: str = ""
 
     @property
     def id(self) -> str:
         """Name and version."""
         return f"{self.name}-{self.version}"
+
+    def styled(self, style: str | None, language: str | None) -> RatingPrompt:
+        """The same prompts with critiques in one of ``styles``, in a language given by its English
+        name.
+
+        Raises:
+            PromptError: for a style that is not there, or a language where none but its own is.
+        """
+        critique = self.critique
+        if style is not None:
+            if style not in self.styles:
+                known = f"it knows {', '.join(self.styles)}" if self.styles else "it has only one"
+                raise PromptError(f"the prompts {self.name} have no style {style!r}: {known}")
+            critique = self.styles[style]
+        if language is not None:
+            if not self.language_line:
+                raise PromptError(
+                    f"with the prompts {self.name} critiques are written in English only: leave "
+                    "the language out, or name a checkpoint that speaks it"
+                )
+            line = self.language_line.format(language=" ".join(language.split()))
+            critique = f"{critique}\n{line.replace('{', '{{').replace('}', '}}')}"
+        return replace(self, critique=critique)
 
     def asked(self, attribute: str | None = None, facts: str | None = None) -> tuple[str, str]:
         """The user's text and the answer's stem for the overall question or an attribute's."""
@@ -138,8 +182,10 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
     try:
         if "faults" in data:
             data["faults"] = FaultQuestion(**data["faults"])
+        if "pair" in data:
+            data["pair"] = PairQuestion(**{**data["pair"], "words": tuple(data["pair"]["words"])})
         prompt = RatingPrompt(**data)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         raise PromptError(f"{path}: {error}") from None
     if len(set(prompt.words)) != N_WORDS:
         raise PromptError(f"{path}: words must be five different ones, bad to excellent")

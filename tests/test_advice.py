@@ -5,9 +5,10 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from vlm_aes import facts
 from vlm_aes.explain.advice import MOST, advise
-from vlm_aes.explain.edits import KINDS, cropped, edits, stretched, turned
-from vlm_aes.spoil import spoil
+from vlm_aes.explain.edits import CROP, KINDS, LEVEL, cropped, edits, lit, stretched
+from vlm_aes.spoil import spoil, turned
 
 COFFEE = Image.fromarray(skimage.data.coffee())
 
@@ -49,19 +50,65 @@ def test_white_balance_takes_a_cast_away():
 
 
 def test_a_dark_picture_is_told_to_be_brighter():
-    found = advise(spoil(COFFEE, "underexposure", 0.3), brightness)
-    assert found[0].kind == "exposure"
-    assert "more exposure" in found[0].words
-    assert found[0].gain == pytest.approx(
-        brightness([found[0].picture])[0]
-        - brightness([spoil(COFFEE, "underexposure", 0.3)])[0], abs=1
+    dark = spoil(COFFEE, "underexposure", 0.3)
+    told = advise(dark, brightness, facts=facts.measure(dark))
+    found = next(a for a in told if a.kind == "exposure")
+    assert "more exposure" in found.words
+    assert found.measured
+    assert found.gain == pytest.approx(
+        brightness([found.picture])[0] - brightness([dark])[0], abs=1
     )  # fmt: skip
-    assert len(found) <= MOST
+    assert len(told) <= MOST
 
 
 def test_nothing_is_told_where_nothing_helps_enough():
     good = advise(COFFEE, lambda images: [50.0] * len(images))
     assert good == []
-    assert advise(COFFEE, brightness, needed=dict.fromkeys(KINDS, 200.0)) == []
+    assert advise(COFFEE, brightness, needed=dict.fromkeys(KINDS, (200.0, 200.0))) == []
     assert advise(spoil(COFFEE, "underexposure", 0.3), brightness,
                   confirm=lambda images: [50.0] * len(images)) == []  # fmt: skip
+
+
+def horizon(degrees):
+    image = Image.new("RGB", (900, 600), (140, 170, 210))
+    image.paste((60, 80, 50), (0, 320, 900, 600))
+    return turned(image, degrees)
+
+
+@pytest.mark.parametrize("degrees", [-6.0, 5.0])
+def test_a_measured_tilt_is_turned_back_by_as_much(degrees):
+    image = horizon(degrees)
+    (found,) = (e for e in edits(image, facts.measure(image)) if e.kind == LEVEL)
+    assert found.measured
+    assert found.amount == pytest.approx(-degrees, abs=0.5)
+    assert facts.measure(found.picture)["tilt"].value == pytest.approx(0, abs=0.5)
+    assert found.against.size == found.picture.size == image.size
+
+
+def test_what_is_level_is_not_turned_and_what_is_unknown_is_tried_both_ways():
+    level = horizon(0)
+    assert not [e for e in edits(level, facts.measure(level)) if e.kind == LEVEL]
+    amounts = [e.amount for e in edits(COFFEE) if e.kind == LEVEL]
+    assert sorted(amounts) == sorted(-a for a in amounts) != []
+
+
+def test_an_empty_surrounding_is_cropped():
+    frame = Image.new("RGB", (600, 400), (90, 95, 100))
+    frame.paste(COFFEE.resize((420, 280)), (180, 0))
+    proposed = [e for e in edits(frame) if e.kind == CROP and e.measured and e.amount == 0.7]
+    assert [e.place for e in proposed] == [(1.0, 0.0)]
+
+
+def test_light_is_multiplied_in_linear_light():
+    grey = Image.new("RGB", (4, 4), (118, 118, 118))
+    assert lit(grey, 2.0).getpixel((0, 0)) == pytest.approx((162,) * 3, abs=1)
+    assert lit(grey, 100.0).getpixel((0, 0)) == (255, 255, 255)
+    assert lit(grey, np.array([1.0, 0.5, 2.0])).getpixel((0, 0))[1] < 90
+
+
+def test_a_measurement_lowers_what_an_edit_needs():
+    needed = dict.fromkeys(KINDS, (1.0, 90.0))
+    dark = lit(COFFEE, 2.0**-3)
+    told = advise(dark, brightness, needed=needed, facts=facts.measure(dark))
+    assert [(a.kind, a.measured) for a in told if a.kind == "exposure"] == [("exposure", True)]
+    assert not [a for a in advise(dark, brightness, needed=needed) if a.kind == "exposure"]

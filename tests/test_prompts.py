@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from vlm_aes.prompts import PRESETS, PromptError, load_prompt, prompt_for
 
@@ -47,3 +49,21 @@ def test_wrong_prompt_files(tmp_path, text, reason):
         load_prompt(file)
     with pytest.raises(PromptError, match="give a TOML file or one of default"):
         load_prompt("nowhere")
+
+
+def test_styles_and_languages_where_the_prompts_have_them():
+    prompt = load_prompt("default")
+    brief = prompt.styled("brief", "French {")
+    assert "twenty words" in brief.critique
+    assert brief.critique.format(facts="", score=1, level="bad").endswith("Write it in French {.")
+    assert prompt.styled(None, None) == prompt
+    with pytest.raises(PromptError, match="knows brief, teacher, curator"):
+        prompt.styled("epic", None)
+
+
+def test_nano_says_what_it_was_not_taught():
+    nano = load_prompt(Path(__file__).parent.parent / "vlm_aes" / "nano" / "vlm_aes.toml")
+    with pytest.raises(PromptError, match="it has only one"):
+        nano.styled("brief", None)
+    with pytest.raises(PromptError, match="in English only"):
+        nano.styled(None, "French")

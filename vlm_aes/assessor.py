@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -16,7 +17,7 @@ from vlm_aes.calibration import Calibration
 from vlm_aes.facts import Fact
 from vlm_aes.images import Picture, PictureError, open_picture
 from vlm_aes.limits import warning_of
-from vlm_aes.prompts import RatingPrompt
+from vlm_aes.prompts import PromptError, RatingPrompt
 
 Source = str | Path | bytes | Image.Image
 
@@ -192,6 +193,37 @@ class Assessor:
     def prompt_id(self) -> str:
         """Hash of the exact prompt text, preprocessing and pixel backend."""
         return str(self.head.prompt_id if self.head else self.rater.prompt_id)
+
+    @cached_property
+    def quick_head(self) -> Any:
+        """The fast head that answers as this model does: its own, or the one in its folder; nothing
+        where there is none."""
+        if self.head is not None or self.rater is None:
+            return self.head
+        from vlm_aes.backbones import CheckpointError
+        from vlm_aes.fast import load_head
+
+        backbone = self.rater.backbone
+        if backbone.folder is None or backbone.adapter:
+            return None
+        try:
+            return load_head(backbone.folder, device=str(backbone.device))
+        except CheckpointError:
+            return None
+
+    def styled(self, style: str | None, language: str | None) -> Assessor:
+        """The same assessor with critiques in another style or language.
+
+        Raises:
+            PromptError: names what the checkpoint was not taught, and what it was.
+        """
+        if style is None and language is None:
+            return self
+        if self.critic is None or self.prompt is None:
+            raise PromptError(f"{self.model_id} writes no critiques")
+        words = self.prompt.styled(style, language)
+        critic = type(self.critic)(self.critic.backbone, words)
+        return Assessor(self.rater, critic, words, self.calibration, self.head)
 
     @property
     def rating_attributes(self) -> tuple[str, ...]:

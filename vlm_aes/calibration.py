@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vlm_aes.additive import Additive
+
 FILE = "calibration.json"
 COVERAGE = 0.9
 FEWEST = 40
@@ -80,6 +82,9 @@ class Calibration:
         quantiles: scores of the reference pictures at 0, 1, ... 100 percent.
         attributes: attribute to intercept and slope of its score over the overall score.
         familiar: what pictures of this kind look like to the model.
+        edits: kind of edit to the points that it must gain before it is advised: where a
+            measurement proposes it, and where none does.
+        parts: what moves a score: facts as the model is told them, and attributes' residuals.
     """
 
     prompt: str
@@ -91,6 +96,8 @@ class Calibration:
     quantiles: list[float]
     attributes: dict[str, tuple[float, float]] = field(default_factory=dict)
     familiar: Familiar | None = None
+    edits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    parts: Additive | None = None
 
     def interval(self, score: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scores to the ends of the 90% interval for the mean rating, within 0 to 100."""
@@ -191,10 +198,14 @@ def load(folder: Path, prompt: str) -> Calibration | None:
         familiar = data.pop("familiar")
         lines = {name: (a, b) for name, (a, b) in data.pop("attributes").items()}
         line = data.pop("line")
+        parts = data.pop("parts", None)
+        edits = {kind: (a, b) for kind, (a, b) in data.pop("edits", {}).items()}
         found = Calibration(
             **data,
             line=(line[0], line[1]),
             attributes=lines,
+            edits=edits,
+            parts=None if parts is None else Additive(**parts),
             familiar=None if familiar is None else Familiar(**familiar),
         )
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:

@@ -46,7 +46,7 @@ class Rater:
         asked = prompt.faults
         if asked:
             text = self._render_faults()
-            self.fault_ids = self._ids_after(text, asked.stem, tuple(asked.words.values()))
+            self.fault_ids = self.ids_after(text, asked.stem, tuple(asked.words.values()))
         self._check_inputs()
 
     def _refusal(self, reason: str) -> CheckpointError:
@@ -133,9 +133,14 @@ class Rater:
     def _word_ids(self, attribute: str | None) -> list[int]:
         """The token that each rating word begins with where it stands, right after the stem."""
         stem = self.prompt.asked(attribute)[1]
-        return self._ids_after(self._render(attribute, None), stem, self.prompt.words)
+        return self.ids_after(self._render(attribute, None), stem, self.prompt.words)
 
-    def _ids_after(self, asked: str, stem: str, words: Sequence[str]) -> list[int]:
+    def ids_after(self, asked: str, stem: str, words: Sequence[str]) -> list[int]:
+        """The first token of each word where it stands, right after a rendered text.
+
+        Raises:
+            CheckpointError: where they are not told apart by it.
+        """
         before = self._ids(asked)
         ids = []
         for word in words:

@@ -10,10 +10,9 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 
-from vlm_aes.assessor import Assessment
 from vlm_aes.evaluate import Report
-from vlm_aes.explain.claims import claims
 from vlm_aes.explain.compare import Comparison
+from vlm_aes.explain.explanation import Explanation
 from vlm_aes.ratings import WORDS
 from vlm_aes.table import Row
 
@@ -62,9 +61,9 @@ def shorten(path: str, width: int) -> str:
     return set_cell_size(path, width)
 
 
-def explain(console: Console, assessment: Assessment) -> None:
-    """The whole assessment of one picture."""
-    a = assessment
+def explain(console: Console, found: Explanation) -> None:
+    """Everything about one picture."""
+    a = found.assessment
     if a.error:
         console.print(f"{escape(a.path)}: [red]{escape(a.error)}[/red]", soft_wrap=True)
         return
@@ -85,6 +84,12 @@ def explain(console: Console, assessment: Assessment) -> None:
         for line in textwrap.wrap(a.critique, 76):
             console.print(f"  {escape(line)}")
         console.print()
+    for claim in found.claims:
+        because = f" ({claim.fact.replace('_', ' ')})" if claim.fact else ""
+        for line in textwrap.wrap(f"{claim.verdict}: {claim.text}{because}", 74):
+            console.print(f"    [dim]{escape(line)}[/dim]")
+    if found.claims:
+        console.print()
     for word, p in a.probabilities.items():
         console.print(f"  {word:<16} {p:>6.1%} [{_COLORS[word]}]{'█' * round(p * 40)}[/]")
     if a.attributes:
@@ -94,8 +99,22 @@ def explain(console: Console, assessment: Assessment) -> None:
         beside = "" if rest is None else f"{rest:>+6.1f}"
         bar = "▪" * round(value / 2.5)
         console.print(f"  {name.replace('_', ' '):<16} {value:>6.1f} {beside} {bar}")
+    if found.decided:
+        console.print("\nWhat decided, in points against the mean photo:")
+    for part in found.decided:
+        name = part.name.replace("_", " ")
+        console.print(f"  {name:<19} {part.points:>+6.1f}  {escape(part.says)}")
+    if found.advice:
+        console.print("\nTried and rated again (the model's opinion, no more):")
+    for advice in found.advice:
+        beside = " (As measured.)" if advice.measured else ""
+        for line in textwrap.wrap(f"{advice.gain:+.1f}  {advice.words}{beside}", 76):
+            console.print(f"  {escape(line)}")
     if a.facts:
         console.print()
+    if found.camera:
+        said = ", ".join(value for value in found.camera.values())
+        console.print(f"  {'taken with':<22} {escape(said)}", soft_wrap=True)
     for fact in a.facts.values():
         number = "" if fact.value is None else f"{fact.value:.2f} {fact.unit.replace('_', ' ')}"
         console.print(f"  {fact.name.replace('_', ' '):<19} {number:>18}  {escape(fact.band)}")
@@ -107,7 +126,8 @@ def comparison(console: Console, found: Comparison) -> None:
     for place, a in enumerate(found.order):
         if place:
             pair = steps[(found.order[place - 1].path, a.path)]
-            reason = f"above with {pair.p_a:.0%}. {pair.why}"
+            asked = "" if pair.p_asked is None else f", asked about both {pair.p_asked:.0%}"
+            reason = f"above with {pair.p_a:.0%}{asked}. {pair.why}"
             for line in textwrap.wrap(reason, 72):
                 console.print(f"      [dim]{escape(line)}[/dim]")
         color = _COLORS[a.level]
@@ -120,7 +140,10 @@ def comparison_as_json(found: Comparison) -> dict[str, Any]:
     return {
         "order": [a.path for a in found.order],
         "scores": {a.path: a.score for a in found.order},
-        "pairs": [asdict(pair) for pair in found.pairs],
+        "pairs": [
+            {name: value for name, value in asdict(pair).items() if value is not None}
+            for pair in found.pairs
+        ],
         "errors": {a.path: a.error for a in found.errors},
     }
 
@@ -189,17 +212,31 @@ def _figure(console: Console, words: str, value: float, low: float, high: float)
     console.print(f"{words:<28} {value:>8.3f}   {low:.3f} to {high:.3f}")
 
 
-def as_json(assessment: Assessment, row: Row) -> dict[str, Any]:
-    """The object of ``explain --json``: the row, and facts, attributes and claims."""
+def as_json(found: Explanation, row: Row) -> dict[str, Any]:
+    """The object of ``explain --json``: the row, and facts, attributes, claims, what decided,
+    advice (an edit's gain in points, and what it had to gain), camera settings."""
+    a = found.assessment
     return {
         **row,
         "facts": {
-            f.name: {"value": f.value, "unit": f.unit, "band": f.band}
-            for f in assessment.facts.values()
+            f.name: {"value": f.value, "unit": f.unit, "band": f.band, "at": f.at}
+            for f in a.facts.values()
         },
         "attributes": {
-            name: {"score": value, "residual": assessment.residuals.get(name)}
-            for name, value in assessment.attributes.items()
+            name: {"score": value, "residual": a.residuals.get(name)}
+            for name, value in a.attributes.items()
         },
-        "claims": [asdict(c) for c in claims(assessment.critique or "", assessment.facts)],
+        "claims": [asdict(claim) for claim in found.claims],
+        "decided": [asdict(part) for part in found.decided],
+        "advice": [
+            {
+                "kind": one.kind,
+                "words": one.words,
+                "gain": one.gain,
+                "needed": one.needed,
+                "measured": one.measured,
+            }
+            for one in found.advice
+        ],
+        "camera": found.camera,
     }

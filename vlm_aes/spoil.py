@@ -67,9 +67,7 @@ def turned(image: Image.Image, degrees: float) -> Image.Image:
     """Turned counterclockwise, cut to the largest upright frame of the same shape that fits inside,
     and brought back to size."""
     width, height = image.size
-    radians = np.deg2rad(abs(degrees))
-    ratio = max(width, height) / min(width, height)
-    scale = 1 / (np.cos(radians) + ratio * np.sin(radians))
+    scale = upright_share(image.size, degrees)
     whole = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
     left, top = width * (1 - scale) / 2, height * (1 - scale) / 2
     return whole.resize(
@@ -77,6 +75,13 @@ def turned(image: Image.Image, degrees: float) -> Image.Image:
         Image.Resampling.BICUBIC,
         box=(left, top, width - left, height - top),
     )
+
+
+def upright_share(size: tuple[int, int], degrees: float) -> float:
+    """Share of each side of the largest upright frame of the same shape in a turned picture."""
+    radians = np.deg2rad(abs(degrees))
+    ratio = max(size) / min(size)
+    return float(1 / (np.cos(radians) + ratio * np.sin(radians)))
 
 
 def _compression(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:

@@ -22,8 +22,14 @@ def to_linear(image: Image.Image) -> NDArray[np.float32]:
 
 def from_linear(linear: NDArray[np.float32]) -> Image.Image:
     """The picture of linear light; what is brighter than white is clipped, as a sensor clips."""
+    return Image.fromarray(encoded(linear))
+
+
+def encoded(linear: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """8-bit values of linear light, clipped to 0 to 1."""
     clipped = np.clip(linear, 0, 1)
-    encoded = np.where(
+    curve = np.where(
         clipped <= 0.0031308, clipped * 12.92, 1.055 * np.power(clipped, 1 / 2.4) - 0.055
     )
-    return Image.fromarray((encoded * 255 + 0.5).astype(np.uint8))
+    values: NDArray[np.uint8] = (curve * 255 + 0.5).astype(np.uint8)
+    return values

@@ -114,9 +114,11 @@ class Backbone:
         image_first: bool = True,
         system: str | None = None,
         thinking: bool | None = None,
+        pictures: int = 1,
     ) -> str:
-        """The exact text of one question about one picture, before the picture's placeholder is
-        expanded: the checkpoint's chat template with the generation prompt, then ``stem``.
+        """The exact text of one question about one picture, or several, before the pictures'
+        placeholders are expanded: the checkpoint's chat template with the generation prompt, then
+        ``stem``.
 
         Picture and question are handed to the template in the order asked for; some templates put
         pictures first whatever they are given. Where the template ends in a word or a colon
@@ -131,8 +133,9 @@ class Backbone:
                 "it has no chat template, so what it was trained to be asked is unknown; "
                 "take the instruction-tuned version, or add a chat_template.jinja to its folder",
             )
-        image, text = {"type": "image"}, {"type": "text", "text": instruction}
-        content = [image, text] if image_first else [text, image]
+        shown = [{"type": "image"}] * pictures
+        text = {"type": "text", "text": instruction}
+        content = [*shown, text] if image_first else [text, *shown]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if system:
             part = [{"type": "text", "text": system}]
@@ -153,12 +156,14 @@ class Backbone:
         space = " " if apart and stem and not stem[0].isspace() else ""
         return rendered + space + stem
 
-    def encode(self, images: Sequence[Image.Image], texts: Sequence[str]) -> dict[str, Tensor]:
+    def encode(
+        self, images: Sequence[Image.Image | Sequence[Image.Image]], texts: Sequence[str]
+    ) -> dict[str, Tensor]:
         """Model inputs for a batch, padded on the left.
 
         Args:
-            images: B pictures.
-            texts: B rendered texts, each with one picture.
+            images: B pictures, or B lists of them.
+            texts: B rendered texts, each with as many pictures.
 
         Raises:
             CheckpointError: where an input is missing that the family silently needs.
@@ -168,7 +173,10 @@ class Backbone:
         if "mm_token_type_ids" in REQUIRED_INPUTS.get(self.family, ()):
             options["return_mm_token_type_ids"] = True
         encoded = self.processor(
-            images=[[to_rgb(image)] for image in images],
+            images=[
+                [to_rgb(one) for one in ([row] if isinstance(row, Image.Image) else row)]
+                for row in images
+            ],
             text=list(texts),
             padding=True,
             padding_side=self.padding_side,

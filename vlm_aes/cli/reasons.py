@@ -28,33 +28,47 @@ def explain(
     model: Model = None,
     as_json: Json = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with heat map to FILE.")] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(help="Of the critique: brief, teacher or curator, where the model can."),
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of the critique, where the model speaks it: French, ...")
+    ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
-    """Everything about one picture: score, words, critique, attributes, facts."""
+    """Everything about one picture: score, words, critique, attributes, facts, advice."""
     from rich.console import Console
 
     with interruptible():
         from vlm_aes import show
+        from vlm_aes.explain.explanation import explain as explained
+        from vlm_aes.prompts import PromptError
         from vlm_aes.table import Columns
 
-        assessor = load(model, precision, device)
-        assessment = assessor.assess(image, rationale=True, facts=True, attributes=True)
+        assessor = load(model, precision, device, critic=True)
+        if assessor.critic is None:
+            wrong("a fast head alone gives no reasons: name the checkpoint that it answers for")
+        try:
+            found = explained(assessor.styled(style, language), image)
+        except PromptError as error:
+            wrong(str(error))
         if as_json:
             columns = Columns(rationale=True)
-            data: dict[str, Any] = show.as_json(assessment, columns.row(assessment))
+            data: dict[str, Any] = show.as_json(found, columns.row(found.assessment))
             print(json.dumps(data, ensure_ascii=False, allow_nan=False))
         else:
-            show.explain(Console(highlight=False), assessment)
-        if html is not None and not assessment.error:
+            show.explain(Console(highlight=False), found)
+        if html is not None and not found.assessment.error:
             from vlm_aes.report.page import write_page
 
             try:
-                write_page(html, assessor, assessment)
+                write_page(html, assessor, found)
             except OSError as error:
                 wrong(f"{html}: {error.strerror or error}")
             print(f"page in {html}", file=sys.stderr)
-    if assessment.error:
+    if found.assessment.error:
         raise typer.Exit(ERRORS)
 
 

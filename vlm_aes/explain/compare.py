@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from itertools import pairwise as neighbours
 
 from vlm_aes.assessor import Assessment, Assessor, Source
+from vlm_aes.backbones.errors import CheckpointError
+from vlm_aes.images import Picture, open_picture
 
 FEWEST, MOST = 2, 20
 REASONS = 3
@@ -37,12 +40,15 @@ class Pair:
         a, b: their paths.
         p_a: probability, 0 to 1, that raters would put ``a`` above ``b``.
         why: in what they differ, in words.
+        p_asked: probability that the model itself prefers ``a``, asked about both at once in both
+            orders; nothing where it was not asked.
     """
 
     a: str
     b: str
     p_a: float
     why: str
+    p_asked: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ def compare(assessor: Assessor, sources: Sequence[Source]) -> Comparison:
     """Rank pictures by their scores and say why.
 
     The order does not depend on the order of ``sources``: equal scores stand in the order of their
-    content's hash.
+    content's hash. A checkpoint that can look at two pictures is also asked about every two
+    neighbours in that order.
 
     Raises:
         ValueError: for fewer than two pictures or more than twenty.
@@ -79,8 +86,34 @@ def compare(assessor: Assessor, sources: Sequence[Source]) -> Comparison:
     found = assessor.assess(list(sources), facts=True, attributes=True)
     rated = [a for a in found if a.score is not None]
     order = sorted(rated, key=lambda a: (-(a.score or 0.0), a.sha256, a.path))
-    pairs = [Pair(a.path, b.path, preferred(a, b), why(a, b)) for a, b in combinations(order, 2)]
+    asked = _asked(assessor, order, dict(zip((a.path for a in found), sources, strict=True)))
+    pairs = [
+        Pair(a.path, b.path, preferred(a, b), why(a, b), asked.get((a.path, b.path)))
+        for a, b in combinations(order, 2)
+    ]
     return Comparison(order, pairs, [a for a in found if a.error])
+
+
+def _asked(
+    assessor: Assessor, order: Sequence[Assessment], sources: Mapping[str, Source]
+) -> dict[tuple[str, str], float]:
+    """What the model says of neighbours, by their paths; empty where it cannot look at two."""
+    if assessor.rater is None or len(order) < FEWEST:
+        return {}
+    found = {}
+    try:
+        from vlm_aes.pairwise import Pairwise
+
+        pairwise = Pairwise(assessor.rater)
+        for a, b in neighbours(order):
+            one, other = (
+                open_picture(sources[x.path], needed_side=assessor.needed_side) for x in (a, b)
+            )
+            if isinstance(one, Picture) and isinstance(other, Picture):
+                found[(a.path, b.path)] = pairwise.preferred(one.image, other.image)
+    except CheckpointError:
+        return {}
+    return found
 
 
 def preferred(a: Assessment, b: Assessment) -> float:

@@ -7,31 +7,47 @@ aspect.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlm_aes.facts import Fact
 from vlm_aes.images import to_rgb
-from vlm_aes.spoil import turned
-from vlm_aes.srgb import from_linear, to_linear
+from vlm_aes.spoil import turned, upright_share
+from vlm_aes.srgb import LINEAR, encoded, to_linear
 
 LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP = (
     "level", "exposure", "white balance", "contrast", "crop",
 )  # fmt: skip
 KINDS = (LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP)
+MOVING = (LEVEL, CROP)
+"""Kinds that move what is shown; the others change its tones alone, which disturbs a score less."""
 
-_DEGREES = (3.0, 6.0, 9.0, 13.0)
-_STOPS = (0.7, 1.4, 2.1, 2.8, -0.7, -1.4)
-_CAST = (0.5, 1.0)
-_CONTRAST = (0.5, 1.0)
-_CROPS = (0.85, 0.7)
+_LEVEL_WITHIN = 1.5
+"""Measured degrees below which there is nothing to level."""
+_DEGREES = (4.0, 8.0, 12.0)
+"""Tried either way where no line tells the tilt."""
+_DARK, _BRIGHT, _LIT = -2.0, 0.6, -1.0
+"""Stops beyond which the measurement proposes an exposure, and what it aims at."""
+_STOPS = (0.7, 1.4, -0.7)
+_MOST_STOPS = 3.0
+_TINTED = 12.0
+"""Measured cast from which the measurement proposes a white balance."""
+_FLAT = 17.0
+"""Measured contrast below which the measurement proposes more of it."""
+_STRENGTHS = (0.5, 1.0)
+_CROPS = ((0.85, True), (0.7, False))
+"""Share of each side that is kept, and whether that is tried where no measurement proposes it."""
 _PLACES = {
     "the centre": (0.5, 0.5), "the upper left": (0.0, 0.0), "the upper right": (1.0, 0.0),
     "the lower left": (0.0, 1.0), "the lower right": (1.0, 1.0),
 }  # fmt: skip
+_EMPTY = 0.1
+"""Share of the fine detail that a crop may lose for the measurement to propose it."""
 _ENDS = (0.5, 99.5)
 """Percentiles of the tones that a full stretch of contrast puts at black and white."""
 
@@ -44,37 +60,95 @@ class Edit:
         kind: one of :data:`KINDS`.
         words: what to do, as an imperative.
         picture: the picture after it.
+        amount: degrees counterclockwise, stops, strength, or share of each side.
+        place: where a crop lies, from 0, left and top, to 1.
+        measured: whether a measurement proposes it, with its amount.
+        against: what it is rated against where that is not the picture itself: levelling costs the
+            frame's edge, so it is held against the same frame unturned.
     """
 
     kind: str
     words: str
     picture: Image.Image
+    amount: float
+    place: tuple[float, float] | None = None
+    measured: bool = False
+    against: Image.Image | None = None
 
 
-def edits(image: Image.Image) -> Iterator[Edit]:
-    """Every edit worth a try, of every kind."""
+def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterator[Edit]:
+    """Every edit worth a try.
+
+    What is measured comes first: a measured tilt is turned back by as much, and a picture that is
+    measured to be level is not turned. Where nothing was measured, a few amounts are tried.
+    """
     picture = to_rgb(image)
-    for size in _DEGREES:
-        for degrees, way in ((size, "counterclockwise"), (-size, "clockwise")):
-            words = f"Level it: turn it {size:.0f} degrees {way}."
-            yield Edit(LEVEL, words, turned(picture, degrees))
-    linear = to_linear(picture)
-    for stops in _STOPS:
+    known = {name: fact.value for name, fact in (facts or {}).items() if fact.value is not None}
+    yield from _levelled(picture, known.get("tilt"))
+    yield from _exposed(picture, known.get("exposure"))
+    yield from _balanced(picture, known.get("cast"))
+    flat = known.get("contrast", 100.0) < _FLAT
+    for strength in _STRENGTHS:
+        words = f"Raise the contrast{' a little' if strength < 1 else ''}."
+        yield Edit(CONTRAST, words, stretched(picture, strength), strength, measured=flat)
+    yield from _framed(picture)
+
+
+def _levelled(picture: Image.Image, tilt: float | None) -> Iterator[Edit]:
+    if tilt is None:
+        angles = tuple(way * size for size in _DEGREES for way in (1, -1))
+    else:
+        angles = (tilt,) if abs(tilt) >= _LEVEL_WITHIN else ()
+    for degrees in angles:
+        way = "counterclockwise" if degrees > 0 else "clockwise"
+        words = f"Level it: turn it {abs(degrees):.0f} degrees {way}."
+        frame = cropped(picture, upright_share(picture.size, degrees), (0.5, 0.5))
+        yield Edit(
+            LEVEL, words, turned(picture, degrees), degrees, measured=tilt is not None,
+            against=frame,
+        )  # fmt: skip
+
+
+def _exposed(picture: Image.Image, exposure: float | None) -> Iterator[Edit]:
+    amounts = [(stops, False) for stops in _STOPS]
+    if exposure is not None and not _DARK < exposure < _BRIGHT:
+        wanted = float(np.clip(_LIT - exposure, -_MOST_STOPS, _MOST_STOPS))
+        amounts = [(wanted, True)] + [(s, False) for s, _ in amounts if s * wanted > 0]
+    for stops, measured in amounts:
         way = "more" if stops > 0 else "less"
         words = f"Give it {abs(stops):.1f} stops {way} exposure."
-        yield Edit(EXPOSURE, words, from_linear(linear * 2.0**stops))
-    gains = _neutral(linear)
-    for strength in _CAST:
+        yield Edit(EXPOSURE, words, lit(picture, 2.0**stops), stops, measured=measured)
+
+
+def _balanced(picture: Image.Image, cast: float | None) -> Iterator[Edit]:
+    gains = _neutral(to_linear(picture.resize((96, 96), Image.Resampling.BOX)))
+    for strength in _STRENGTHS:
         amount = "Halve" if strength < 1 else "Remove"
         words = f"{amount} the colour cast with the white balance."
-        yield Edit(WHITE_BALANCE, words, from_linear(linear * gains**strength))
-    for strength in _CONTRAST:
-        words = f"Raise the contrast{' a little' if strength < 1 else ''}."
-        yield Edit(CONTRAST, words, stretched(picture, strength))
-    for share in _CROPS:
+        changed = lit(picture, gains**strength)
+        yield Edit(WHITE_BALANCE, words, changed, strength, measured=(cast or 0) >= _TINTED)
+
+
+def _framed(picture: Image.Image) -> Iterator[Edit]:
+    grey = cv2.resize(np.asarray(picture.convert("L")), (96, 96), interpolation=cv2.INTER_AREA)
+    fine = np.minimum(abs(cv2.Laplacian(grey, cv2.CV_32F)), 40.0)
+    total = float(fine.sum()) or 1.0
+    for share, try_all in _CROPS:
+        kept = round(96 * share)
         for place, at in _PLACES.items():
-            words = f"Crop to {share:.0%} of the frame around {place}."
-            yield Edit(CROP, words, cropped(picture, share, at))
+            left, top = (round((96 - kept) * part) for part in at)
+            held = float(fine[top : top + kept, left : left + kept].sum()) / total
+            empty = held >= 1 - _EMPTY
+            if empty or try_all:
+                words = f"Crop to {share:.0%} of each side, keeping {place}."
+                yield Edit(CROP, words, cropped(picture, share, at), share, at, empty)
+
+
+def lit(image: Image.Image, gain: float | NDArray[np.float32]) -> Image.Image:
+    """An RGB picture with its light multiplied, by one gain or one a channel; what gets brighter
+    than white is clipped, as a sensor clips."""
+    gains = np.broadcast_to(np.asarray(gain, dtype=np.float64), (3,))
+    return image.point(np.concatenate([encoded(LINEAR * g) for g in gains]).tolist())
 
 
 def cropped(image: Image.Image, share: float, at: tuple[float, float]) -> Image.Image:

@@ -14,6 +14,7 @@ from PIL import Image
 
 # the order here is the order of every table and of the told line
 from vlm_aes.facts import exposure, contrast, sharpness, noise, compression, color, tilt, place  # noqa: F401  # isort: skip
+from vlm_aes.facts import channels, tonal_range, blur, harmony, saliency, symmetry  # noqa: F401  # isort: skip
 from vlm_aes.facts.measure import CROP_SIDE, LONG_SIDE, TOLD_SIDE, Fact, Frame, registered
 
 __all__ = [
@@ -28,8 +29,8 @@ __all__ = [
 ]
 
 
-def _measure(frame: Frame) -> dict[str, Fact]:
-    return {fact.name: fact for one in registered() for fact in one(frame)}
+def _measure(frame: Frame, *, told: bool) -> dict[str, Fact]:
+    return {fact.name: fact for one in registered(told=told) for fact in one(frame)}
 
 
 def measure(image: Image.Image, native: Image.Image | None = None) -> dict[str, Fact]:
@@ -39,12 +40,12 @@ def measure(image: Image.Image, native: Image.Image | None = None) -> dict[str, 
         image: the picture, of at least ``LONG_SIDE`` if it has as many.
         native: the middle of it at native size, where ``image`` was decoded smaller.
     """
-    return _measure(Frame(image, square=False, native=native))
+    return _measure(Frame(image, square=False, native=native), told=False)
 
 
 def measure_told(image: Image.Image) -> dict[str, Fact]:
-    """Every fact of a picture squashed to the square that a model is told about."""
-    return _measure(Frame(image, square=True))
+    """The facts that a model is told, of a picture squashed to the square that it is told about."""
+    return _measure(Frame(image, square=True), told=True)
 
 
 def fact_columns() -> tuple[str, ...]:

@@ -18,6 +18,9 @@ TOLD_SIDE = 192
 CROP_SIDE = 768
 """Side of the native-size crop that noise, blocking and sharpness are read from."""
 
+SMALL_SIDE = 256
+"""Long side in pixels that is enough for what concerns the whole frame: hues, symmetry."""
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -28,12 +31,15 @@ class Fact:
         value: in ``unit``; nothing where the picture gives no evidence.
         unit: of the value.
         band: what it means, in plain words.
+        at: where in the frame, from the left and from the top, 0 to 1; nothing where it has no
+            place.
     """
 
     name: str
     value: float | None
     unit: str
     band: str
+    at: tuple[float, float] | None = None
 
     @property
     def column(self) -> str:
@@ -66,6 +72,16 @@ class Frame:
         return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
     @cached_property
+    def small(self) -> NDArray[np.uint8]:
+        """(H, W, 3) the picture in its aspect, long side at most ``SMALL_SIDE``."""
+        factor = SMALL_SIDE / max(self.rgb.shape[:2])
+        if factor >= 1:
+            return self.rgb
+        height, width = (max(1, round(n * factor)) for n in self.rgb.shape[:2])
+        shrunk = cv2.resize(self.rgb, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(shrunk, dtype=np.uint8)
+
+    @cached_property
     def native_luma(self) -> NDArray[np.float32]:
         """(H, W) luma of the native-size crop, 0 to 255."""
         gray = cv2.cvtColor(np.asarray(self.native), cv2.COLOR_RGB2GRAY)
@@ -83,17 +99,25 @@ def _centre(image: Image.Image) -> Image.Image:
 
 Measure = Callable[[Frame], Iterable[Fact]]
 _MEASURES: list[Measure] = []
+_FOR_PEOPLE: list[Measure] = []
 
 
 def register(measure: Measure) -> Measure:
-    """Add a measure: a function from a frame to one or more facts."""
+    """Add a measure, a function from a frame to one or more facts, that models are told too: its
+    facts stand in :func:`vlm_aes.facts.measure_told`."""
     _MEASURES.append(measure)
     return measure
 
 
-def registered() -> tuple[Measure, ...]:
-    """Every measure, in the order of registration."""
-    return tuple(_MEASURES)
+def register_for_people(measure: Measure) -> Measure:
+    """Add a measure that no model is told: what a checkpoint learned to read stays as it was."""
+    _FOR_PEOPLE.append(measure)
+    return measure
+
+
+def registered(*, told: bool) -> tuple[Measure, ...]:
+    """Every measure, in the order of registration; with ``told`` those that models are told."""
+    return tuple(_MEASURES) if told else (*_MEASURES, *_FOR_PEOPLE)
 
 
 def band(value: float, bands: Iterable[tuple[float, str]], last: str) -> str:

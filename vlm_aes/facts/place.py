@@ -22,6 +22,14 @@ RICHER = 0.2
 """Share of all fine detail that one ninth of the frame must hold to be named (even: 0.11)."""
 
 
+def middle_of(place: str) -> tuple[float, float] | None:
+    """The middle of one of :data:`PLACES`, from the left and from the top, 0 to 1."""
+    if place not in PLACES:
+        return None
+    row, column = divmod(PLACES.index(place), 3)
+    return (2 * column + 1) / 6, (2 * row + 1) / 6
+
+
 def _grid(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Means of a (H, W) map over a 3 x 3 grid."""
     return np.asarray(cv2.resize(values, (3, 3), interpolation=cv2.INTER_AREA), dtype=np.float64)
@@ -42,11 +50,13 @@ def brightest(frame: Frame) -> Iterator[Fact]:
     name, lead = max(halves.items(), key=lambda item: abs(item[1]))
     opposite = {"top": "bottom", "left": "right"}
     if abs(lead) >= BRIGHTER:
-        yield Fact("brightest", abs(float(lead)), "levels", name if lead > 0 else opposite[name])
+        name = name if lead > 0 else opposite[name]
+        yield Fact("brightest", abs(float(lead)), "levels", name, middle_of(name))
         return
     rest = (grid.sum() - grid[1, 1]) / 8
     lead = float(grid[1, 1] - rest)
-    yield Fact("brightest", lead, "levels", "centre" if lead >= BRIGHTER else "nowhere")
+    name = "centre" if lead >= BRIGHTER else "nowhere"
+    yield Fact("brightest", lead, "levels", name, middle_of(name))
 
 
 @register
@@ -62,4 +72,5 @@ def detail(frame: Frame) -> Iterator[Fact]:
         return
     share = float(grid.max()) / total
     place = PLACES[int(grid.argmax())]
-    yield Fact("detail", 100 * share, "percent", place if share >= RICHER else "everywhere")
+    place = place if share >= RICHER else "everywhere"
+    yield Fact("detail", 100 * share, "percent", place, middle_of(place))

@@ -1,0 +1,40 @@
+"""The audit of a checkpoint over validation photos, as ``vlm-aes audit`` would give it.
+
+The photos of a data folder in PARA's layout are written to a folder that is taken away again.
+
+    python benchmarks/audit.py --data PARA --checkpoint DIR [--photos 500]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from vlm_aes.finetune.advice import photos_of
+
+from vlm_aes import Assessor
+from vlm_aes.explain.audit import audit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--photos", type=int, default=500)
+    a = parser.parse_args()
+    assessor = Assessor.from_pretrained(a.checkpoint)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for image_id, image in photos_of(a.data, validation=True, limit=a.photos):
+            path = Path(folder) / f"{image_id}.png"
+            image.save(path)
+            paths.append(str(path))
+        print(json.dumps(audit(assessor, paths), indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

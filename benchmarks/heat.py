@@ -1,0 +1,59 @@
+"""Heat maps against random maps and a plain centre map, by deletion and insertion.
+
+On validation photos of a data folder in PARA's layout. A map is better where its insertion curve
+less its deletion curve (Petsiuk et al. 2018) is higher.
+
+    python benchmarks/heat.py --data PARA --checkpoint DIR [--photos 100] [--slow]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from vlm_aes.finetune.advice import photos_of
+
+from vlm_aes import Assessor
+from vlm_aes.explain.explanation import raters
+from vlm_aes.explain.heat import CELLS, curves, heat_map
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--photos", type=int, default=100)
+    parser.add_argument("--random", type=int, default=3, help="random maps a photo")
+    parser.add_argument("--slow", action="store_true", help="by the model, not its fast head")
+    a = parser.parse_args()
+    fast, slow = raters(Assessor.from_pretrained(a.checkpoint))
+    score = slow if a.slow and slow is not None else fast
+    away = np.abs(np.linspace(-1, 1, CELLS))
+    centre = -np.hypot(away[:, None], away[None])
+    rng = np.random.default_rng(0)
+    rows = []
+    for _, image in photos_of(a.data, validation=True, limit=a.photos):
+        maps = [heat_map(image, score), centre, *rng.random((a.random, CELLS, CELLS))]
+        found = [curves(image, one, score) for one in maps]
+        rows.append([[c.deletion, c.insertion, c.insertion - c.deletion] for c in found])
+    table = np.array(rows)  # (photos, maps, 3)
+    heat, middle, chance = table[:, 0], table[:, 1], table[:, 2:].mean(1)
+    print(json.dumps({
+        "n": len(rows),
+        "deletion": dict(zip(("heat", "centre", "random"),
+                             (float(m[:, 0].mean()) for m in (heat, middle, chance)))),
+        "insertion": dict(zip(("heat", "centre", "random"),
+                              (float(m[:, 1].mean()) for m in (heat, middle, chance)))),
+        "better than random": float((heat[:, 2] > chance[:, 2]).mean()),
+        "deletion better than random": float((heat[:, 0] < chance[:, 0]).mean()),
+        "insertion better than random": float((heat[:, 1] > chance[:, 1]).mean()),
+        "better than centre, points": float((heat[:, 2] - middle[:, 2]).mean()),
+    }, indent=1))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

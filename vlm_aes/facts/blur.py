@@ -1,0 +1,55 @@
+"""What kind of blur: a camera or a subject that moved smears one way, a missed focus every way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_aes.facts.measure import Fact, Frame, register_for_people
+
+COARSE = 3.0
+"""Pixels of the blur that detail is compared with."""
+FINE = 0.65
+"""Share of the detail that must be fine the sharpest way for the picture to count as sharp."""
+ONE_WAY = 0.28
+"""How much softer, as a share, the softest way must be than the sharpest for it to be motion."""
+
+
+@register_for_people
+def blur(frame: Frame) -> Iterator[Fact]:
+    """How much softer the picture is one way than across it, in percent, and whether that is
+    motion.
+
+    The structure tensor of the picture, per direction, over that of the picture softened a little:
+    what share of its edges is fine. Its extremes are the generalised eigenvalues of the two.
+    """
+    luma = frame.native_luma
+    unknown = Fact("blur", None, "percent", "unknown")
+    if min(luma.shape) < 32:
+        yield unknown
+        return
+    tensors = [_tensor(luma), _tensor(cv2.GaussianBlur(luma, (0, 0), COARSE))]
+    if np.trace(tensors[1]) < 1.0 or np.linalg.det(tensors[1]) < 1e-6:
+        yield unknown
+        return
+    kept = np.sort(np.linalg.eigvals(np.linalg.solve(tensors[1], tensors[0])).real)
+    # how much of an edge a softening of COARSE takes when the edge itself is a step
+    softest, sharpest = (float(1 - 1 / max(k, 1.0)) for k in kept)
+    one_way = 1 - softest / max(sharpest, 1e-6)
+    if one_way >= ONE_WAY and softest < FINE:
+        word = "motion"
+    else:
+        word = "focus" if sharpest < FINE else "none"
+    yield Fact("blur", 100 * one_way, "percent", word)
+
+
+def _tensor(luma: NDArray[np.float32]) -> NDArray[np.float64]:
+    across, down = (
+        cv2.Sobel(luma, cv2.CV_32F, x, y, ksize=3).astype(np.float64) / 8
+        for x, y in ((1, 0), (0, 1))
+    )
+    both = (across * down).mean()
+    return np.array([[(across**2).mean(), both], [both, (down**2).mean()]])

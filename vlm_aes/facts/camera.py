@@ -1,0 +1,59 @@
+"""Camera settings, as the camera wrote them into the file: not measured, but of use beside it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import ExifTags, Image
+
+_IFD = ExifTags.IFD.Exif
+
+
+def camera_settings(source: str | Path | bytes) -> dict[str, str]:
+    """Camera, lens, focal length, aperture, shutter and ISO, in words; what the file does not say
+    is left out, and a file with damaged or no EXIF data says nothing."""
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            exif = image.getexif()
+            tags = {**dict(exif), **exif.get_ifd(_IFD)}
+    except Exception:
+        return {}
+    found = {}
+    for name, words in (("camera", _text(tags, 0x0110)), ("lens", _text(tags, 0xA434))):
+        if words:
+            found[name] = words
+    for name, tag, form in _NUMBERS:
+        value = _number(tags, tag)
+        if value is not None:
+            found[name] = form(value)
+    return found
+
+
+def _shutter(seconds: float) -> str:
+    return f"1/{1 / seconds:.0f} s" if seconds < 0.4 else f"{seconds:g} s"
+
+
+_NUMBERS = (
+    ("focal length", 0x920A, lambda mm: f"{mm:g} mm"),
+    ("aperture", 0x829D, lambda f: f"f/{f:g}"),
+    ("shutter", 0x829A, _shutter),
+    ("ISO", 0x8827, lambda iso: f"ISO {iso:.0f}"),
+)
+"""EXIF 2.32: name, tag, and how its number is written."""
+
+
+def _text(tags: dict[int, object], tag: int) -> str:
+    value = tags.get(tag)
+    text = value if isinstance(value, str) else ""
+    return " ".join("".join(c for c in text if c.isprintable()).split())[:80]
+
+
+def _number(tags: dict[int, object], tag: int) -> float | None:
+    value = tags.get(tag)
+    value = value[0] if isinstance(value, tuple) and value else value
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if 0 < number < float("inf") else None
