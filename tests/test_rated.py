@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints as tiny
 
-from vlm_aes.rated import RatedError, Scale, read_preferences, read_ratings
+from vlm_aes.rated import RatedError, Scale, read_ratings
 
 N = 24
 MEANS = [1 + (i * 7 % 33) / 8 for i in range(N)]
@@ -170,22 +170,3 @@ def test_what_is_no_table(tmp_path):
     }.items():  # fmt: skip
         with pytest.raises(RatedError, match=reason):
             read_ratings(tmp_path / name)
-
-
-def test_preferences(photos, tmp_path):
-    def read(*preferred, b="1.png"):
-        pairs = [{"path_a": "0.png", "path_b": b, "preferred": p} for p in preferred]
-        return read_preferences(csv_file(tmp_path, pairs), photos)
-
-    found = read("a", "B", "tie", "1.png")
-    assert [p.preferred for p in found] == [1, 0, 0.5, 0]
-    assert found[0].path_a == str(photos / "0.png")
-    for arguments, reason in [
-        ((["a"], "0.png"), "row 1, column path_b: the same"),
-        ((["a", "x"], "1.png"), "row 2, column preferred: 'x' is neither"),
-        ((["a"], "gone.png"), "row 1, column path_b: no file"),
-    ]:
-        with pytest.raises(RatedError, match=reason):
-            read(*arguments[0], b=arguments[1])
-    with pytest.raises(RatedError, match="need path_a"):
-        read_preferences(csv_file(tmp_path, rows()), photos)

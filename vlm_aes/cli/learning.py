@@ -42,7 +42,8 @@ Column = Annotated[str, typer.Option(help="Column that holds the ratings.")]
 def _rated(
     file: Path, images: Path | None, scale: str | None, transform: str, column: str, fewest: int
 ) -> RatedTable:
-    from vlm_aes.rated import RatedError, read_ratings
+    from vlm_aes.rated import read_ratings
+    from vlm_aes.records import RatedError
     from vlm_aes.ratings import Scale
 
     try:
@@ -80,7 +81,7 @@ def evaluate(
     """How good a model is on your ratings, beside baselines, with intervals."""
     from rich.console import Console
 
-    from vlm_aes.rated import SPLITS
+    from vlm_aes.records import SPLITS
 
     with interruptible():
         if split is not None and split not in SPLITS:
