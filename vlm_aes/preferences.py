@@ -114,5 +114,7 @@ def read_preferences(
     if len(pairs) < fewest:
         raise RatedError(f"{file}: {len(pairs)} pairs are too few; give {fewest}")
     if all(pair.preferred == 0.5 for pair in pairs):
-        raise RatedError(f"{file}, column preferred: every pair is a tie; there is nothing to learn")
+        raise RatedError(
+            f"{file}, column preferred: every pair is a tie; there is nothing to learn"
+        )
     return PreferenceTable(file.name, list(places), pairs)

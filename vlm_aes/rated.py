@@ -8,12 +8,10 @@ its row, counted from 1 without the header, and its column.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -136,7 +134,9 @@ def read_ratings(
     names = set(records[0])
     where = Where(file)
     paths = [_path_of(record, i, where, images, stored) for i, record in enumerate(records, 1)]
-    values = np.array([number_of(r.get(column), i, column, where) for i, r in enumerate(records, 1)])
+    values = np.array(
+        [number_of(r.get(column), i, column, where) for i, r in enumerate(records, 1)]
+    )
     declared = scale is not None
     if transform:
         if "rater" in names:

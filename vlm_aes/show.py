@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,7 @@ from vlm_aes.assessor import Assessment
 from vlm_aes.evaluate import Report
 from vlm_aes.explain.claims import claims
 from vlm_aes.explain.compare import Comparison
+from vlm_aes.metrics import Figure
 from vlm_aes.ratings import WORDS
 from vlm_aes.table import Row
 
@@ -173,20 +175,22 @@ _BASELINES = {
 
 def report(console: Console, found: Report) -> None:
     """The figures of ``vlm-aes evaluate``, with their 95% intervals."""
-    console.print(f"{found.n} pictures rated, {found.n_error} with errors\n")
-    console.print(f"[bold]{'':<28} {'value':>8}   95% interval[/bold]")
-    for name, words in _FIGURES.items():
-        figure = getattr(found, name)
-        if figure is not None:
-            _figure(console, words, figure.value, figure.low, figure.high)
+    told = {words: getattr(found, name) for name, words in _FIGURES.items()}
     for name, words in _BASELINES.items():
         baseline = found.baselines.get(name)
         if baseline is not None:
-            _figure(console, words, baseline["value"], baseline["low"], baseline["high"])
+            told[words] = Figure(*(baseline[part] for part in ("value", "low", "high")))
+    heading = f"{found.n} pictures rated, {found.n_error} with errors"
+    figures(console, heading, {words: f for words, f in told.items() if f is not None})
 
 
-def _figure(console: Console, words: str, value: float, low: float, high: float) -> None:
-    console.print(f"{words:<28} {value:>8.3f}   {low:.3f} to {high:.3f}")
+def figures(console: Console, heading: str, found: Mapping[str, Figure]) -> None:
+    """Figures in words, with their 95% intervals."""
+    console.print(f"{heading}\n")
+    console.print(f"[bold]{'':<28} {'value':>8}   95% interval[/bold]")
+    for words, figure in found.items():
+        value, low, high = figure.value, figure.low, figure.high
+        console.print(f"{words:<28} {value:>8.3f}   {low:.3f} to {high:.3f}")
 
 
 def as_json(assessment: Assessment, row: Row) -> dict[str, Any]:
