@@ -226,9 +226,7 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
         finetune(call("whole"))
 
 
-def test_ended_by_the_system_and_resumed_is_the_same(
-    shoot, tiny_checkpoint, tmp_path
-):
+def test_ended_by_the_system_and_resumed_is_the_same(shoot, tiny_checkpoint, tmp_path):
     """SIGKILL, of the command itself, at a moment that chance chooses."""
     model = tiny_checkpoint("fast_vlm")
     options = ["--images", shoot, "--model", model, "--epochs", 6, "--batch-size", 4, "--rank", 4]

@@ -94,10 +94,11 @@ def test_an_own_split_is_kept_and_its_leaks_told(table):
         survey_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
 
 
-def test_a_preference_is_learned_and_loads_by_its_path(shoot, tmp_path):
+def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, tmp_path):
     out = tmp_path / "bright"
     words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", out, "--epochs", 12,
-             "--batch-size", 8, "--learning-rate", 3e-3, "--terms", "made up"]  # fmt: skip
+             "--batch-size", 8, "--learning-rate", 1e-2, "--terms", "made up",
+             "--model", tiny_checkpoint("fast_vlm")]  # fmt: skip
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output
     assert "42 train, 9 validation, 9 test pairs" in done.stderr

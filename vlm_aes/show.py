@@ -160,28 +160,9 @@ def audit(console: Console, figures: dict[str, Any]) -> None:
     )
 
 
-_FIGURES = {
-    "srcc": "SRCC", "krcc": "KRCC", "plcc": "PLCC", "plcc_fitted": "PLCC, fitted",
-    "rmse": "RMSE, points", "mae": "MAE, points", "accuracy": "same side of the middle",
-    "emd": "EMD", "kl": "KL divergence", "chi_square": "chi-square",
-    "coverage_90": "inside the 90% interval", "interval_width": "interval width, points",
-}  # fmt: skip
-_BASELINES = {
-    "facts": "SRCC of measured facts",
-    "one_rater": "SRCC of one rater",
-    "split_half": "SRCC of half the raters",
-}
-
-
 def report(console: Console, found: Report) -> None:
     """The figures of ``vlm-aes evaluate``, with their 95% intervals."""
-    told = {words: getattr(found, name) for name, words in _FIGURES.items()}
-    for name, words in _BASELINES.items():
-        baseline = found.baselines.get(name)
-        if baseline is not None:
-            told[words] = Figure(*(baseline[part] for part in ("value", "low", "high")))
-    heading = f"{found.n} pictures rated, {found.n_error} with errors"
-    figures(console, heading, {words: f for words, f in told.items() if f is not None})
+    figures(console, f"{found.n} pictures rated, {found.n_error} with errors", found.in_words())
 
 
 def figures(console: Console, heading: str, found: Mapping[str, Figure]) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -39,6 +40,7 @@ def evaluate(
     facts: Annotated[
         bool, typer.Option("--facts/--no-facts", help="Give the baseline of measured facts.")
     ] = True,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots to FILE.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures a forward pass.")] = 16,
     precision: Precision = "auto",
     device: Device = "auto",
@@ -79,6 +81,15 @@ def evaluate(
             print(json.dumps(found.as_json(), allow_nan=False))
         else:
             show.report(Console(highlight=False), found)
+        if html is not None:
+            from vlm_aes.report.evaluation import write_evaluation
+
+            try:
+                write_evaluation(html, found, model=assessor.model_id, prompt=assessor.prompt_id,
+                                 table=table.name, terms=assessor.terms)  # fmt: skip
+            except OSError as error:
+                wrong(f"{html}: {error.strerror or error}")
+            print(f"page in {html}", file=sys.stderr)
     if found.n_error:
         raise typer.Exit(ERRORS)
 
