@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 from transformers import TrainerCallback
 
-from vlm_aes import metrics, splits
+from vlm_aes import metrics
 from vlm_aes.assessor import Assessor
-from vlm_aes.metrics import Figure
 from vlm_aes.preferences import PreferenceTable
 
 from .call import (
@@ -21,107 +19,15 @@ from .call import (
     begin,
     check,
     finish,
-    hash_of,
     is_first,
     made_trainable,
     save_weights,
 )
-from .card import versions
+from .pair_card import PairReport, PairRun, pair_card
+from .pair_survey import survey_pairs
 from .pairs import PAIRS, Pairs, accuracy
-from .survey import SIDES, check_sides, look_at
+from .survey import SIDES
 from .training import train
-
-
-@dataclass(frozen=True)
-class PairSurvey:
-    """What a first look at every picture of a table of pairs found.
-
-    Attributes:
-        table: with the pairs whose pictures can be opened, and the split of each.
-        errors: path to why a picture cannot be opened.
-        straddling: pairs left out because their pictures are on two sides.
-        leaked: pairs outside training with a version of a picture in training; only where the
-            table brings its own split.
-    """
-
-    table: PreferenceTable
-    errors: dict[str, str]
-    straddling: int
-    leaked: int
-
-
-@dataclass(frozen=True)
-class PairReport:
-    """How often the higher score is the preferred picture's.
-
-    Attributes:
-        n: pairs, ties left out.
-        before, after: share of them, of the base and of the result.
-        measured_on: ``test``, or ``validation`` where there are no test pairs.
-    """
-
-    n: int
-    before: Figure
-    after: Figure
-    measured_on: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-
-def survey_pairs(
-    table: PreferenceTable, validation: float, test: float, seed: int
-) -> PairSurvey:  # fmt: skip
-    """Open every picture and split the pairs, so that no picture is on two sides.
-
-    Pairs that hang together by their pictures stay together. Where more than half of the pictures
-    hang together, the pictures are split instead, and pairs between two sides are left out.
-
-    Raises:
-        FinetuneError: where too little is left to train on and to choose by.
-    """
-    looked = look_at(table.paths)
-    place = {path: i for i, path in enumerate(looked.good)}
-    rows = [i for i, pair in enumerate(table.pairs) if pair.a in place and pair.b in place]
-    found = table.select(rows)
-    ends = [(place[pair.a], place[pair.b]) for pair in found.pairs]
-    own = any(pair.split for pair in found.pairs)
-    pictures = splits.clusters(len(place), looked.alike)
-    straddling = leaked = 0
-    if own:
-        empty = next((pair.row for pair in found.pairs if not pair.split), None)
-        if empty is not None:
-            raise FinetuneError(
-                f"{table.name}, row {empty}, column split: empty; give every pair a split, or none"
-            )
-        trained = {
-            int(pictures[end]) for pair, both in zip(found.pairs, ends, strict=True)
-            for end in both if pair.split == "train"
-        }  # fmt: skip
-        leaked = sum(
-            pair.split != "train" and any(int(pictures[end]) in trained for end in both)
-            for pair, both in zip(found.pairs, ends, strict=True)
-        )
-    else:
-        cluster = splits.clusters(len(place), looked.alike + ends)
-        if np.bincount(cluster).max(initial=0) > len(place) / 2:
-            cluster = pictures
-        try:
-            sides = splits.split(
-                cluster, looked.contents, validation=validation, test=test, seed=seed
-            )
-        except ValueError as error:
-            raise FinetuneError(str(error)) from None
-        kept = [
-            replace(pair, split=sides[a])
-            for pair, (a, b) in zip(found.pairs, ends, strict=True) if sides[a] == sides[b]
-        ]  # fmt: skip
-        straddling = len(found) - len(kept)
-        found = replace(found, pairs=kept)
-    check_sides(table.name, "pairs", {name: len(found.of_split(name)) for name in SIDES})
-    errors = {table.paths[i]: why for i, why in looked.errors.items()}
-    return PairSurvey(found, errors, straddling, leaked)
 
 
 def finetune_pairs(
@@ -178,16 +84,15 @@ def finetune_pairs(
         metrics.bootstrap(accuracy, gaps_of(trained, table, rows[chosen]), told),
         chosen,
     )
-    numbers = {
-        "table": {"name": table.name, "hash": hash_of(table)},
-        "pairs": {name: len(r) for name, r in rows.items()}, "errors": looked.errors,
-        "straddling": looked.straddling, "leaked": looked.leaked,
-        "base": call.base_name(assessor), "model": trained.model_id, "prompt": trained.prompt_id,
-        "recipe": asdict(call.recipe)
+    run = PairRun(
+        name=call.out.name, table=table, counts={name: len(r) for name, r in rows.items()},
+        looked=looked, own_split=any(pair.split for pair in call.table.pairs),
+        base=call.base_name(assessor), model_id=trained.model_id, prompt_id=trained.prompt_id,
+        recipe=asdict(call.recipe)
         | {"learning_rate": call.recipe.rate, "quantize": call.quantize},
-        "curve": curve, "figures": report.as_json(), "versions": versions(),
-    }  # fmt: skip
-    finish(call, made, _card(call, numbers, report), numbers)
+        curve=curve, report=report, terms=call.terms, base_terms=call.base_terms,
+    )  # fmt: skip
+    finish(call, made, pair_card(run), run.as_json())
     return report
 
 
@@ -206,54 +111,3 @@ def gaps_of(assessor: Assessor, table: PreferenceTable, rows: Sequence[int]) -> 
             raise FinetuneError(f"{table.paths[place]} could be opened before: {a.error}")
         score[place] = a.score
     return np.array([score[pair.a] - score[pair.b] for pair in pairs])
-
-
-def _card(call: Call[PreferenceTable], numbers: dict[str, Any], report: PairReport) -> str:
-    pairs, name = numbers["pairs"], call.out.name
-    settings = ", ".join(f"{k} {v}" for k, v in numbers["recipe"].items() if v != "")
-    chosen_by = "" if report.measured_on == "test" else (
-        " **They are also the pairs that the best step was chosen by: expect less on others.**"
-    )  # fmt: skip
-    held = (
-        f"- The table's own split; {numbers['leaked']} pairs outside training have a version of a "
-        "picture in training."
-        if any(pair.split for pair in call.table.pairs)
-        else "- No picture, nor a near-duplicate of one, is on two sides of the split; "
-        f"{numbers['straddling']} pairs between two sides were left out."
-    )
-    curve = [
-        f"| {line['step']:.0f} | {line['epoch']:.1f} | {line['eval_pair_accuracy']:.3f} |"
-        for line in numbers["curve"] if "eval_pair_accuracy" in line
-    ]  # fmt: skip
-    packages = ", ".join(f"{k} {v}" for k, v in numbers["versions"].items())
-    return "\n".join([
-        f"# {name}", "",
-        f"Puts the pictures first that `{call.table.name}` prefers: {numbers['base']}, trained on "
-        f"{pairs['train']:,} pairs.", "",
-        "```", f"vlm-aes score PHOTOS --model {name}", "```", "",
-        "## Data",
-        f"- {pairs['train']} pairs to train on, {pairs['validation']} to choose the best step, "
-        f"{pairs['test']} for the figures alone.",
-        held,
-        *([f"- {len(numbers['errors'])} pictures could not be opened; their pairs were left out."]
-          if numbers["errors"] else []), "",
-        "## Figures",
-        f"On {report.n} {report.measured_on} pairs that nothing was trained on, with 95% bootstrap "
-        f"intervals: how often the preferred picture has the higher score.{chosen_by}", "",
-        "| | pair accuracy |", "|---|---|",
-        f"| **this model** | {report.after} |",
-        f"| its base, untouched | {report.before} |", "",
-        "## Validation curve", "| step | epoch | pair accuracy |", "|---|---|---|", *curve, "",
-        "## Settings", settings.replace("_", " ") + ".", "",
-        "## Limits",
-        "- Pairs say which picture is better, not how good one is: trust the order of its scores, "
-        "not their height. There is no interval and no percentile.",
-        "- Attributes and critiques are the base's, moved along with the overall rating.", "",
-        "## Terms",
-        f"Preferences: {call.terms or 'not stated.'}", "",
-        f"Base: {call.base_terms or 'the terms of its base hold for the weights.'}", "",
-        "## Identity",
-        f"Model `{numbers['model']}`, prompt `{numbers['prompt']}`, preferences "
-        f"`{numbers['table']['hash']}`. Made with {packages}. Everything in numbers: "
-        "`training.json`.", "",
-    ])  # fmt: skip

@@ -60,7 +60,7 @@ class CrossValidated:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """How photos become the inputs of the ridge: each of about the size that is expected of it."""
 
     mean: Floats
@@ -69,10 +69,10 @@ class _Columns:
     crowd_scale: float
 
     @staticmethod
-    def of(embeddings: Floats, crowd: Floats) -> _Columns:
+    def of(embeddings: Floats, crowd: Floats) -> Columns:
         spread = float(crowd.std()) or 1.0
         scale = 1 / np.maximum(embeddings.std(0), 1e-4)
-        return _Columns(embeddings.mean(0), scale, float(crowd.mean()), CROWD / spread)
+        return Columns(embeddings.mean(0), scale, float(crowd.mean()), CROWD / spread)
 
     def of_photos(self, embeddings: ArrayLike, crowd: ArrayLike) -> Floats:
         """(N, 1 + D): the crowd's score, and the embedding."""
@@ -80,12 +80,16 @@ class _Columns:
         seen = standardised(embeddings, self.mean, self.scale) / math.sqrt(len(self.mean))
         return np.column_stack([told, seen])
 
-    def taste(self, ridge: Any) -> Taste:
-        """The line that the ridge found, over plain scores and embeddings."""
-        weight = float(ridge.coef_[0]) * self.crowd_scale
+    def taste(self, weights: Floats, middle: float) -> Taste:
+        """The line of (1 + D,) weights, in points, over plain scores and embeddings.
+
+        Args:
+            middle: its score for a usual photo.
+        """
+        weight = float(weights[0]) * self.crowd_scale
         return Taste(
-            self.mean, self.scale, ridge.coef_[1:] / math.sqrt(len(self.mean)),
-            weight, float(ridge.intercept_) - weight * self.crowd_mean,
+            self.mean, self.scale, weights[1:] / math.sqrt(len(self.mean)),
+            weight, float(middle) - weight * self.crowd_mean,
         )  # fmt: skip
 
 
@@ -98,7 +102,7 @@ class PersonalHead:
     """
 
     def __init__(
-        self, taste: Taste, ridge: Any, columns: _Columns, rated: tuple[Floats, Floats, Floats]
+        self, taste: Taste, ridge: Any, columns: Columns, rated: tuple[Floats, Floats, Floats]
     ) -> None:
         self.taste = taste
         self._ridge = ridge
@@ -138,16 +142,28 @@ class PersonalHead:
             raise TasteError(f"stars go from 1 to 5, not from {said.min():g} to {said.max():g}")
         if np.ptp(said) == 0:
             raise TasteError(f"every photo has {said[0]:g} stars: give some more, some fewer")
-        return cls._fitted(_Columns.of(seen, others), seen, 25 * (said - 1), others)
+        return cls._fitted(Columns.of(seen, others), seen, 25 * (said - 1), others)
+
+    @classmethod
+    def fit_scores(
+        cls, embeddings: ArrayLike, scores: ArrayLike, crowd: ArrayLike
+    ) -> PersonalHead:  # fmt: skip
+        """The same for (N,) mean ratings from 0 to 100, of one or of many."""
+        seen, wanted, others = (
+            np.asarray(a, dtype=np.float64) for a in (embeddings, scores, crowd)
+        )  # fmt: skip
+        return cls._fitted(Columns.of(seen, others), seen, wanted, others)
 
     @classmethod
     def _fitted(
-        cls, columns: _Columns, seen: Floats, wanted: Floats, others: Floats
+        cls, columns: Columns, seen: Floats, wanted: Floats, others: Floats
     ) -> PersonalHead:
         from sklearn.linear_model import BayesianRidge
 
         ridge = BayesianRidge().fit(columns.of_photos(seen, others), wanted)
-        return cls(columns.taste(ridge), ridge, columns, (seen, wanted, others))
+        return cls(
+            columns.taste(ridge.coef_, ridge.intercept_), ridge, columns, (seen, wanted, others)
+        )
 
     def score(self, embeddings: ArrayLike, crowd: ArrayLike) -> Floats:
         """(N, D) embeddings and the crowd's (N,) scores to this person's (N,), 0 to 100."""
@@ -222,23 +238,11 @@ class PersonalHead:
             OSError: where nothing can be written there.
         """
         folder = Path(folder)
-        if crowd.taste is not None:
-            raise TasteError(
-                f"{crowd.folder} is a personal head itself: teach the head that it began from"
-            )
-        if crowd.about.width != len(self.taste.weights):
-            raise TasteError("this taste was fitted on embeddings of another tower")
         if folder.exists() and not is_head(folder):
             raise TasteError(f"{folder} exists and is no head; take another folder")
-        behind = Path(crowd.behind) if crowd.behind else crowd.folder
-        tower = crowd.about.tower
-        write_head(
-            folder, crowd.head, crowd.tower,
-            tower_name=TOWER if tower in ("own", TOWER) else tower,
-            revision=crowd.about.revision, worth=self._worth(crowd), taste=self.taste,
-            card=card_of(self, crowd, name or folder.name),
-            terms=terms_of(crowd.folder, whole=True) or terms_of(behind, whole=True),
-        )  # fmt: skip
+        check_crowd(crowd, len(self.taste.weights))
+        card = card_of(self, crowd, name or folder.name)
+        write_taste(folder, self.taste, crowd, worth=self._worth(crowd), card=card)
 
     def _worth(self, crowd: FastRater) -> Calibration | None:
         try:
@@ -247,8 +251,48 @@ class PersonalHead:
             )
         except calibration.CalibrationError:
             return None
-        of_crowd = calibration.load(crowd.folder, LABEL)
-        return replace(found, familiar=of_crowd.familiar if of_crowd else None)
+        return as_familiar(found, crowd)
+
+
+def check_crowd(crowd: FastRater, width: int | None = None) -> None:
+    """See that a taste can be put on a fast head.
+
+    Args:
+        width: numbers of an embedding that the taste was fitted on.
+
+    Raises:
+        TasteError: where it cannot.
+    """
+    if crowd.taste is not None:
+        raise TasteError(
+            f"{crowd.folder} is a personal head itself: teach the head that it began from"
+        )
+    if width is not None and crowd.about.width != width:
+        raise TasteError("this taste was fitted on embeddings of another tower")
+
+
+def as_familiar(worth: Calibration, crowd: FastRater) -> Calibration:
+    """A calibration that finds the same pictures familiar as the crowd's."""
+    of_crowd = calibration.load(crowd.folder, LABEL)
+    return replace(worth, familiar=of_crowd.familiar if of_crowd else None)
+
+
+def write_taste(
+    folder: Path, taste: Taste, crowd: FastRater, *, worth: Calibration | None, card: str
+) -> None:
+    """Write a head's folder with a taste on top of it: complete, or not at all.
+
+    Args:
+        crowd: the fast head that it stands on; its tower and its terms go along.
+    """
+    behind = Path(crowd.behind) if crowd.behind else crowd.folder
+    tower = crowd.about.tower
+    write_head(
+        folder, crowd.head, crowd.tower,
+        tower_name=TOWER if tower in ("own", TOWER) else tower,
+        revision=crowd.about.revision, worth=worth, taste=taste, card=card,
+        terms=terms_of(crowd.folder, whole=True) or terms_of(behind, whole=True),
+    )  # fmt: skip
 
 
 def _srcc(wanted: Floats, found: Floats) -> float:

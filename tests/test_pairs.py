@@ -8,7 +8,8 @@ import pytest
 import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 from vlm_aes.finetune.call import Call, FinetuneError
-from vlm_aes.finetune.pair_recipe import finetune_pairs, gaps_of, survey_pairs
+from vlm_aes.finetune.pair_recipe import finetune_pairs, gaps_of
+from vlm_aes.finetune.pair_survey import survey_pairs
 from vlm_aes.finetune.pairs import PAIRS, Pairs, accuracy
 from vlm_aes.finetune.training import RatingModel, Recipe
 

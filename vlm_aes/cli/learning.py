@@ -37,6 +37,9 @@ def finetune(
     out: Annotated[Path, typer.Option(help="Folder of the trained checkpoint.")],
     images: Images = None,
     model: Model = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Fit the model's fast head alone, in seconds.")
+    ] = False,
     full: Annotated[
         bool, typer.Option("--full", help="Train the weights themselves, not LoRA adapters.")
     ] = False,
@@ -87,7 +90,8 @@ def finetune(
         wrong("--resume and --overwrite exclude each other")
     if quantize not in ("", "4bit", "8bit"):
         wrong(f"--quantize {quantize}: choose 4bit or 8bit")
-    missing = [name for name in ("accelerate", "peft", "sklearn") if find_spec(name) is None]
+    needed = ("sklearn",) if fast else ("accelerate", "peft", "sklearn")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         wrong(f"training needs {', '.join(missing)}: pip install 'vlm-aes[train]'")
     with interruptible():
@@ -103,6 +107,7 @@ def finetune(
         from vlm_aes.backbones import CheckpointError
         from vlm_aes.calibration import CalibrationError
         from vlm_aes.finetune.call import Call, FinetuneError
+        from vlm_aes.finetune.fast import finetune_fast, finetune_fast_pairs
         from vlm_aes.finetune.pair_recipe import finetune_pairs
         from vlm_aes.finetune.recipe import finetune as finetune_ratings
         from vlm_aes.finetune.targets import KINDS
@@ -122,9 +127,12 @@ def finetune(
             validation=validation_share, test=test_share, terms=terms, resume=resume,
             overwrite=overwrite,
         )  # fmt: skip
-        run = finetune_pairs if pairs else finetune_ratings
+        ways = {
+            (False, False): finetune_ratings, (True, False): finetune_pairs,
+            (False, True): finetune_fast, (True, True): finetune_fast_pairs,
+        }  # fmt: skip
         try:
-            found = run(call, say=lambda line: print(line, file=sys.stderr))
+            found = ways[pairs, fast](call, say=lambda line: print(line, file=sys.stderr))
         except (FinetuneError, CheckpointError, PromptError, CalibrationError) as error:
             wrong(str(error))
         if found is not None:
