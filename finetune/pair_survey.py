@@ -42,8 +42,9 @@ def survey_pairs(
     Raises:
         FinetuneError: where too little is left to train on and to choose by.
     """
-    looked = look_at(table.paths)
-    place = {path: i for i, path in enumerate(looked.good)}
+    used = sorted({end for pair in table.pairs for end in (pair.a, pair.b)})
+    looked = look_at(table.paths[end] for end in used)
+    place = {used[i]: at for at, i in enumerate(looked.good)}
     rows = [i for i, pair in enumerate(table.pairs) if pair.a in place and pair.b in place]
     found = table.select(rows)
     ends = [(place[pair.a], place[pair.b]) for pair in found.pairs]
@@ -81,5 +82,5 @@ def survey_pairs(
         straddling = len(found) - len(kept)
         found = replace(found, pairs=kept)
     check_sides(table.name, "pairs", {name: len(found.of_split(name)) for name in SIDES})
-    errors = {table.paths[i]: why for i, why in looked.errors.items()}
+    errors = {table.paths[used[i]]: why for i, why in looked.errors.items()}
     return PairSurvey(found, errors, straddling, leaked)

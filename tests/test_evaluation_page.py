@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from vlm_aes import ratings
-from vlm_aes.evaluate import Judged, Report
+from vlm_aes.evaluate import FIGURES, Judged, Report
 from vlm_aes.metrics import Figure
 from vlm_aes.report.evaluation import evaluation_page, shares, steps, write_evaluation
 
@@ -30,8 +30,7 @@ def report(tmp_path_factory):
     pictures = [judged(str(photo), f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30))
                 for i in range(40)]  # fmt: skip
     pictures += [judged("gone.png", "too <high>", 5, 95), judged(str(photo), "too low", 98, 4)]
-    filled = dict.fromkeys(("srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy",
-                            "emd", "kl", "chi_square", "coverage_90", "interval_width"), FIGURE)  # fmt: skip
+    filled = dict.fromkeys(FIGURES, FIGURE)
     facts = {"facts": {"value": 0.6, "low": 0.5, "high": 0.7}}
     return Report(42, 1, **filled, baselines=facts, notes=["said"], pictures=pictures)
 

@@ -358,6 +358,15 @@ def test_adapters_train_on_four_bits(family, tiny_checkpoint, table, tmp_path):
     assert ":4bit" in kept["base"]
 
 
+def test_a_certain_preference_has_a_slope():
+    for certain in (0.0, 0.5, 1.0):
+        gap = torch.zeros(3, requires_grad=True)
+        loss = losses.fidelity(losses.found_preferred(gap), torch.full((3,), certain))
+        loss.backward()
+        assert torch.isfinite(gap.grad).all()
+        assert (torch.sign(gap.grad) == np.sign(0.5 - certain)).all()
+
+
 def test_targets_mean_what_the_raters_mean():
     made = [Rating(1, "a", 2.0), Rating(2, "b", 3.5, std=0.8),
             Rating(3, "c", 4.0, std=1.0, votes={"x": 5.0, "y": 3.0})]  # fmt: skip

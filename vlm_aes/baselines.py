@@ -119,7 +119,7 @@ def from_measures(
     learned = None if others is None else measured(others)
     if others is not None and learned is not None and len(learned.kept) >= 2 * FOLDS:
         known = others.select(learned.kept).scores()
-        return np.asarray(_trees(known, seed).fit(_filled(learned.rows), known)
+        return np.asarray(trees(known, seed).fit(_filled(learned.rows), known)
                           .predict(found.rows))  # fmt: skip
     links = splits.same(found.contents) + splits.same([r.group for r in table.ratings])
     cluster = splits.clusters(len(table), links)
@@ -133,7 +133,7 @@ def _filled(rows: Floats) -> Floats:
     return np.where(np.isnan(rows).all(0), 0.0, rows)
 
 
-def _trees(wanted: Floats, seed: int) -> Any:
+def trees(wanted: Floats, seed: int) -> Any:
     """Boosted trees, more of them and larger where there is more to learn from."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -152,6 +152,6 @@ def cross_fitted(rows: Floats, wanted: Floats, cluster: NDArray[np.int64], seed:
     guesses = np.zeros(len(wanted))
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
     for rest, fold in folds.split(rows, wanted, cluster):
-        trees = _trees(wanted[rest], seed).fit(_filled(rows[rest]), wanted[rest])
-        guesses[fold] = trees.predict(rows[fold])
+        fitted = trees(wanted[rest], seed).fit(_filled(rows[rest]), wanted[rest])
+        guesses[fold] = fitted.predict(rows[fold])
     return guesses
