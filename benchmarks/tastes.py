@@ -163,7 +163,7 @@ def by_fast_head(base: Path, rated: list[Photo], held: list[Photo]) -> np.ndarra
 def by_trees(kept: Kept, seed: int, rated: list[Photo], held: list[Photo]) -> np.ndarray:
     """(V,) guesses of boosted trees on everything measured."""
     wanted = np.array([p.taste for p in rated])
-    trees = baselines.trees(wanted, seed).fit(measures_of(kept, rated), wanted)
+    trees = baselines.fitted(measures_of(kept, rated), wanted, seed)
     return np.asarray(trees.predict(measures_of(kept, held)))
 
 

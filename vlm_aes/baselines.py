@@ -119,8 +119,7 @@ def from_measures(
     learned = None if others is None else measured(others)
     if others is not None and learned is not None and len(learned.kept) >= 2 * FOLDS:
         known = others.select(learned.kept).scores()
-        return np.asarray(trees(known, seed).fit(_filled(learned.rows), known)
-                          .predict(found.rows))  # fmt: skip
+        return np.asarray(fitted(learned.rows, known, seed).predict(found.rows))
     links = splits.same(found.contents) + splits.same([r.group for r in table.ratings])
     cluster = splits.clusters(len(table), links)
     if len(set(cluster.tolist())) < 2 * FOLDS:
@@ -128,21 +127,19 @@ def from_measures(
     return cross_fitted(found.rows, wanted, cluster, seed)
 
 
-def _filled(rows: Floats) -> Floats:
-    # trees cannot make bins of a column that holds nothing at all
-    return np.where(np.isnan(rows).all(0), 0.0, rows)
-
-
-def trees(wanted: Floats, seed: int) -> Any:
-    """Boosted trees, more of them and larger where there is more to learn from."""
+def fitted(rows: Floats, wanted: Floats, seed: int = 0) -> Any:
+    """Boosted trees on (N, measures) and (N,) ratings; more and larger ones where there is more to
+    learn from."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     many = len(wanted) >= 10_000
-    return HistGradientBoostingRegressor(
+    trees = HistGradientBoostingRegressor(
         max_iter=800 if many else 200, learning_rate=0.05, max_leaf_nodes=31 if many else 15,
         l2_regularization=1.0, min_samples_leaf=40 if many else 10, max_features=0.3,
         early_stopping=False, random_state=seed,
     )  # fmt: skip
+    # trees cannot make bins of a column that holds nothing at all
+    return trees.fit(np.where(np.isnan(rows).all(0), 0.0, rows), wanted)
 
 
 def cross_fitted(rows: Floats, wanted: Floats, cluster: NDArray[np.int64], seed: int = 0) -> Floats:
@@ -152,6 +149,5 @@ def cross_fitted(rows: Floats, wanted: Floats, cluster: NDArray[np.int64], seed:
     guesses = np.zeros(len(wanted))
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
     for rest, fold in folds.split(rows, wanted, cluster):
-        fitted = trees(wanted[rest], seed).fit(_filled(rows[rest]), wanted[rest])
-        guesses[fold] = fitted.predict(rows[fold])
+        guesses[fold] = fitted(rows[rest], wanted[rest], seed).predict(rows[fold])
     return guesses
