@@ -1,8 +1,8 @@
 """What training a large checkpoint would take, reckoned from its shapes: nothing is downloaded.
 
 Builds each network on the meta device (shapes without numbers), counts its weights and the
-adapters' from the layers that training would choose, runs the language model forward on as many
-tokens as a picture and its question have, and adds up what the backward pass would keep. Time is
+adapters' from the layers that training would choose, runs every layer forward on as many tokens
+as a picture and its question have, and adds up what the backward pass would keep. Time is
 reckoned from the arithmetic (2 a weight and token forward, as much backward through a frozen base,
 2 more with checkpointing; the tower sees four cells a token) at a share of the card's peak.
 Estimates: allocators, kernels and cards differ.
@@ -93,8 +93,13 @@ def reckoned(name: str, config: Any, a: argparse.Namespace) -> None:
         width = config.text_config.hidden_size
         depth = config.text_config.num_hidden_layers
         states = torch.zeros(1, a.tokens, width, dtype=torch.bfloat16, requires_grad=True)
+        places = torch.zeros(3, 1, a.tokens, dtype=torch.long)
+        angles = words.rotary_emb(states, places)
         with kept_for_backward() as found:
-            words(inputs_embeds=states, use_cache=False)
+            hidden = states
+            for layer in words.layers:
+                out = layer(hidden, position_embeddings=angles, attention_mask=None)
+                hidden = out[0] if isinstance(out, tuple) else out
     # what the adapters keep beside: the input of each, and its narrow middle
     beside = sum(2 * a.tokens * RANK for _ in targets)
     picture = sum(found.values()) + beside

@@ -124,8 +124,9 @@ def test_facts_baseline_in_a_report(tmp_path):
 
 
 def test_people_agree_as_much_as_they_do():
-    truth = RNG.normal(size=400)
-    votes = truth[:, None] + RNG.normal(size=(400, 8))
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=400)
+    votes = truth[:, None] + rng.normal(size=(400, 8))
     rated = [Rating(i, str(i), 0.0, votes={str(k): v for k, v in enumerate(own)})
              for i, own in enumerate(votes)]  # fmt: skip
     found = people(rated)

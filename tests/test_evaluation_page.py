@@ -10,33 +10,40 @@ from PIL import Image
 from vlm_aes import ratings
 from vlm_aes.evaluate import FIGURES, Judged, Report
 from vlm_aes.metrics import Figure
+from vlm_aes.rated import RatedTable, Rating
 from vlm_aes.report.evaluation import evaluation_page, shares, steps, write_evaluation
 
 HUNDRED = ratings.Scale(0, 100)
 FIGURE = Figure(0.728, 0.707, 0.75)
-NAMES = {"model": "nano@1", "prompt": "nano@2", "table": "r<1>.csv", "terms": "for research"}
+NAMES = {"model": "nano@1", "prompt": "nano@2", "terms": "for research"}
 
 
-def judged(source, name, rating, score):
-    return Judged(source, name, rating, score, tuple(ratings.soft_label(rating, 14, HUNDRED)),
+def judged(place, name, rating, score):
+    return Judged(place, name, rating, score, tuple(ratings.soft_label(rating, 14, HUNDRED)),
                   tuple(ratings.soft_label(score, 14, HUNDRED)))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def table(tmp_path_factory):
     photo = tmp_path_factory.mktemp("photos") / "ä & b.png"
     Image.new("RGB", (600, 400), (200, 90, 20)).save(photo)
+    made = [Rating(1, str(photo), 50.0), Rating(2, "gone.png", 5.0)]
+    return RatedTable("r<1>.csv", made, HUNDRED, declared=True)
+
+
+@pytest.fixture(scope="module")
+def report():
     rng = np.random.default_rng(0)
-    pictures = [judged(str(photo), f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30))
+    pictures = [judged(0, f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30))
                 for i in range(40)]  # fmt: skip
-    pictures += [judged("gone.png", "too <high>", 5, 95), judged(str(photo), "too low", 98, 4)]
+    pictures += [judged(1, "too <high>", 5, 95), judged(0, "too low", 98, 4)]
     filled = dict.fromkeys(FIGURES, FIGURE)
     facts = {"facts": {"value": 0.6, "low": 0.5, "high": 0.7}}
     return Report(42, 1, **filled, baselines=facts, notes=["said"], pictures=pictures)
 
 
-def test_everything_is_there_and_nothing_is_fetched(report):
-    page = evaluation_page(report, **NAMES)
+def test_everything_is_there_and_nothing_is_fetched(report, table):
+    page = evaluation_page(report, table, **NAMES)
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?!data:)\w", page)
     assert "http" not in page
     for wanted in ("0.728", "SRCC of measured facts", "Calibration", "The five words", "All scores",
@@ -48,8 +55,8 @@ def test_everything_is_there_and_nothing_is_fetched(report):
     assert page.index("Rated lower") < page.index("4, people 98")
 
 
-def test_drawings_are_well_formed_and_inside_their_frames(report):
-    for drawing in re.findall(r"<svg.*?</svg>", evaluation_page(report, **NAMES), re.S):
+def test_drawings_are_well_formed_and_inside_their_frames(report, table):
+    for drawing in re.findall(r"<svg.*?</svg>", evaluation_page(report, table, **NAMES), re.S):
         root = ElementTree.fromstring(drawing)
         for circle in root.iter("circle"):
             assert 0 <= float(circle.get("cx")) <= 300 and 0 <= float(circle.get("cy")) <= 300
@@ -68,15 +75,15 @@ def test_steps_and_shares_are_what_they_say():
     assert shares(np.array([0.0, 4.9, 100.0, 50.0])) == [0.5, *[0] * 9, 0.25, *[0] * 8, 0.25]
 
 
-def test_few_pictures_and_no_figures_make_a_page_too(report):
+def test_few_pictures_and_no_figures_make_a_page_too(report, table):
     empty = dict.fromkeys(("srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy"))
     few = Report(3, 0, **empty, pictures=report.pictures[:3])
-    assert "Calibration" in evaluation_page(few, **NAMES)
+    assert "Calibration" in evaluation_page(few, table, **NAMES)
 
 
-def test_a_page_is_written_whole_or_not_at_all(report, tmp_path):
-    write_evaluation(tmp_path / "page.html", report, **NAMES)
+def test_a_page_is_written_whole_or_not_at_all(report, table, tmp_path):
+    write_evaluation(tmp_path / "page.html", report, table, **NAMES)
     assert (tmp_path / "page.html").read_text().endswith("</html>")
     with pytest.raises(OSError):
-        write_evaluation(tmp_path / "nowhere" / "page.html", report, **NAMES)
+        write_evaluation(tmp_path / "nowhere" / "page.html", report, table, **NAMES)
     assert [f.name for f in tmp_path.iterdir()] == ["page.html"]

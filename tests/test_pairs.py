@@ -119,6 +119,15 @@ def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, t
     assert "pair accuracy" in done.stdout
 
 
+def test_pairs_hold_no_ratings(shoot, tmp_path):
+    words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", tmp_path / "x",
+             "--transform", "log"]  # fmt: skip
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 2
+    assert "pairs hold no ratings: leave --ratings-scale, --transform" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_picture_that_cannot_be_opened_takes_its_pairs_along(table, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     paths = [*table.paths, str(tmp_path / "broken.png")]

@@ -2,13 +2,16 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints as tiny
+from typer.testing import CliRunner
 
+from vlm_aes.cli import app
 from vlm_aes.rated import RatedError, Scale, read_ratings
 
 N = 24
@@ -154,6 +157,23 @@ def test_wrong_tables(photos, tmp_path, kind):
     records, options, reason = WRONG[kind]
     with pytest.raises(RatedError, match=reason):
         read_ratings(csv_file(tmp_path, records), photos, **options)
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_a_user_reads_of_a_wrong_table(photos, tmp_path, kind):
+    records, options, reason = WRONG[kind]
+    (tmp_path / "tables").mkdir()
+    words = ["finetune", csv_file(tmp_path / "tables", records), "--images", photos,
+             "--out", tmp_path / "mine"]  # fmt: skip
+    if "scale" in options:
+        words += ["--ratings-scale", "1-5"]
+    if "transform" in options:
+        words += ["--transform", options["transform"]]
+    told = CliRunner().invoke(app, [str(word) for word in words])
+    assert told.exit_code == 2
+    assert re.search(reason, told.stderr)
+    assert told.stderr.startswith("vlm-aes: ") and told.stderr.count("\n") == 1
+    assert [f.name for f in tmp_path.iterdir()] == ["tables"]
 
 
 def test_what_is_no_table(tmp_path):

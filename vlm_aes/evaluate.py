@@ -47,14 +47,14 @@ class Judged:
     """One picture of a table, as people and the model rate it.
 
     Attributes:
-        source: its path, or its bytes.
+        place: in the table.
         name: of the picture.
         rating, score: 0 to 100.
         wanted, found: (5,) the raters' distribution over the rating words (two-hot where only a
             mean is known), and the model's.
     """
 
-    source: str | bytes
+    place: int
     name: str
     rating: float
     score: float
@@ -168,7 +168,7 @@ def evaluate(
         accuracy=_figure(lambda w, f: metrics.accuracy(w, f, 50.0), wanted, found, seed=seed),
         baselines=beside,
         notes=notes,
-        pictures=_judged(table, rated),
+        pictures=_judged(table, good, rated),
         **_distances(table, rated, seed),
         **_intervals(wanted, rated, seed),
     )
@@ -252,13 +252,15 @@ def _facts(
     return asdict(overall) | {"plcc": None if linear is None else asdict(linear)}
 
 
-def _judged(table: RatedTable, rated: Sequence[Assessment]) -> list[Judged]:
+def _judged(
+    table: RatedTable, places: Sequence[int], rated: Sequence[Assessment]
+) -> list[Judged]:  # fmt: skip
     return [
         Judged(
-            table.source(i), rating.path, float(wanted), float(a.score or 0.0),
+            place, rating.path, float(wanted), float(a.score or 0.0),
             tuple(rating.label(table.scale).tolist()), tuple(a.probabilities.values()),
         )
-        for i, (rating, wanted, a) in enumerate(
-            zip(table.ratings, table.scores(), rated, strict=True)
+        for place, rating, wanted, a in zip(
+            places, table.ratings, table.scores(), rated, strict=True
         )
     ]  # fmt: skip

@@ -53,6 +53,8 @@ def evaluate(
     with interruptible():
         if split is not None and split not in SPLITS:
             wrong(f"--split {split}: choose train, validation or test")
+        if html is not None and not html.parent.is_dir():
+            wrong(f"--html {html}: there is no folder {html.parent}")
         table, others = rated(ratings, images, ratings_scale, transform, column, 3), None
         if split is not None:
             chosen = table.of_split(SPLITS[split])
@@ -85,8 +87,8 @@ def evaluate(
             from vlm_aes.report.evaluation import write_evaluation
 
             try:
-                write_evaluation(html, found, model=assessor.model_id, prompt=assessor.prompt_id,
-                                 table=table.name, terms=assessor.terms)  # fmt: skip
+                write_evaluation(html, found, table, model=assessor.model_id,
+                                 prompt=assessor.prompt_id, terms=assessor.terms)  # fmt: skip
             except OSError as error:
                 wrong(f"{html}: {error.strerror or error}")
             print(f"page in {html}", file=sys.stderr)

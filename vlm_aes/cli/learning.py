@@ -98,6 +98,8 @@ def finetune(
         from vlm_aes.preferences import is_preferences
 
         pairs = is_preferences(ratings)
+        if pairs and (ratings_scale or transform or column != "rating"):
+            wrong("pairs hold no ratings: leave --ratings-scale, --transform and --column out")
         if pairs:
             table: Any = preferences(ratings, images)
         else:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from vlm_aes.evaluate import Judged, Report
 from vlm_aes.images import Picture, open_picture, to_rgb
+from vlm_aes.rated import RatedTable
 from vlm_aes.ratings import WORDS
 from vlm_aes.report.page import data_uri
 
@@ -54,13 +55,15 @@ class Miss:
     picture: str | None
 
 
-def evaluation_page(report: Report, *, model: str, prompt: str, table: str, terms: str = "") -> str:
+def evaluation_page(
+    report: Report, table: RatedTable, *, model: str, prompt: str, terms: str = ""
+) -> str:  # fmt: skip
     """HTML of an evaluation.
 
     Args:
         report: with its pictures.
+        table: that was evaluated; the worst misses are opened once more.
         model, prompt: identity of what was evaluated.
-        table: name of the ratings.
         terms: of the weights, for the foot of the page.
     """
     judged = report.pictures
@@ -70,25 +73,25 @@ def evaluation_page(report: Report, *, model: str, prompt: str, table: str, term
         trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     return environment.get_template("evaluation.html").render(
-        report=report, model=model, prompt=prompt, table=table, terms=terms,
+        report=report, model=model, prompt=prompt, table=table.name, terms=terms,
         figures=report.in_words().items(),
         points=judged[:: max(1, -(-len(judged) // DRAWN))],
         steps=steps(score, rating),
         scores=shares(score), ratings=shares(rating),
         words=list(zip(WORDS, *_words(judged), strict=True)),
-        high=_misses(judged, score - rating), low=_misses(judged, rating - score),
+        high=_misses(table, judged, score - rating), low=_misses(table, judged, rating - score),
     )  # fmt: skip
 
 
 def write_evaluation(
-    file: Path, report: Report, *, model: str, prompt: str, table: str, terms: str = ""
+    file: Path, report: Report, table: RatedTable, *, model: str, prompt: str, terms: str = ""
 ) -> None:
     """Write the page of an evaluation: complete, or not at all.
 
     Raises:
         OSError: where the file cannot be written.
     """
-    text = evaluation_page(report, model=model, prompt=prompt, table=table, terms=terms)
+    text = evaluation_page(report, table, model=model, prompt=prompt, terms=terms)
     staging = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         staging.write_text(text, encoding="utf-8", errors="replace")
@@ -118,12 +121,9 @@ def _words(judged: list[Judged]) -> tuple[list[float], list[float]]:
     return wanted.mean(0).tolist(), found.mean(0).tolist()
 
 
-def _misses(judged: list[Judged], gap: Floats) -> list[Miss]:
-    worst = [int(i) for i in np.argsort(-gap, kind="stable")[:WORST] if gap[i] > 0]
-    return [
-        Miss(judged[i].name, judged[i].score, judged[i].rating, _small(judged[i].source))
-        for i in worst
-    ]
+def _misses(table: RatedTable, judged: list[Judged], gap: Floats) -> list[Miss]:
+    worst = [judged[i] for i in np.argsort(-gap, kind="stable")[:WORST] if gap[i] > 0]
+    return [Miss(j.name, j.score, j.rating, _small(table.source(j.place))) for j in worst]
 
 
 def _small(source: str | bytes) -> str | None:
