@@ -14,11 +14,11 @@ def color(frame: Frame) -> dict[str, float]:
     """Saturation over the picture and in 4 x 4 cells; twelve hues, weighted by saturation and
     value, and their entropy in bits; colourfulness and the opponent colours (Hasler and
     Suesstrunk 2003)."""
-    hue, saturation, value = (frame.hsv[..., i].astype(np.float32) for i in range(3))
-    saturation, value = saturation / 255, value / 255
+    hue = frame.hsv[..., 0]
+    saturation, value = (frame.hsv[..., i].astype(np.float32) / np.float32(255) for i in (1, 2))
     sector = (hue.astype(np.int64) * HUES // 180) % HUES
-    by_hue = np.bincount(sector.ravel(), (saturation * value).ravel(), minlength=HUES)
-    by_hue = by_hue / (by_hue.sum() + 1e-6)
+    weight = np.bincount(sector.ravel(), (saturation * value).ravel(), minlength=HUES)
+    by_hue = weight / (weight.sum() + 1e-6)
     held = by_hue[by_hue > 0]
     red, green, blue = (frame.rgb[..., i].astype(np.float32) for i in range(3))
     rg, yb = red - green, 0.5 * (red + green) - blue

@@ -112,7 +112,7 @@ def steps(score: Floats, rating: Floats, n: int = BINS) -> list[Step]:
 def shares(values: Floats) -> list[float]:
     """Share of the values in each of twenty equal parts of 0 to 100."""
     count, _ = np.histogram(values, bins=20, range=(0, 100))
-    return (count / max(1, len(values))).tolist()
+    return [float(n) / max(1, len(values)) for n in count]
 
 
 def _words(judged: list[Judged]) -> tuple[list[float], list[float]]:
