@@ -28,7 +28,8 @@ class Frame:
     @cached_property
     def luma(self) -> Floats:
         """(SIDE, SIDE) Rec. 601 luma, 0 to 1."""
-        return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32) / np.float32(255)
+        gray = np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
+        return gray / np.float32(255)
 
     @cached_property
     def hsv(self) -> NDArray[np.uint8]:
