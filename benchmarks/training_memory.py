@@ -100,8 +100,8 @@ def reckoned(name: str, config: Any, a: argparse.Namespace) -> None:
             for layer in words.layers:
                 out = layer(hidden, position_embeddings=angles, attention_mask=None)
                 hidden = out[0] if isinstance(out, tuple) else out
-    # what the adapters keep beside: the input of each, and its narrow middle
-    beside = sum(2 * a.tokens * RANK for _ in targets)
+    # what the adapters keep beside: the input of each after dropout, its mask, the narrow middle
+    beside = sum(a.tokens * (3 * m.in_features + 2 * RANK) for m in targets)
     picture = sum(found.values()) + beside
     checkpointed = 2 * a.tokens * width * depth + picture / depth
     weights, trained = 2 * everything, adapters * (4 + 4 + 8)

@@ -242,7 +242,7 @@ def test_ended_by_the_system_and_resumed_is_the_same(shoot, tiny_checkpoint, tmp
     assert whole.wait() == 0, whole.stderr.read()
     broken = run("broken")
     chance = np.random.default_rng()
-    lines = int(chance.integers(2, 7))
+    lines = int(chance.integers(2, 6))
     for line in broken.stderr:
         lines -= line.startswith("step ")
         if not lines:
