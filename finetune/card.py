@@ -19,6 +19,7 @@ class Run:
 
     Attributes:
         counts: split to pictures.
+        curve: of the training; empty for a fast head, which is fitted in one go.
         own_split: the table brought its split along.
         before, after: figures of the base and of the result on ``measured_on``.
         calibrated: pictures that the interval was fitted on; 0 where there is none.
@@ -76,8 +77,9 @@ def versions() -> dict[str, str]:
 
 def card(run: Run) -> str:
     """The model card in Markdown."""
+    curve = [_curve(run)] if run.curve else []
     return "\n\n".join(
-        [f"# {run.name}", _opening(run), _data(run), _figures(run), _curve(run), _settings(run),
+        [f"# {run.name}", _opening(run), _data(run), _figures(run), *curve, _settings(run),
          _limits(run), _terms(run), _identity(run)]
     ) + "\n"  # fmt: skip
 
@@ -100,9 +102,8 @@ def _data(run: Run) -> str:
         + (f", after the transform `{table.transform}`" if table.transform else "")
         + (f", votes of {len(raters)} raters" if raters else "")
         + f"; {critiques} critiques.",
-        f"- {run.counts['train']} pictures to train on, {run.counts['validation']} to choose the "
-        f"best step{' and to calibrate' if run.calibrated else ''}, {run.counts['test']} for the "
-        "figures alone.",
+        f"- {run.counts['train']} pictures to train on, {run.counts['validation']} "
+        f"{_purpose(run)}, {run.counts['test']} for the figures alone.",
     ]
     if run.own_split:
         lines.append(
@@ -117,6 +118,13 @@ def _data(run: Run) -> str:
     if run.errors:
         lines.append(f"- {len(run.errors)} pictures could not be opened and were left out.")
     return "## Data\n" + "\n".join(lines)
+
+
+def _purpose(run: Run) -> str:
+    uses = ["to choose the best step"] if run.curve else []
+    if run.calibrated:
+        uses.append("to calibrate")
+    return " and ".join(uses) or "not used"
 
 
 def _cell(figure: Figure | None) -> str:
@@ -142,7 +150,7 @@ def _figures(run: Run) -> str:
             rows.append((words, _of(of), _of(plcc) if plcc else "", ""))
     lines = ["| | SRCC | PLCC | mean error, points |", "|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    note = "" if run.measured_on == "test" else (
+    note = "" if run.measured_on == "test" or not run.curve else (
         " **They are also the pictures that the best step was chosen by: expect less on others.**"
     )  # fmt: skip
     text = (
@@ -181,6 +189,7 @@ def _settings(run: Run) -> str:
 def _limits(run: Run) -> str:
     lines = [
         f"- It knows the taste of `{run.table.name}` on pictures like those; on others it guesses.",
+        "- A fast head: it rates, and writes no critiques." if not run.curve else
         "- Attributes and critiques are the base's, moved along with the overall rating"
         + (", and critiques learned from the table." if any(
             r.critique for r in run.table.ratings) else "."),

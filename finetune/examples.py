@@ -7,9 +7,9 @@ inference asks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from PIL import Image
@@ -31,6 +31,32 @@ A_TOKEN_EACH = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_
 IGNORED = -100
 
 Inputs = dict[str, Tensor]
+
+
+Item = TypeVar("Item")
+
+
+class Kept(Generic[Item]):
+    """What is prepared once and kept, as far as memory is meant for it.
+
+    Args:
+        prepare: makes the item of a place.
+        size: of an item, in bytes.
+    """
+
+    def __init__(self, prepare: Callable[[int], Item], size: Callable[[Item], int]) -> None:
+        self._prepare, self._size = prepare, size
+        self._items: dict[int, Item] = {}
+        self._bytes = 0
+
+    def __getitem__(self, place: int) -> Item:
+        if place in self._items:
+            return self._items[place]
+        item = self._prepare(place)
+        if self._bytes + self._size(item) <= KEPT_BYTES:
+            self._items[place] = item
+            self._bytes += self._size(item)
+        return item
 
 
 @dataclass(frozen=True)
@@ -69,42 +95,53 @@ class Examples(Dataset[Example]):
         self.table = table
         self.wanted = wanted
         self.rows = [int(row) for row in rows]
-        self._kept: dict[int, Example] = {}
-        self._bytes = 0
+        self._kept = Kept(self._prepare, _size)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, i: int) -> Example:
-        if i in self._kept:
-            return self._kept[i]
-        example = self._prepare(self.rows[i])
-        size = sum(t.nbytes for part in (example.rating, example.critique or {})
-                   for t in part.values())  # fmt: skip
-        if self._bytes + size <= KEPT_BYTES:
-            self._kept[i] = example
-            self._bytes += size
-        return example
+        return self._kept[self.rows[i]]
 
     def _prepare(self, row: int) -> Example:
-        picture = open_picture(self.table.source(row), needed_side=self.assessor.needed_side)
-        if not isinstance(picture, Picture):
-            raise RuntimeError(f"{self.table.ratings[row].path} has changed ({picture})")
+        image = opened(self.assessor, self.table.source(row), self.table.ratings[row].path)
         critique = self.table.ratings[row].critique
-        told = self.assessor.prompt.facts_line
-        line = facts.sentence(facts.measure_told(picture.image)) if critique or told else ""
-        rating = encoded(self.assessor, picture.image, self.assessor.rater.text(line or None))
+        rating = question(self.assessor, image)
         label, score = self.wanted.labels[row], self.wanted.scores[row]
         taught: Inputs | None = None
         answer = 0
         if critique:
+            line = facts.sentence(facts.measure_told(image))
             asked, text = critique_texts(
                 self.assessor, line, float(score), ratings.level(label.double().numpy()), critique
             )
-            taught = encoded(self.assessor, picture.image, text)
+            taught = encoded(self.assessor, image, text)
             count = self.assessor.rater.backbone.tokenizer
             answer = _length(count, text) - _length(count, asked)
         return Example(rating, label, score, self.wanted.stds[row], taught, answer)
+
+
+def opened(assessor: Assessor, source: str | bytes, name: str) -> Image.Image:
+    """A picture as the model needs it.
+
+    Raises:
+        RuntimeError: for one that could be opened before, and no longer can.
+    """
+    picture = open_picture(source, needed_side=assessor.needed_side)
+    if not isinstance(picture, Picture):
+        raise RuntimeError(f"{name} has changed ({picture})")
+    return picture.image
+
+
+def question(assessor: Assessor, image: Image.Image) -> Inputs:
+    """Inputs of the rating question about a picture, of one row."""
+    told = assessor.prompt.facts_line
+    line = facts.sentence(facts.measure_told(image)) if told else None
+    return encoded(assessor, image, assessor.rater.text(line))
+
+
+def _size(example: Example) -> int:
+    return sum(t.nbytes for part in (example.rating, example.critique or {}) for t in part.values())
 
 
 def critique_texts(

@@ -26,7 +26,8 @@ def preferred(scores: Tensor, stds: Tensor) -> Tensor:
 def fidelity(found: Tensor, wanted: Tensor) -> Tensor:
     """Mean fidelity loss, 0 to 1, between probabilities of preference of any one shape (Tsai et
     al. 2007, "FRank")."""
-    p, g = found.clamp(1e-6, 1 - 1e-6), wanted
+    # at 0 and 1 the root has no slope, and a training would end in no numbers
+    p, g = (side.clamp(1e-6, 1 - 1e-6) for side in (found, wanted))
     return (1 - (p * g).sqrt() - ((1 - p) * (1 - g)).sqrt()).mean()
 
 

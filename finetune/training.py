@@ -1,9 +1,9 @@
-"""Training on examples with the transformers Trainer: losses, steps, the best by SRCC, resume."""
+"""Training on examples with the transformers Trainer: losses, steps, the best one, resume."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -19,7 +20,7 @@ from vlm_aes import metrics, ratings
 from vlm_aes.assessor import Assessor
 
 from . import losses
-from .examples import IGNORED, Collator, Examples
+from .examples import IGNORED, Collator
 
 SMOKE_STEPS = 10
 MOST_STEPS_APART = 500
@@ -113,22 +114,29 @@ class RatingModel(nn.Module):
     def forward(
         self,
         rating: dict[str, Tensor],
-        labels: Tensor,
-        scores: Tensor,
-        stds: Tensor,
+        labels: Tensor | None = None,
+        scores: Tensor | None = None,
+        stds: Tensor | None = None,
         critique: dict[str, Tensor] | None = None,
         answers: Tensor | None = None,
+        preferred: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """``loss``, and the (B,) ``scores`` that the model gives."""
+        """``loss``, and what the model ``found`` beside what was ``wanted``: (B,) scores, or for
+        pairs, whose pictures stand one after the other, (B / 2,) differences and preferences."""
         hidden = self.backbone.hidden_states(rating)[:, -1]
         logits = self.backbone.logits_of(hidden, self.word_ids)
         found = logits.softmax(-1) @ self.get_buffer("weights")
+        if preferred is not None:
+            gap = found[0::2] - found[1::2]
+            loss = losses.fidelity(losses.found_preferred(gap), preferred)
+            return {"loss": loss, "found": gap, "wanted": preferred}
+        assert labels is not None and scores is not None and stds is not None
         loss = self.recipe.rating_weight * losses.kl(logits, labels)
         if self.recipe.rank_weight:
             loss = loss + self.recipe.rank_weight * losses.rank(found, scores, stds)
         if critique is not None and answers is not None and self.recipe.critique_weight:
             loss = loss + self.recipe.critique_weight * self._critique_loss(critique, answers)
-        return {"loss": loss, "scores": found}
+        return {"loss": loss, "found": found, "wanted": scores}
 
     def _critique_loss(self, inputs: dict[str, Tensor], answers: Tensor) -> Tensor:
         states = self.backbone.hidden_states(inputs)[:, :-1]
@@ -153,11 +161,11 @@ class RatingTrainer(Trainer):
     def prediction_step(
         self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None
     ) -> Any:
-        """Loss, the model's scores, the raters' scores."""
+        """Loss, what the model found, what people said."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad():
             outputs = model(**inputs)
-        return outputs["loss"].detach(), outputs["scores"].detach(), inputs["scores"]
+        return tuple(outputs[name].detach() for name in ("loss", "found", "wanted"))
 
 
 def _figures(predicted: Any) -> dict[str, float]:
@@ -167,21 +175,43 @@ def _figures(predicted: Any) -> dict[str, float]:
     return {"srcc": metrics.srcc(wanted, found), "plcc": metrics.plcc(wanted, found)}
 
 
+@dataclass(frozen=True)
+class Aim:
+    """What a batch is made of, and what the best step is chosen by.
+
+    Attributes:
+        collator: from the id of the padding token to what makes a batch of examples.
+        figures: from what the model found and what was wanted to figures.
+        best: the figure that is to be high.
+        pictures: in each example.
+    """
+
+    collator: Callable[[int], Callable[[Any], dict[str, Any]]]
+    figures: Callable[[Any], dict[str, float]]
+    best: str
+    pictures: int = 1
+
+
+RATINGS = Aim(Collator, _figures, "srcc")
+
+
 def train(
     assessor: Assessor,
-    training: Examples,
-    validation: Examples,
+    training: Dataset[Any],
+    validation: Dataset[Any],
     recipe: Recipe,
     work: Path,
-    callbacks: list[TrainerCallback] | None = None,
+    aim: Aim = RATINGS,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
-    """Train the assessor's checkpoint in place, and leave it at its best by validation SRCC.
+    """Train the assessor's checkpoint in place, and leave it at its best on the validation
+    pictures.
 
     Goes on from the last step that ``work`` keeps; the same seed gives the same weights, whether
     or not it was interrupted.
 
     Returns:
-        The curve: step, epoch, ``loss`` or ``eval_srcc`` and ``eval_plcc``.
+        The curve: step, epoch, ``loss`` or the aim's figures, each with ``eval_`` before it.
 
     Raises:
         ValueError: where ``work`` holds a training of other weights.
@@ -191,14 +221,15 @@ def train(
     if recipe.checkpointing:
         model.network.gradient_checkpointing_enable({"use_reentrant": False})
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    a_step = recipe.batch_size * recipe.accumulate * processes
+    batch = max(1, recipe.batch_size // aim.pictures)
+    a_step = batch * recipe.accumulate * processes
     steps = min(-(-len(training) // a_step), SMOKE_STEPS // 2 if recipe.smoke else MOST_STEPS_APART)
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=recipe.epochs,
         max_steps=SMOKE_STEPS if recipe.smoke else -1,
-        per_device_train_batch_size=recipe.batch_size,
-        per_device_eval_batch_size=recipe.batch_size,
+        per_device_train_batch_size=batch,
+        per_device_eval_batch_size=batch,
         gradient_accumulation_steps=recipe.accumulate,
         learning_rate=recipe.rate,
         weight_decay=recipe.weight_decay,
@@ -216,7 +247,7 @@ def train(
         save_steps=steps,
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model="srcc",
+        metric_for_best_model=aim.best,
         greater_is_better=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
@@ -229,9 +260,9 @@ def train(
         args=arguments,
         train_dataset=training,
         eval_dataset=validation,
-        data_collator=Collator(model.backbone.tokenizer.pad_token_id),
-        compute_metrics=_figures,
-        callbacks=callbacks,
+        data_collator=aim.collator(model.backbone.tokenizer.pad_token_id),
+        compute_metrics=aim.figures,
+        callbacks=list(callbacks),
     )
     from transformers.trainer_callback import PrinterCallback
 

@@ -8,12 +8,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import tiny_checkpoints as tiny
+from PIL import Image
 from scipy import stats
 
 from vlm_aes import metrics, ratings
 from vlm_aes.assessor import Assessment, Assessor
-from vlm_aes.evaluate import EvaluateError, Report, cross_fitted, evaluate, people
-from vlm_aes.facts import Fact
+from vlm_aes.baselines import cross_fitted, people
+from vlm_aes.evaluate import EvaluateError, Report, evaluate
 from vlm_aes.rated import RatedTable, Rating
 
 RNG = np.random.default_rng(0)
@@ -26,9 +27,9 @@ class Known:
 
     needed_side = 1024
 
-    def __init__(self, scores, **columns):
+    def __init__(self, scores, names=None, **columns):
         self.said = {
-            str(i): Assessment(
+            names[i] if names else str(i): Assessment(
                 score=None if s is None else float(s),
                 probabilities=dict(zip(ratings.WORDS, ratings.soft_label((s or 0) / 100,
                                                                          scale=UNIT))),
@@ -43,8 +44,9 @@ class Known:
         return [self.said[s] for s in sources]
 
 
-def table(means, **columns):
-    made = [Rating(i + 1, str(i), float(m), **{k: v[i] for k, v in columns.items()})
+def table(means, names=None, **columns):
+    names = names or [str(i) for i in range(len(means))]
+    made = [Rating(i + 1, names[i], float(m), **{k: v[i] for k, v in columns.items()})
             for i, m in enumerate(means)]  # fmt: skip
     return RatedTable("t", made, UNIT, declared=True)
 
@@ -103,20 +105,28 @@ def test_facts_explain_what_they_explain_and_no_more():
     assert metrics.srcc(noise, together) < 0.25 < metrics.srcc(noise, apart)
 
 
-def test_facts_baseline_in_a_report():
-    facts = [{"a": Fact("a", float(x), "u", "b"), "n": Fact("n", None, "u", "b")}
-             for x in RNG.normal(size=N)]  # fmt: skip
-    wanted = np.array([1 / (1 + np.exp(-f["a"].value)) for f in facts])
-    report = evaluate(Known(RNG.uniform(0, 100, N), facts=facts), table(wanted))
+def test_facts_baseline_in_a_report(tmp_path):
+    """Brightness is what these raters like, and it is measured."""
+    light = RNG.uniform(20, 250, N)
+    for i, level in enumerate(light):
+        Image.new("RGB", (40, 30), (int(level),) * 3).save(tmp_path / f"{i}.png")
+    files = [str(tmp_path / f"{i}.png") for i in range(N)]
+    scores = RNG.uniform(0, 100, N)
+    report = evaluate(Known(scores, files), table(light / 255, files))
     assert report.baselines["facts"]["value"] > 0.8
     assert set(report.baselines["facts"]) == {"value", "low", "high", "plcc"}
-    few = evaluate(Known([1, 2, 3], facts=facts[:3]), table(wanted[:3]))
+    learned = evaluate(Known(scores[:30], files), table(light[:30] / 255, files),
+                       others=table(light[30:] / 255, files[30:]))  # fmt: skip
+    assert learned.baselines["facts"]["value"] > 0.8
+    few = evaluate(Known([1, 2, 3], files), table(light[:3] / 255, files))
     assert few.baselines["facts"] is None
+    assert "too few pictures to learn from" in few.notes[0]
 
 
 def test_people_agree_as_much_as_they_do():
-    truth = RNG.normal(size=400)
-    votes = truth[:, None] + RNG.normal(size=(400, 8))
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=400)
+    votes = truth[:, None] + rng.normal(size=(400, 8))
     rated = [Rating(i, str(i), 0.0, votes={str(k): v for k, v in enumerate(own)})
              for i, own in enumerate(votes)]  # fmt: skip
     found = people(rated)

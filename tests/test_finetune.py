@@ -2,6 +2,10 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -13,8 +17,10 @@ import torch
 from transformers import TrainerCallback
 from vlm_aes.finetune import losses
 from vlm_aes.finetune.adapters import eyes, linear_targets, text_model, with_lora
+from vlm_aes.finetune.call import Call, FinetuneError
 from vlm_aes.finetune.examples import IGNORED, Collator, Examples, critique_texts, encoded, joined
-from vlm_aes.finetune.recipe import Call, FinetuneError, finetune, survey
+from vlm_aes.finetune.recipe import finetune
+from vlm_aes.finetune.survey import survey
 from vlm_aes.finetune.targets import targets
 from vlm_aes.finetune.training import RatingModel, Recipe, train
 
@@ -202,12 +208,9 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
     assert not (tmp_path / "broken").exists()
     with pytest.raises(FinetuneError, match=r"broken.part holds an unfinished training; --resume"):
         finetune(call("broken"))
-    other = replace(call("broken", resume=True), quantize="8bit")
-    with pytest.raises(FinetuneError, match=r"another training \(quantize differ\)"):
-        from vlm_aes.finetune import recipe
-
-        recipe._begin(tmp_path / "broken.part", other, survey(table, 0.15, 0.15, 0).table,
-                      Assessor.from_pretrained(tiny_checkpoint("fast_vlm")))  # fmt: skip
+    other = replace(call("broken", resume=True), recipe=replace(QUICK, epochs=1))
+    with pytest.raises(FinetuneError, match=r"another training \(recipe differ\)"):
+        finetune(other)
     resumed = finetune(call("broken", resume=True))
     # the search for a logistic ends in other last digits from run to run
     assert resumed.plcc_fitted.value == pytest.approx(whole.plcc_fitted.value, abs=1e-6)
@@ -221,6 +224,42 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
     assert scores[0] == scores[1]
     with pytest.raises(FinetuneError, match="whole exists; take another --out, or --overwrite"):
         finetune(call("whole"))
+
+
+def test_ended_by_the_system_and_resumed_is_the_same(shoot, tiny_checkpoint, tmp_path):
+    """SIGKILL, of the command itself, at a moment that chance chooses."""
+    model = tiny_checkpoint("fast_vlm")
+    options = ["--images", shoot, "--model", model, "--epochs", 6, "--batch-size", 4, "--rank", 4]
+    command = [sys.executable, "-m", "vlm_aes.cli", "finetune", shoot / "r.csv", *options]
+
+    def run(name, *more):
+        return subprocess.Popen(
+            [str(word) for word in (*command, "--out", tmp_path / name, *more)],
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    whole = run("whole")
+    assert whole.wait() == 0, whole.stderr.read()
+    broken = run("broken")
+    chance = np.random.default_rng()
+    lines = int(chance.integers(2, 6))
+    for line in broken.stderr:
+        lines -= line.startswith("step ")
+        if not lines:
+            break
+    time.sleep(chance.uniform(0, 0.3))
+    broken.send_signal(signal.SIGKILL)
+    assert broken.wait() == -signal.SIGKILL
+    assert not (tmp_path / "broken").exists()
+    resumed = run("broken", "--resume")
+    assert resumed.wait() == 0, resumed.stderr.read()
+    first, second = (
+        json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "broken")
+    )
+    assert second["curve"][-1]["step"] == first["curve"][-1]["step"]
+    for name, figure in first["figures"].items():
+        if name != "plcc_fitted":  # the search for a logistic ends in other last digits
+            assert second["figures"][name] == figure, name
 
 
 def test_a_taste_is_learned_on_nano_and_loads_by_its_path(table, tmp_path):
@@ -317,6 +356,15 @@ def test_adapters_train_on_four_bits(family, tiny_checkpoint, table, tmp_path):
     kept = json.loads((tmp_path / "mine" / "training.json").read_text())
     assert kept["recipe"]["quantize"] == "4bit"
     assert ":4bit" in kept["base"]
+
+
+def test_a_certain_preference_has_a_slope():
+    for certain in (0.0, 0.5, 1.0):
+        gap = torch.zeros(3, requires_grad=True)
+        loss = losses.fidelity(losses.found_preferred(gap), torch.full((3,), certain))
+        loss.backward()
+        assert torch.isfinite(gap.grad).all()
+        assert (torch.sign(gap.grad) == np.sign(0.5 - certain)).all()
 
 
 def test_targets_mean_what_the_raters_mean():

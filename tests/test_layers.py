@@ -11,12 +11,11 @@ ROOT = Path(__file__).parent.parent
 
 LAYER = {
     "srgb": -1,
-    "ratings": 0, "images": 0, "facts": 0, "metrics": 0, "prompts": 0, "spoil": 0, "limits": 0,
-    "stars": 0, "hub": 0,
-    "additive": 0,
-    "rated": 1, "splits": 1, "calibration": 1, "samples": 1,
-    "backbones": 2,
-    "rater": 3, "explain": 3, "fast": 3,
+    "ratings": 0, "images": 0, "facts": 0, "features": 0, "metrics": 0, "prompts": 0, "spoil": 0,
+    "limits": 0, "stars": 0, "hub": 0, "additive": 0,
+    "records": 1, "splits": 1, "calibration": 1, "samples": 1,
+    "rated": 2, "preferences": 2, "backbones": 2,
+    "rater": 3, "explain": 3, "fast": 3, "baselines": 3,
     "pairwise": 4, "assessor": 4,
     "table": 5,
     "explain.compare": 6, "explain.audit": 6, "explain.explanation": 6,

@@ -2,14 +2,17 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints as tiny
+from typer.testing import CliRunner
 
-from vlm_aes.rated import RatedError, Scale, read_preferences, read_ratings
+from vlm_aes.cli import app
+from vlm_aes.rated import RatedError, Scale, read_ratings
 
 N = 24
 MEANS = [1 + (i * 7 % 33) / 8 for i in range(N)]
@@ -156,6 +159,23 @@ def test_wrong_tables(photos, tmp_path, kind):
         read_ratings(csv_file(tmp_path, records), photos, **options)
 
 
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_a_user_reads_of_a_wrong_table(photos, tmp_path, kind):
+    records, options, reason = WRONG[kind]
+    (tmp_path / "tables").mkdir()
+    words = ["finetune", csv_file(tmp_path / "tables", records), "--images", photos,
+             "--out", tmp_path / "mine"]  # fmt: skip
+    if "scale" in options:
+        words += ["--ratings-scale", "1-5"]
+    if "transform" in options:
+        words += ["--transform", options["transform"]]
+    told = CliRunner().invoke(app, [str(word) for word in words])
+    assert told.exit_code == 2
+    assert re.search(reason, told.stderr)
+    assert told.stderr.startswith("vlm-aes: ") and told.stderr.count("\n") == 1
+    assert [f.name for f in tmp_path.iterdir()] == ["tables"]
+
+
 def test_what_is_no_table(tmp_path):
     (tmp_path / "r.xlsx").touch()
     (tmp_path / "r.parquet").write_text("dear diary")
@@ -170,22 +190,3 @@ def test_what_is_no_table(tmp_path):
     }.items():  # fmt: skip
         with pytest.raises(RatedError, match=reason):
             read_ratings(tmp_path / name)
-
-
-def test_preferences(photos, tmp_path):
-    def read(*preferred, b="1.png"):
-        pairs = [{"path_a": "0.png", "path_b": b, "preferred": p} for p in preferred]
-        return read_preferences(csv_file(tmp_path, pairs), photos)
-
-    found = read("a", "B", "tie", "1.png")
-    assert [p.preferred for p in found] == [1, 0, 0.5, 0]
-    assert found[0].path_a == str(photos / "0.png")
-    for arguments, reason in [
-        ((["a"], "0.png"), "row 1, column path_b: the same"),
-        ((["a", "x"], "1.png"), "row 2, column preferred: 'x' is neither"),
-        ((["a"], "gone.png"), "row 1, column path_b: no file"),
-    ]:
-        with pytest.raises(RatedError, match=reason):
-            read(*arguments[0], b=arguments[1])
-    with pytest.raises(RatedError, match="need path_a"):
-        read_preferences(csv_file(tmp_path, rows()), photos)

@@ -226,6 +226,15 @@ class Assessor:
         return Assessor(self.rater, critic, words, self.calibration, self.head)
 
     @property
+    def terms(self) -> str:
+        """Terms of the weights in short; empty where they state none."""
+        if not self.head:
+            folder = self.rater.backbone.folder
+            return terms_of(folder) if folder else ""
+        behind = self.head.behind
+        return terms_of(self.head.folder) or (terms_of(Path(behind)) if behind else "")
+
+    @property
     def rating_attributes(self) -> tuple[str, ...]:
         """The attributes that the checkpoint's prompts ask about; a fast head rates none."""
         return () if self.head or self.prompt is None else tuple(self.prompt.questions)

@@ -4,32 +4,62 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes import metrics, splits
+from vlm_aes import baselines, metrics
 from vlm_aes.assessor import Assessment, Assessor
-from vlm_aes.facts import CROP_SIDE, Fact, measure
-from vlm_aes.images import Picture, PictureError, open_picture
+from vlm_aes.images import PictureError
 from vlm_aes.metrics import Figure
-from vlm_aes.rated import RatedTable, Rating
+from vlm_aes.rated import RatedTable
 
 Floats = NDArray[np.float64]
 
 FEWEST = 3
 """Rated pictures below which a correlation means nothing."""
 BATCH = 16
-FOLDS = 5
-DRAWS = 300
-"""Draws of raters for the baselines that people give."""
 
 
 class EvaluateError(ValueError):
     """Why there are no figures."""
+
+
+FIGURES = {
+    "srcc": "SRCC", "krcc": "KRCC", "plcc": "PLCC", "plcc_fitted": "PLCC, fitted",
+    "rmse": "RMSE, points", "mae": "MAE, points", "accuracy": "same side of the middle",
+    "emd": "EMD", "kl": "KL divergence", "chi_square": "chi-square",
+    "coverage_90": "inside the 90% interval", "interval_width": "interval width, points",
+}  # fmt: skip
+BASELINES = {
+    "facts": "SRCC of measured facts",
+    "one_rater": "SRCC of one rater",
+    "split_half": "SRCC of half the raters",
+}
+"""Names of the figures, in words."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One picture of a table, as people and the model rate it.
+
+    Attributes:
+        place: in the table.
+        name: of the picture.
+        rating, score: 0 to 100.
+        wanted, found: (5,) the raters' distribution over the rating words (two-hot where only a
+            mean is known), and the model's.
+    """
+
+    place: int
+    name: str
+    rating: float
+    score: float
+    wanted: tuple[float, ...]
+    found: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -66,11 +96,21 @@ class Report:
     interval_width: Figure | None = None
     baselines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    pictures: list[Judged] = field(default_factory=list, repr=False)
+
+    def in_words(self) -> dict[str, Figure]:
+        """The figures that there are, baselines too, by their names in words."""
+        told = {words: getattr(self, name) for name, words in FIGURES.items()}
+        for name, words in BASELINES.items():
+            found = self.baselines.get(name)
+            if found is not None:
+                told[words] = Figure(found["value"], found["low"], found["high"])
+        return {words: figure for words, figure in told.items() if figure is not None}
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as ``vlm-aes evaluate --json`` prints them."""
-        values = asdict(self)
-        del values["notes"]
+        values = asdict(replace(self, pictures=[]))
+        del values["notes"], values["pictures"]
         return values
 
 
@@ -89,13 +129,13 @@ def evaluate(
     Args:
         others: rated pictures outside ``table`` that the facts baseline learns from; without, it
             is cross-fitted inside ``table``.
-        facts: give the facts baseline (measuring takes about 50 ms a picture).
+        facts: give the facts baseline (opening and measuring take about 70 ms a picture).
         progress: told after each batch how many pictures are done.
 
     Raises:
         EvaluateError: where fewer than 3 pictures could be rated.
     """
-    said = list(_assessed(assessor, table, facts, batch_size, progress))
+    said = list(_assessed(assessor, table, batch_size, progress))
     good = [i for i, a in enumerate(said) if a.score is not None]
     if len(good) < FEWEST:
         why = f"; {said[0].error}" if said and said[0].error else ""
@@ -105,12 +145,13 @@ def evaluate(
     table, rated = table.select(good), [said[i] for i in good]
     wanted, found = table.scores(), np.array([a.score for a in rated], dtype=np.float64)
     notes: list[str] = []
-    baselines: dict[str, dict[str, Any] | None] = {"facts": None, **people(table.ratings, seed)}
+    beside: dict[str, dict[str, Any] | None] = {
+        "facts": None, **baselines.people(table.ratings, seed)
+    }  # fmt: skip
     if facts and find_spec("sklearn") is None:
         notes.append("no facts baseline: pip install 'vlm-aes[train]'")
     elif facts:
-        learned = None if others is None else _measured(others, assessor.needed_side)
-        baselines["facts"] = _facts_baseline(table, rated, learned, wanted, seed, notes)
+        beside["facts"] = _facts(table, others, wanted, seed, notes)
     flat = np.ptp(found) == 0
     if flat:
         notes.append("every picture has the same score: no correlation")
@@ -125,32 +166,32 @@ def evaluate(
         rmse=_figure(metrics.rmse, wanted, found, seed=seed),
         mae=_figure(metrics.mae, wanted, found, seed=seed),
         accuracy=_figure(lambda w, f: metrics.accuracy(w, f, 50.0), wanted, found, seed=seed),
-        baselines=baselines,
+        baselines=beside,
         notes=notes,
+        pictures=_judged(table, good, rated),
         **_distances(table, rated, seed),
         **_intervals(wanted, rated, seed),
     )
 
 
 def _assessed(
-    assessor: Assessor, table: RatedTable, facts: bool, batch_size: int,
-    progress: Callable[[int], None],
+    assessor: Assessor, table: RatedTable, batch_size: int, progress: Callable[[int], None]
 ) -> Iterator[Assessment]:  # fmt: skip
     for start in range(0, len(table), batch_size):
         rows = range(start, min(start + batch_size, len(table)))
         sources = [table.source(i) for i in rows]
         try:
-            yield from assessor.assess(sources, facts=facts)
+            yield from assessor.assess(sources, facts=False)
         except (RuntimeError, MemoryError):
             # one by one: a picture that the model cannot take must not take others with it
             for source in sources:
-                yield _alone(assessor, source, facts)
+                yield _alone(assessor, source)
         progress(rows.stop)
 
 
-def _alone(assessor: Assessor, source: str | bytes, facts: bool) -> Assessment:
+def _alone(assessor: Assessor, source: str | bytes) -> Assessment:
     try:
-        return assessor.assess(source, facts=facts)
+        return assessor.assess(source, facts=False)
     except (RuntimeError, MemoryError) as error:
         said = " ".join(str(error).split())[:160] or type(error).__name__
         return assessor.refused(PictureError("model", f"the model failed on it ({said})"))
@@ -197,69 +238,13 @@ def _intervals(wanted: Floats, rated: Sequence[Assessment], seed: int) -> dict[s
     }
 
 
-def people(rated: Sequence[Rating], seed: int = 0) -> dict[str, dict[str, Any] | None]:
-    """How well people agree with each other, from votes: SRCC of one rater with the mean of the
-    others, and of half of the raters with the other half, over random raters and pictures."""
-    votes = [np.array(list(r.votes.values())) for r in rated if len(r.votes) > 1]
-    if len(votes) < FEWEST:
-        return {"one_rater": None, "split_half": None}
-
-    def compared(half: bool) -> dict[str, Any] | None:
-        rng = np.random.default_rng(seed)
-        values, everyone = [], []
-        for _ in range(DRAWS):
-            pairs = np.array([_two_sides(own, half, rng) for own in votes])
-            rows = rng.integers(0, len(votes), len(votes))
-            with np.errstate(all="ignore"):
-                everyone.append(_srcc(pairs))
-                values.append(_srcc(pairs[rows]))
-        if np.isnan(everyone).all():
-            return None
-        low, high = np.nanquantile(values, [0.025, 0.975])
-        return asdict(Figure(float(np.nanmean(everyone)), float(low), float(high)))
-
-    return {"one_rater": compared(half=False), "split_half": compared(half=True)}
-
-
-def _srcc(pairs: Floats) -> float:
-    if (np.ptp(pairs, axis=0) == 0).any():
-        return float("nan")
-    return metrics.srcc(pairs[:, 0], pairs[:, 1])
-
-
-def _two_sides(votes: Floats, half: bool, rng: np.random.Generator) -> tuple[float, float]:
-    mixed = rng.permutation(votes)
-    cut = len(votes) // 2 if half else 1
-    return float(mixed[:cut].mean()), float(mixed[cut:].mean())
-
-
-def _measured(table: RatedTable, needed_side: int) -> tuple[Floats, Floats]:
-    """Facts and scores of the pictures of a table that can be opened."""
-    measured, kept = [], []
-    for i in range(len(table)):
-        picture = open_picture(table.source(i), needed_side=needed_side, native_side=CROP_SIDE)
-        if isinstance(picture, Picture):
-            measured.append(measure(picture.image, picture.native))
-            kept.append(i)
-    return feature_rows(measured), table.select(kept).scores()
-
-
-def _facts_baseline(
-    table: RatedTable, rated: Sequence[Assessment], learned: tuple[Floats, Floats] | None,
-    wanted: Floats, seed: int, notes: list[str],
-) -> dict[str, Any] | None:  # fmt: skip
-    features = feature_rows([a.facts for a in rated])
-    if learned is not None and len(learned[1]) >= 2 * FOLDS:
-        guesses = _trees(seed).fit(*learned).predict(features)
-    else:
-        links = splits.same([a.sha256 for a in rated]) + splits.same(
-            [r.group for r in table.ratings]
-        )
-        cluster = splits.clusters(len(rated), links)
-        if len(set(cluster)) < 2 * FOLDS:
-            notes.append("no facts baseline: too few pictures to learn from")
-            return None
-        guesses = cross_fitted(features, wanted, cluster, seed)
+def _facts(
+    table: RatedTable, others: RatedTable | None, wanted: Floats, seed: int, notes: list[str]
+) -> dict[str, Any] | None:
+    guesses = baselines.from_measures(table, others, wanted, seed)
+    if guesses is None:
+        notes.append("no facts baseline: too few pictures to learn from")
+        return None
     overall = _figure(metrics.srcc, wanted, guesses, seed=seed)
     linear = _figure(metrics.plcc, wanted, guesses, seed=seed)
     if overall is None:
@@ -267,35 +252,15 @@ def _facts_baseline(
     return asdict(overall) | {"plcc": None if linear is None else asdict(linear)}
 
 
-def feature_rows(measured: Sequence[dict[str, Fact]]) -> Floats:
-    """(N, facts) values, NaN for what a picture gives no evidence of."""
-    empty = float("nan")
-    found = np.array(
-        [[empty if f.value is None else f.value for f in facts.values()] for facts in measured],
-        dtype=np.float64,
-    )
-    # trees cannot make bins of a column that holds nothing at all
-    found[:, np.isnan(found).all(0)] = 0
-    return found
-
-
-def _trees(seed: int) -> Any:
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    return HistGradientBoostingRegressor(
-        max_iter=200, learning_rate=0.05, max_leaf_nodes=15, l2_regularization=1.0,
-        min_samples_leaf=10, random_state=seed,
-    )  # fmt: skip
-
-
-def cross_fitted(
-    features: Floats, wanted: Floats, cluster: NDArray[np.int64], seed: int = 0
-) -> Floats:
-    """(N,) what boosted trees predict for each picture, learned from the clusters of the others."""
-    from sklearn.model_selection import GroupKFold
-
-    guesses = np.zeros(len(wanted))
-    folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for rest, fold in folds.split(features, wanted, cluster):
-        guesses[fold] = _trees(seed).fit(features[rest], wanted[rest]).predict(features[fold])
-    return guesses
+def _judged(
+    table: RatedTable, places: Sequence[int], rated: Sequence[Assessment]
+) -> list[Judged]:  # fmt: skip
+    return [
+        Judged(
+            place, rating.path, float(wanted), float(a.score or 0.0),
+            tuple(rating.label(table.scale).tolist()), tuple(a.probabilities.values()),
+        )
+        for place, rating, wanted, a in zip(
+            places, table.ratings, table.scores(), rated, strict=True
+        )
+    ]  # fmt: skip

@@ -7,39 +7,27 @@ its row, counted from 1 without the header, and its column.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from vlm_aes.ratings import Scale, soft_label, soft_label_from_votes
+from vlm_aes.records import RatedError, Record, Where, number_of, read_records, split_of
 
 Floats = NDArray[np.float64]
-Record = dict[str, Any]
 
 FEWEST = 20
 """Rated pictures below which nothing can be learned or told."""
 KNOWN_SCALES = ((0.0, 1.0), (1.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
 """Scales that are read off a table, the first that holds every rating."""
-SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
-          "val": "validation", "dev": "validation", "test": "test"}  # fmt: skip
-"""What a ``split`` column may say."""
 TRANSFORMS = ("log", "cube-root", "rank", "per-age")
-
-
-class RatedError(ValueError):
-    """A ratings table that cannot be used: where, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +129,14 @@ def read_ratings(
         RatedError: says which row and column is wrong, and how.
     """
     file = Path(file)
-    records, stored = _records(file)
+    records, stored = read_records(file)
     _require(file, records, column, transform)
     names = set(records[0])
-    where = _Where(file)
+    where = Where(file)
     paths = [_path_of(record, i, where, images, stored) for i, record in enumerate(records, 1)]
-    values = np.array([_number(r.get(column), i, column, where) for i, r in enumerate(records, 1)])
+    values = np.array(
+        [number_of(r.get(column), i, column, where) for i, r in enumerate(records, 1)]
+    )
     declared = scale is not None
     if transform:
         if "rater" in names:
@@ -176,80 +166,6 @@ def read_ratings(
     return RatedTable(file.name, ratings, scale, declared, transform, stored)
 
 
-class _Where:
-    """Makes errors that name the table, the row and the column."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __call__(self, row: int, column: str, reason: str) -> RatedError:
-        return RatedError(f"{self.file}, row {row}, column {column}: {reason}")
-
-
-def _records(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
-    """Rows as dictionaries without the pictures, and the pictures' bytes."""
-    suffix = ".parquet" if file.is_dir() else file.suffix.lower()
-    try:
-        if suffix == ".parquet":
-            return _parquet(file)
-        if suffix == ".jsonl":
-            return list(_json_lines(file)), None
-        if suffix == ".csv":
-            return list(_csv_rows(file)), None
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise RatedError(f"{file} cannot be read as a table ({error})") from None
-    raise RatedError(f"{file}: a ratings table ends in .csv, .jsonl or .parquet")
-
-
-def _csv_rows(file: Path) -> Iterator[Record]:
-    # with a byte order mark where a spreadsheet wrote one
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        for i, row in enumerate(csv.DictReader(lines), 1):
-            if None in row:
-                raise RatedError(f"{file}, row {i}: more fields than the header has columns")
-            yield dict(row)
-
-
-def _json_lines(file: Path) -> Iterator[Record]:
-    with file.open(encoding="utf-8") as lines:
-        for i, line in enumerate((line for line in lines if line.strip()), 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise RatedError(f"{file}, row {i}: not JSON ({error})") from None
-            if not isinstance(row, dict):
-                raise RatedError(f"{file}, row {i}: not a JSON object")
-            yield row
-
-
-def _parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
-    if file.is_dir():
-        shards = sorted(file.glob("*.parquet"))
-        if not shards:
-            raise RatedError(f"{file}: no .parquet file in this folder")
-        table = pa.concat_tables([pq.read_table(s) for s in shards], promote_options="default")
-    else:
-        table = pq.read_table(file)
-    if "image" not in table.column_names:
-        return table.to_pylist(), None
-    pictures = table.column("image")
-    if pa.types.is_struct(pictures.type):
-        names = [pictures.type.field(i).name for i in range(pictures.type.num_fields)]
-        parts = dict(zip(names, pictures.combine_chunks().flatten(), strict=True))
-        if "path" in parts and "path" not in table.column_names:
-            table = table.append_column("path", parts["path"])
-        pictures = pa.chunked_array([parts["bytes"]]) if "bytes" in parts else None
-    binary = pictures is not None and (
-        pa.types.is_binary(pictures.type) or pa.types.is_large_binary(pictures.type)
-    )
-    if not binary:
-        raise RatedError(f"{file}, column image: not the bytes of picture files")
-    for i, value in enumerate(pictures.is_null().to_pylist(), 1):
-        if value:
-            raise RatedError(f"{file}, row {i}, column image: empty")
-    return table.drop_columns(["image"]).to_pylist(), pictures
-
-
 def _require(file: Path, records: list[Record], column: str, transform: str) -> None:
     if transform and transform not in TRANSFORMS:
         raise RatedError(f"transform {transform!r}: choose one of {', '.join(TRANSFORMS)}")
@@ -263,7 +179,7 @@ def _require(file: Path, records: list[Record], column: str, transform: str) -> 
 
 
 def _path_of(
-    record: Record, row: int, where: _Where, images: str | Path | None, stored: object
+    record: Record, row: int, where: Where, images: str | Path | None, stored: object
 ) -> str:
     path = record.get("path")
     if stored is not None:
@@ -274,19 +190,8 @@ def _path_of(
     return os.path.join(images or "", str(path))  # noqa: PTH118  (as typed: "./" stays)
 
 
-def _number(value: Any, row: int, column: str, where: _Where) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        said = "empty" if value in (None, "") else f"{value!r} is not a number"
-        raise where(row, column, said) from None
-    if not math.isfinite(number):
-        raise where(row, column, f"{value!r} is no rating")
-    return number
-
-
 def _transformed(
-    values: Floats, transform: str, records: list[Record], where: _Where, column: str
+    values: Floats, transform: str, records: list[Record], where: Where, column: str
 ) -> Floats:
     if transform == "rank":
         ranks: Floats = (rankdata(values) - 0.5) / len(values)
@@ -295,7 +200,7 @@ def _transformed(
         if value < 0:
             raise where(i, column, f"{value:g} is no count")
     if transform == "per-age":
-        ages = [_number(r.get("age"), i, "age", where) for i, r in enumerate(records, 1)]
+        ages = [number_of(r.get("age"), i, "age", where) for i, r in enumerate(records, 1)]
         for i, age in enumerate(ages, 1):
             if age <= 0:
                 raise where(i, "age", f"{age:g} is not above 0")
@@ -318,20 +223,17 @@ def _content(stored: pa.ChunkedArray, i: int) -> str:
     return hashlib.sha256(stored[i].as_py()).hexdigest()
 
 
-def _texts(record: Record, row: int, where: _Where) -> Record:
-    split = str(record.get("split") or "").strip().lower()
-    if split and split not in SPLITS:
-        raise where(row, "split", f"{split!r} is none of {', '.join(sorted(SPLITS))}")
+def _texts(record: Record, row: int, where: Where) -> Record:
     group = record.get("group")
     return {
         "critique": str(record.get("critique") or "").strip(),
-        "split": SPLITS.get(split, ""),
+        "split": split_of(record, row, where),
         "group": "" if group is None else str(group),
     }
 
 
 def _from_means(
-    records: list[Record], keys: list[str], paths: list[str], values: Floats, where: _Where,
+    records: list[Record], keys: list[str], paths: list[str], values: Floats, where: Where,
     scale: Scale, column: str, transform: str,
 ) -> list[Rating]:  # fmt: skip
     first: dict[str, int] = {}
@@ -343,7 +245,7 @@ def _from_means(
         first[key] = row
         std = None
         if record.get("std") not in (None, "") and not transform:
-            std = _number(record["std"], row, "std", where)
+            std = number_of(record["std"], row, "std", where)
             if not 0 <= std <= scale.high - scale.low:
                 raise where(row, "std", f"{std:g} is no spread on this scale")
         mean = float(values[row - 1])
@@ -352,7 +254,7 @@ def _from_means(
 
 
 def _from_votes(
-    records: list[Record], keys: list[str], paths: list[str], values: Floats, where: _Where
+    records: list[Record], keys: list[str], paths: list[str], values: Floats, where: Where
 ) -> list[Rating]:
     found: dict[str, Rating] = {}
     for row, (record, key, path) in enumerate(zip(records, keys, paths, strict=True), 1):
@@ -378,7 +280,7 @@ def _summed(rating: Rating) -> Rating:
     return replace(rating, mean=float(votes.mean()), std=std)
 
 
-def _check_files(ratings: list[Rating], where: _Where) -> None:
+def _check_files(ratings: list[Rating], where: Where) -> None:
     missing = [rating for rating in ratings if not Path(rating.path).is_file()]
     if missing:
         reason = (
@@ -386,52 +288,3 @@ def _check_files(ratings: list[Rating], where: _Where) -> None:
             "relative paths are below --images"
         )
         raise where(missing[0].row, "path", reason)
-
-
-@dataclass(frozen=True)
-class Preference:
-    """Which of two pictures people took.
-
-    Attributes:
-        preferred: share that took the first: 1, 0, or .5 for a tie.
-    """
-
-    row: int
-    path_a: str
-    path_b: str
-    preferred: float
-
-
-_PREFERRED = {"a": 1.0, "b": 0.0, "tie": 0.5}
-
-
-def read_preferences(file: str | Path, images: str | Path | None = None) -> list[Preference]:
-    """Read and check a table with ``path_a``, ``path_b`` and ``preferred`` (``a``, ``b``, ``tie``,
-    or one of the two paths).
-
-    Raises:
-        RatedError: says which row and column is wrong, and how.
-    """
-    file = Path(file)
-    records, _ = _records(file)
-    where = _Where(file)
-    wanted = ("path_a", "path_b", "preferred")
-    if not records or not set(wanted) <= set(records[0]):
-        found = ", ".join(map(str, records[0])) if records else "no rows"
-        raise RatedError(f"{file}: preferences need {', '.join(wanted)}; it has {found}")
-    pairs = []
-    for row, record in enumerate(records, 1):
-        said = str(record["preferred"] or "").strip()
-        sides = [str(record[name] or "") for name in wanted[:2]]
-        if sides[0] == sides[1]:
-            raise where(row, "path_b", "the same picture as path_a")
-        named = dict(zip(sides, (1.0, 0.0), strict=True))
-        share = named.get(said, _PREFERRED.get(said.lower()))
-        if share is None:
-            raise where(row, "preferred", f"{said!r} is neither a, b, tie nor one of the paths")
-        paths = [os.path.join(images or "", side) for side in sides]  # noqa: PTH118
-        for name, path in zip(wanted, paths, strict=False):
-            if not Path(path).is_file():
-                raise where(row, name, f"no file {path}; relative paths are below --images")
-        pairs.append(Preference(row, paths[0], paths[1], share))
-    return pairs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.markup import escape
 from vlm_aes.evaluate import Report
 from vlm_aes.explain.compare import Comparison
 from vlm_aes.explain.explanation import Explanation
+from vlm_aes.metrics import Figure
 from vlm_aes.ratings import WORDS
 from vlm_aes.table import Row
 
@@ -181,35 +183,18 @@ def audit(console: Console, figures: dict[str, Any]) -> None:
     )
 
 
-_FIGURES = {
-    "srcc": "SRCC", "krcc": "KRCC", "plcc": "PLCC", "plcc_fitted": "PLCC, fitted",
-    "rmse": "RMSE, points", "mae": "MAE, points", "accuracy": "same side of the middle",
-    "emd": "EMD", "kl": "KL divergence", "chi_square": "chi-square",
-    "coverage_90": "inside the 90% interval", "interval_width": "interval width, points",
-}  # fmt: skip
-_BASELINES = {
-    "facts": "SRCC of measured facts",
-    "one_rater": "SRCC of one rater",
-    "split_half": "SRCC of half the raters",
-}
-
-
 def report(console: Console, found: Report) -> None:
     """The figures of ``vlm-aes evaluate``, with their 95% intervals."""
-    console.print(f"{found.n} pictures rated, {found.n_error} with errors\n")
+    figures(console, f"{found.n} pictures rated, {found.n_error} with errors", found.in_words())
+
+
+def figures(console: Console, heading: str, found: Mapping[str, Figure]) -> None:
+    """Figures in words, with their 95% intervals."""
+    console.print(f"{heading}\n")
     console.print(f"[bold]{'':<28} {'value':>8}   95% interval[/bold]")
-    for name, words in _FIGURES.items():
-        figure = getattr(found, name)
-        if figure is not None:
-            _figure(console, words, figure.value, figure.low, figure.high)
-    for name, words in _BASELINES.items():
-        baseline = found.baselines.get(name)
-        if baseline is not None:
-            _figure(console, words, baseline["value"], baseline["low"], baseline["high"])
-
-
-def _figure(console: Console, words: str, value: float, low: float, high: float) -> None:
-    console.print(f"{words:<28} {value:>8.3f}   {low:.3f} to {high:.3f}")
+    for words, figure in found.items():
+        value, low, high = figure.value, figure.low, figure.high
+        console.print(f"{words:<28} {value:>8.3f}   {low:.3f} to {high:.3f}")
 
 
 def as_json(found: Explanation, row: Row) -> dict[str, Any]:

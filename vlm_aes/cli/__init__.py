@@ -11,6 +11,9 @@ from vlm_aes.cli import scoring  # noqa: F401
 from vlm_aes.cli import reasons  # noqa: F401
 
 # isort: split
+from vlm_aes.cli import evaluating  # noqa: F401
+
+# isort: split
 from vlm_aes.cli import learning  # noqa: F401
 
 # isort: split

@@ -1,13 +1,11 @@
-"""``finetune``, ``evaluate`` and ``distill``: from ratings to a model, and how good it is."""
+"""``finetune`` and ``distill``: from ratings, or another model, to a model."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,99 +20,15 @@ from vlm_aes.cli.options import (
     load,
     wrong,
 )
-
-if TYPE_CHECKING:
-    from vlm_aes.rated import RatedTable
-
-Ratings = Annotated[
-    Path, typer.Argument(help="Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files.")
-]
-Images = Annotated[Path | None, typer.Option(help="Folder that relative paths are below.")]
-RatingsScale = Annotated[
-    str | None, typer.Option(help="Scale of the ratings, as 1-7. Default: read off.")
-]
-Transform = Annotated[
-    str, typer.Option(help="For counts such as likes: log, cube-root, rank or per-age.")
-]
-Column = Annotated[str, typer.Option(help="Column that holds the ratings.")]
-
-
-def _rated(
-    file: Path, images: Path | None, scale: str | None, transform: str, column: str, fewest: int
-) -> RatedTable:
-    from vlm_aes.rated import RatedError, read_ratings
-    from vlm_aes.ratings import Scale
-
-    try:
-        wanted = Scale.parse(scale) if scale else None
-        table = read_ratings(
-            file, images, scale=wanted, transform=transform, column=column, fewest=fewest
-        )
-    except (RatedError, ValueError) as error:
-        wrong(str(error))
-    if not table.declared:
-        ends = f"{table.scale.low:g} to {table.scale.high:g}"
-        print(f"ratings read as {ends}; if that is wrong: --ratings-scale", file=sys.stderr)
-    return table
-
-
-@app.command()
-def evaluate(
-    ratings: Ratings,
-    images: Images = None,
-    model: Model = None,
-    as_json: Json = False,
-    split: Annotated[
-        str | None, typer.Option(help="Only this split: train, validation or test.")
-    ] = None,
-    ratings_scale: RatingsScale = None,
-    transform: Transform = "",
-    column: Column = "rating",
-    facts: Annotated[
-        bool, typer.Option("--facts/--no-facts", help="Give the baseline of measured facts.")
-    ] = True,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures a forward pass.")] = 16,
-    precision: Precision = "auto",
-    device: Device = "auto",
-) -> None:
-    """How good a model is on your ratings, beside baselines, with intervals."""
-    from rich.console import Console
-
-    from vlm_aes.rated import SPLITS
-
-    with interruptible():
-        if split is not None and split not in SPLITS:
-            wrong(f"--split {split}: choose train, validation or test")
-        table, others = _rated(ratings, images, ratings_scale, transform, column, 3), None
-        if split is not None:
-            chosen = table.of_split(SPLITS[split])
-            if len(chosen) == 0:
-                wrong(f"{ratings}: no picture of split {split} in a column split")
-            # what is learned comes from training alone, whatever is measured
-            others = table.select(table.of_split("train")) if split != "train" else None
-            table = table.select(chosen)
-
-        from vlm_aes import show
-        from vlm_aes.evaluate import EvaluateError
-        from vlm_aes.evaluate import evaluate as measure
-
-        assessor = load(model, precision, device)
-        try:
-            with _counted("rating", len(table)) as progress:
-                found = measure(
-                    assessor, table, others=others, facts=facts, batch_size=batch_size,
-                    progress=progress,
-                )  # fmt: skip
-        except EvaluateError as error:
-            wrong(str(error))
-        for note in found.notes:
-            print(f"vlm-aes: {note}", file=sys.stderr)
-        if as_json:
-            print(json.dumps(found.as_json(), allow_nan=False))
-        else:
-            show.report(Console(highlight=False), found)
-    if found.n_error:
-        raise typer.Exit(ERRORS)
+from vlm_aes.cli.tables import (
+    Column,
+    Images,
+    Ratings,
+    RatingsScale,
+    Transform,
+    preferences,
+    rated,
+)
 
 
 @app.command()
@@ -123,6 +37,9 @@ def finetune(
     out: Annotated[Path, typer.Option(help="Folder of the trained checkpoint.")],
     images: Images = None,
     model: Model = None,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Fit the model's fast head alone, in seconds.")
+    ] = False,
     full: Annotated[
         bool, typer.Option("--full", help="Train the weights themselves, not LoRA adapters.")
     ] = False,
@@ -162,7 +79,7 @@ def finetune(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Train a model on your own ratings; the folder loads with --model."""
+    """Train a model on your own ratings, or preferences; the folder loads with --model."""
     from importlib.util import find_spec
 
     from rich.console import Console
@@ -173,17 +90,28 @@ def finetune(
         wrong("--resume and --overwrite exclude each other")
     if quantize not in ("", "4bit", "8bit"):
         wrong(f"--quantize {quantize}: choose 4bit or 8bit")
-    missing = [name for name in ("accelerate", "peft", "sklearn") if find_spec(name) is None]
+    needed = ("sklearn",) if fast else ("accelerate", "peft", "sklearn")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         wrong(f"training needs {', '.join(missing)}: pip install 'vlm-aes[train]'")
     with interruptible():
-        table = _rated(ratings, images, ratings_scale, transform, column, FEWEST)
+        from vlm_aes.preferences import is_preferences
+
+        pairs = is_preferences(ratings)
+        if pairs and (ratings_scale or transform or column != "rating"):
+            wrong("pairs hold no ratings: leave --ratings-scale, --transform and --column out")
+        if pairs:
+            table: Any = preferences(ratings, images)
+        else:
+            table = rated(ratings, images, ratings_scale, transform, column, FEWEST)
 
         from vlm_aes import show
         from vlm_aes.backbones import CheckpointError
         from vlm_aes.calibration import CalibrationError
-        from vlm_aes.finetune.recipe import Call, FinetuneError
-        from vlm_aes.finetune.recipe import finetune as run
+        from vlm_aes.finetune.call import Call, FinetuneError
+        from vlm_aes.finetune.fast import finetune_fast, finetune_fast_pairs
+        from vlm_aes.finetune.pair_recipe import finetune_pairs
+        from vlm_aes.finetune.recipe import finetune as finetune_ratings
         from vlm_aes.finetune.targets import KINDS
         from vlm_aes.finetune.training import Recipe
         from vlm_aes.prompts import PromptError
@@ -201,24 +129,23 @@ def finetune(
             validation=validation_share, test=test_share, terms=terms, resume=resume,
             overwrite=overwrite,
         )  # fmt: skip
+        ways = {
+            (False, False): finetune_ratings, (True, False): finetune_pairs,
+            (False, True): finetune_fast, (True, True): finetune_fast_pairs,
+        }  # fmt: skip
         try:
-            found = run(call, say=lambda line: print(line, file=sys.stderr))
+            found = ways[pairs, fast](call, say=lambda line: print(line, file=sys.stderr))
         except (FinetuneError, CheckpointError, PromptError, CalibrationError) as error:
             wrong(str(error))
         if found is not None:
-            show.report(Console(highlight=False), found)
+            console = Console(highlight=False)
+            if pairs:
+                heading = f"{found.n} {found.measured_on} pairs"
+                told = {"pair accuracy": found.after, "its base, untouched": found.before}
+                show.figures(console, heading, told)
+            else:
+                show.report(console, found)
         print(f"vlm-aes score PHOTOS --model {out}", file=sys.stderr)
-
-
-@contextmanager
-def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, told how many are done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 @app.command()
@@ -268,7 +195,7 @@ def distill(
             people = {}
             if ratings is not None:
                 folder = Path(images[0])
-                table = _rated(ratings, folder, ratings_scale, "", "rating", 1)
+                table = rated(ratings, folder, ratings_scale, "", "rating", 1)
                 if table.images is not None:
                     wrong(f"{ratings}: distill takes ratings by path, not by image")
                 people = opinions_of(table)

@@ -1,0 +1,271 @@
+"""Tastes that are not the crowd's, from real votes: how much is learned from how many ratings.
+
+Two tastes on a folder in PARA's layout: the share of raters who felt contentment, and color with
+the overall rating removed (over the attribute photos). Four ways to each, on the same ratings:
+adapters, the fast head, the untouched base, and boosted trees on everything measured. Measured on
+the validation photos, which nothing has seen. The base must be one whose training left the taste
+out.
+
+``curves`` takes 100, 300, 1,000 (and for contentment 3,000) ratings; ``ablation`` takes contentment
+at 300 and 1,000 with each kind of label, with and without the rank loss. Three seeds each: another
+choice of photos, another start. Every finished run is a file in ``--out``; a second call goes on
+where the first ended, and writes ``tables.md`` from what is there.
+
+    python benchmarks/tastes.py --data PARA --base NANO --out DIR [--part curves|ablation|all]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from vlm_aes.finetune.adapters import with_lora
+from vlm_aes.finetune.examples import Examples
+from vlm_aes.finetune.fast import looked_at
+from vlm_aes.finetune.nano.photos import is_validation, rows_of
+from vlm_aes.finetune.targets import targets
+from vlm_aes.finetune.taste import PersonalHead
+from vlm_aes.finetune.training import Recipe, train
+
+from vlm_aes import Assessor, baselines, metrics
+from vlm_aes.backbones import CheckpointError
+from vlm_aes.facts import CROP_SIDE, LONG_SIDE
+from vlm_aes.fast import load_head
+from vlm_aes.fast.embeddings import Kept
+from vlm_aes.images import open_picture
+from vlm_aes.rated import RatedTable, Rating
+from vlm_aes.ratings import Scale
+
+SEEDS = 3
+NUMBERS = {"contentment": (100, 300, 1000, 3000), "color": (100, 300, 1000)}
+CHOOSE = 0.15
+"""Share of the ratings that the best step is chosen by, as in the command."""
+UNIT = Scale(0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo with its taste, 0 to 1."""
+
+    data: bytes
+    taste: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        way: ``adapters``, or one of the others.
+        number: ratings.
+        labels, rank: of the adapters' recipe.
+    """
+
+    taste: str
+    way: str
+    number: int
+    seed: int
+    labels: str = "two-hot"
+    rank: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return "-".join(str(value) for value in asdict(self).values())
+
+
+def photos_of(data: Path, taste: str) -> tuple[list[Photo], list[Photo]]:
+    """Photos to rate and validation photos; of color, the attribute photos alone."""
+    wanted, held, content, overall = [], [], [], []
+    for attribute_photo, row in rows_of(data):
+        if attribute_photo != (taste == "color"):
+            continue
+        content.append(row["image"]["bytes"])
+        held.append(is_validation(row["image_id"], attribute_photo=attribute_photo))
+        overall.append(row["aesthetic_mean"])
+        share = row["emotion_contentment"] / max(1, row["n_raters"])
+        wanted.append(row["color_mean"] if attribute_photo else share)
+    values, side = np.array(wanted), np.array(held)
+    if taste == "color":
+        line = np.polyfit(np.array(overall)[~side], values[~side], 1)
+        residual = values - np.polyval(line, np.array(overall))
+        values = np.clip(0.5 + residual / (6 * residual[~side].std()), 0, 1)
+    photos = [Photo(c, float(v)) for c, v in zip(content, values, strict=True)]
+    return ([p for p, s in zip(photos, side, strict=True) if not s],
+            [p for p, s in zip(photos, side, strict=True) if s])  # fmt: skip
+
+
+def table_of(photos: list[Photo]) -> RatedTable:
+    """The photos as a ratings table."""
+    made = [Rating(i, f"row {i}", photo.taste) for i, photo in enumerate(photos, 1)]
+    pictures = pa.chunked_array([pa.array([p.data for p in photos], pa.binary())])
+    return RatedTable("votes", made, UNIT, declared=True, images=pictures)
+
+
+def chosen(photos: list[Photo], run: Run) -> list[Photo]:
+    """The rated photos of a run; more ratings of a seed hold the fewer ones."""
+    order = np.random.default_rng(run.seed).permutation(len(photos))
+    return [photos[i] for i in order[: run.number]]
+
+
+def by_adapters(base: Path, run: Run, rated: list[Photo], held: list[Photo]) -> np.ndarray:
+    """(V,) scores of the base with adapters, trained as the command trains."""
+    import torch
+
+    table = table_of(rated)
+    cut = round(len(rated) * (1 - CHOOSE))
+    recipe = Recipe(labels=run.labels, rank_weight=run.rank, seed=run.seed)
+    assessor = Assessor.from_pretrained(base)
+    torch.manual_seed(recipe.seed)
+    with_lora(assessor.rater.backbone.model, rank=recipe.rank, alpha=recipe.alpha,
+              dropout=recipe.dropout, tower=recipe.tower)  # fmt: skip
+    wanted = targets(table, recipe.labels)
+    with tempfile.TemporaryDirectory() as work:
+        train(
+            assessor,
+            Examples(assessor, table, wanted, range(cut)),
+            Examples(assessor, table, wanted, range(cut, len(rated))),
+            recipe,
+            Path(work),
+        )
+    return scores_of(assessor, held)
+
+
+def by_base(base: Path, held: list[Photo]) -> np.ndarray:
+    """(V,) scores of the untouched base."""
+    return scores_of(Assessor.from_pretrained(base), held)
+
+
+def scores_of(assessor: Assessor, held: list[Photo]) -> np.ndarray:
+    """(V,) scores."""
+    return np.array([a.score for a in assessor.assess([p.data for p in held], facts=False)])
+
+
+def by_fast_head(base: Path, rated: list[Photo], held: list[Photo]) -> np.ndarray:
+    """(V,) scores of the base's fast head with the taste on top."""
+    crowd = load_head(base)
+    seen, unseen = (looked_at(crowd, (p.data for p in photos)) for photos in (rated, held))
+    wanted = 100 * np.array([p.taste for p in rated])
+    return PersonalHead.fit_scores(seen[0], wanted, seen[1]).score(*unseen)
+
+
+def by_trees(kept: Kept, seed: int, rated: list[Photo], held: list[Photo]) -> np.ndarray:
+    """(V,) guesses of boosted trees on everything measured."""
+    wanted = np.array([p.taste for p in rated])
+    trees = baselines.fitted(measures_of(kept, rated), wanted, seed)
+    return np.asarray(trees.predict(measures_of(kept, held)))
+
+
+def measures_of(kept: Kept, photos: list[Photo]) -> np.ndarray:
+    """(N, measures) of the photos, measured once."""
+    contents = [hashlib.sha256(p.data).hexdigest() for p in photos]
+    for photo, content in zip(photos, contents, strict=True):
+        if content not in kept:
+            picture = open_picture(photo.data, needed_side=LONG_SIDE, native_side=CROP_SIDE)
+            kept.append([content], [baselines.measures(picture.image, picture.native)])
+    return kept.rows(contents)
+
+
+def runs(part: str) -> Iterator[Run]:
+    """Every run of a part, the quick ones first."""
+    if part in ("curves", "all"):
+        for taste, numbers in NUMBERS.items():
+            for number in numbers:
+                for seed in range(SEEDS):
+                    for way in ("base", "trees", "fast", "adapters"):
+                        yield Run(taste, way, number, seed)
+    if part in ("ablation", "all"):
+        for number in (300, 1000):
+            for labels in ("hard", "two-hot", "gaussian"):
+                for rank in (0.0, 1.0):
+                    for seed in range(SEEDS):
+                        yield Run("contentment", "adapters", number, seed, labels, rank)
+
+
+def told(out: Path) -> str:
+    """``tables.md``: mean SRCC over the seeds, and its range."""
+    found: dict[tuple, list[dict]] = defaultdict(list)
+    for file in sorted((out / "runs").glob("*.json")):
+        data = json.loads(file.read_text())
+        run = data["run"]
+        found[tuple(v for k, v in run.items() if k != "seed")].append(data)
+    heads = ("taste", "way", "ratings", "labels", "rank loss", "SRCC, mean of the seeds",
+             "their 95% intervals", "seeds", "seconds a run")  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for key, data in sorted(found.items(), key=lambda item: tuple(map(str, item[0]))):
+        taste, way, number, labels, rank = key
+        dials = (labels, f"{rank:g}") if way == "adapters" else ("", "")
+        values = [d["srcc"]["value"] for d in data]
+        low, high = min(d["srcc"]["low"] for d in data), max(d["srcc"]["high"] for d in data)
+        seconds = np.mean([d["seconds"] for d in data])
+        cells = (taste, way, number, *dials, f"{np.mean(values):.3f}", f"{low:.3f} to {high:.3f}",
+                 len(data), f"{seconds:.0f}")  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file beside itself and rename it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    staging = file.with_name(f".{file.name}.new")
+    staging.write_text(text, encoding="utf-8")
+    staging.replace(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
+    parser.add_argument("--base", type=Path, required=True, help="a nano that left the taste out")
+    parser.add_argument("--out", type=Path, required=True, help="for finished runs and the tables")
+    parser.add_argument("--part", choices=("curves", "ablation", "all"), default="all")
+    parser.add_argument("--validation", type=int, help="validation photos at most, for a trial")
+    parser.add_argument("--most", type=int, help="ratings at most, for a trial")
+    a = parser.parse_args()
+    width = len(baselines.measures(Image.new("RGB", (64, 64), (128, 128, 128))))
+    kept = Kept(a.out / "measured", "facts and features 1", width, np.float32)
+    tastes: dict[str, tuple[list[Photo], list[Photo]]] = {}
+    for run in runs(a.part):
+        file = a.out / "runs" / f"{run.name}.json"
+        if file.exists() or (a.most and run.number > a.most):
+            continue
+        if run.taste not in tastes:
+            tastes[run.taste] = photos_of(a.data, run.taste)
+        photos, held = tastes[run.taste]
+        held, rated = held[: a.validation], chosen(photos, run)
+        ways = {
+            "base": partial(by_base, a.base, held),
+            "trees": partial(by_trees, kept, run.seed, rated, held),
+            "fast": partial(by_fast_head, a.base, rated, held),
+            "adapters": partial(by_adapters, a.base, run, rated, held),
+        }
+        began = time.perf_counter()
+        try:
+            scores = ways[run.way]()
+        except CheckpointError as error:
+            print(f"{run.name}: left out: {error}", flush=True)
+            continue
+        seconds = time.perf_counter() - began
+        wanted = np.array([p.taste for p in held])
+        figure = metrics.bootstrap(metrics.srcc, wanted, scores)
+        data = {"run": asdict(run), "srcc": asdict(figure), "seconds": seconds, "n": len(held)}
+        write(file, json.dumps(data) + "\n")
+        write(a.out / "tables.md", told(a.out))
+        print(f"{run.name}: SRCC {figure}, {seconds:.0f} s", flush=True)
+    print(told(a.out))
+
+
+if __name__ == "__main__":
+    main()

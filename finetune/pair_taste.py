@@ -1,0 +1,54 @@
+"""A taste from preferences: logistic regression on what sets the two pictures of a pair apart
+(Bradley and Terry 1952, with the logarithm of strength a straight line)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlm_aes.fast.taste import Taste
+
+from .taste import Columns, Floats, TasteError
+
+FEWEST = 20
+STRENGTHS = np.logspace(-3, 3, 13)
+FOLDS = 5
+
+
+def taste_from_pairs(
+    embeddings: Floats, crowd: Floats, ends: NDArray[np.int64], preferred: Floats
+) -> Taste:
+    """Fit to preferences. Scores have the crowd's mean and spread over these pictures: pairs say
+    nothing of either.
+
+    Args:
+        embeddings, crowd: (N, D) and (N,) of the pictures, the crowd's scores 0 to 100.
+        ends: (P, 2) the places of each pair.
+        preferred: (P,) share that took the first; ties say nothing, and are left out.
+
+    Raises:
+        TasteError: for fewer than 20 pairs that are no ties, or where they tell nothing.
+    """
+    from sklearn.linear_model import LogisticRegressionCV
+
+    told = preferred != 0.5
+    if told.sum() < FEWEST:
+        raise TasteError(f"{told.sum()} pairs to learn from are too few: give {FEWEST}")
+    columns = Columns.of(embeddings, crowd)
+    at = columns.of_photos(embeddings, crowd)
+    gaps, first = at[ends[told, 0]] - at[ends[told, 1]], preferred[told] > 0.5
+    # a pair says the same the other way round: every second one is turned, so that neither side
+    # of the table is always the better
+    order = np.argsort(first, kind="stable")
+    gaps, first = gaps[order], first[order]
+    gaps[::2] *= -1
+    first[::2] = ~first[::2]
+    found = LogisticRegressionCV(
+        Cs=STRENGTHS, cv=FOLDS, fit_intercept=False, scoring="neg_log_loss", max_iter=1000,
+    ).fit(gaps, first)  # fmt: skip
+    weights = found.coef_[0]
+    spread = float((at @ weights).std())
+    if spread == 0:
+        raise TasteError("the preferences tell nothing: every picture has the same score")
+    weights = weights * float(crowd.std()) / spread
+    return columns.taste(weights, float(crowd.mean() - (at @ weights).mean()))

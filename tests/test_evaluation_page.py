@@ -1,0 +1,90 @@
+"""The page of an evaluation: whole, on its own, and honest about what it shows."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlm_aes import ratings
+from vlm_aes.evaluate import FIGURES, Judged, Report
+from vlm_aes.metrics import Figure
+from vlm_aes.rated import RatedTable, Rating
+from vlm_aes.report.evaluation import evaluation_page, shares, steps, write_evaluation
+
+HUNDRED = ratings.Scale(0, 100)
+FIGURE = Figure(0.728, 0.707, 0.75)
+NAMES = {"model": "nano@1", "prompt": "nano@2", "terms": "for research"}
+
+
+def judged(place, name, rating, score):
+    return Judged(place, name, rating, score, tuple(ratings.soft_label(rating, 14, HUNDRED)),
+                  tuple(ratings.soft_label(score, 14, HUNDRED)))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    photo = tmp_path_factory.mktemp("photos") / "ä & b.png"
+    Image.new("RGB", (600, 400), (200, 90, 20)).save(photo)
+    made = [Rating(1, str(photo), 50.0), Rating(2, "gone.png", 5.0)]
+    return RatedTable("r<1>.csv", made, HUNDRED, declared=True)
+
+
+@pytest.fixture(scope="module")
+def report():
+    rng = np.random.default_rng(0)
+    pictures = [judged(0, f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30))
+                for i in range(40)]  # fmt: skip
+    pictures += [judged(1, "too <high>", 5, 95), judged(0, "too low", 98, 4)]
+    filled = dict.fromkeys(FIGURES, FIGURE)
+    facts = {"facts": {"value": 0.6, "low": 0.5, "high": 0.7}}
+    return Report(42, 1, **filled, baselines=facts, notes=["said"], pictures=pictures)
+
+
+def test_everything_is_there_and_nothing_is_fetched(report, table):
+    page = evaluation_page(report, table, **NAMES)
+    assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?!data:)\w", page)
+    assert "http" not in page
+    for wanted in ("0.728", "SRCC of measured facts", "Calibration", "The five words", "All scores",
+                   "KL divergence", "chi-square", "1 could not be opened", "said", "for research",
+                   "r&lt;1&gt;.csv", "too &lt;high&gt;", "no longer there"):  # fmt: skip
+        assert wanted in page, wanted
+    assert page.count("<circle") >= 42
+    high, low = page[page.index("Rated higher") :].split("Rated lower")
+    assert "95, people 5<" in high and "95, people 5<" not in low
+    assert "4, people 98<" in low and "4, people 98<" not in high
+
+
+def test_drawings_are_well_formed_and_inside_their_frames(report, table):
+    for drawing in re.findall(r"<svg.*?</svg>", evaluation_page(report, table, **NAMES), re.S):
+        root = ElementTree.fromstring(drawing)
+        for circle in root.iter("circle"):
+            assert 0 <= float(circle.get("cx")) <= 300 and 0 <= float(circle.get("cy")) <= 300
+        for bar in root.iter("rect"):
+            assert float(bar.get("y")) >= 0
+            assert float(bar.get("y")) + float(bar.get("height")) == pytest.approx(160, abs=0.02)
+        assert root.get("aria-label")
+
+
+def test_steps_and_shares_are_what_they_say():
+    score = np.arange(100.0)
+    found = steps(score, score / 2)
+    assert [s.n for s in found] == [10] * 10
+    assert found[0].score == pytest.approx(4.5) and found[-1].rating == pytest.approx(94.5 / 2)
+    assert len(steps(score[:3], score[:3])) == 3
+    assert shares(np.array([0.0, 4.9, 100.0, 50.0])) == [0.5, *[0] * 9, 0.25, *[0] * 8, 0.25]
+
+
+def test_few_pictures_and_no_figures_make_a_page_too(report, table):
+    empty = dict.fromkeys(("srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy"))
+    few = Report(3, 0, **empty, pictures=report.pictures[:3])
+    assert "Calibration" in evaluation_page(few, table, **NAMES)
+
+
+def test_a_page_is_written_whole_or_not_at_all(report, table, tmp_path):
+    write_evaluation(tmp_path / "page.html", report, table, **NAMES)
+    assert (tmp_path / "page.html").read_text().endswith("</html>")
+    with pytest.raises(OSError):
+        write_evaluation(tmp_path / "nowhere" / "page.html", report, table, **NAMES)
+    assert [f.name for f in tmp_path.iterdir()] == ["page.html"]

@@ -1,0 +1,117 @@
+"""A fast head on ratings, and on preferences: fitted, measured, loaded by its path."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+from vlm_aes.finetune.call import Call, FinetuneError
+from vlm_aes.finetune.fast import finetune_fast
+from vlm_aes.finetune.pair_taste import taste_from_pairs
+from vlm_aes.finetune.taste import TasteError
+from vlm_aes.finetune.training import Recipe
+
+from vlm_aes import Assessor, metrics
+from vlm_aes.cli import app
+from vlm_aes.rated import read_ratings
+
+N = 120
+
+
+@pytest.fixture(scope="module")
+def shoot(tmp_path_factory):
+    """Red is liked, and of two pictures the redder one is preferred."""
+    folder = tmp_path_factory.mktemp("shoot")
+    rng = np.random.default_rng(0)
+    rows, red = ["path,rating"], []
+    for i in range(N):
+        pixels = rng.integers(0, 256, (6, 6, 3))
+        pixels[..., 0] = np.clip(pixels[..., 0] + (i * 37 % N) * 2 - N, 0, 255)
+        red.append(float(pixels[..., 0].mean() - pixels[..., 1].mean()))
+        image = Image.fromarray(pixels.astype(np.uint8)).resize((96, 96), Image.Resampling.BICUBIC)
+        image.save(folder / f"{i}.png")
+    ends = (min(red), max(red))
+    rows += [f"{i}.png,{1 + 4 * (r - ends[0]) / (ends[1] - ends[0]):.3f}"
+             for i, r in enumerate(red)]  # fmt: skip
+    (folder / "r.csv").write_text("\n".join(rows))
+    pairs = ["path_a,path_b,preferred"]
+    pairs += [f"{i}.png,{i + 1}.png,{'a' if red[i] > red[i + 1] else 'b'}"
+              for i in range(0, N, 2)]  # fmt: skip
+    (folder / "pairs.csv").write_text("\n".join(pairs))
+    return folder, red
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in ("finetune", *words)])
+
+
+def test_a_head_is_fitted_to_ratings_and_loads_by_its_path(shoot, tmp_path):
+    folder, red = shoot
+    out = tmp_path / "reds"
+    done = run(folder / "r.csv", "--images", folder, "--out", out, "--fast", "--terms", "made up",
+               "--validation-share", 0.4, "--test-share", 0.2)  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "48 train, 48 validation, 24 test pictures" in done.stderr
+    assert "SRCC of measured facts" in done.stdout
+    kept = json.loads((out / "training.json").read_text())
+    assert kept["figures"]["srcc"]["value"] > kept["before"]["srcc"]["value"] + 0.2
+    assessor = Assessor.from_pretrained(out)
+    assert assessor.model_id == kept["model"]
+    rated = assessor.assess([str(folder / f"{i}.png") for i in range(N)], facts=False)
+    assert metrics.srcc(red, [a.score for a in rated]) > 0.6
+    assert rated[0].score_low is not None and rated[0].percentile is not None
+    card = (out / "README.md").read_text()
+    for wanted in ("48 to calibrate", "made up", "the fast head", "writes no critiques",
+                   "its base, untouched", "research, non-commercial"):  # fmt: skip
+        assert wanted in card, wanted
+    assert "best step" not in card
+    assert not (tmp_path / "reds.part").exists()
+    again = run(folder / "r.csv", "--images", folder, "--out", out, "--fast")
+    assert again.exit_code == 2
+    assert "reds exists; take another --out, or --overwrite" in again.stderr
+
+
+def test_a_head_is_fitted_to_preferences(shoot, tmp_path):
+    folder, red = shoot
+    out = tmp_path / "reds"
+    done = run(folder / "pairs.csv", "--images", folder, "--out", out, "--fast")
+    assert done.exit_code == 0, done.output
+    kept = json.loads((out / "training.json").read_text())
+    assert kept["pairs"] == {"train": 42, "validation": 9, "test": 9}
+    rated = Assessor.from_pretrained(out).assess(
+        [str(folder / f"{i}.png") for i in range(N)], facts=False
+    )
+    scores = [a.score for a in rated]
+    assert metrics.srcc(red, scores) > 0.4
+    assert rated[0].score_low is None
+    assert "writes no critiques" in (out / "README.md").read_text()
+
+
+def test_preferences_give_back_the_line_that_made_them():
+    rng = np.random.default_rng(0)
+    seen, crowd = rng.normal(size=(200, 8)), rng.uniform(20, 80, 200)
+    truth = crowd / 20 + 2 * seen[:, 3]
+    ends = rng.integers(0, 200, (400, 2))
+    ends = ends[ends[:, 0] != ends[:, 1]]
+    told = (truth[ends[:, 0]] > truth[ends[:, 1]]).astype(float)
+    told[:5] = 0.5
+    found = taste_from_pairs(seen, crowd, ends, told).score(seen, crowd)
+    assert metrics.srcc(truth, found) > 0.98
+    assert found.mean() == pytest.approx(crowd.mean(), abs=2)
+    assert found.std() == pytest.approx(crowd.std(), rel=0.1)
+    one_sided = np.where(told[:, None] > 0.5, ends, ends[:, ::-1])
+    always = taste_from_pairs(seen, crowd, one_sided, np.ones(len(ends)))
+    assert metrics.srcc(truth, always.score(seen, crowd)) > 0.95
+    with pytest.raises(TasteError, match="10 pairs to learn from are too few: give 20"):
+        taste_from_pairs(seen, crowd, ends[5:15], told[5:15])
+
+
+def test_what_does_not_go_with_fast_is_said(shoot, tmp_path):
+    folder, _ = shoot
+    table = read_ratings(folder / "r.csv", folder)
+    call = Call(table, tmp_path / "x", Recipe())
+    with pytest.raises(FinetuneError, match="leave --full and --quantize out"):
+        finetune_fast(replace(call, quantize="4bit"))
+    assert not list(tmp_path.iterdir())
