@@ -6,24 +6,21 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
 from vlm_aes.backbones.errors import CheckpointError
-from vlm_aes.backbones.loading import DTYPES, choose_device, content_hash
+from vlm_aes.backbones.loading import content_hash
 from vlm_aes.fast.folder import FOLDER, TOWER, About, find_head
 from vlm_aes.fast.head import Head
-from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower
-from vlm_aes.ratings import WORDS
+from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower, placed
+from vlm_aes.images import Picture
+from vlm_aes.scorer import Scorer, Scores
 
 LABEL = "fast-1"
 """What a head's ``calibration.json`` says that it holds for."""
 
 
-class FastRater:
+class FastRater(Scorer):
     """Rating-word probabilities from a tower and a head.
 
     Attributes:
@@ -32,6 +29,8 @@ class FastRater:
         behind: the checkpoint around it, whose critiques go with its scores; nothing where it
             stands alone.
     """
+
+    folder: Path
 
     label = LABEL
 
@@ -45,32 +44,22 @@ class FastRater:
         digest = hashlib.sha256(f"{content_hash(folder)} {tower.weights_hash}".encode())
         self.model_id = f"{name}@{digest.hexdigest()[:12]}"
         self.prompt_id = f"{LABEL}@{tower.preprocessing}"
+        self.needed_side = tower.needed_side
 
-    @property
-    def needed_side(self) -> int:
-        """Long side in pixels that is enough."""
-        return self.tower.needed_side
-
-    def pixels(self, image: Image.Image) -> Pixels:
+    def read(self, picture: Picture) -> Pixels:
         """What the tower reads of a picture; in any thread."""
-        return self.tower.pixels(image)
-
-    def states(self, pixels: Sequence[Pixels]) -> Tensor:
-        """(B, 1, D) embeddings."""
-        return self.tower.embed(pixels)[:, None]
+        return self.tower.pixels(picture.image)
 
     @torch.inference_mode()
-    def probabilities(self, states: Tensor) -> NDArray[np.float64]:
-        """Embeddings (B, 1, D) to probabilities (B, 1, 5), bad to excellent.
+    def rate(self, looked: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
+        """Rate what the tower reads of each picture.
 
         Raises:
             RuntimeError: where the tower gives no number, as fp16 may when it overflows.
         """
-        logits = self.head(states.flatten(0, -2))
-        found: NDArray[np.float64] = logits.cpu().double().softmax(-1).numpy()
-        if not np.isfinite(found).all():
-            raise RuntimeError(f"{self.model_id} gives no number; use precision bf16 or fp32")
-        return found.reshape(*states.shape[:-1], len(WORDS))
+        states = self.tower.embed(looked)
+        probabilities = self.head(states).cpu().double().softmax(-1).numpy()
+        return Scores.checked(probabilities, self.model_id, states=states.cpu().double().numpy())
 
 
 def load_head(
@@ -84,12 +73,7 @@ def load_head(
     """
     folder = find_head(model)
     about = About.load(folder)
-    if precision not in ("auto", *DTYPES):
-        raise CheckpointError(
-            model, f"precision {precision!r}: the fast path takes auto, {', '.join(DTYPES)}"
-        )
-    place = choose_device(device)
-    dtype = DTYPES.get(precision) or (torch.bfloat16 if place.startswith("cuda") else torch.float32)
+    place, dtype = placed(model, precision, device)
     if about.tower == "own":
         tower = own_tower(folder.parent, device=place, dtype=dtype)
     elif about.tower == TOWER:
