@@ -15,7 +15,7 @@ setup: .venv/score
 	touch $@
 
 .venv/dev: .venv/score
-	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm]'
+	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm,onnx,openvino]'
 	touch $@
 
 score: .venv/score
