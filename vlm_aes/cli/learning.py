@@ -39,9 +39,10 @@ Transform = Annotated[
 Column = Annotated[str, typer.Option(help="Column that holds the ratings.")]
 
 
-def _rated(
+def rated(
     file: Path, images: Path | None, scale: str | None, transform: str, column: str, fewest: int
 ) -> RatedTable:
+    """The ratings table that was named, or the end of the call."""
     from vlm_aes.rated import RatedError, read_ratings
     from vlm_aes.ratings import Scale
 
@@ -63,6 +64,7 @@ def evaluate(
     ratings: Ratings,
     images: Images = None,
     model: Model = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Rate with the model's fast head.")] = False,
     as_json: Json = False,
     split: Annotated[
         str | None, typer.Option(help="Only this split: train, validation or test.")
@@ -85,7 +87,7 @@ def evaluate(
     with interruptible():
         if split is not None and split not in SPLITS:
             wrong(f"--split {split}: choose train, validation or test")
-        table, others = _rated(ratings, images, ratings_scale, transform, column, 3), None
+        table, others = rated(ratings, images, ratings_scale, transform, column, 3), None
         if split is not None:
             chosen = table.of_split(SPLITS[split])
             if len(chosen) == 0:
@@ -98,9 +100,9 @@ def evaluate(
         from vlm_aes.evaluate import EvaluateError
         from vlm_aes.evaluate import evaluate as measure
 
-        assessor = load(model, precision, device)
+        assessor = load(model, precision, device, fast=fast)
         try:
-            with _counted("rating", len(table)) as progress:
+            with counted("rating", len(table)) as progress:
                 found = measure(
                     assessor, table, others=others, facts=facts, batch_size=batch_size,
                     progress=progress,
@@ -177,7 +179,7 @@ def finetune(
     if missing:
         wrong(f"training needs {', '.join(missing)}: pip install 'vlm-aes[train]'")
     with interruptible():
-        table = _rated(ratings, images, ratings_scale, transform, column, FEWEST)
+        table = rated(ratings, images, ratings_scale, transform, column, FEWEST)
 
         from vlm_aes import show
         from vlm_aes.backbones import CheckpointError
@@ -211,7 +213,7 @@ def finetune(
 
 
 @contextmanager
-def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr, told how many are done."""
     from rich.console import Console
     from rich.progress import Progress
@@ -267,7 +269,7 @@ def distill(
             people = {}
             if ratings is not None:
                 folder = Path(images[0])
-                table = _rated(ratings, folder, ratings_scale, "", "rating", 1)
+                table = rated(ratings, folder, ratings_scale, "", "rating", 1)
                 if table.images is not None:
                     wrong(f"{ratings}: distill takes ratings by path, not by image")
                 people = opinions_of(table)

@@ -38,7 +38,7 @@ def explain(
         from vlm_aes import show
         from vlm_aes.table import Columns
 
-        assessor = load(model, precision, device)
+        assessor = load(model, precision, device, reasons=True)
         assessment = assessor.assess(image, rationale=True, facts=True, attributes=True)
         if as_json:
             columns = Columns(rationale=True)
@@ -77,7 +77,7 @@ def compare(
             comparing.check_number(images)
         except ValueError as error:
             wrong(str(error))
-        found = comparing.compare(load(model, precision, device), images)
+        found = comparing.compare(load(model, precision, device, reasons=True), images)
         if as_json:
             data = show.comparison_as_json(found)
             print(json.dumps(data, ensure_ascii=False, allow_nan=False))
@@ -115,7 +115,7 @@ def audit(
         from vlm_aes.explain.audit import audit as measure
 
         try:
-            figures = measure(load(model, precision, device), chosen)
+            figures = measure(load(model, precision, device, reasons=True), chosen)
         except ValueError as error:
             wrong(f"{images}: {error}")
         if as_json:

@@ -124,18 +124,21 @@ def score(
 
         slow = None
         if cascade:
+            from vlm_aes.fast import FastRater
+
             assessor = load(model, precision, device, fast=True)
-            if assessor.head.behind is None or assessor.head.about.agreement is None:
+            head = assessor.head
+            if not isinstance(head, FastRater) or None in (head.behind, head.about.agreement):
                 wrong("--cascade needs a checkpoint with a fast head that was distilled from it: "
                        "vlm-aes distill --teacher MODEL --out MODEL --images DIR")  # fmt: skip
-            slow = load(assessor.head.behind, precision, device)
+            slow = load(head.behind, precision, device)
         else:
             assessor = load(model, precision, device, fast=fast, critic=rationale)
-        if attributes and assessor.head is not None:
+        if attributes and assessor.head is not None and not assessor.rating_attributes:
             wrong("a fast head rates the picture as a whole: leave --attributes or --fast out")
         if rationale and assessor.head is not None and assessor.critic is None and slow is None:
-            wrong("this fast head has no model behind it to write critiques: leave --rationale "
-                   "out, or name the checkpoint that it lies in")  # fmt: skip
+            wrong("this rater has no model behind it to write critiques: leave --rationale out; of "
+                   "a fast head, name the checkpoint that it lies in")  # fmt: skip
         once = chain([first], found)
         job = Job(
             lambda: find_items(paths, listed, column) if choosing else once,
@@ -145,6 +148,7 @@ def score(
                 rationale=rationale,
                 scale=wanted_scale,
                 cascade=cascade,
+                added=assessor.columns,
             ),
             Wanted(rationale=rationale, facts=facts, attributes=attributes),
             cut,
