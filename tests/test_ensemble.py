@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import tiny_checkpoints as tiny
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from test_zero_shot import towers
@@ -74,6 +74,7 @@ def test_weights_of_ones_own(photos, slow, tmp_path):
         assert (c.sha256, c.width, c.height) == (a.sha256, a.width, a.height)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.floats(0.001, 1), min_size=5, max_size=5), st.floats(0, 1, allow_subnormal=False)
 )

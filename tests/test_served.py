@@ -12,7 +12,7 @@ import openai_server
 import pytest
 import tiny_checkpoints as tiny
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -103,6 +103,7 @@ def test_what_fewer_tokens_allow_is_told(served, checkpoint, tmp_path):
         assert abs(one.score - other.score) <= other.columns["score_slack"] + 0.01
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(-8, 8), min_size=9, max_size=9), st.integers(1, 9))
 def test_the_truth_lies_within_the_slack(logits, kept):
     """Whatever the distribution, and however few tokens are told."""

@@ -79,9 +79,9 @@ def ensemble(
         else:
             console = Console(highlight=False)
             console.print(f"{len(seen.wanted)} pictures, out of fold, 95% intervals")
-            for name, own in found.items():
+            for name, its in found.items():
                 weight = f"weight {weights[name]:.3f}" if name in weights else ""
-                srcc, plcc = own["srcc"], own["plcc"]
+                srcc, plcc = its["srcc"], its["plcc"]
                 console.print(
                     f"{name[-32:]:<32} SRCC {srcc.value:.3f} ({srcc.low:.3f} to {srcc.high:.3f})  "
                     f"PLCC {plcc.value:.3f}  {weight}", soft_wrap=True, markup=False,

@@ -37,6 +37,9 @@ class Graph(nn.Module):
     """(B, H, W, 3) levels of 0 to 255 to (B, D) embeddings, and (B, 5) probabilities of a fast head
     or (B, outputs) numbers of a published one."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, scorer: FastRater | PublishedRater) -> None:
         super().__init__()
         self.scorer = scorer

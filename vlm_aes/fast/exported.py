@@ -51,11 +51,7 @@ class ExportedRater(Scorer):
                 raise CheckpointError(
                     file, f"it is of version {about['version']}, this is {VERSION}: export it anew"
                 )
-            framing = about["framing"]
-            self.framing = Framing(
-                *(tuple(framing[k]) if isinstance(framing[k], list) else framing[k]
-                  for k in ("resize", "short_side", "crop", "resample"))
-            )  # fmt: skip
+            self.framing = Framing.parse(about["framing"])
             self.scale = Scale(*about["scale"]) if about["scale"] else None
             self.worth = None if about["worth"] is None else np.array(about["worth"])
             worth = about["calibration"]

@@ -56,6 +56,21 @@ class Framing:
         return np.asarray(image, dtype=np.uint8)
 
     @staticmethod
+    def parse(data: dict[str, Any]) -> Framing:
+        """From JSON, which knows no tuples.
+
+        Raises:
+            KeyError, TypeError, ValueError: for data that are none.
+        """
+        resize, crop = data["resize"], data["crop"]
+        return Framing(
+            None if resize is None else (int(resize[0]), int(resize[1])),
+            data["short_side"],
+            None if crop is None else (int(crop[0]), int(crop[1])),
+            int(data["resample"]),
+        )
+
+    @staticmethod
     def of(settings: dict[str, Any]) -> Framing:
         """That of an image processor.
 

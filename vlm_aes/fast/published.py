@@ -100,7 +100,10 @@ def embedded(tower: Tower, layout: Layout, pixel_values: Tensor) -> Tensor:
 
 
 def is_published(model: str) -> bool:
-    """Whether a name is a published head's, ``NAME:FILE``, or a file with weights."""
+    """Whether a name is a published head's, ``NAME:FILE``, or a file with weights. A folder of such
+    a name is meant as a folder."""
+    if Path(model).is_dir():
+        return False
     return model.partition(":")[0] in LAYOUTS or Path(model).suffix in SUFFIXES
 
 
