@@ -15,7 +15,7 @@ setup: .venv/score
 	touch $@
 
 .venv/dev: .venv/score
-	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm,ray,xmp,hub]'
+	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm,ray,xmp,hub,onnx,openvino]'
 	touch $@
 
 score: .venv/score

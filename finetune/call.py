@@ -17,8 +17,8 @@ from vlm_aes.prompts import prompt_file
 
 from vlm_aes.assessor import NANO, Assessor, terms_of
 from vlm_aes.backbones.loading import locate
-from vlm_aes.preferences import PreferenceTable
 from vlm_aes.hub.fetching import fetched
+from vlm_aes.preferences import PreferenceTable
 from vlm_aes.rated import RatedTable
 
 from .adapters import train_everything, with_lora

@@ -18,6 +18,7 @@ from vlm_aes.facts import Fact
 from vlm_aes.images import Picture, PictureError, open_picture
 from vlm_aes.limits import warning_of
 from vlm_aes.prompts import PromptError, RatingPrompt
+from vlm_aes.scorer import Scorer, Scores, Value
 
 Source = str | Path | bytes | Image.Image
 
@@ -42,6 +43,7 @@ class Assessment:
         attributes: attribute to its score, 0 to 100.
         residuals: attribute to what it adds to what the score already says, where calibrated.
         facts: fact to its measurement.
+        columns: what the rater adds to a row, such as the score on its own scale.
         warning: why the model was not made for this picture; empty when it was.
         error: ``kind: what to do``; empty when rated.
     """
@@ -65,6 +67,7 @@ class Assessment:
     attributes: dict[str, float] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
     critique: str | None = None
+    columns: dict[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Seen:
         warning: from its pixels.
         facts: measured, where asked for.
         told: the facts that a model is told, where it is.
-        pixels: what the fast path's tower reads, where there is one.
+        pixels: what the scorer reads, where there is one.
     """
 
     picture: Picture
@@ -87,7 +90,8 @@ class Seen:
 
 
 class Assessor:
-    """Rates pictures with a vision-language model, or with a fast head that learned from one.
+    """Rates pictures with a vision-language model, or with another scorer: a fast head that learned
+    from one, a published head, a classifier, a server, several of them.
 
     Make one with :meth:`from_pretrained`; the constructor takes parts that are already loaded.
     With a ``head``, it gives the scores, and the model behind it is needed for critiques alone.
@@ -99,7 +103,7 @@ class Assessor:
         critic: Any,
         prompt: RatingPrompt | None,
         worth: Calibration | None = None,
-        head: Any = None,
+        head: Scorer | None = None,
     ) -> None:
         self.rater = rater
         self.critic = critic
@@ -126,7 +130,9 @@ class Assessor:
         Args:
             model: nothing for the embedded one; or a preset, a hub id (``OWNER/NAME`` or
                 ``OWNER/NAME@REVISION``), a checkpoint folder, or a folder with a LoRA adapter or a
-                fast head.
+                fast head; or what :func:`vlm_aes.opening.open_scorer` knows: a published head, a
+                classifier, a pair of towers for zero-shot prompts, an ``.onnx`` file, a rater
+                file, a server.
             adapter: a LoRA adapter to put on ``model``.
             prompt: name or file of the prompts; the preset's or the checkpoint's own when not
                 given.
@@ -144,14 +150,17 @@ class Assessor:
         """
         from vlm_aes.backbones import load_backbone
         from vlm_aes.explain.critic import Critic
-        from vlm_aes.fast import is_head
         from vlm_aes.hub.fetching import fetched
+        from vlm_aes.opening import open_scorer
         from vlm_aes.prompts import prompt_for
         from vlm_aes.rater import Rater
 
         chosen, revision = fetched(NANO if model is None else model, revision)
-        if fast or is_head(chosen):
-            return cls._fast(chosen, precision=precision, device=device, critic=critic)
+        head = open_scorer(
+            chosen, fast=fast, precision=precision, device=device, revision=revision, prompt=prompt
+        )
+        if head is not None:
+            return cls._of(head, precision=precision, device=device, critic=critic)
         words = prompt_for(chosen, prompt)
         backbone = load_backbone(
             chosen,
@@ -170,16 +179,15 @@ class Assessor:
         return cls(Rater(backbone, words), Critic(backbone, words), words, worth)
 
     @classmethod
-    def _fast(cls, model: str | Path, *, precision: str, device: str, critic: bool) -> Assessor:
-        from vlm_aes.fast import load_head
-
-        head = load_head(model, precision=precision, device=device)
-        worth = calibration.load(head.folder, head.label)
-        behind = head.behind
+    def _of(cls, head: Scorer, *, precision: str, device: str, critic: bool) -> Assessor:
+        folder, behind = head.folder, head.behind
+        worth = head.calibration
+        if worth is None and folder is not None:
+            worth = calibration.load(folder, head.label)
         if critic and behind is not None:
             slow = cls.from_pretrained(behind, precision=precision, device=device)
             return cls(slow.rater, slow.critic, slow.prompt, worth, head)
-        notice = terms_of(head.folder) or (terms_of(Path(behind)) if behind else "")
+        notice = (terms_of(folder) if folder else "") or (terms_of(Path(behind)) if behind else "")
         if notice:
             print(notice, file=sys.stderr)
         return cls(None, None, None, worth, head)
@@ -231,13 +239,20 @@ class Assessor:
         if not self.head:
             folder = self.rater.backbone.folder
             return terms_of(folder) if folder else ""
-        behind = self.head.behind
-        return terms_of(self.head.folder) or (terms_of(Path(behind)) if behind else "")
+        folders = (self.head.folder, self.head.behind)
+        return next(filter(None, (terms_of(Path(f)) for f in folders if f)), "")
 
     @property
     def rating_attributes(self) -> tuple[str, ...]:
-        """The attributes that the checkpoint's prompts ask about; a fast head rates none."""
-        return () if self.head or self.prompt is None else tuple(self.prompt.questions)
+        """What can be rated besides the picture as a whole; a fast head rates nothing else."""
+        if self.head is not None:
+            return self.head.attributes
+        return () if self.prompt is None else tuple(self.prompt.questions)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what the rater adds to a row; see :data:`vlm_aes.table.ADDED`."""
+        return self.head.columns if self.head else ()
 
     @property
     def needed_side(self) -> int:
@@ -321,11 +336,10 @@ class Assessor:
             return picture if isinstance(picture, PictureError) else self.seen(
                 picture, rationale=rationale, facts=facts
             )  # fmt: skip
-        small = open_picture(
-            source, needed_side=self.head.needed_side, suffix=suffix, sha256=sha256
-        )
-        if isinstance(small, PictureError):
-            return small
+        opened = self.head.look(source, suffix, sha256)
+        if isinstance(opened, PictureError):
+            return opened
+        small, pixels = opened
         if rationale or facts:
             if isinstance(picture, PictureError):
                 return picture
@@ -334,7 +348,7 @@ class Assessor:
             blank = Image.new("RGB", (1, 1))
             looked = Seen(replace(small, image=blank))
         warning = warning_of(small.image)
-        return replace(looked, pixels=self.head.pixels(small.image), warning=warning)
+        return replace(looked, pixels=pixels, warning=warning)
 
     def seen(self, picture: Picture, *, rationale: bool = False, facts: bool = False) -> Seen:
         """What is known of an opened picture before the vision-language model looks at it."""
@@ -373,8 +387,7 @@ class Assessor:
         looked = [self.seen(p, rationale=rationale, facts=facts) for p in pictures]
         if self.head is not None:
             looked = [
-                replace(s, pixels=self.head.pixels(p.image))
-                for s, p in zip(looked, pictures, strict=True)
+                replace(s, pixels=self.head.read(p)) for s, p in zip(looked, pictures, strict=True)
             ]
         return self.rate_seen(looked, rationale=rationale, attributes=attributes)
 
@@ -387,43 +400,54 @@ class Assessor:
         images = [seen.picture.image for seen in looked]
         asked = self.rating_attributes if attributes else ()
         if self.head is not None:
-            states = self.head.states([seen.pixels for seen in looked])
-            probabilities = self.head.probabilities(states)
+            found = self.head.rate([seen.pixels for seen in looked], asked)
         else:
             lines = None
             if self.prompt is not None and self.prompt.facts_line:
                 lines = [measures.sentence(seen.told) for seen in looked]
             states = self.rater.states(images, asked, facts=lines)
             probabilities = self.rater.probabilities(states)
-        scores = ratings.score(probabilities)
-        spreads = ratings.score_std(probabilities[:, 0])
-        levels = [ratings.level(p) for p in probabilities[:, 0]]
-        unfamiliar = self._unfamiliar(states[:, 0])
-        critiques: Sequence[str | None] = [None] * len(looked)
-        if rationale:
-            critiques = self.critiques(looked, [float(s) for s in scores[:, 0]], levels)
-        return [
-            Assessment(
-                sha256=seen.picture.sha256,
-                width=seen.picture.width,
-                height=seen.picture.height,
-                score=float(scores[i, 0]),
-                score_std=float(spreads[i]),
-                **self._worth(float(scores[i, 0])),
-                level=levels[i],
-                probabilities=dict(
-                    zip(ratings.WORDS, map(float, probabilities[i, 0]), strict=True)
-                ),
-                model=self.model_id,
-                prompt=self.prompt_id,
-                facts=seen.facts,
-                warning=seen.warning or unfamiliar[i],
-                attributes=dict(zip(asked, map(float, scores[i, 1:]), strict=True)),
-                residuals=self._residuals(asked, scores[i]),
-                critique=critiques[i],
+            found = Scores(probabilities, states[:, 0].float().cpu().numpy())
+        scores = ratings.score(found.probabilities)
+        unfamiliar = self._unfamiliar(found.states, len(looked))
+        failed = found.errors or [""] * len(looked)
+        rated: list[Assessment] = []
+        for i, seen in enumerate(looked):
+            picture, overall = seen.picture, found.probabilities[i, 0]
+            if failed[i]:
+                size = (picture.width, picture.height)
+                rated.append(self.refused(PictureError("model", failed[i], picture.sha256, *size)))
+                continue
+            rated.append(
+                Assessment(
+                    sha256=picture.sha256,
+                    width=picture.width,
+                    height=picture.height,
+                    score=float(scores[i, 0]),
+                    score_std=float(ratings.score_std(overall)),
+                    **self._worth(float(scores[i, 0])),
+                    level=ratings.level(overall),
+                    probabilities=dict(zip(ratings.WORDS, map(float, overall), strict=True)),
+                    model=self.model_id,
+                    prompt=self.prompt_id,
+                    facts=seen.facts,
+                    warning=seen.warning or unfamiliar[i],
+                    attributes=dict(zip(asked, map(float, scores[i, 1:]), strict=True)),
+                    residuals=self._residuals(asked, scores[i]),
+                    columns={name: values[i] for name, values in found.columns.items()},
+                )
             )
-            for i, seen in enumerate(looked)
-        ]
+        if not rationale:
+            return rated
+        good = [i for i, a in enumerate(rated) if not a.error]
+        written = self.critiques(
+            [looked[i] for i in good],
+            [float(scores[i, 0]) for i in good],
+            [rated[i].level for i in good],
+        )
+        for i, critique in zip(good, written, strict=True):
+            rated[i] = replace(rated[i], critique=critique)
+        return rated
 
     def critiques(
         self, looked: Sequence[Seen], scores: Sequence[float], levels: Sequence[str]
@@ -457,13 +481,13 @@ class Assessor:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def _unfamiliar(self, states: Any) -> list[str]:
-        """A warning for each picture that looks unlike those that the checkpoint was made for."""
+    def _unfamiliar(self, states: Any, n: int) -> list[str]:
+        """A warning for each of ``n`` pictures that looks unlike those that the checkpoint was made
+        for."""
         familiar = self.calibration.familiar if self.calibration else None
-        if familiar is None:
-            return [""] * len(states)
-        distances = familiar.distance(states.float().cpu().numpy())
-        return ["out_of_domain" if d > familiar.limit else "" for d in distances]
+        if familiar is None or states is None:
+            return [""] * n
+        return ["out_of_domain" if d > familiar.limit else "" for d in familiar.distance(states)]
 
 
 def terms_of(folder: Path, *, whole: bool = False) -> str:

@@ -194,13 +194,26 @@ def load(folder: Path, prompt: str) -> Calibration | None:
     if not file.is_file():
         return None
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        found = parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CalibrationError(f"{file} is not a calibration ({error}); make it anew") from None
+    return found if found.prompt == prompt else None
+
+
+def parse(text: str) -> Calibration:
+    """A calibration from the text of its file.
+
+    Raises:
+        CalibrationError: for a text that is none.
+    """
+    try:
+        data = json.loads(text)
         familiar = data.pop("familiar")
         lines = {name: (a, b) for name, (a, b) in data.pop("attributes").items()}
         line = data.pop("line")
         parts = data.pop("parts", None)
         edits = {kind: (a, b) for kind, (a, b) in data.pop("edits", {}).items()}
-        found = Calibration(
+        return Calibration(
             **data,
             line=(line[0], line[1]),
             attributes=lines,
@@ -208,6 +221,5 @@ def load(folder: Path, prompt: str) -> Calibration | None:
             parts=None if parts is None else Additive(**parts),
             familiar=None if familiar is None else Familiar(**familiar),
         )
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise CalibrationError(f"{file} is not a calibration ({error}); make it anew") from None
-    return found if found.prompt == prompt else None
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise CalibrationError(str(error)) from None

@@ -127,13 +127,23 @@ class Scale:
 FIVE_POINTS = Scale(1, 5)
 
 
-def _two_hot(position: float) -> Floats:
-    """Weight on the two words next to ``position`` (0 to 4), so that their mean is exactly it."""
-    low = min(int(position), len(WORDS) - 2)
-    label = np.zeros(len(WORDS))
-    label[low + 1] = position - low
-    label[low] = 1 - label[low + 1]
-    return label
+def two_hot(shares: ArrayLike) -> Floats:
+    """Five probabilities for numbers that come without a spread: all on the two nearest words.
+
+    Args:
+        shares: (...) of the way from bad, 0, to excellent, 1.
+
+    Returns:
+        (..., 5): their score is exactly 100 times the share; their spread says nothing more.
+
+    Raises:
+        ValueError: for a share that is not within 0 to 1.
+    """
+    places = np.asarray(shares, dtype=np.float64) * (len(WORDS) - 1)
+    if not ((places >= 0) & (places <= len(WORDS) - 1)).all():
+        raise ValueError("a share of the way from bad to excellent lies within 0 and 1")
+    found: Floats = np.maximum(0, 1 - abs(places[..., None] - np.arange(len(WORDS))))
+    return found
 
 
 def soft_label(mos: float, std: float | None = None, scale: Scale = FIVE_POINTS) -> Floats:
@@ -159,12 +169,12 @@ def soft_label(mos: float, std: float | None = None, scale: Scale = FIVE_POINTS)
         raise ValueError(f"rating {mos} is outside the scale {scale.low:g} to {scale.high:g}")
     position = float(np.clip(position, 0, len(WORDS) - 1))
     if std is None:
-        return _two_hot(position)
+        return two_hot(position / (len(WORDS) - 1))
     if not (np.isfinite(std) and std >= 0):
         raise ValueError(f"spread {std} is not a number of at least 0")
     width = std / (scale.high - scale.low) * (len(WORDS) - 1)
     if width < 0.2 or position in (0.0, len(WORDS) - 1.0):
-        return _two_hot(position)
+        return two_hot(position / (len(WORDS) - 1))
     places = np.arange(len(WORDS), dtype=np.float64)
     mass = norm.cdf(places + 0.5, position, width) - norm.cdf(places - 0.5, position, width)
     matrix = np.array([[mass.sum(), len(WORDS)], [mass @ places, places.sum()]])
@@ -190,7 +200,7 @@ def _tilted(mass: Floats, position: float) -> Floats:
         else:
             high = tilt
     # what is left of the bisection's error goes to the two words around the mean
-    label: Floats = weights + _two_hot(position) * 0
+    label: Floats = weights.copy()
     error = position - float(label @ places)
     k = min(int(position), len(mass) - 2)
     label[k] -= error

@@ -39,6 +39,12 @@ BASE: tuple[tuple[str, pa.DataType], ...] = (
     ("error", TEXT),
 )
 
+ADDED: dict[str, pa.DataType] = {
+    "score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT,
+}  # fmt: skip
+"""What some raters add, at the end of a row: the score on their own scale; how far a server's score
+may be off for what it leaves unsaid; how far several raters are apart; which of several rated."""
+
 Row = dict[str, Any]
 
 
@@ -52,6 +58,7 @@ class Columns:
         scale: adds ``score_scaled``.
         cascade: adds ``score_fast``.
         stars: adds ``stars``; empty until the end where they stand for a place in the run.
+        added: names from :data:`ADDED`.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Columns:
         scale: ratings.Scale | None = None,
         cascade: bool = False,
         stars: StarRule | None = None,
+        added: Sequence[str] = (),
     ) -> None:
         self.scale = scale
         self.stars = stars
@@ -77,6 +85,7 @@ class Columns:
             fields += [(name, REAL) for name in fact_columns()]
         for name in attributes:
             fields += [(f"attr_{name}", REAL), (f"attr_{name}_residual", REAL)]
+        fields += [(name, ADDED[name]) for name in added]
         if rationale:
             fields.append(("critique", TEXT))
         self.schema = pa.schema(fields)
@@ -113,6 +122,7 @@ class Columns:
             **{fact.column: fact.value for fact in a.facts.values()},
             **{f"attr_{name}": value for name, value in a.attributes.items()},
             **{f"attr_{name}_residual": value for name, value in a.residuals.items()},
+            **a.columns,
             "critique": a.critique,
         }
         if self.scale is not None and a.score is not None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -81,7 +82,13 @@ def content_hash(folder: Path) -> str:
     Large files are read in blocks by several threads (hashing lets go of the interpreter), so that
     tens of gigabytes take about as long as the disk needs.
     """
-    files = sorted({f for p in _HASHED for f in folder.glob(p) if f.name not in _UNHASHED})
+    return content_hash_of(
+        sorted({f for p in _HASHED for f in folder.glob(p) if f.name not in _UNHASHED})
+    )
+
+
+def content_hash_of(files: Sequence[Path]) -> str:
+    """The same of files in the given order."""
     blocks = [(f, at) for f in files for at in range(0, max(1, f.stat().st_size), _BLOCK)]
     digest = hashlib.sha256()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:

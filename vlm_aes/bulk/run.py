@@ -20,6 +20,7 @@ from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.pipeline import Tally, Wanted, rows
 from vlm_aes.bulk.sinks import Sink
 from vlm_aes.bulk.sources import opened
+from vlm_aes.fast import FastRater
 from vlm_aes.stars import Standing
 from vlm_aes.table import Columns, Row, with_stars
 
@@ -115,7 +116,9 @@ def _cascade(
 ) -> NDArray[np.int64]:  # fmt: skip
     """Rate with the head, then with the model where the head leaves the cut open."""
     assert job.cut is not None
+    assert isinstance(fast.head, FastRater)
     agreement = fast.head.about.agreement
+    assert agreement is not None
     with Sink(
         f"{sink.part}/_fast/", job.columns.schema, resume=sink.resume, overwrite=not sink.resume
     ) as first:

@@ -30,6 +30,7 @@ def evaluate(
     ratings: Ratings,
     images: Images = None,
     model: Model = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Rate with the model's fast head.")] = False,
     as_json: Json = False,
     split: Annotated[
         str | None, typer.Option(help="Only this split: train, validation or test.")
@@ -68,9 +69,9 @@ def evaluate(
         from vlm_aes.evaluate import EvaluateError
         from vlm_aes.evaluate import evaluate as measure
 
-        assessor = load(model, precision, device)
+        assessor = load(model, precision, device, fast=fast)
         try:
-            with _counted("rating", len(table)) as progress:
+            with counted("rating", len(table)) as progress:
                 found = measure(
                     assessor, table, others=others, facts=facts, batch_size=batch_size,
                     progress=progress,
@@ -97,7 +98,7 @@ def evaluate(
 
 
 @contextmanager
-def _counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def counted(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on stderr, told how many are done."""
     from rich.console import Console
     from rich.progress import Progress

@@ -26,7 +26,7 @@ app = typer.Typer(
 Model = Annotated[
     str | None,
     typer.Option(
-        help="Preset, hub id, or folder with a checkpoint, adapter or fast head. "
+        help="Preset, hub id, folder, rater file, FILE.onnx, HEAD:FILE or openai:URL#NAME. "
         "Default: the embedded one."
     ),
 ]
@@ -42,20 +42,24 @@ def wrong(message: str) -> NoReturn:
 
 
 def load(
-    model: str | None, precision: str, device: str, *, fast: bool = False, critic: bool = False
-) -> Assessor:
-    """The model that was named, or the end of the call."""
+    model: str | None, precision: str, device: str, *, fast: bool = False, critic: bool = False,
+    reasons: bool = False,
+) -> Assessor:  # fmt: skip
+    """The model that was named, or the end of the call; ``reasons``: one that can give them."""
     from vlm_aes.assessor import Assessor
     from vlm_aes.backbones import CheckpointError
     from vlm_aes.calibration import CalibrationError
     from vlm_aes.prompts import PromptError
 
     try:
-        return Assessor.from_pretrained(
+        assessor = Assessor.from_pretrained(
             model, precision=precision, device=device, fast=fast, critic=critic
         )
     except (CheckpointError, PromptError, CalibrationError) as error:
         wrong(str(error))
+    if reasons and assessor.critic is None:
+        wrong(f"{model} gives scores alone; reasons need a vision-language model")
+    return assessor
 
 
 @contextmanager

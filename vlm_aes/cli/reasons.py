@@ -47,9 +47,7 @@ def explain(
         from vlm_aes.prompts import PromptError
         from vlm_aes.table import Columns
 
-        assessor = load(model, precision, device, critic=True)
-        if assessor.critic is None:
-            wrong("a fast head alone gives no reasons: name the checkpoint that it answers for")
+        assessor = load(model, precision, device, reasons=True)
         try:
             found = explained(assessor.styled(style, language), image)
         except PromptError as error:
@@ -91,7 +89,7 @@ def compare(
             comparing.check_number(images)
         except ValueError as error:
             wrong(str(error))
-        found = comparing.compare(load(model, precision, device), images)
+        found = comparing.compare(load(model, precision, device, reasons=True), images)
         if as_json:
             data = show.comparison_as_json(found)
             print(json.dumps(data, ensure_ascii=False, allow_nan=False))
@@ -129,7 +127,7 @@ def audit(
         from vlm_aes.explain.audit import audit as measure
 
         try:
-            figures = measure(load(model, precision, device), chosen)
+            figures = measure(load(model, precision, device, reasons=True), chosen)
         except ValueError as error:
             wrong(f"{images}: {error}")
         if as_json:

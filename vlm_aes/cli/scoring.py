@@ -172,18 +172,21 @@ def score(
         # the accelerator is the workers', unless the critiques of the chosen are written here
         here = "cpu" if on_ray and device == "auto" and not (choosing and rationale) else device
         if cascade:
+            from vlm_aes.fast import FastRater
+
             assessor = load(model, precision, here, fast=True)
-            if assessor.head.behind is None or assessor.head.about.agreement is None:
+            head = assessor.head
+            if not isinstance(head, FastRater) or None in (head.behind, head.about.agreement):
                 wrong("--cascade needs a checkpoint with a fast head that was distilled from it: "
                        "vlm-aes distill --teacher MODEL --out MODEL --images DIR")  # fmt: skip
-            slow = load(assessor.head.behind, precision, here)
+            slow = load(head.behind, precision, here)
         else:
             assessor = load(model, precision, here, fast=fast, critic=rationale)
-        if attributes and assessor.head is not None:
+        if attributes and assessor.head is not None and not assessor.rating_attributes:
             wrong("a fast head rates the picture as a whole: leave --attributes or --fast out")
         if rationale and assessor.head is not None and assessor.critic is None and slow is None:
-            wrong("this fast head has no model behind it to write critiques: leave --rationale "
-                   "out, or name the checkpoint that it lies in")  # fmt: skip
+            wrong("this rater has no model behind it to write critiques: leave --rationale out; of "
+                   "a fast head, name the checkpoint that it lies in")  # fmt: skip
         if outward.stars and outward.stars.among == "reference" and assessor.calibration is None:
             wrong("this model has no reference photos to give stars by: --stars-among run")
         once = chain([first], found)
@@ -196,6 +199,7 @@ def score(
                 scale=wanted_scale,
                 cascade=cascade,
                 stars=outward.stars,
+                added=assessor.columns,
             ),
             Wanted(rationale=rationale, facts=facts, attributes=attributes),
             cut,
@@ -205,7 +209,7 @@ def score(
         )
 
         def recipe_of(rater: Assessor) -> Recipe:
-            named = assessor.head.behind if rater is slow else model
+            named = assessor.head.behind if rater is slow and assessor.head else model
             quick = (fast or cascade) and rater is not slow
             return Recipe(named, precision, device, fast=quick, critic=rationale)
 
@@ -311,8 +315,12 @@ def choose(
 def _look(model: str | None, device: str) -> Look:
     """What tells which pictures look alike."""
     from vlm_aes.bulk.looks import looker
+    from vlm_aes.fast import FastRater
 
-    return looker(load(model, "auto", device, fast=True).head)
+    head = load(model, "auto", device, fast=True).head
+    if not isinstance(head, FastRater):
+        wrong("what looks alike is told by a fast head: name a model that has one")
+    return looker(head)
 
 
 @app.command()

@@ -6,26 +6,26 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from vlm_aes.backbones.errors import CheckpointError
-from vlm_aes.backbones.loading import DTYPES, choose_device, content_hash
+from vlm_aes.backbones.loading import content_hash
 from vlm_aes.fast.folder import FOLDER, TOWER, About, find_head
 from vlm_aes.fast.head import Head
 from vlm_aes.fast.taste import Taste
-from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower
+from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower, placed
 from vlm_aes.hub.fetching import cached_identity
+from vlm_aes.images import Picture
 from vlm_aes.ratings import WORDS, score, tilted
+from vlm_aes.scorer import Floats, Scorer, Scores
 
 LABEL = "fast-1"
 """What a head's ``calibration.json`` says that it holds for."""
 
 
-class FastRater:
+class FastRater(Scorer):
     """Rating-word probabilities from a tower and a head.
 
     Attributes:
@@ -35,6 +35,8 @@ class FastRater:
             stands alone.
         taste: one person's, on top of the head's score; nothing for a head that has none.
     """
+
+    folder: Path
 
     label = LABEL
 
@@ -52,35 +54,43 @@ class FastRater:
         digest = hashlib.sha256(f"{content_hash(folder)} {tower.weights_hash}".encode())
         self.model_id = cached_identity(folder) or f"{name}@{digest.hexdigest()[:12]}"
         self.prompt_id = f"{LABEL}@{tower.preprocessing}"
+        self.needed_side = tower.needed_side
 
-    @property
-    def needed_side(self) -> int:
-        """Long side in pixels that is enough."""
-        return self.tower.needed_side
+    def read(self, picture: Picture) -> Pixels:
+        """What the tower reads of a picture; in any thread."""
+        return self.pixels(picture.image)
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """What the tower reads of a picture; in any thread."""
+        """The same of a picture that is open already."""
         return self.tower.pixels(image)
+
+    @torch.inference_mode()
+    def rate(self, looked: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
+        """Rate what the tower reads of each picture.
+
+        Raises:
+            RuntimeError: where the tower gives no number, as fp16 may when it overflows.
+        """
+        states = self.states(looked)
+        return Scores(self.probabilities(states), states[:, 0].cpu().double().numpy())
 
     def states(self, pixels: Sequence[Pixels]) -> Tensor:
         """(B, 1, D) embeddings."""
         return self.tower.embed(pixels)[:, None]
 
     @torch.inference_mode()
-    def probabilities(self, states: Tensor) -> NDArray[np.float64]:
-        """Embeddings (B, 1, D) to probabilities (B, 1, 5), bad to excellent.
+    def probabilities(self, states: Tensor) -> Floats:
+        """Embeddings (B, 1, D) to probabilities (B, 1, 5), bad to excellent, with the taste in.
 
         Raises:
             RuntimeError: where the tower gives no number, as fp16 may when it overflows.
         """
-        logits = self.head(states.flatten(0, -2))
-        found: NDArray[np.float64] = logits.cpu().double().softmax(-1).numpy()
-        if not np.isfinite(found).all():
-            raise RuntimeError(f"{self.model_id} gives no number; use precision bf16 or fp32")
+        flat = states.flatten(0, -2)
+        found = self.head(flat).cpu().double().softmax(-1).numpy()
+        checked = Scores.checked(found, self.model_id).probabilities[:, 0]
         if self.taste is not None:
-            embeddings = states.flatten(0, -2).cpu().numpy()
-            found = tilted(found, self.taste.score(embeddings, score(found)))
-        return found.reshape(*states.shape[:-1], len(WORDS))
+            checked = tilted(checked, self.taste.score(flat.cpu().numpy(), score(checked)))
+        return checked.reshape(*states.shape[:-1], len(WORDS))
 
 
 def load_head(
@@ -94,12 +104,7 @@ def load_head(
     """
     folder = find_head(model)
     about = About.load(folder)
-    if precision not in ("auto", *DTYPES):
-        raise CheckpointError(
-            model, f"precision {precision!r}: the fast path takes auto, {', '.join(DTYPES)}"
-        )
-    place = choose_device(device)
-    dtype = DTYPES.get(precision) or (torch.bfloat16 if place.startswith("cuda") else torch.float32)
+    place, dtype = placed(model, precision, device)
     if about.tower == "own":
         tower = own_tower(folder.parent, device=place, dtype=dtype)
     elif about.tower == TOWER:

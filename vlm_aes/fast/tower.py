@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
 from vlm_aes.backbones.errors import CheckpointError
+from vlm_aes.backbones.loading import DTYPES, choose_device
 from vlm_aes.backbones.processors import load_image_processor, pixel_backend
 from vlm_aes.images import to_rgb
 
@@ -72,24 +74,31 @@ class Tower:
         and standard deviation over its cells."""
         inputs = {k: torch.cat([p[k] for p in pixels]).to(self.model.device) for k in pixels[0]}
         inputs["pixel_values"] = inputs["pixel_values"].to(self.model.dtype)
-        out = self.model(**inputs)
-        cells = out.last_hidden_state.float()
-        parts = []
-        if cells.ndim == 4:
-            cells = cells.flatten(2).transpose(1, 2)
-        elif getattr(out, "pooler_output", None) is not None:
-            parts.append(out.pooler_output.float().flatten(1))
-        mask = inputs.get("pixel_attention_mask")
-        real = torch.ones_like(cells[..., :1]) if mask is None else mask[..., None].to(cells)
-        n = real.sum(1).clamp(min=1)
-        mean = (cells * real).sum(1) / n
-        spread = (((cells - mean[:, None]) ** 2 * real).sum(1) / n).sqrt()
-        return torch.cat([*parts, mean, spread], dim=1)
+        return pooled(self.model(**inputs), inputs.get("pixel_attention_mask"))
 
     def save(self, folder: Path) -> None:
         """Write it as a checkpoint that ``AutoModel`` loads."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+
+def pooled(out: Any, mask: Tensor | None = None) -> Tensor:
+    """What a tower gives for B pictures to (B, D) embeddings; see :meth:`Tower.embed`.
+
+    Args:
+        mask: (B, cells) 1 where a cell is part of the picture.
+    """
+    cells = out.last_hidden_state.float()
+    parts = []
+    if cells.ndim == 4:
+        cells = cells.flatten(2).transpose(1, 2)
+    elif getattr(out, "pooler_output", None) is not None:
+        parts.append(out.pooler_output.float().flatten(1))
+    real = torch.ones_like(cells[..., :1]) if mask is None else mask[..., None].to(cells)
+    n = real.sum(1).clamp(min=1)
+    mean = (cells * real).sum(1) / n
+    spread = (((cells - mean[:, None]) ** 2 * real).sum(1) / n).sqrt()
+    return torch.cat([*parts, mean, spread], dim=1)
 
 
 def load_tower(
@@ -107,11 +116,11 @@ def load_tower(
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False, **hub)
         processor = load_image_processor(str(name), config, pixel_backend("auto"), hub)
-        with _Quiet():
+        with quiet():
             model = AutoModel.from_pretrained(name, trust_remote_code=False, dtype=dtype, **hub)
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
-        raise CheckpointError(name, f"it cannot be loaded as a vision tower ({text})") from error
+        reason = f"it cannot be loaded as a vision tower ({brief(error)})"
+        raise CheckpointError(name, reason) from error
     vision = getattr(model, "vision_model", model)
     return Tower(vision.to(device), processor, weights_hash(vision))
 
@@ -132,9 +141,9 @@ def own_tower(
         model = AutoModel.from_config(vision, dtype=dtype)
         model.load_state_dict(_weights_of(checkpoint, list(model.state_dict())))
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
         raise CheckpointError(
-            checkpoint, f"its own vision tower cannot be used alone ({text}); name a --tower"
+            checkpoint,
+            f"its own vision tower cannot be used alone ({brief(error)}); name a --tower",
         ) from error
     model = getattr(model, "vision_model", model)
     return Tower(model.to(device), processor, weights_hash(model))
@@ -172,16 +181,34 @@ def weights_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:12]
 
 
-class _Quiet:
+@contextmanager
+def quiet() -> Iterator[None]:
     """No progress bars, and no notice that a text tower is left out."""
-
-    def __enter__(self) -> None:
-        self._level = transformers_logging.get_verbosity()
-        self._bars = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        transformers_logging.set_verbosity(self._level)
-        if self._bars:
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
             transformers_logging.enable_progress_bar()
+
+
+def placed(model: str | Path, precision: str, device: str) -> tuple[str, torch.dtype]:
+    """The device, and the number format there, that were asked for.
+
+    Raises:
+        CheckpointError: for a precision that is for language models alone.
+    """
+    if precision not in ("auto", *DTYPES):
+        raise CheckpointError(model, f"precision {precision!r}: it takes auto, {', '.join(DTYPES)}")
+    place = choose_device(device)
+    auto = torch.bfloat16 if place.startswith("cuda") else torch.float32
+    return place, DTYPES.get(precision, auto)
+
+
+def brief(error: BaseException) -> str:
+    """What a library said, in one line."""
+    return " ".join(str(error).split())[:300] or type(error).__name__

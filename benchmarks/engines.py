@@ -1,0 +1,76 @@
+"""The fast path by torch, ONNX Runtime and OpenVINO: pictures a second, and how far they are apart.
+
+    python benchmarks/engines.py [--model DIR] [--threads 2] [--pictures 2000]
+
+The network alone, over pictures that are prepared already; and the preparing of one picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from vlm_aes.assessor import NANO
+from vlm_aes.fast.export import difference, export, trial_pictures
+from vlm_aes.fast.exported import ExportedRater
+from vlm_aes.images import Picture
+from vlm_aes.opening import open_scorer
+from vlm_aes.scorer import Scorer
+
+
+def rate_of(run: Callable[[], object], n: int, rounds: int = 3) -> float:
+    """Pictures a second, the best of some rounds, the first of all left out."""
+    run()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return n / min(times)
+
+
+def measured(scorer: Scorer, pictures: list[Image.Image], batch: int, n: int) -> float:
+    """Pictures a second of the network alone."""
+    looked = [scorer.read(Picture(image, *image.size, "")) for image in pictures]
+    looked = (looked * (batch // len(looked) + 1))[:batch]
+    return rate_of(lambda: [scorer.rate(looked) for _ in range(max(1, n // batch))],
+                   batch * max(1, n // batch))  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=str(NANO))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pictures", type=int, default=2000, help="a round")
+    a = parser.parse_args()
+    torch.set_num_threads(a.threads)
+    pictures = trial_pictures(16)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "fast.onnx"
+        scorer = open_scorer(a.model, fast=True, precision="fp32", device="cpu")
+        assert scorer is not None
+        export(scorer, file)
+        engines: dict[str, Scorer] = {"torch": scorer, "onnxruntime": ExportedRater(file)}
+        if find_spec("openvino"):
+            engines["openvino"] = ExportedRater(file, openvino=True)
+        print(f"{a.model}, {a.threads} threads for torch; pictures a second, the network alone")
+        print(f"{'engine':<12} {'by 1':>8} {'by 16':>8} {'by 64':>8}  largest difference to torch")
+        for name, engine in engines.items():
+            speeds = [measured(engine, pictures, batch, a.pictures) for batch in (1, 16, 64)]
+            apart = difference(scorer, engine, pictures)
+            print(f"{name:<12}" + "".join(f" {s:8.0f}" for s in speeds) + f"  {apart:.1g}")
+        for name, engine in list(engines.items())[:2]:
+            ready = [Picture(image, *image.size, "") for image in pictures]
+            speed = rate_of(lambda e=engine, r=ready: [e.read(p) for p in r], len(ready))
+            print(f"preparing, {name}: {speed:.0f} pictures a second on one core")
+
+
+if __name__ == "__main__":
+    main()
