@@ -20,7 +20,7 @@ LAYER = {
     "explain.compare": 6, "explain.audit": 6,
     "bulk": 6, "evaluate": 6,
     "report": 7, "show": 7,
-    "cli": 8, "finetune": 8,
+    "cli": 8, "demo": 8, "finetune": 8,
 }  # fmt: skip
 
 
@@ -39,14 +39,14 @@ def imports(file):
             yield from (alias.name for alias in node.names)
 
 
-FILES = [*(ROOT / "vlm_aes").rglob("*.py"), *(ROOT / "prompts").rglob("*.py")]
+FILES = [p for folder in ("vlm_aes", "prompts", "demo") for p in (ROOT / folder).rglob("*.py")]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(ROOT)))
 def test_imports_point_one_way(file):
     relative = file.relative_to(ROOT)
     parts = relative.with_suffix("").parts
-    own = room(".".join(parts)) if parts[0] == "vlm_aes" else "prompts"
+    own = room(".".join(parts)) if parts[0] == "vlm_aes" else parts[0]
     if own in ("__init__", "nano"):
         return
     for module in imports(file):

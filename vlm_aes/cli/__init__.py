@@ -12,6 +12,9 @@ from vlm_aes.cli import reasons  # noqa: F401
 
 # isort: split
 from vlm_aes.cli import learning  # noqa: F401
+
+# isort: split
+from vlm_aes.cli import page  # noqa: F401
 from vlm_aes.cli.options import app
 
 __all__ = ["app", "main"]

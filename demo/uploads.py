@@ -1,0 +1,43 @@
+"""What visitors send: limits, names that are safe to show, and messages that say what to do."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from vlm_aes.images import READABLE_SUFFIXES, PictureError
+
+MAX_FILE = 64 * 2**20
+"""Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""
+MOST_FILES = 500
+"""Files that a visitor may sort in one go."""
+NAME_LENGTH = 80
+ACCEPTED = ["image", *sorted(READABLE_SUFFIXES)]
+"""What the file dialog of a browser offers; what is sent all the same is opened, and refused with
+a reason where it is no picture."""
+
+_SAID = {
+    "missing": "It did not arrive. Please send it again.",
+    "unreadable": "It cannot be read. Please send it again, or another copy.",
+    "not_an_image": "This is not a picture.",
+    "truncated": "The file is cut short. Please send it again.",
+    "too_small": "It is too small to be rated.",
+    "too_large": "It has too many pixels.",
+    "unsupported": "This kind of picture is not read here.",
+    "model": "The model could not take it.",
+}
+
+
+def shown_name(path: str) -> str:
+    """The last part of a path as a visitor may read it: printable, one line, not endless."""
+    name = PurePosixPath(path.replace("\\", "/")).name
+    name = "".join(c if c.isprintable() else "?" for c in name.encode("utf-8", "replace").decode())
+    if len(name) > NAME_LENGTH:
+        name = f"{name[: NAME_LENGTH - 20]}…{name[-19:]}"
+    return name or "picture"
+
+
+def refusal(error: PictureError | str) -> str:
+    """Why a picture was not rated, for its sender: what is wrong, then the detail."""
+    kind, _, advice = str(error).partition(": ")
+    detail = advice[:1].upper() + advice[1:]
+    return f"{_SAID.get(kind, '')} {detail}.".replace("..", ".").strip()
