@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-from vlm_aes.assessor import Assessment, Seen
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import shown_name
+
+from vlm_aes.assessor import Assessment, Seen
 from vlm_aes.explain.advice import Advice
 from vlm_aes.images import PictureError, read_file
 

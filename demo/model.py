@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from vlm_aes.demo.turns import Turns
 
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment, Assessor, Seen, terms_of
-from vlm_aes.demo.turns import Turns
 from vlm_aes.explain.advice import Advice, advise
 from vlm_aes.explain.heat import heat_map
 

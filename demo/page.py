@@ -16,11 +16,11 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 import skimage
-
-from vlm_aes.assessor import Assessor
-from vlm_aes.demo import look, rate
+from vlm_aes.demo import arithmetic, compare, look, rate, sort
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import MAX_FILE
+
+from vlm_aes.assessor import Assessor
 
 SWEEP, KEPT = 600, 1800
 """Seconds between two sweeps of uploads, and their age at which they go."""
@@ -47,7 +47,13 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
         )
         with gr.Tabs(elem_classes="tabs"):
             with gr.Tab("Rate one", id="rate"):
-                rate.tab(model, samples)
+                mine = rate.tab(model, samples)
+            with gr.Tab("Compare", id="compare"):
+                compare.tab(model, samples)
+            with gr.Tab("Sort a folder", id="sort"):
+                sort.tab(model, allowed)
+            with gr.Tab("How a score is made", id="how") as how:
+                arithmetic.tab(model, mine, samples, how)
         gr.HTML(_foot(model))
     return page
 

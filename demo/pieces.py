@@ -9,9 +9,10 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
+from vlm_aes.demo.looking import Looked
+from vlm_aes.demo.uploads import refusal
 
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment
@@ -84,14 +85,15 @@ def critique(a: Assessment) -> str:
     verdicts = [claim.verdict for claim in found]
     agreed, wrong = verdicts.count(SUPPORTED), verdicts.count(CONTRADICTED)
     open_ones = verdicts.count(NOT_MEASURABLE)
-    said = []
-    if agreed:
-        said.append(f"✓ {agreed} {'claim agrees' if agreed == 1 else 'claims agree'} with what was measured")
-    if wrong:
-        said.append(f"✗ {wrong} {'does' if wrong == 1 else 'do'} not")
-    if open_ones:
-        said.append(f"{open_ones} cannot be measured and {'is' if open_ones == 1 else 'are'} the model's opinion")
-    return piece("critique", parts, "; ".join(said) + "." if said else "")
+    said = [
+        (agreed, "✓ {} agrees with what was measured", "✓ {} agree with what was measured"),
+        (wrong, "✗ {} does not", "✗ {} do not"),
+        (open_ones, "{} cannot be measured and is the model's opinion",
+         "{} cannot be measured and are the model's opinion"),
+    ]  # fmt: skip
+    counted = [(one if n == 1 else many).format(n) for n, one, many in said if n]
+    key = f"Of {len(found)} {'claim' if len(found) == 1 else 'claims'}: {'; '.join(counted)}."
+    return piece("critique", parts, key if found else "")
 
 
 def words(a: Assessment) -> str:
@@ -144,3 +146,17 @@ def arithmetic(
         "arithmetic", a, terms, question, name, data_uri(sized(image, 320)), a.score_std,
         reference=worth.reference if worth else "", reference_n=worth.n if worth else 0,
     )  # fmt: skip
+
+
+def explanation(looked: Looked) -> str:
+    """Everything that is known of a picture so far, in one piece."""
+    a = looked.assessment
+    if looked.seen is None:
+        return piece("refused", looked.name, refusal(a.error))
+    said = critique(a) if a.critique is not None else piece("waiting", "Looking closer")
+    beside = piece("verdict", a) + said + words(a)
+    picture = views(looked.name, looked.image, a, looked.heat)
+    return (
+        f'<article class="opened" tabindex="-1"><div>{picture}</div><div>{beside}</div>'
+        f"{details(a)}</article>"
+    )

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-
-from vlm_aes import show
 from vlm_aes.demo import pieces
 from vlm_aes.demo.keeping import file_stem, new_folder, write_json
 from vlm_aes.demo.looking import Looked, find_heat, look, try_advice, write_critique
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import ACCEPTED, refusal
+
+from vlm_aes import show
 from vlm_aes.report.card import card
 from vlm_aes.samples import PHOTOS
 from vlm_aes.table import Columns
@@ -32,11 +32,16 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
     )  # fmt: skip
     with gr.Row(elem_classes="tries"):
         gr.HTML(
-            '<button type="button" class="quiet-button" data-camera="one-drop">Take a photo</button>'
-            '<span class="key">or paste one, or try</span>'
+            '<button type="button" class="quiet-button" data-camera="one-drop">'
+            'Take a photo</button><span class="key">or paste one, or try</span>'
         )
         tries = [
-            gr.Button(Path(name).stem, size="sm", icon=str(samples / name), elem_classes="try")
+            gr.Button(
+                Path(name).stem.capitalize(),
+                size="sm",
+                icon=str(samples / name),
+                elem_classes="try",
+            )
             for name in PHOTOS
         ]
     with gr.Row(elem_id="one", elem_classes="result", visible=False) as result:
