@@ -31,6 +31,7 @@ from vlm_aes.fast.embeddings import Kept
 from vlm_aes.fast.folder import TOWER, About, Agreement
 from vlm_aes.fast.head import HIDDEN, Head
 from vlm_aes.fast.rater import LABEL
+from vlm_aes.fast.taste import Taste
 from vlm_aes.fast.tower import Pixels, Tower
 from vlm_aes.images import PictureError, open_picture
 from vlm_aes.rated import RatedTable
@@ -440,6 +441,7 @@ def write_head(
     revision: str | None = None,
     agreement: Agreement | None = None,
     worth: Calibration | None = None,
+    taste: Taste | None = None,
     card: str = "",
     terms: str = "",
 ) -> None:
@@ -447,6 +449,7 @@ def write_head(
 
     Args:
         tower_name: ``own``, ``tower`` (it is saved along), or a hub id.
+        taste: one person's, on top of the head.
         terms: of the weights that it learned from, for ``LICENSE-WEIGHTS``.
     """
     folder = folder.resolve()
@@ -465,6 +468,8 @@ def write_head(
         tower.save(staging / TOWER)
     if worth is not None:
         worth.save(staging)
+    if taste is not None:
+        taste.save(staging)
     if card:
         (staging / "README.md").write_text(card, encoding="utf-8")
     if terms:

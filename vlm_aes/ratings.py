@@ -17,6 +17,9 @@ WORDS: tuple[str, ...] = ("bad", "poor", "fair", "good", "excellent")
 WEIGHTS: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
 _UNIT_WEIGHTS = np.array(WEIGHTS)
 
+_STEEPEST = 6000.0
+"""Tilt that lifts the least probability there is above all others."""
+
 Floats = NDArray[np.float64]
 
 
@@ -52,6 +55,29 @@ def score_std(probabilities: ArrayLike) -> Floats:
     variance = (p * (_UNIT_WEIGHTS - mean[..., None]) ** 2).sum(-1)
     result: Floats = 100 * np.sqrt(np.maximum(variance, 0))
     return result
+
+
+def tilted(probabilities: ArrayLike, scores: ArrayLike) -> Floats:
+    """(N, 5) the distributions nearest to (N, 5) ``probabilities`` that have the (N,) ``scores``.
+
+    Nearest by Kullback-Leibler divergence: each probability times ``exp(t * w_k)`` (Csiszar 1975,
+    "I-divergence geometry"), with ``t`` found by halving.
+
+    Args:
+        scores: 0 to 100.
+    """
+    p, wanted = _checked(probabilities), np.asarray(scores, dtype=np.float64) / 100
+    logs = np.log(np.maximum(p, np.finfo(np.float64).tiny))
+    low, high = np.full(len(p), -_STEEPEST), np.full(len(p), _STEEPEST)
+    found = p
+    for _ in range(60):
+        middle = (low + high) / 2
+        raised = logs + middle[:, None] * _UNIT_WEIGHTS
+        found = np.exp(raised - raised.max(-1, keepdims=True))
+        found /= found.sum(-1, keepdims=True)
+        short = found @ _UNIT_WEIGHTS < wanted
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return found
 
 
 def level(probabilities: ArrayLike) -> str:

@@ -16,8 +16,9 @@ from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.loading import DTYPES, choose_device, content_hash
 from vlm_aes.fast.folder import FOLDER, TOWER, About, find_head
 from vlm_aes.fast.head import Head
+from vlm_aes.fast.taste import Taste
 from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower
-from vlm_aes.ratings import WORDS
+from vlm_aes.ratings import WORDS, score, tilted
 
 LABEL = "fast-1"
 """What a head's ``calibration.json`` says that it holds for."""
@@ -31,13 +32,18 @@ class FastRater:
         about: what its ``fast.json`` says.
         behind: the checkpoint around it, whose critiques go with its scores; nothing where it
             stands alone.
+        taste: one person's, on top of the head's score; nothing for a head that has none.
     """
 
     label = LABEL
 
-    def __init__(self, tower: Tower, head: Head, about: About, folder: Path, name: str) -> None:
+    def __init__(
+        self, tower: Tower, head: Head, about: About, folder: Path, name: str,
+        taste: Taste | None = None,
+    ) -> None:  # fmt: skip
         self.tower = tower
         self.head = head
+        self.taste = taste
         self.about = about
         self.folder = folder
         inside = folder.name == FOLDER and (folder.parent / "config.json").is_file()
@@ -70,6 +76,9 @@ class FastRater:
         found: NDArray[np.float64] = logits.cpu().double().softmax(-1).numpy()
         if not np.isfinite(found).all():
             raise RuntimeError(f"{self.model_id} gives no number; use precision bf16 or fp32")
+        if self.taste is not None:
+            embeddings = states.flatten(0, -2).cpu().numpy()
+            found = tilted(found, self.taste.score(embeddings, score(found)))
         return found.reshape(*states.shape[:-1], len(WORDS))
 
 
@@ -104,4 +113,5 @@ def load_head(
     resolved = folder.resolve()
     inside = resolved.name == FOLDER
     name = f"{resolved.parent.name}/{FOLDER}" if inside else resolved.name
-    return FastRater(tower, Head.load(folder, about).to(place), about, folder, name)
+    head, taste = Head.load(folder, about), Taste.load(folder, about.width)
+    return FastRater(tower, head.to(place), about, folder, name, taste)
