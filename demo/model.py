@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from vlm_aes.demo.turns import Turns
 
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment, Assessor, Seen, terms_of
+from vlm_aes.backbones import CheckpointError
 from vlm_aes.explain.advice import Advice, advise
 from vlm_aes.explain.heat import heat_map
+from vlm_aes.fast import FastRater, load_head
+from vlm_aes.fast.folder import find_head
 
 BATCH = 8
 """Pictures a turn where many versions of one are rated: about a quarter of a second on two cores
@@ -84,6 +88,41 @@ class SharedAssessor(Assessor):
         """Edits that helped; lets others go first."""
         with self.patient():
             return advise(image, self.scores)
+
+    def cannot_teach(self) -> str:
+        """Why nothing can be taught on top of this model; empty where it can."""
+        if self.head is not None and self.head.taste is not None:
+            return "This is somebody's taste already. Teach the model that it began from."
+        folder = self.rater.backbone.folder if self.head is None else self.head.folder
+        try:
+            find_head(folder or "")
+        except CheckpointError:
+            return (
+                "This model has no fast head to teach. vlm-aes distill makes one; then open the "
+                "page again."
+            )
+        return ""
+
+    @cached_property
+    def fast_head(self) -> FastRater:
+        """The fast head that is taught on top of; loaded when it is first needed.
+
+        Raises:
+            CheckpointError: where there is none.
+        """
+        with self._turn():
+            return self.head or load_head(self.rater.backbone.folder)
+
+    def embedded(
+        self, images: Sequence[Image.Image]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """(N, D) embeddings of N pictures and the crowd's (N,) scores, by the fast head."""
+        head = self.fast_head
+        pixels = [head.pixels(image) for image in images]
+        with self._turn():
+            states = head.states(pixels)
+            scores = ratings.score(head.probabilities(states))[:, 0]
+        return states[:, 0].float().cpu().numpy(), scores
 
     @property
     def writes(self) -> bool:

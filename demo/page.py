@@ -16,7 +16,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 import skimage
-from vlm_aes.demo import arithmetic, compare, look, rate, sort
+from vlm_aes.demo import arithmetic, compare, look, rate, sort, teach
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import MAX_FILE
 
@@ -52,6 +52,8 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
                 compare.tab(model, samples)
             with gr.Tab("Sort a folder", id="sort"):
                 sort.tab(model, allowed)
+            with gr.Tab("Teach it", id="teach"):
+                teach.tab(model)
             with gr.Tab("How a score is made", id="how") as how:
                 arithmetic.tab(model, mine, samples, how)
         gr.HTML(_foot(model))

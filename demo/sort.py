@@ -26,12 +26,13 @@ SORT, SORTING = "sort", 2
 """Runs at once; others wait."""
 BATCH = 8
 
-_CLICKED = """
+CLICKED = """
 element.addEventListener('click', (event) => {
   const thumb = event.target.closest('[data-at]');
   if (thumb) trigger('click', { at: Number(thumb.dataset.at) });
 });
 """
+"""What a list of thumbnails does: tells which was chosen."""
 
 
 def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
@@ -64,7 +65,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
             )
             histogram = gr.HTML(elem_id="sort-histogram")
         panel = gr.HTML(elem_id="sort-panel")
-        gallery = gr.HTML(elem_id="sort-gallery", js_on_load=_CLICKED)
+        gallery = gr.HTML(elem_id="sort-gallery", js_on_load=CLICKED)
         unroll = gr.Button("Show more", size="sm", visible=False, elem_classes="try")
         with gr.Row(elem_classes="take"):
             taken = [

@@ -20,7 +20,8 @@ LAYER = {
     "explain.compare": 6, "explain.audit": 6,
     "bulk": 6, "evaluate": 6,
     "report": 7, "show": 7,
-    "cli": 8, "demo": 8, "finetune": 8,
+    "cli": 8, "finetune": 8,
+    "demo": 9,
 }  # fmt: skip
 
 
@@ -53,7 +54,7 @@ def test_imports_point_one_way(file):
         other = room(module)
         if module.startswith("vlm_aes.") and other in LAYER and other != own:
             assert LAYER[other] < LAYER[own] or own == "cli", f"{own} imports {module}"
-            assert other != "finetune" or own == "cli"
+            assert other != "finetune" or own in ("cli", "demo")
 
 
 def run(code):
