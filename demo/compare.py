@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,8 @@ from vlm_aes.demo import pieces
 from vlm_aes.demo.keeping import new_folder, write_json
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.rate import EXPLAIN
-from vlm_aes.demo.uploads import ACCEPTED, refusal, shown_name
+from vlm_aes.demo.shelf import named
+from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 
 from vlm_aes import show
 from vlm_aes.assessor import Assessment
@@ -30,10 +30,7 @@ _SMALL, _LARGE = 360, 900
 
 def tab(model: SharedAssessor, samples: Path) -> None:
     """Build the tab."""
-    drop = gr.File(
-        label="Photos", file_types=ACCEPTED, file_count="multiple", elem_id="compare-drop",
-        elem_classes="drop many", show_label=False, height=160,
-    )  # fmt: skip
+    drop = upload_field("compare-drop", many=True)
     with gr.Row(elem_classes="tries"):
         mode = gr.Radio(
             [RANKING, BURST], value=RANKING, label="What for", show_label=False,
@@ -85,18 +82,9 @@ class Held:
     """A comparison with its thumbnails, named as its visitor named the pictures."""
 
     def __init__(self, found: Comparison, repeated: int) -> None:
-        names = _names([a.path for a in (*found.order, *found.errors)])
-
-        def named(a: Assessment) -> Assessment:
-            return replace(a, path=names[a.path])
-
-        self.pictures = {names[a.path]: _opened(a.path) for a in found.order}
         self.repeated = repeated
-        self.found = Comparison(
-            [named(a) for a in found.order],
-            [Pair(names[p.a], names[p.b], p.p_a, p.why) for p in found.pairs],
-            [named(a) for a in found.errors],
-        )
+        self.found, names = named_comparison(found)
+        self.pictures = {names[a.path]: _opened(a.path) for a in found.order}
 
     def drawn(self, mode: str) -> str:
         """As a ranking, or as the one to keep."""
@@ -137,15 +125,15 @@ def _sure(p: float) -> str:
     return f"A toss-up ({p:.0%})." if p < TOSS_UP else f"Better with {p:.0%}."
 
 
-def _names(paths: Sequence[str]) -> dict[str, str]:
-    """Paths to names that differ."""
-    names: dict[str, str] = {}
-    for path in paths:
-        name, number = shown_name(path), 2
-        while name in names.values():
-            name, number = f"{shown_name(path)} ({number})", number + 1
-        names[path] = name
-    return names
+def named_comparison(found: Comparison) -> tuple[Comparison, dict[str, str]]:
+    """A comparison of files here, under the names that their sender knows; and path to name."""
+    paths = [a.path for a in (*found.order, *found.errors)]
+    names = {path: name for name, path in named(paths, [shown_name(p) for p in paths]).items()}
+    order, errors = (
+        [replace(a, path=names[a.path]) for a in group] for group in (found.order, found.errors)
+    )
+    pairs = [Pair(names[p.a], names[p.b], p.p_a, p.why) for p in found.pairs]
+    return Comparison(order, pairs, errors), names
 
 
 def _opened(path: str) -> Picture | None:

@@ -71,6 +71,8 @@ class Lesson:
     told: CrossValidated | None = None
     learned_from: int = 0
     trouble: str = ""
+    _picked: bool = False
+    _corrected: bool = False
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Lesson:
         return self
@@ -86,14 +88,18 @@ class Lesson:
 
     def rate(self, stars: int) -> None:
         """Give the photo that is shown its stars, and go on to the next."""
-        again = self.photos[self.at].stars is not None
+        self._corrected |= self._picked or self.photos[self.at].stars is not None
+        self._picked = False
         self.photos[self.at].stars = stars
-        if again:
-            self.learned_from = min(self.learned_from, len(self.rated) - EVERY)
         self.at = self._next()
+
+    def pick(self, place: int) -> None:
+        """Show a photo that was chosen; what is said of it is a correction."""
+        self.at, self._picked = place, True
 
     def move(self, step: int) -> None:
         """Back or forth."""
+        self._picked = False
         self.at = (self.at + step) % len(self.photos)
 
     def _next(self) -> int:
@@ -105,12 +111,14 @@ class Lesson:
         return next((i for i in order if self.photos[i].stars is None), (self.at + 1) % n)
 
     def is_due(self) -> bool:
-        """Whether there is enough new to learn from."""
+        """Whether there is something new to learn from: a correction, or enough new ratings."""
         n = len(self.rated)
-        return n >= FEWEST and n - self.learned_from >= (EVERY if self.head else 1)
+        fresh = n - self.learned_from
+        return n >= FEWEST and (self._corrected or fresh >= (EVERY if self.head else 1))
 
     def learn(self) -> None:
         """Fit a head to the stars, and see how good it is."""
+        self._corrected = False
         rated = self.rated
         embeddings, crowd = self._numbers()
         stars = [self.photos[i].stars for i in rated]
@@ -146,11 +154,12 @@ class Lesson:
         wanted = np.array([25.0 * ((self.photos[i].stars or 0) - 1) for i in rated])
         missed = own[rated] - wanted
         best = unrated[np.argsort(-own[unrated])]
+        half = min(_STRIP, len(best) // 2)
         strips = [
             ("You would place higher than the crowd", self._strip(np.argsort(-apart)[:_STRIP])),
             ("You would place lower", self._strip(np.argsort(apart)[:_STRIP])),
-            ("It would show you first: is it right?", self._strip(best[:_STRIP])),
-            ("It would hide: is it right?", self._strip(best[::-1][:_STRIP])),
+            ("It would show you first: is it right?", self._strip(best[:half])),
+            ("It would hide: is it right?", self._strip(best[::-1][:half])),
             ("It thinks too much of these", self._strip(_largest(missed, rated))),
             ("It thinks too little of these", self._strip(_largest(-missed, rated))),
         ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,17 +16,19 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
 import skimage
+from starlette.middleware import Middleware
 from vlm_aes.demo import arithmetic, compare, look, rate, sort, teach
+from vlm_aes.demo.endpoints import endpoints
+from vlm_aes.demo.guard import OwnFilesOnly
+from vlm_aes.demo.keeping import Place
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import MAX_FILE
 
 from vlm_aes.assessor import Assessor
 
-SWEEP, KEPT = 600, 1800
-"""Seconds between two sweeps of uploads, and their age at which they go."""
 WAITING = 200
 """Visitors' requests that may wait; more are told to come back."""
-VISITORS = 500
+VISITORS = 100
 """Visitors whose pictures are held; the oldest go first."""
 
 
@@ -38,9 +40,7 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
     """
     model = SharedAssessor(assessor)
     samples = Path(skimage.__file__).parent / "data"
-    with gr.Blocks(
-        title="vlm_aes", analytics_enabled=False, delete_cache=(SWEEP, KEPT), fill_width=False
-    ) as page:
+    with gr.Blocks(title="vlm_aes", analytics_enabled=False) as page:
         gr.HTML(
             '<header class="masthead"><h1>vlm_aes</h1>'
             "<p>What a model sees in a photo, why, and how sure it is.</p></header>"
@@ -57,6 +57,7 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
             with gr.Tab("How a score is made", id="how") as how:
                 arithmetic.tab(model, mine, samples, how)
         gr.HTML(_foot(model))
+        endpoints(model)
     return page
 
 
@@ -64,8 +65,8 @@ def _foot(model: SharedAssessor) -> str:
     terms = f"<p>{escape(model.terms)}</p>" if model.terms else ""
     return (
         '<div class="terms"><p>A score is an opinion of the people who rated the training photos, '
-        "not a law. Pictures stay on this server, are seen by you alone, and are gone within "
-        f"the hour.</p>{terms}</div>"
+        "not a law. Pictures stay on this server, are seen by you alone, and are deleted within "
+        f"hours.</p>{terms}</div>"
     )
 
 
@@ -77,16 +78,18 @@ class Server:
         url: where it is.
     """
 
-    page: gr.Blocks
     url: str
+    page: gr.Blocks
+    place: Place
 
     def wait(self) -> None:
         """Until it is interrupted."""
-        self.page.block_thread()
+        threading.Event().wait()
 
     def close(self) -> None:
-        """Stop, and let go of the port."""
+        """Stop, let go of the port, and delete what visitors sent."""
         self.page.close(verbose=False)
+        self.place.close()
 
 
 def serve(
@@ -103,8 +106,7 @@ def serve(
     Raises:
         OSError: where the port is taken.
     """
-    # a place of its own, so that no other program's files can be asked for
-    os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="vlm-aes-demo-"))
+    place = Place()
     page = build(assessor, allowed)
     page.queue(max_size=WAITING, default_concurrency_limit=4)
     options: Any = {
@@ -113,6 +115,12 @@ def serve(
         "footer_links": ["api"], "max_file_size": MAX_FILE, "state_session_capacity": VISITORS,
         "theme": look.theme(), "css_paths": look.CSS, "head": look.head(), "pwa": False,
         "show_error": True, "mcp_server": False, "enable_monitoring": False,
+        "app_kwargs": {"middleware": [Middleware(OwnFilesOnly)]},
     }  # fmt: skip
-    _, url, _ = page.launch(**options)
-    return Server(page, url)
+    try:
+        _, url, _ = page.launch(**options)
+    except OSError:
+        place.close()
+        raise
+    place.begin()
+    return Server(url, page, place)

@@ -10,7 +10,7 @@ from vlm_aes.demo import pieces
 from vlm_aes.demo.keeping import file_stem, new_folder, write_json
 from vlm_aes.demo.looking import Looked, find_heat, look, try_advice, write_critique
 from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.uploads import ACCEPTED, refusal
+from vlm_aes.demo.uploads import refusal, upload_field
 
 from vlm_aes import show
 from vlm_aes.report.card import card
@@ -26,10 +26,7 @@ SCORE, EXPLAIN = "score", "explain"
 def tab(model: SharedAssessor, samples: Path) -> gr.State:
     """Build the tab; gives the state that holds the visitor's picture."""
     mine = gr.State(None, time_to_live=VISIT)
-    drop = gr.File(
-        label="A photo", file_types=ACCEPTED, elem_id="one-drop", elem_classes="drop",
-        show_label=False, height=220,
-    )  # fmt: skip
+    drop = upload_field("one-drop", height=220)
     with gr.Row(elem_classes="tries"):
         gr.HTML(
             '<button type="button" class="quiet-button" data-camera="one-drop">'

@@ -15,7 +15,7 @@ from vlm_aes.demo.looking import Looked, find_heat, look, write_critique
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.rate import EXPLAIN, SCORE, VISIT
 from vlm_aes.demo.shelf import ORDERS, SHOWN, Shelf, named
-from vlm_aes.demo.uploads import ACCEPTED, MOST_FILES, shown_name
+from vlm_aes.demo.uploads import MOST_FILES, shown_name, upload_field
 
 from vlm_aes.bulk.pipeline import Wanted, rows
 from vlm_aes.table import Columns, Row
@@ -40,10 +40,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     places = listed(allowed)
     mine = gr.State(None, time_to_live=VISIT)
     opened = gr.State(None, time_to_live=VISIT)
-    drop = gr.File(
-        label="Photos", file_types=ACCEPTED, file_count="multiple", elem_id="sort-drop",
-        elem_classes="drop many", show_label=False, height=160,
-    )  # fmt: skip
+    drop = upload_field("sort-drop", many=True)
     with gr.Row(elem_classes="tries", visible=bool(places)):
         place = gr.Dropdown(
             list(places), label="Or a folder on this server", elem_id="sort-place", min_width=260,

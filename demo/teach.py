@@ -13,7 +13,7 @@ from vlm_aes.demo.lesson import MOST, Lesson, TasteError, photos_of
 from vlm_aes.demo.model import BATCH, SharedAssessor
 from vlm_aes.demo.rate import EXPLAIN, SCORE, VISIT
 from vlm_aes.demo.sort import CLICKED
-from vlm_aes.demo.uploads import ACCEPTED, refusal, shown_name
+from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.samples import write_samples
@@ -28,10 +28,7 @@ def tab(model: SharedAssessor) -> None:
         gr.HTML(pieces.piece("left_out", [], lacking))
         return
     mine = gr.State(None, time_to_live=4 * VISIT)
-    drop = gr.File(
-        label="Photos", file_types=ACCEPTED, file_count="multiple", elem_id="teach-drop",
-        elem_classes="drop many", show_label=False, height=160,
-    )  # fmt: skip
+    drop = upload_field("teach-drop", many=True)
     with gr.Row(elem_classes="tries"):
         ours = gr.Button("Try our 28 samples", size="sm", elem_classes="try", elem_id="teach-ours")
         gr.HTML(
@@ -110,7 +107,7 @@ def tab(model: SharedAssessor) -> None:
         at = event._data.get("at") if isinstance(event._data, dict) else None
         if lesson_now is None or type(at) is not int or not 0 <= at < len(lesson_now.photos):
             return gr.skip()
-        lesson_now.at = at
+        lesson_now.pick(at)
         return lesson_now.shown()
 
     def keep(lesson_now: Lesson | None) -> list[Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+import gradio as gr
+from vlm_aes.demo.guard import refuse_addresses
+
 from vlm_aes.images import READABLE_SUFFIXES, PictureError
 
 MAX_FILE = 64 * 2**20
@@ -25,6 +28,22 @@ _SAID = {
     "unsupported": "This kind of picture is not read here.",
     "model": "The model could not take it.",
 }
+
+
+def upload_field(name: str, *, many: bool = False, height: int = 160) -> gr.File:
+    """A field to drop, choose, paste or photograph pictures into.
+
+    Args:
+        name: of the element, for the page's script.
+        height: in pixels.
+    """
+    field = gr.File(
+        label="Photos" if many else "A photo", file_types=ACCEPTED, show_label=False,
+        file_count="multiple" if many else "single", elem_id=name, height=height,
+        elem_classes=["drop", "many"] if many else ["drop"],
+    )  # fmt: skip
+    refuse_addresses(field)
+    return field
 
 
 def shown_name(path: str) -> str:
