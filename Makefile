@@ -19,7 +19,7 @@ setup: .venv/score
 	touch $@
 
 .venv/dev: .venv/score
-	$(PIP) --editable '.[demo,dev,train,quantize,heic,smolvlm]'
+	$(PIP) --editable '.[demo,dev,train,quantize,heic,smolvlm,xmp,hub]'
 	touch $@
 
 score: .venv/score

@@ -79,10 +79,10 @@ class Shelf:
             kept.sort(key=lambda r: -r["score_std"])
         return kept
 
-    def gallery(self, most: int | None = None) -> str:
+    def gallery(self) -> str:
         """Thumbnails of what is to be seen."""
         kept = self.chosen()
-        most = most or PAGE * self.pages
+        most = PAGE * self.pages
         at = {row["path"]: i for i, row in enumerate(self.rows)}
         thumbs = [
             {

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
-from markupsafe import Markup
-from vlm_aes.demo import pieces
+from vlm_aes.demo.keeping import zipped
 from vlm_aes.demo.shelf import Shelf
 
 from vlm_aes import table
+from vlm_aes.bulk.items import Item
+from vlm_aes.images import read_file
+from vlm_aes.report.gallery import write_gallery
+from vlm_aes.report.sidecars import rated_of
+from vlm_aes.report.xmp import merged
+from vlm_aes.stars import Standing, StarRule
+from vlm_aes.table import Row
 
-KINDS = {"csv": "Table (CSV)", "parquet": "Table (Parquet)", "html": "Gallery (HTML)"}
-
-_CSS = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem;
-  color-scheme: light dark; }
-.thumbs { list-style: none; padding: 0; display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(160px, 1fr)); }
-.thumbs button { all: unset; display: block; width: 100%; }
-.thumbs img { width: 100%; height: 160px; object-fit: contain; }
-.thumbs span { display: block; font-size: 14px; overflow-wrap: anywhere; }
-.thumbs .n { font-weight: 700; }
-.histogram div { display: flex; align-items: flex-end; height: 80px; gap: 2px; max-width: 30rem; }
-.histogram i { flex: 1; background: #a64812; min-height: 1px; }
-.histogram { margin: 0; } figcaption { display: flex; justify-content: space-between;
-  max-width: 30rem; font-size: 14px; }
-"""
+KINDS = {
+    "csv": "Table (CSV)", "parquet": "Table (Parquet)", "xmp": "Sidecars (XMP)",
+    "html": "Gallery (HTML)",
+}  # fmt: skip
 
 
 def written(shelf: Shelf, folder: Path) -> list[str]:
@@ -34,7 +29,31 @@ def written(shelf: Shelf, folder: Path) -> list[str]:
     arrow = table.to_table(rows, columns.schema)
     for suffix in ("csv", "parquet"):
         table.write([arrow], columns.schema, folder / f"scores.{suffix}", f".{suffix}")
-    body = Markup(shelf.histogram() + shelf.gallery(most=len(rows)))
-    page = pieces.piece("taken_home", f"{len(rows)} pictures", Markup(_CSS), body)
-    (folder / "gallery.html").write_text(page, encoding="utf-8")
-    return [str(folder / name) for name in ("scores.csv", "scores.parquet", "gallery.html")]
+    items = [
+        Item(row["path"], load=partial(read_file, Path(shelf.sources[row["path"]])))
+        for row in rows
+    ]  # fmt: skip
+    write_gallery(folder / "gallery.html", lambda: rows, lambda: items)
+    return [
+        str(folder / "scores.csv"), str(folder / "scores.parquet"),
+        _sidecars(rows, folder / "sidecars"), str(folder / "gallery.html"),
+    ]  # fmt: skip
+
+
+def _sidecars(rows: list[Row], folder: Path) -> str:
+    """New sidecars as an archive; a visitor's own are not here, so nothing is merged."""
+    folder.mkdir()
+    rule = StarRule()
+    standing = Standing(row["score"] for row in rows if row["score"] is not None)
+    for row in rows:
+        if row["error"]:
+            continue
+        percentile = row["percentile"]
+        if percentile is None:
+            percentile = standing.percentile(row["score"])
+        rated = rated_of({**row, "stars": rule.stars(percentile)})
+        name = PurePosixPath(row["path"].replace("\\", "/"))
+        target = folder.joinpath(*[part for part in name.parts if part not in ("..", "/")])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.with_name(f"{target.name}.xmp").write_bytes(merged(None, rated).data)
+    return zipped(folder, "sidecars.zip")

@@ -242,7 +242,11 @@ def test_sort_uploads(visit, samples, tmp_path):
     _, data = taken(page, "sort-parquet")
     assert pq.read_table(io.BytesIO(data)).column("path").to_pylist() == best[:2]
     _, data = taken(page, "sort-html")
-    assert data.count(b"<img") == 2
+    assert all(name.encode() in data for name in best[:2])
+    assert best[2].encode() not in data
+    _, data = taken(page, "sort-xmp")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert sorted(archive.namelist()) == sorted(f"{name}.xmp" for name in best[:2])
 
     page.locator("#sort-gallery button").first.click()
     page.wait_for_selector("#sort-panel .critique")

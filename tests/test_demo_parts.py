@@ -4,6 +4,7 @@ import csv
 import os
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -194,9 +195,12 @@ def test_tables_hold_what_is_shown_in_its_order(shelf, tmp_path):
     with Path(files[0]).open(encoding="utf-8", newline="") as lines:
         assert [row["path"] for row in csv.DictReader(lines)] == ["1.png", "2.png"]
     assert pq.read_table(files[1]).column("score").to_pylist() == [80.0, 60.0]
-    page = Path(files[2]).read_text(encoding="utf-8")
-    assert page.count("<img") == 2
-    assert "http" not in page
+    with zipfile.ZipFile(files[2]) as archive:
+        assert archive.namelist() == ["1.png.xmp", "2.png.xmp"]
+        assert b"aesthetics: good" in archive.read("1.png.xmp")
+    page = Path(files[3]).read_text(encoding="utf-8")
+    assert "1.png" in page
+    assert "data:image/webp" in page
 
 
 def test_a_card_is_made_of_any_picture_and_says_the_score():
@@ -233,8 +237,6 @@ def test_a_place_is_swept_by_age_and_gone_at_the_end(monkeypatch, tmp_path):
 
 
 def test_a_folder_is_zipped_whole(tmp_path):
-    import zipfile
-
     folder = tmp_path / "taste"
     (folder / "tower").mkdir(parents=True)
     (folder / "fast.json").write_text("{}")

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYER = {
     "srgb": -1,
     "ratings": 0, "images": 0, "facts": 0, "metrics": 0, "prompts": 0, "spoil": 0, "limits": 0,
+    "stars": 0,
     "rated": 1, "splits": 1, "calibration": 1, "samples": 1,
     "backbones": 2,
     "rater": 3, "explain": 3, "fast": 3,

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment
 from vlm_aes.facts import fact_columns
+from vlm_aes.stars import Standing, StarRule
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
 
@@ -50,6 +51,7 @@ class Columns:
         rationale: adds ``critique``.
         scale: adds ``score_scaled``.
         cascade: adds ``score_fast``.
+        stars: adds ``stars``; empty until the end where they stand for a place in the run.
     """
 
     def __init__(
@@ -60,9 +62,13 @@ class Columns:
         rationale: bool = False,
         scale: ratings.Scale | None = None,
         cascade: bool = False,
+        stars: StarRule | None = None,
     ) -> None:
         self.scale = scale
+        self.stars = stars
         fields = list(BASE)
+        if stars is not None:
+            fields.insert(fields.index(("level", TEXT)), ("stars", WHOLE))
         if cascade:
             fields.insert(5, ("score_fast", REAL))
         if scale is not None:
@@ -79,6 +85,11 @@ class Columns:
     def names(self) -> list[str]:
         """Column names, in order."""
         return list(self.schema.names)
+
+    @property
+    def run_stars(self) -> StarRule | None:
+        """The rule of stars that stand for a place in the run: they are known at its end."""
+        return self.stars if self.stars is not None and self.stars.among == "run" else None
 
     def row(self, assessment: Assessment) -> Row:
         """An assessment as a row: nothing for what is not there, never NaN."""
@@ -106,13 +117,32 @@ class Columns:
         }
         if self.scale is not None and a.score is not None:
             values["score_scaled"] = float(self.scale.from_score(a.score))
+        values["stars"] = self._stars(values)
         return {name: _finite(values.get(name)) for name in self.names}
 
     def again(self, row: Row) -> Row:
-        """An earlier run's row, its scaled score on the scale that is asked for now."""
+        """An earlier run's row, its scaled score and its stars as they are asked for now."""
+        row = dict(row)
         if self.scale is not None and row["score"] is not None:
-            return {**row, "score_scaled": _finite(float(self.scale.from_score(row["score"])))}
+            row["score_scaled"] = _finite(float(self.scale.from_score(row["score"])))
+        if self.stars is not None:
+            row["stars"] = self._stars(row)
         return row
+
+    def _stars(self, row: Row) -> int | None:
+        if self.stars is None or self.run_stars is not None or row["error"]:
+            return None
+        return self.stars.stars(row["percentile"])
+
+
+def with_stars(
+    tables: Iterable[pa.Table], rule: StarRule, standing: Standing
+) -> Iterator[pa.Table]:
+    """Tables with their ``stars`` filled in by where each score stands in the run."""
+    for table in tables:
+        found = [rule.stars(standing.percentile(score)) for score in table["score"].to_pylist()]
+        place = table.schema.get_field_index("stars")
+        yield table.set_column(place, "stars", pa.array(found, WHOLE))
 
 
 def _finite(value: Any) -> Any:
@@ -185,6 +215,32 @@ def read_batches(file: Path, schema: pa.Schema, size: int = 8192) -> Iterator[li
             yield rows
     except (OSError, ValueError, pa.ArrowException) as error:
         raise ValueError(f"{file} cannot be read as a table ({error})") from None
+
+
+def schema_of(file: Path) -> pa.Schema:
+    """The columns of an existing table that are columns of ours, in its order; others are left.
+
+    Raises:
+        ValueError: for a table that cannot be read, or that lacks what every row has.
+    """
+    try:
+        if file.suffix.lower() == ".parquet":
+            names = pq.read_schema(file).names
+        else:
+            names = list(next(_raw_rows(file, 1), {}))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise ValueError(f"{file} cannot be read as a table ({error})") from None
+    missing = [name for name, _ in BASE if name not in names]
+    if missing:
+        raise ValueError(
+            f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row"
+        )
+    known = dict(BASE) | {"score_fast": REAL, "score_scaled": REAL, "stars": WHOLE,
+                          "critique": TEXT}  # fmt: skip
+    measured = ("attr_", "fact_")
+    return pa.schema(
+        [(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(measured)]
+    )
 
 
 def _raw_rows(file: Path, size: int) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,8 @@ from vlm_aes.bulk.finished import Finished
 from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.pipeline import Tally, Wanted, rows
 from vlm_aes.bulk.sinks import Sink
-from vlm_aes.table import Columns, Row
+from vlm_aes.stars import Standing
+from vlm_aes.table import Columns, Row, with_stars
 
 Items = Callable[[], Iterable[Item]]
 """Gives the same pictures each time it is called."""
@@ -70,13 +71,20 @@ def score_into(
         else:
             assert job.cut is not None
             tier = _cascade(sink, assessor, slow, job, wanted, tally, advance)
+        rule = job.columns.run_stars
         if job.cut is None:
-            sink.finish()
+            if rule is None:
+                sink.finish()
+            else:
+                standing = Standing(Rated.read(sink.own_tables, "all").score)
+                sink.finish(with_stars(sink.own_tables(), rule, standing))
             return None
-        best = choose(Rated.read(sink.own_tables, job.cut.per), job.cut, tier)
-        chosen = take(sink.own_tables, best)
+        rated = Rated.read(sink.own_tables, job.cut.per)
+        chosen = take(sink.own_tables, choose(rated, job.cut, tier))
         if chosen is None:
             chosen = job.columns.schema.empty_table()
+        elif rule is not None:
+            (chosen,) = with_stars([chosen], rule, Standing(rated.score))
         if job.wanted.rationale:
             writer = slow or assessor
             found = with_critiques(chosen.to_pylist(), writer, job.items(), job.batch_size)

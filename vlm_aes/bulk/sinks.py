@@ -315,11 +315,10 @@ class Sink:
     def _finish_folder(self, tables: Iterable[pa.Table] | None) -> None:
         superseded = list(self._old)
         if tables is not None:
-            kept = [rows for rows in map(pa.Table.to_pylist, tables) if rows]
             superseded = list(self._files)
             self._generation += 1
             try:
-                for number, rows in enumerate(kept):
+                for number, rows in enumerate(filter(None, map(pa.Table.to_pylist, tables))):
                     shard = self.part / f"shard-{self._generation:04d}-{number:08d}.parquet"
                     self._write_shard(shard, rows, [])
             except OSError as error:

@@ -14,6 +14,9 @@ from vlm_aes.cli import reasons  # noqa: F401
 from vlm_aes.cli import learning  # noqa: F401
 
 # isort: split
+from vlm_aes.cli import outward  # noqa: F401
+
+# isort: split
 from vlm_aes.cli import page  # noqa: F401
 from vlm_aes.cli.options import app
 

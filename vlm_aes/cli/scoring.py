@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlm_aes.cli import outward as doors
 from vlm_aes.cli.options import (
     ERRORS,
     Device,
@@ -22,6 +23,7 @@ from vlm_aes.cli.options import (
 
 if TYPE_CHECKING:
     from vlm_aes.bulk.choosing import Cut
+    from vlm_aes.table import Row
 
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the best N.")]
 Fraction = Annotated[float | None, typer.Option(help="Keep the best share, 0 to 1.")]
@@ -82,6 +84,18 @@ def score(
     stats: Annotated[
         Path | None, typer.Option(help="Also write the end's statistics to a JSON file.")
     ] = None,
+    stars: doors.StarsText = None,
+    stars_among: doors.StarsAmong = "reference",
+    xmp: Annotated[
+        bool, typer.Option("--xmp", help="Write stars, keywords, critiques into XMP sidecars.")
+    ] = False,
+    xmp_layout: doors.Layout = "auto",
+    overwrite_ratings: doors.OverwriteRatings = False,
+    unrated: doors.Unrated = 0,
+    dry_run: doors.DryRun = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a gallery, one page that needs no network.")
+    ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
 ) -> None:
@@ -106,9 +120,15 @@ def score(
         wanted_scale = Scale.parse(scale) if scale else None
     except ValueError as error:
         wrong(str(error))
+    outward = doors.outward(
+        stars=stars, stars_among=stars_among, xmp=xmp, xmp_layout=xmp_layout,
+        overwrite_ratings=overwrite_ratings, unrated=unrated, dry_run=dry_run, html=html, out=out,
+    )  # fmt: skip
+    again = choosing or html is not None
+    failed = 0
     with interruptible():
-        # a list can be read once, and when choosing pictures are looked at again
-        listed = list(sys.stdin) if "-" in paths and choosing else sys.stdin
+        # a list can be read once, and some calls look at the pictures again
+        listed = list(sys.stdin) if "-" in paths and again else sys.stdin
         found = find_items(paths, listed, column)
         try:
             first = next(found, None)
@@ -118,6 +138,7 @@ def score(
             wrong(f"no picture found in {', '.join(paths)}")
 
         from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
+        from vlm_aes.bulk.results import rows_of
         from vlm_aes.bulk.run import Job, score_into, score_to_rows
         from vlm_aes.show import ScoreList
         from vlm_aes.table import Columns
@@ -136,15 +157,18 @@ def score(
         if rationale and assessor.head is not None and assessor.critic is None and slow is None:
             wrong("this fast head has no model behind it to write critiques: leave --rationale "
                    "out, or name the checkpoint that it lies in")  # fmt: skip
+        if outward.stars and outward.stars.among == "reference" and assessor.calibration is None:
+            wrong("this model has no reference photos to give stars by: --stars-among run")
         once = chain([first], found)
         job = Job(
-            lambda: find_items(paths, listed, column) if choosing else once,
+            lambda: find_items(paths, listed, column) if again else once,
             Columns(
                 facts=facts,
                 attributes=assessor.rating_attributes if attributes else (),
                 rationale=rationale,
                 scale=wanted_scale,
                 cascade=cascade,
+                stars=outward.stars,
             ),
             Wanted(rationale=rationale, facts=facts, attributes=attributes),
             cut,
@@ -152,6 +176,7 @@ def score(
             min(batch_size, 4) if rationale and out is None else batch_size,
         )
         tally = Tally()
+        rated: list[Row] = []
         progress = Progress(tally, count_aside(paths, column))
         try:
             if out is None:
@@ -160,18 +185,24 @@ def score(
                     for row in score_to_rows(assessor, job, tally, progress.advance, slow):
                         progress.hide()
                         shown.show(row)
+                        if outward.any:
+                            rated.append(row)
             else:
                 with (
                     Sink(out, job.columns.schema, resume=resume, overwrite=overwrite) as sink,
                     progress,
                 ):
                     score_into(sink, assessor, job, tally, progress.advance, slow)
-        except (SinkError, SourceError) as error:
+            if outward.any:
+                schema = job.columns.schema
+                finished = (lambda: rows_of(Path(out), schema)) if out else (lambda: rated)
+                failed = outward.write(finished, job.items)
+        except (SinkError, SourceError, ValueError) as error:
             wrong(str(error))
         progress.summary(out)
         if stats is not None:
             stats.write_text(json.dumps(progress.statistics(), indent=1) + "\n", encoding="utf-8")
-    if tally.errors:
+    if tally.errors or failed:
         raise typer.Exit(ERRORS)
 
 

@@ -1,0 +1,50 @@
+"""Stars follow the percentiles that the user sets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vlm_aes.stars import Standing, StarRule
+
+PERCENT = st.floats(0, 100)
+
+
+def test_the_default_rule():
+    rule = StarRule.parse(None)
+    given = [0, 19.9, 20, 49.9, 50, 80, 94.9, 95, 100]
+    assert [rule.stars(p) for p in given] == [1, 1, 2, 2, 3, 4, 4, 5, 5]
+    assert rule.stars(None) is None
+
+
+def test_the_users_own_rule():
+    rule = StarRule.parse("40, 60, 80, 90, 99")
+    assert [rule.stars(p) for p in (0, 39, 40, 98.9, 99)] == [0, 0, 1, 4, 5]
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3,4", "1,2,3,4,x", "5,4,3,2,1", "0,1,2,3,101",
+                                  "0,1,2,3,nan", "1,2,3,4,5,6"])  # fmt: skip
+def test_a_wrong_rule_says_what_is_meant(text):
+    with pytest.raises(ValueError, match=r"--stars.*like 0,20,50,80,95"):
+        StarRule.parse(text)
+    with pytest.raises(ValueError, match="choose one of reference, run"):
+        StarRule.parse(None, "friends")
+
+
+@given(st.lists(PERCENT, min_size=5, max_size=5).map(sorted), PERCENT, PERCENT)
+def test_a_higher_percentile_never_gets_fewer_stars(percentiles, a, b):
+    rule = StarRule(tuple(percentiles))
+    low, high = sorted((a, b))
+    assert 0 <= rule.stars(low) <= rule.stars(high) <= 5
+
+
+@given(st.lists(PERCENT, min_size=1))
+def test_standing_keeps_the_order_and_centers_on_fifty(scores):
+    standing = Standing([*scores, float("nan")])
+    found = [standing.percentile(s) for s in scores]
+    assert sum(found) / len(found) == pytest.approx(50)
+    assert [f for _, f in sorted(zip(scores, found))] == sorted(found)
+
+
+def test_nothing_stands_nowhere():
+    assert Standing([]).percentile(50) is None
+    assert Standing([1.0]).percentile(None) is None
