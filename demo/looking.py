@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +18,9 @@ from vlm_aes.demo.uploads import shown_name
 from vlm_aes.assessor import Assessment, Seen
 from vlm_aes.explain.advice import Advice
 from vlm_aes.images import PictureError, read_file
+
+_PACE = 0.12
+"""Seconds between two looks at a text that is being written."""
 
 
 @dataclass
@@ -59,13 +66,43 @@ def look(model: SharedAssessor, path: str, name: str | None = None) -> Looked:
     return Looked(name, replace(assessment, path=name), seen)
 
 
-def write_critique(model: SharedAssessor, looked: Looked) -> None:
-    """Add the critique, checked, where there is a model to write one."""
+def write_critique(
+    model: SharedAssessor, looked: Looked, heard: Callable[[str], None] | None = None
+) -> None:
+    """Add the critique, checked, where there is a model to write one.
+
+    Args:
+        heard: told what is written before it is checked.
+    """
     a = looked.assessment
     if looked.seen is None or a.score is None or a.critique is not None or not model.writes:
         return
-    text = model.critiques([looked.seen], [a.score], [a.level])[0]
+    text = model.critiques([looked.seen], [a.score], [a.level], heard)[0]
     looked.assessment = replace(a, critique=text)
+
+
+def hear_critique(model: SharedAssessor, looked: Looked) -> Iterator[str]:
+    """Add the critique, and give what is written on the way, which may not stand."""
+    said: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+
+    def write() -> None:
+        try:
+            write_critique(model, looked, said.put)
+            said.put(None)
+        except BaseException as error:  # raised where it is waited for
+            said.put(error)
+
+    threading.Thread(target=write, name="critique", daemon=True).start()
+    while (text := said.get()) is not None:
+        while not said.empty() and isinstance(text, str):
+            newer = said.get()
+            if newer is None:
+                return
+            text = newer
+        if isinstance(text, BaseException):
+            raise text
+        yield text
+        time.sleep(_PACE)
 
 
 def find_heat(model: SharedAssessor, looked: Looked) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -59,11 +59,15 @@ class SharedAssessor(Assessor):
             return super().rate_seen(looked, rationale=rationale, attributes=attributes)
 
     def critiques(
-        self, looked: Sequence[Seen], scores: Sequence[float], levels: Sequence[str]
+        self,
+        looked: Sequence[Seen],
+        scores: Sequence[float],
+        levels: Sequence[str],
+        heard: Callable[[str], None] | None = None,
     ) -> list[str]:
         """As :meth:`Assessor.critiques`, in turn."""
         with self._turn():
-            return super().critiques(looked, scores, levels)
+            return super().critiques(looked, scores, levels, heard)
 
     def scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
         """(N,) scores, 0 to 100, of N versions of a picture; a turn for every few."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from vlm_aes.demo import pieces
 from vlm_aes.demo.keeping import file_stem, new_folder, write_json
-from vlm_aes.demo.looking import Looked, find_heat, look, try_advice, write_critique
+from vlm_aes.demo.looking import Looked, find_heat, hear_critique, look, try_advice
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import refusal, upload_field
 
@@ -69,11 +70,13 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
             pieces.piece("verdict", a), wait, pieces.words(a), pieces.details(a), "", *unready,
         ]  # fmt: skip
 
-    def second(looked: Looked | None) -> Any:
+    def second(looked: Looked | None) -> Iterator[Any]:
         if looked is None or looked.seen is None or not model.writes:
-            return ""
-        write_critique(model, looked)
-        return pieces.critique(looked.assessment)
+            yield ""
+            return
+        for text in hear_critique(model, looked):
+            yield pieces.piece("draft", text)
+        yield pieces.critique(looked.assessment)
 
     def third(looked: Looked | None) -> list[Any]:
         if looked is None or looked.seen is None:

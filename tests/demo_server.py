@@ -67,7 +67,7 @@ class Page:
             up.set()
 
         threading.Thread(target=listen, daemon=True).start()
-        up.wait(240)
+        up.wait(600)
         self.seconds = time.monotonic() - began
         if not self.url:
             self.close()

@@ -37,12 +37,12 @@ def demo(
                 wrong(f"--allow {folder}: no such folder")
         assessor = load(model, precision, device)
 
-        from vlm_aes.demo.page import serve
+        from vlm_aes.demo.serving import serve
 
         try:
             server = serve(assessor, host=host, port=port, allowed=allow or ())
         except OSError as error:
-            wrong(f"--host {host} --port {port or 'free'}: {error}; choose another")
+            wrong(f"--host {host} --port {port or 7860}: {error.strerror or error}; choose another")
         print(f"the page is at {server.url} (Ctrl-C ends it)", file=sys.stderr)
         try:
             server.wait()
