@@ -74,9 +74,6 @@ class Lesson:
     _picked: bool = False
     _corrected: bool = False
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Lesson:
-        return self
-
     @property
     def rated(self) -> list[int]:
         """Places of the rated photos."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from vlm_aes.demo import pieces
@@ -50,9 +49,6 @@ class Shelf:
     columns: Columns = field(default_factory=Columns)
     _thumbnails: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Shelf:
-        return self
 
     def add(self, row: Row) -> None:
         """Take a row; its picture becomes a thumbnail."""

@@ -29,10 +29,12 @@ main()
 
 
 def browser():
-    """The path of a Chromium, or nothing."""
-    return next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    """The path of a Chromium, the system's or Playwright's; nothing where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    installed = next(filter(None, map(shutil.which, names)), None)
+    cache = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache/ms-playwright"))
+    own = sorted(cache.glob("chromium-*/chrome-linux*/chrome"))
+    return installed or (str(own[-1]) if own else None)
 
 
 class Page:

@@ -1,6 +1,7 @@
 """The rooms of the demo, without a server."""
 
 import csv
+import io
 import os
 import threading
 import time
@@ -13,14 +14,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from typer.testing import CliRunner
 from vlm_aes.demo import pieces, tables
 from vlm_aes.demo.folders import listed, pictures_in
 from vlm_aes.demo.keeping import Place, file_stem, zipped
+from vlm_aes.demo.lesson import Lesson, photos_of
+from vlm_aes.demo.serving import FIRST_PORT, _listen
 from vlm_aes.demo.shelf import ALL, BEST, ERRORS, NAME, UNSURE, WORST, Shelf, named
 from vlm_aes.demo.turns import Turns
 from vlm_aes.demo.uploads import NAME_LENGTH, refusal, shown_name
 
 from vlm_aes.assessor import Assessment
+from vlm_aes.cli import app
 from vlm_aes.images import PictureError
 from vlm_aes.ratings import WORDS
 from vlm_aes.report.card import WIDTH, card
@@ -243,3 +248,95 @@ def test_a_folder_is_zipped_whole(tmp_path):
     (folder / "tower" / "x").write_text("y")
     with zipfile.ZipFile(zipped(folder, "taste.zip")) as archive:
         assert archive.namelist() == ["fast.json", "tower/x"]
+
+
+# a lesson
+
+
+@pytest.fixture
+def lesson():
+    chance = np.random.default_rng(0)
+    seen = chance.normal(size=(40, 12)).astype(np.float32)
+    grey = Image.new("RGB", (40, 30), (90, 90, 90))
+    names = [f"{i:02d}.jpg" for i in range(40)]
+    crowd = 50 + 10 * seen[:, 0].astype(np.float64)
+    return Lesson(photos_of(names, [grey] * 40, seen, crowd))
+
+
+def teach(lesson, ratings):
+    """Stars for what the crowd does not look at."""
+    for _ in range(ratings):
+        along = lesson.photos[lesson.at].embedding[1]
+        lesson.rate(int(np.clip(round(3 + 1.5 * float(along)), 1, 5)))
+
+
+def test_a_lesson_learns_after_twenty_and_again_after_five(lesson):
+    teach(lesson, 19)
+    assert not lesson.is_due()
+    assert "1 more until it learns" in lesson.shown()
+    teach(lesson, 1)
+    assert lesson.is_due()
+    lesson.learn()
+    assert lesson.head is not None
+    assert lesson.told.srcc.value > lesson.told.crowd.value
+    assert not lesson.is_due()
+    teach(lesson, 4)
+    assert not lesson.is_due()
+    teach(lesson, 1)
+    assert lesson.is_due()
+
+
+def test_a_correction_is_learned_at_once(lesson):
+    teach(lesson, 20)
+    lesson.learn()
+    lesson.pick(3)
+    assert lesson.photos[3].name in lesson.shown()
+    lesson.rate(5)
+    assert lesson.is_due()
+    assert lesson.photos[3].stars == 5
+
+
+def test_every_photo_is_asked_about_once_before_any_twice(lesson):
+    teach(lesson, 10)
+    lesson.move(-1)
+    lesson.move(1)
+    teach(lesson, 30)
+    assert len(lesson.rated) == 40
+    table = list(csv.DictReader(io.StringIO(lesson.ratings())))
+    assert {row["path"] for row in table} == {photo.name for photo in lesson.photos}
+
+
+def test_the_photo_it_is_least_sure_of_was_not_rated(lesson):
+    teach(lesson, 20)
+    lesson.learn()
+    lesson.asks = True
+    teach(lesson, 20)
+    assert len(lesson.rated) == 40
+
+
+def test_equal_stars_teach_nothing_and_say_so(lesson):
+    for _ in range(20):
+        lesson.rate(3)
+    lesson.learn()
+    assert lesson.head is None
+    assert "every photo has 3 stars" in lesson.learned()
+
+
+# the command
+
+
+def test_a_folder_that_is_not_there_ends_the_call(tmp_path):
+    found = CliRunner().invoke(app, ["demo", "--allow", str(tmp_path / "gone")])
+    assert found.exit_code == 2
+    assert "no such folder" in found.output
+
+
+def test_a_port_that_is_taken_is_an_error_and_the_next_free_one_is_found():
+    taken = _listen("127.0.0.1", 0)
+    with pytest.raises(OSError, match="use"):
+        _listen("127.0.0.1", taken.getsockname()[1])
+    first = _listen("127.0.0.1", None)
+    second = _listen("127.0.0.1", None)
+    assert FIRST_PORT <= first.getsockname()[1] < second.getsockname()[1]
+    for listening in (taken, first, second):
+        listening.close()
