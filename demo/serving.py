@@ -8,9 +8,6 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-# before Gradio is imported: nothing is counted, nothing is fetched
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI

@@ -124,10 +124,12 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
 
     def arrange(shelf: Shelf | None, order: str, shown: str, top: float | None) -> list[Any]:
         if shelf is None:
-            return [gr.skip()] * 2
+            return [gr.skip()] * (2 + len(taken))
         shelf.order, shelf.shown, shelf.top = order, shown, max(0, int(top or 0))
         shelf.pages = 1
-        return [shelf.gallery(), gr.Button(visible=shelf.left())]
+        # what can be taken home is written anew next
+        stale = [gr.DownloadButton(interactive=False)] * len(taken)
+        return [shelf.gallery(), gr.Button(visible=shelf.left()), *stale]
 
     def rewrite(shelf: Shelf | None) -> list[Any]:
         if shelf is None or not shelf.stopped:
@@ -169,7 +171,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         )  # fmt: skip
     stop.click(halt, mine, None, **light)
     for control in (order, shown, top):
-        control.change(arrange, [mine, order, shown, top], [gallery, unroll], **light).then(
+        control.change(arrange, [mine, order, shown, top], [gallery, unroll, *taken], **light).then(
             rewrite, mine, taken, **light
         )
     unroll.click(further, mine, [gallery, unroll], **light)

@@ -45,7 +45,7 @@ def tab(model: SharedAssessor) -> None:
             ]
             on = gr.Button("→", elem_id="teach-on", min_width=44)
         asks = gr.Checkbox(
-            label="Ask next about the photo that it is least sure of", value=False,
+            label="Ask next about the photo that it is least sure of", value=True,
             container=False, elem_id="teach-asks",
         )  # fmt: skip
         learned = gr.HTML(elem_id="teach-learned", js_on_load=CLICKED)

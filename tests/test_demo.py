@@ -238,7 +238,6 @@ def test_sort_uploads(visit, samples, tmp_path):
     page.fill("#sort-top input", "2")
     page.keyboard.press("Tab")
     page.wait_for_function("document.querySelectorAll('#sort-gallery li').length === 2")
-    page.wait_for_timeout(1500)
     _, data = taken(page, "sort-parquet")
     assert pq.read_table(io.BytesIO(data)).column("path").to_pylist() == best[:2]
     _, data = taken(page, "sort-html")
