@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from vlm_aes.demo import pieces
-from vlm_aes.demo.looking import Looked, look
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.rate import SCORE
 
 from vlm_aes.samples import PHOTOS
+
+from . import pieces
+from .looking import Looked, look
+from .model import SharedAssessor
+from .rate import SCORE
 
 
 def tab(model: SharedAssessor, mine: gr.State, samples: Path, opened: gr.Tab) -> None:

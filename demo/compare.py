@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from vlm_aes.demo import pieces
-from vlm_aes.demo.keeping import new_folder, write_json
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.rate import EXPLAIN
-from vlm_aes.demo.shelf import named
-from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 
 from vlm_aes import show
 from vlm_aes.assessor import Assessment
@@ -21,6 +15,13 @@ from vlm_aes.explain.compare import Comparison, Pair, compare
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.report.page import data_uri
 from vlm_aes.samples import PHOTOS
+
+from . import pieces
+from .keeping import new_folder, write_json
+from .model import SharedAssessor
+from .rate import EXPLAIN
+from .shelf import named
+from .uploads import refusal, shown_name, upload_field
 
 RANKING, BURST = "Ranking", "Burst: keep one"
 TOSS_UP = 0.6

@@ -7,20 +7,21 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
-from vlm_aes.demo.compare import named_comparison
-from vlm_aes.demo.guard import refuse_addresses
-from vlm_aes.demo.looking import look, write_critique
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.rate import EXPLAIN, SCORE
-from vlm_aes.demo.shelf import named
-from vlm_aes.demo.sort import BATCH, SORT, SORTING
-from vlm_aes.demo.uploads import MOST_FILES, shown_name
 
 from vlm_aes import show
 from vlm_aes.bulk.pipeline import Wanted, rows
 from vlm_aes.explain.claims import claims
 from vlm_aes.explain.compare import compare
 from vlm_aes.table import Columns
+
+from .compare import named_comparison
+from .guard import refuse_addresses
+from .looking import look, write_critique
+from .model import SharedAssessor
+from .rate import EXPLAIN, SCORE
+from .shelf import named
+from .sort import BATCH, SORT, SORTING
+from .uploads import MOST_FILES, shown_name
 
 
 def endpoints(model: SharedAssessor) -> None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vlm_aes.demo.uploads import shown_name
+from .uploads import shown_name
 
 SWEEP, KEPT = 300, 3600
 """Seconds between two sweeps, and the age in seconds at which files go."""

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from vlm_aes.demo import pieces
+from vlm_aes.finetune.taste import FEWEST, CrossValidated, PersonalHead, TasteError
 
 from vlm_aes import metrics
 from vlm_aes.fast import FastRater
 from vlm_aes.report.page import data_uri
 
-from vlm_aes.finetune.taste import FEWEST, CrossValidated, PersonalHead, TasteError  # isort: skip
+from . import pieces
 
 MOST = 200
 """Photos that one visitor may teach with; each is kept in memory at ``SIDE`` pixels."""

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.uploads import shown_name
 
 from vlm_aes.assessor import Assessment, Seen
 from vlm_aes.explain.advice import Advice
 from vlm_aes.images import PictureError, read_file
+
+from .model import SharedAssessor
+from .uploads import shown_name
 
 _PACE = 0.12
 """Seconds between two looks at a text that is being written."""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from vlm_aes.demo.turns import Turns
 
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment, Assessor, Seen, terms_of
@@ -20,6 +19,8 @@ from vlm_aes.explain.advice import Advice, advise
 from vlm_aes.explain.heat import heat_map
 from vlm_aes.fast import FastRater, load_head
 from vlm_aes.fast.folder import find_head
+
+from .turns import Turns
 
 BATCH = 8
 """Pictures a turn where many versions of one are rated: about a quarter of a second on two cores

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import gradio as gr
 import skimage
-from vlm_aes.demo import arithmetic, compare, rate, sort, teach
-from vlm_aes.demo.endpoints import endpoints
-from vlm_aes.demo.model import SharedAssessor
 
 from vlm_aes.assessor import Assessor
+
+from . import arithmetic, compare, rate, sort, teach
+from .endpoints import endpoints
+from .model import SharedAssessor
 
 
 def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:

@@ -11,8 +11,6 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from vlm_aes.demo.looking import Looked
-from vlm_aes.demo.uploads import refusal
 
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment
@@ -23,6 +21,9 @@ from vlm_aes.explain.heat import drawn
 from vlm_aes.images import to_rgb
 from vlm_aes.report.drawing import facts_drawn
 from vlm_aes.report.page import data_uri
+
+from .looking import Looked
+from .uploads import refusal
 
 SIDE, SMALL_SIDE = 1200, 560
 """Long sides in pixels of the picture, and of what is drawn on it."""

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from vlm_aes.demo import pieces
-from vlm_aes.demo.keeping import file_stem, new_folder, write_json
-from vlm_aes.demo.looking import Looked, find_heat, hear_critique, look, try_advice
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.uploads import refusal, upload_field
 
 from vlm_aes import show
 from vlm_aes.report.card import card
 from vlm_aes.samples import PHOTOS
 from vlm_aes.table import Columns
+
+from . import pieces
+from .keeping import file_stem, new_folder, write_json
+from .looking import Looked, find_heat, hear_critique, look, try_advice
+from .model import SharedAssessor
+from .uploads import refusal, upload_field
 
 VISIT = 3600
 """Seconds that a visitor's pictures stay in memory."""
@@ -35,13 +36,11 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
         )
         tries = [
             gr.Button(
-                Path(name).stem.capitalize(),
-                size="sm",
-                icon=str(samples / name),
+                Path(name).stem.capitalize(), size="sm", icon=str(samples / name),
                 elem_classes="try",
             )
             for name in PHOTOS
-        ]
+        ]  # fmt: skip
     with gr.Row(elem_id="one", elem_classes="result", visible=False) as result:
         with gr.Column(scale=7, min_width=320):
             picture = gr.HTML(elem_id="one-picture")
@@ -57,7 +56,7 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
 
     def first(path: str | None) -> list[Any]:
         if not path:
-            return [gr.skip()] * 11
+            return [gr.skip()] * len(shown)
         looked = look(model, path)
         unready = [gr.DownloadButton(interactive=False)] * 2
         if looked.seen is None:

@@ -12,13 +12,14 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from vlm_aes.demo import look
-from vlm_aes.demo.guard import OwnFilesOnly
-from vlm_aes.demo.keeping import Place
-from vlm_aes.demo.page import build
-from vlm_aes.demo.uploads import MAX_FILE
 
 from vlm_aes.assessor import Assessor
+
+from . import look
+from .guard import OwnFilesOnly
+from .keeping import Place
+from .page import build
+from .uploads import MAX_FILE
 
 FIRST_PORT, PORTS = 7860, 100
 WAITING = 200

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from vlm_aes.demo import pieces
-from vlm_aes.demo.uploads import refusal
 
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.ratings import WORDS
 from vlm_aes.report.page import data_uri
 from vlm_aes.table import Columns, Row
+
+from . import pieces
+from .uploads import refusal
 
 BEST, WORST, NAME, UNSURE = "Best first", "Worst first", "By name", "Least sure first"
 ORDERS = (BEST, WORST, NAME, UNSURE)

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from vlm_aes.demo import pieces, tables
-from vlm_aes.demo.folders import listed, pictures_in
-from vlm_aes.demo.keeping import new_folder
-from vlm_aes.demo.looking import Looked, find_heat, look, write_critique
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.rate import EXPLAIN, SCORE, VISIT
-from vlm_aes.demo.shelf import ORDERS, SHOWN, Shelf, named
-from vlm_aes.demo.uploads import MOST_FILES, shown_name, upload_field
 
 from vlm_aes.bulk.pipeline import Wanted, rows
 from vlm_aes.table import Columns, Row
+
+from . import pieces, tables
+from .folders import listed, pictures_in
+from .keeping import new_folder
+from .looking import Looked, find_heat, look, write_critique
+from .model import SharedAssessor
+from .rate import EXPLAIN, SCORE, VISIT
+from .shelf import ORDERS, SHOWN, Shelf, named
+from .uploads import MOST_FILES, shown_name, upload_field
 
 EVERY = 0.7
 """Seconds between two looks at a run."""
@@ -83,6 +84,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     def begin_uploads(paths: list[str] | None) -> list[Any]:
         if not paths:
             return [gr.skip()] * len(outputs)
+        paths = list(dict.fromkeys(paths))
         return begin(paths, [shown_name(path) for path in paths])
 
     def begin_place(name: str | None) -> list[Any]:
@@ -94,9 +96,12 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
             raise gr.Error("There is no picture in this folder.", print_exception=False)
         return begin(paths, [str(Path(p).relative_to(folder)) for p in paths])
 
-    def run(shelf: Shelf | None, whole: bool) -> Iterator[list[Any]]:
+    def run(
+        shelf: Shelf | None, whole: bool, order: str, shown: str, top: float | None
+    ) -> Iterator[list[Any]]:
         if shelf is None or shelf.rows:
             return
+        shelf.order, shelf.shown, shelf.top = order, shown, max(0, int(top or 0))
         asked = model.rating_attributes if whole else ()
         shelf.columns = Columns(facts=whole, attributes=asked, rationale=whole and model.writes)
         wanted = Wanted(facts=whole, attributes=bool(asked), rationale=whole and model.writes)
@@ -166,8 +171,8 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         start.click(begin_place, place, outputs, **light),
     ):
         begun.success(
-            run, [mine, more_columns], going, concurrency_id=SORT, concurrency_limit=SORTING,
-            **light,
+            run, [mine, more_columns, order, shown, top], going,
+            concurrency_id=SORT, concurrency_limit=SORTING, **light,
         )  # fmt: skip
     stop.click(halt, mine, None, **light)
     for control in (order, shown, top):

@@ -5,9 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from vlm_aes.demo.keeping import zipped
-from vlm_aes.demo.shelf import Shelf
-
 from vlm_aes import table
 from vlm_aes.bulk.items import Item
 from vlm_aes.images import read_file
@@ -16,6 +13,9 @@ from vlm_aes.report.sidecars import rated_of
 from vlm_aes.report.xmp import merged
 from vlm_aes.stars import Standing, StarRule
 from vlm_aes.table import Row
+
+from .keeping import zipped
+from .shelf import Shelf
 
 KINDS = {
     "csv": "Table (CSV)", "parquet": "Table (Parquet)", "xmp": "Sidecars (XMP)",

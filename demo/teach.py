@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from vlm_aes.demo import pieces
-from vlm_aes.demo.keeping import new_folder, zipped
-from vlm_aes.demo.lesson import MOST, Lesson, TasteError, photos_of
-from vlm_aes.demo.model import BATCH, SharedAssessor
-from vlm_aes.demo.rate import EXPLAIN, SCORE, VISIT
-from vlm_aes.demo.sort import CLICKED
-from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.samples import write_samples
+
+from . import pieces
+from .keeping import new_folder, zipped
+from .lesson import MOST, Lesson, TasteError, photos_of
+from .model import BATCH, SharedAssessor
+from .rate import EXPLAIN, SCORE, VISIT
+from .sort import CLICKED
+from .uploads import refusal, shown_name, upload_field
 
 _SIDE = 1024
 

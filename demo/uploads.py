@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 import gradio as gr
-from vlm_aes.demo.guard import refuse_addresses
 
 from vlm_aes.images import READABLE_SUFFIXES, PictureError
+
+from .guard import refuse_addresses
 
 MAX_FILE = 64 * 2**20
 """Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""
