@@ -98,11 +98,9 @@ def tab(model: SharedAssessor) -> None:
 
     def learn(lesson_now: Lesson | None) -> list[Any]:
         if lesson_now is None or not lesson_now.is_due():
-            return [gr.skip()] * 4
+            return [gr.skip()] * 2
         lesson_now.learn()
-        ready = gr.Row(visible=lesson_now.head is not None)
-        stale = gr.DownloadButton(interactive=False)
-        return [lesson_now.learned(), ready, stale, stale]
+        return [lesson_now.learned(), gr.Row(visible=lesson_now.head is not None)]
 
     def pick(lesson_now: Lesson | None, event: gr.EventData) -> Any:
         at = event._data.get("at") if isinstance(event._data, dict) else None
@@ -130,7 +128,6 @@ def tab(model: SharedAssessor) -> None:
     light: Any = {"show_progress": "hidden", "api_visibility": "private"}
     slow: Any = {**light, "concurrency_id": EXPLAIN, "concurrency_limit": 2}
     outputs = [drop, mine, waiting, lesson, photo, learned, take]
-    results = [learned, take, as_folder, as_table]
     drop.upload(begin, drop, outputs, **slow)
 
     def begin_ours() -> Iterator[list[Any]]:
@@ -142,7 +139,7 @@ def tab(model: SharedAssessor) -> None:
         button.click(
             lambda lesson_now, asks_now, n=n: rate(lesson_now, asks_now, n), [mine, asks], photo,
             trigger_mode="multiple", **quick,
-        ).then(learn, mine, results, **slow)  # fmt: skip
+        ).then(learn, mine, [learned, take], **slow)  # fmt: skip
     back.click(lambda lesson_now: move(lesson_now, -1), mine, photo, **quick)
     on.click(lambda lesson_now: move(lesson_now, 1), mine, photo, **quick)
     learned.click(pick, mine, photo, **quick)

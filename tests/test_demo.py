@@ -290,9 +290,11 @@ def test_teach_it_by_keyboard(visit, tmp_path):
     # a correction: a photo is chosen, rated anew, and it learns again
     page.locator(".learned .thumbs button").first.click()
     page.wait_for_timeout(1000)
+    alt = page.get_attribute(".lesson img", "alt")
     changed = page.inner_text(".lesson figcaption span >> nth=0")
     given[changed] = 2
     page.keyboard.press("2")
+    page.wait_for_function("a => document.querySelector('.lesson img').alt !== a", arg=alt)
     page.wait_for_function(
         "n => document.querySelector('.learned h2').innerText.includes(`${n} ratings`)",
         arg=len(given),
