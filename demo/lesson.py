@@ -160,11 +160,11 @@ class Lesson:
             ("It thinks too much of these", self._strip(_largest(missed, rated))),
             ("It thinks too little of these", self._strip(_largest(-missed, rated))),
         ]  # fmt: skip
-        verdict = (
-            "It knows your taste better than the crowd does."
-            if self.told.gain.low > 0
-            else "It cannot yet be told from the crowd: rate more, or your taste is the crowd's."
-        )
+        verdict = "It cannot yet be told from the crowd: rate more, or your taste is the crowd's."
+        if self.told.gain.low > 0:
+            verdict = "It knows your taste better than the crowd does."
+        elif self.told.gain.high < 0:
+            verdict = "The crowd's order is still nearer to your stars: rate more."
         return pieces.piece(
             "learned", self.told, verdict, metrics.srcc(own, crowd),
             [(title, strip) for title, strip in strips if strip], self.trouble,
