@@ -15,7 +15,7 @@ from vlm_aes.explain.compare import compare
 from vlm_aes.table import Columns
 
 from .compare import named_comparison
-from .guard import refuse_addresses
+from .guard import take_only_what_was_sent
 from .looking import look, write_critique
 from .model import SharedAssessor
 from .rate import EXPLAIN, SCORE
@@ -32,7 +32,7 @@ def endpoints(model: SharedAssessor) -> None:
         found = gr.JSON(label="found")
         button = gr.Button()
     for field in (one, many):
-        refuse_addresses(field)
+        take_only_what_was_sent(field)
 
     def rate(path: str | None) -> dict[str, Any]:
         looked = look(model, _given(path))

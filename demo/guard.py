@@ -6,6 +6,7 @@ one. Here pictures are sent, and files are this server's own.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,13 +19,17 @@ _FILE = "/file="
 _FOREIGN = ("http:", "https:", "//", "ftp:")
 
 
-def refuse_addresses(field: gr.File) -> None:
-    """Make an upload field take files that were sent to this server, and no addresses."""
+def take_only_what_was_sent(field: gr.File) -> None:
+    """Make an upload field take files that were sent to this server: no addresses, and no paths of
+    other files here, which Gradio lets through in calls by hand."""
     own = field.async_move_resource_to_block_cache
 
     async def move(path: str | Path | None) -> str | None:
-        if path is not None and str(path).lower().startswith(_FOREIGN):
-            raise gr.Error("Send the picture itself, not its address.", print_exception=False)
+        if path is not None:
+            here = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
+            foreign = str(path).lower().startswith(_FOREIGN)
+            if foreign or not Path(path).resolve().is_relative_to(here):
+                raise gr.Error("Send the picture itself, not its place.", print_exception=False)
         return await own(path)
 
     # Gradio rewrites the stub of a module with a subclass of a component: so no subclass

@@ -8,7 +8,7 @@ import gradio as gr
 
 from vlm_aes.images import READABLE_SUFFIXES, PictureError
 
-from .guard import refuse_addresses
+from .guard import take_only_what_was_sent
 
 MAX_FILE = 64 * 2**20
 """Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""
@@ -43,7 +43,7 @@ def upload_field(name: str, *, many: bool = False, height: int = 160) -> gr.File
         file_count="multiple" if many else "single", elem_id=name, height=height,
         elem_classes=["drop", "many"] if many else ["drop"],
     )  # fmt: skip
-    refuse_addresses(field)
+    take_only_what_was_sent(field)
     return field
 
 
