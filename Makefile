@@ -1,8 +1,8 @@
-# `make score` and `make test` set everything up in .venv the first time.
+# `make score`, `make demo` and `make test` set everything up in .venv the first time.
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: score test lint setup
+.PHONY: score demo test lint setup
 setup: .venv/score
 
 .venv/bin/python:
@@ -14,13 +14,20 @@ setup: .venv/score
 	$(PIP) --editable .
 	touch $@
 
+.venv/demo: .venv/score
+	$(PIP) --editable '.[demo]'
+	touch $@
+
 .venv/dev: .venv/score
-	$(PIP) --editable '.[dev,train,quantize,heic,smolvlm,ray,xmp,hub,onnx,openvino]'
+	$(PIP) --editable '.[demo,dev,train,quantize,heic,smolvlm,ray,xmp,hub,onnx,openvino]'
 	touch $@
 
 score: .venv/score
 	@test -d samples || .venv/bin/vlm-aes samples samples
 	@.venv/bin/vlm-aes score samples --rationale
+
+demo: .venv/demo
+	@.venv/bin/vlm-aes demo
 
 test: .venv/dev
 	.venv/bin/python -m pytest -q

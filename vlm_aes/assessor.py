@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -450,17 +450,22 @@ class Assessor:
         return rated
 
     def critiques(
-        self, looked: Sequence[Seen], scores: Sequence[float], levels: Sequence[str]
+        self,
+        looked: Sequence[Seen],
+        scores: Sequence[float],
+        levels: Sequence[str],
+        heard: Callable[[str], None] | None = None,
     ) -> list[str]:
         """A critique of each picture, checked, that knows its score (0 to 100) and its level.
 
         Args:
             looked: by :meth:`see` with ``rationale``.
+            heard: told the first picture's critique as it is written, before it is checked.
         """
         images = [seen.picture.image for seen in looked]
         told = [seen.told for seen in looked]
         found: list[str] = self.critic.checked(
-            images, told, scores, levels, self.rater.faults(images)
+            images, told, scores, levels, self.rater.faults(images), heard
         )
         return found
 

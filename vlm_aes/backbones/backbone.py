@@ -15,6 +15,7 @@ from transformers import LogitsProcessorList
 
 from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.families import REQUIRED_INPUTS, TESTED, WITHOUT_SOFT_CAP
+from vlm_aes.backbones.hearing import Hearing
 from vlm_aes.images import to_rgb
 
 _NOT_FOR_THE_MODEL = ("image_sizes_original",)
@@ -338,11 +339,13 @@ class Backbone:
         texts: Sequence[str],
         max_new_tokens: int,
         sampler: Callable[[int], Any] | None = None,
+        heard: Callable[[str], None] | None = None,
     ) -> list[str]:
         """What the model writes after each text; greedy, over what ``sampler`` makes of the logits.
 
         Args:
             sampler: from the prompt's length in tokens to a logits processor.
+            heard: told the first row's text so far, whenever it has grown.
         """
         inputs = self.encode(images, texts)
         length = inputs["input_ids"].shape[1]
@@ -356,6 +359,7 @@ class Backbone:
             top_p=None,
             top_k=None,
             logits_processor=processors,
+            streamer=Hearing(self.tokenizer, heard) if heard else None,
             pad_token_id=self.tokenizer.pad_token_id,
         )
         written = self.tokenizer.batch_decode(out[:, length:], skip_special_tokens=True)

@@ -24,6 +24,9 @@ from vlm_aes.cli import publishing  # noqa: F401
 
 # isort: split
 from vlm_aes.cli import combining  # noqa: F401
+
+# isort: split
+from vlm_aes.cli import page  # noqa: F401
 from vlm_aes.cli.options import app
 
 __all__ = ["app", "main"]

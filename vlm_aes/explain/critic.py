@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from PIL import Image
@@ -113,6 +113,7 @@ class Critic:
         levels: Sequence[str],
         faults: Sequence[str | None] | None = None,
         attempt: int = 0,
+        heard: Callable[[str], None] | None = None,
     ) -> list[str]:
         """One critique a picture, of whole sentences.
 
@@ -123,6 +124,7 @@ class Critic:
             levels: the rating word of each.
             faults: what spoils each, as the model itself sees it.
             attempt: another one gives other critiques of the same pictures.
+            heard: told the first picture's critique as it is written, unchecked.
         """
         seen = faults or [None] * len(images)
         asked = [self.instruction(*told) for told in zip(facts, scores, levels, seen, strict=True)]
@@ -136,6 +138,7 @@ class Critic:
                 self.prompt.critique_top_p,
                 length,
             ),
+            heard=heard,
         )
         return [whole_sentences(text) for text in texts]
 
@@ -161,6 +164,7 @@ class Critic:
         scores: Sequence[float],
         levels: Sequence[str],
         faults: Sequence[str | None] | None = None,
+        heard: Callable[[str], None] | None = None,
     ) -> list[str]:
         """Critiques without a sentence that a measurement contradicts.
 
@@ -170,6 +174,8 @@ class Critic:
 
         Args:
             facts: what was measured of each picture at the size that the model is told.
+            heard: told the first picture's critique as it is written, unchecked; each attempt
+                begins anew.
         """
         lines = [sentence(f) for f in facts]
         seen = faults or [None] * len(images)
@@ -181,6 +187,7 @@ class Critic:
             said = self.critique(
                 [images[i] for i in rows], [lines[i] for i in rows], [scores[i] for i in rows],
                 [levels[i] for i in rows], [seen[i] for i in rows], attempt,
+                heard if rows[0] == 0 else None,
             )  # fmt: skip
             first = first or said
             for i, text in zip(rows, said, strict=True):

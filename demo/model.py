@@ -1,0 +1,146 @@
+"""One model in memory for all visitors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm_aes import ratings
+from vlm_aes.assessor import Assessment, Assessor, Seen, terms_of
+from vlm_aes.backbones import CheckpointError
+from vlm_aes.explain.advice import Advice, advise
+from vlm_aes.explain.heat import heat_map
+from vlm_aes.fast import FastRater, load_head
+from vlm_aes.fast.folder import find_head
+
+from .turns import Turns
+
+BATCH = 8
+"""Pictures a turn where many versions of one are rated: about a quarter of a second on two cores
+with the embedded model."""
+
+
+class SharedAssessor(Assessor):
+    """An assessor that many visitors use at once: what needs the model takes turns.
+
+    Args:
+        assessor: already loaded.
+    """
+
+    def __init__(self, assessor: Assessor) -> None:
+        a = assessor
+        super().__init__(a.rater, a.critic, a.prompt, a.calibration, a.head)
+        self._turns = Turns()
+        self._thread = threading.local()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Within it, this thread lets the others go first."""
+        self._thread.patient = True
+        try:
+            yield
+        finally:
+            self._thread.patient = False
+
+    def _turn(self) -> Any:
+        return self._turns.turn(quick=not getattr(self._thread, "patient", False))
+
+    def rate_seen(
+        self, looked: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
+    ) -> list[Assessment]:
+        """As :meth:`Assessor.rate_seen`, in turn."""
+        with self._turn():
+            return super().rate_seen(looked, rationale=rationale, attributes=attributes)
+
+    def critiques(
+        self,
+        looked: Sequence[Seen],
+        scores: Sequence[float],
+        levels: Sequence[str],
+        heard: Callable[[str], None] | None = None,
+    ) -> list[str]:
+        """As :meth:`Assessor.critiques`, in turn."""
+        with self._turn():
+            return super().critiques(looked, scores, levels, heard)
+
+    def scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """(N,) scores, 0 to 100, of N versions of a picture; a turn for every few."""
+        parts = [self._scores(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        return np.concatenate(parts)
+
+    def _scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        with self._turn():
+            if self.head is None:
+                rated = self.rater.rate(images)
+            else:
+                states = self.head.states([self.head.pixels(image) for image in images])
+                rated = self.head.probabilities(states)
+        return ratings.score(rated)[:, 0]
+
+    def heat(self, image: Image.Image) -> NDArray[np.float64]:
+        """The heat map of a picture; lets others go first."""
+        with self.patient():
+            return heat_map(image, self.scores)
+
+    def advice(self, image: Image.Image) -> list[Advice]:
+        """Edits that helped; lets others go first."""
+        with self.patient():
+            return advise(image, self.scores)
+
+    def cannot_teach(self) -> str:
+        """Why nothing can be taught on top of this model; empty where it can."""
+        if self.head is not None and self.head.taste is not None:
+            return "This is somebody's taste already. Teach the model that it began from."
+        folder = self.rater.backbone.folder if self.head is None else self.head.folder
+        try:
+            find_head(folder or "")
+        except CheckpointError:
+            return (
+                "This model has no fast head to teach. vlm-aes distill makes one; then open the "
+                "page again."
+            )
+        return ""
+
+    @cached_property
+    def fast_head(self) -> FastRater:
+        """The fast head that is taught on top of; loaded when it is first needed.
+
+        Raises:
+            CheckpointError: where there is none.
+        """
+        with self._turn():
+            return self.head or load_head(self.rater.backbone.folder)
+
+    def embedded(
+        self, images: Sequence[Image.Image]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """(N, D) embeddings of N pictures and the crowd's (N,) scores, by the fast head."""
+        head = self.fast_head
+        pixels = [head.pixels(image) for image in images]
+        with self._turn():
+            states = head.states(pixels)
+            scores = ratings.score(head.probabilities(states))[:, 0]
+        return states[:, 0].float().cpu().numpy(), scores
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is a model that writes critiques."""
+        return self.critic is not None
+
+    @property
+    def terms(self) -> str:
+        """The terms of the weights, in short; empty where the checkpoint states none."""
+        folder = self.head.folder if self.head else self.rater.backbone.folder
+        return terms_of(folder) if folder else ""
+
+    @property
+    def asked(self) -> str:
+        """The exact text that a score answers; empty for a fast head."""
+        return "" if self.head or self.rater is None else str(self.rater.text())

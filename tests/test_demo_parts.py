@@ -1,0 +1,359 @@
+"""The rooms of the demo, without a server."""
+
+import asyncio
+import csv
+import io
+import os
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from typer.testing import CliRunner
+from vlm_aes.demo import pieces, tables
+from vlm_aes.demo.folders import listed, pictures_in
+from vlm_aes.demo.keeping import Place, file_stem, zipped
+from vlm_aes.demo.lesson import Lesson, photos_of
+from vlm_aes.demo.serving import FIRST_PORT, _listen
+from vlm_aes.demo.shelf import ALL, BEST, ERRORS, NAME, UNSURE, WORST, Shelf, named
+from vlm_aes.demo.turns import Turns
+from vlm_aes.demo.uploads import NAME_LENGTH, refusal, shown_name, upload_field
+
+from vlm_aes.assessor import Assessment
+from vlm_aes.cli import app
+from vlm_aes.images import PictureError
+from vlm_aes.ratings import WORDS
+from vlm_aes.report.card import WIDTH, card
+from vlm_aes.table import Columns
+
+
+def assessment(score=60.0, **other):
+    p = dict(zip(WORDS, (0.0, 0.05, 0.5, 0.4, 0.05), strict=True))
+    values = {
+        "score": score,
+        "score_std": 15.0,
+        "level": "fair",
+        "probabilities": p,
+        "model": "m@1",
+    }
+    return Assessment(**{**values, **other})
+
+
+# turns
+
+
+def test_the_quick_go_before_the_slow_that_wait():
+    turns, order, waiting = Turns(), [], []
+
+    def use(name, quick):
+        waiting.append(name)
+        with turns.turn(quick=quick):
+            order.append(name)
+
+    with turns.turn(quick=False):
+        threads = [threading.Thread(target=use, args=(f"slow {i}", False)) for i in range(3)]
+        threads += [threading.Thread(target=use, args=("quick", True))]
+        for thread in threads:
+            thread.start()
+        while len(waiting) < 4:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert order == []
+    for thread in threads:
+        thread.join(5)
+    assert order[0] == "quick"
+    assert len(order) == 4
+
+
+def test_a_turn_may_be_entered_again_by_its_holder_and_ends_with_an_error():
+    turns = Turns()
+    with pytest.raises(ValueError, match="x"), turns.turn(quick=True), turns.turn(quick=False):
+        raise ValueError("x")
+    with turns.turn(quick=False):
+        pass
+
+
+# what visitors send
+
+
+@given(st.text(max_size=300))
+def test_a_name_is_shown_on_one_line_and_not_endless(text):
+    name = shown_name(text)
+    assert 0 < len(name) <= NAME_LENGTH
+    assert name.isprintable()
+    assert "/" not in name
+    assert "\\" not in name
+
+
+@given(st.text(max_size=200))
+def test_a_stem_is_a_file_name_everywhere(text):
+    stem = file_stem(text)
+    assert stem
+    assert not set(stem) & set('<>:"/\\|?*\n ')
+    assert stem not in (".", "..")
+
+
+def test_names_stay_apart():
+    found = named(["a/x.jpg", "b/x.jpg", "c/x.jpg"], ["x.jpg"] * 3)
+    assert list(found) == ["x.jpg", "x (2).jpg", "x (3).jpg"]
+    assert list(found.values()) == ["a/x.jpg", "b/x.jpg", "c/x.jpg"]
+
+
+def test_a_refusal_says_what_is_wrong_and_what_to_do():
+    said = refusal(PictureError("truncated", "the file ends too soon; copy it again"))
+    assert said.startswith("The file is cut short.")
+    assert said.endswith("copy it again.")
+
+
+def test_what_varies_is_escaped():
+    text = pieces.piece("refused", "<img src=x onerror=alert(1)>", "<b>")
+    assert "<img" not in text
+    assert "<b>" not in text
+
+
+def test_claims_are_marked_where_they_stand():
+    from vlm_aes.facts import measure
+
+    image = Image.new("RGB", (320, 200), (8, 8, 8))
+    a = assessment(
+        critique="The picture is very dark. There is a story. It is over.", facts=measure(image)
+    )
+    found = pieces.critique(a)
+    assert '<mark class="yes"' in found
+    assert found.count("<mark") == 1
+    assert "Of 3 claims" in found
+    assert "1 agrees" in found
+    assert "2 cannot be measured" in found
+
+
+# folders of the operator
+
+
+def test_only_what_lies_in_an_allowed_folder_is_found(tmp_path):
+    allowed, secret = tmp_path / "open", tmp_path / "secret"
+    for folder in (allowed / "inner", allowed / ".hidden", secret):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(folder / "x.png")
+    (allowed / "out").symlink_to(secret)
+    (allowed / "link.png").symlink_to(secret / "x.png")
+    places = listed([allowed])
+    assert list(places) == ["open", "open/inner"]
+    found = pictures_in(places["open"], 10)
+    assert [Path(p).relative_to(allowed).as_posix() for p in found] == ["inner/x.png"]
+    assert pictures_in(places["open"], 1) == found
+
+
+# a shelf and what is taken home
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    rows = []
+    for i, (score, std) in enumerate([(40.0, 5.0), (80.0, 9.0), (60.0, 20.0)]):
+        file = tmp_path / f"{i}.png"
+        Image.fromarray(np.full((30, 40, 3), 50 * i, np.uint8)).save(file)
+        a = assessment(score, score_std=std, path=f"{i}.png", level=("poor", "good", "fair")[i])
+        rows.append(Columns().row(a))
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no")
+    error = Assessment(path="broken.jpg", error="not_an_image: send a picture")
+    rows.append(Columns().row(error))
+    found = Shelf({row["path"]: str(tmp_path / row["path"]) for row in rows})
+    for row in rows:
+        found.add(row)
+    return found
+
+
+def seen(shelf):
+    return [row["path"] for row in shelf.chosen()]
+
+
+def test_a_shelf_orders_and_filters(shelf):
+    orders = {
+        BEST: ["1.png", "2.png", "0.png"], WORST: ["0.png", "2.png", "1.png"],
+        NAME: ["0.png", "1.png", "2.png"], UNSURE: ["2.png", "1.png", "0.png"],
+    }  # fmt: skip
+    for order, expected in orders.items():
+        shelf.order = order
+        assert seen(shelf) == expected
+    shelf.order, shelf.top = WORST, 2
+    assert seen(shelf) == ["2.png", "1.png"]
+    shelf.top, shelf.shown = 0, "Good"
+    assert seen(shelf) == ["1.png"]
+    shelf.shown = ERRORS
+    assert seen(shelf) == ["broken.jpg"]
+    assert "not a picture" in shelf.gallery()
+    shelf.shown = ALL
+    assert "3 scores, half of them above 60" in shelf.histogram()
+    assert "1 could not be rated" in shelf.progress()
+
+
+def test_tables_hold_what_is_shown_in_its_order(shelf, tmp_path):
+    shelf.top = 2
+    files = tables.written(shelf, tmp_path)
+    assert len(files) == len(tables.KINDS)
+    with Path(files[0]).open(encoding="utf-8", newline="") as lines:
+        assert [row["path"] for row in csv.DictReader(lines)] == ["1.png", "2.png"]
+    assert pq.read_table(files[1]).column("score").to_pylist() == [80.0, 60.0]
+    with zipfile.ZipFile(files[2]) as archive:
+        assert archive.namelist() == ["1.png.xmp", "2.png.xmp"]
+        assert b"aesthetics: good" in archive.read("1.png.xmp")
+    page = Path(files[3]).read_text(encoding="utf-8")
+    assert "1.png" in page
+    assert "data:image/webp" in page
+
+
+def test_a_card_is_made_of_any_picture_and_says_the_score():
+    worth = {"score_low": 40.0, "score_high": 70.0, "percentile": 76.0}
+    for size, a in (
+        ((600, 400), assessment(critique="Light. " * 40, **worth)),
+        ((8, 3000), assessment(0.0)),
+        ((3000, 8), assessment(100.0)),
+    ):  # fmt: skip
+        made = card(a, Image.new("RGBA", size, (90, 120, 40, 128)))
+        assert made.width == WIDTH
+        assert made.mode == "RGB"
+    with pytest.raises(ValueError, match="score"):
+        card(Assessment(), Image.new("RGB", (10, 10)))
+
+
+def test_a_place_is_swept_by_age_and_gone_at_the_end(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    place = Place()
+    own, old, young = (place.folder / n for n in ("own.png", "old.png", "young.png"))
+    own.touch()
+    place.begin()
+    old.touch()
+    young.touch()
+    for file in (own, old):
+        os.utime(file, (1, 1))
+    assert place.sweep() == 1
+    assert own.exists()
+    assert young.exists()
+    assert not old.exists()
+    place.close()
+    assert not place.folder.exists()
+    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path)
+
+
+def test_a_folder_is_zipped_whole(tmp_path):
+    folder = tmp_path / "taste"
+    (folder / "tower").mkdir(parents=True)
+    (folder / "fast.json").write_text("{}")
+    (folder / "tower" / "x").write_text("y")
+    with zipfile.ZipFile(zipped(folder, "taste.zip")) as archive:
+        assert archive.namelist() == ["fast.json", "tower/x"]
+
+
+# a lesson
+
+
+@pytest.fixture
+def lesson():
+    chance = np.random.default_rng(0)
+    seen = chance.normal(size=(40, 12)).astype(np.float32)
+    grey = Image.new("RGB", (40, 30), (90, 90, 90))
+    names = [f"{i:02d}.jpg" for i in range(40)]
+    crowd = 50 + 10 * seen[:, 0].astype(np.float64)
+    return Lesson(photos_of(names, [grey] * 40, seen, crowd))
+
+
+def teach(lesson, ratings):
+    """Stars for what the crowd does not look at."""
+    for _ in range(ratings):
+        along = lesson.photos[lesson.at].embedding[1]
+        lesson.rate(int(np.clip(round(3 + 1.5 * float(along)), 1, 5)))
+
+
+def test_a_lesson_learns_after_twenty_and_again_after_five(lesson):
+    teach(lesson, 19)
+    assert not lesson.is_due()
+    assert "1 more until it learns" in lesson.shown()
+    teach(lesson, 1)
+    assert lesson.is_due()
+    lesson.learn()
+    assert lesson.head is not None
+    assert lesson.told.n == 20
+    assert "20 ratings" in lesson.learned()
+    assert not lesson.is_due()
+    teach(lesson, 4)
+    assert not lesson.is_due()
+    teach(lesson, 1)
+    assert lesson.is_due()
+
+
+def test_a_correction_is_learned_at_once(lesson):
+    teach(lesson, 20)
+    lesson.learn()
+    lesson.pick(3)
+    assert lesson.photos[3].name in lesson.shown()
+    lesson.rate(5)
+    assert lesson.is_due()
+    assert lesson.photos[3].stars == 5
+
+
+def test_every_photo_is_asked_about_once_before_any_twice(lesson):
+    teach(lesson, 10)
+    lesson.move(-1)
+    lesson.move(1)
+    teach(lesson, 30)
+    assert len(lesson.rated) == 40
+    table = list(csv.DictReader(io.StringIO(lesson.ratings())))
+    assert {row["path"] for row in table} == {photo.name for photo in lesson.photos}
+
+
+def test_the_photo_it_is_least_sure_of_was_not_rated(lesson):
+    teach(lesson, 20)
+    lesson.learn()
+    lesson.asks = True
+    teach(lesson, 20)
+    assert len(lesson.rated) == 40
+
+
+def test_equal_stars_teach_nothing_and_say_so(lesson):
+    for _ in range(20):
+        lesson.rate(3)
+    lesson.learn()
+    assert lesson.head is None
+    assert "every photo has 3 stars" in lesson.learned()
+
+
+# the command
+
+
+def test_a_folder_that_is_not_there_ends_the_call(tmp_path):
+    found = CliRunner().invoke(app, ["demo", "--allow", str(tmp_path / "gone")])
+    assert found.exit_code == 2
+    assert "no such folder" in found.output
+
+
+def test_a_port_that_is_taken_is_an_error_and_the_next_free_one_is_found():
+    taken = _listen("127.0.0.1", 0)
+    with pytest.raises(OSError, match="use"):
+        _listen("127.0.0.1", taken.getsockname()[1])
+    first = _listen("127.0.0.1", None)
+    second = _listen("127.0.0.1", None)
+    assert FIRST_PORT <= first.getsockname()[1] < second.getsockname()[1]
+    for listening in (taken, first, second):
+        listening.close()
+
+
+def test_a_field_takes_only_what_was_sent(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "sent"))
+    (tmp_path / "sent").mkdir()
+    field = upload_field("x")
+    (tmp_path / "sent" / "out.png").symlink_to("/etc/passwd")
+    for path in ("/etc/passwd", "http://192.0.2.1/x.png", str(tmp_path / "sent/../x.png"),
+                 str(tmp_path / "sent" / "out.png")):  # fmt: skip
+        with pytest.raises(gr.Error, match="Send the picture itself"):
+            asyncio.run(field.async_move_resource_to_block_cache(path))
+    own = tmp_path / "sent" / "a.png"
+    own.touch()
+    assert asyncio.run(field.async_move_resource_to_block_cache(str(own))) == str(own)
