@@ -115,4 +115,4 @@ def find_heat(model: SharedAssessor, looked: Looked) -> None:
 def try_advice(model: SharedAssessor, looked: Looked) -> None:
     """Add the edits that helped when they were tried."""
     if looked.seen is not None and looked.advice is None:
-        looked.advice = model.advice(looked.image)
+        looked.advice = model.advice(looked.image, looked.assessment.facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes import ratings
-from vlm_aes.assessor import Assessment, Assessor, Seen, terms_of
+from vlm_aes.assessor import Assessment, Assessor, Seen
 from vlm_aes.backbones import CheckpointError
 from vlm_aes.explain.advice import Advice, advise
 from vlm_aes.explain.heat import heat_map
+from vlm_aes.facts import Fact
 from vlm_aes.fast import FastRater, load_head
 from vlm_aes.fast.folder import find_head
 
@@ -80,8 +81,7 @@ class SharedAssessor(Assessor):
             if self.head is None:
                 rated = self.rater.rate(images)
             else:
-                states = self.head.states([self.head.pixels(image) for image in images])
-                rated = self.head.probabilities(states)
+                rated = self.head.rate_images(images).probabilities
         return ratings.score(rated)[:, 0]
 
     def heat(self, image: Image.Image) -> NDArray[np.float64]:
@@ -89,14 +89,15 @@ class SharedAssessor(Assessor):
         with self.patient():
             return heat_map(image, self.scores)
 
-    def advice(self, image: Image.Image) -> list[Advice]:
-        """Edits that helped; lets others go first."""
+    def advice(self, image: Image.Image, facts: Mapping[str, Fact]) -> list[Advice]:
+        """Edits that helped, some proposed by the measured facts; lets others go first."""
+        needed = self.calibration.edits if self.calibration else None
         with self.patient():
-            return advise(image, self.scores)
+            return advise(image, self.scores, needed=needed, facts=facts)
 
     def cannot_teach(self) -> str:
         """Why nothing can be taught on top of this model; empty where it can."""
-        if self.head is not None and self.head.taste is not None:
+        if isinstance(self.head, FastRater) and self.head.taste is not None:
             return "This is somebody's taste already. Teach the model that it began from."
         folder = self.rater.backbone.folder if self.head is None else self.head.folder
         try:
@@ -115,8 +116,10 @@ class SharedAssessor(Assessor):
         Raises:
             CheckpointError: where there is none.
         """
+        if isinstance(self.head, FastRater):
+            return self.head
         with self._turn():
-            return self.head or load_head(self.rater.backbone.folder)
+            return load_head(self.rater.backbone.folder)
 
     def embedded(
         self, images: Sequence[Image.Image]
@@ -133,12 +136,6 @@ class SharedAssessor(Assessor):
     def writes(self) -> bool:
         """Whether there is a model that writes critiques."""
         return self.critic is not None
-
-    @property
-    def terms(self) -> str:
-        """The terms of the weights, in short; empty where the checkpoint states none."""
-        folder = self.head.folder if self.head else self.rater.backbone.folder
-        return terms_of(folder) if folder else ""
 
     @property
     def asked(self) -> str:

@@ -103,3 +103,7 @@ class Scorer(ABC):
             sha256=sha256,
         )  # fmt: skip
         return picture if isinstance(picture, PictureError) else (picture, self.read(picture))
+
+    def rate_images(self, images: Sequence[Image.Image]) -> Scores:
+        """Rate pictures that are open already, such as edited versions of one."""
+        return self.rate([self.read(Picture(i, i.width, i.height, "")) for i in images])

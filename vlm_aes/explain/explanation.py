@@ -116,8 +116,7 @@ def raters(assessor: Assessor) -> tuple[Score, Score | None]:
         return ratings.score(assessor.rater.rate(images))[:, 0]
 
     def fast(images: Sequence[Image.Image]) -> ArrayLike:
-        states = head.states([head.pixels(image) for image in images])
-        return ratings.score(head.probabilities(states))[:, 0]
+        return ratings.score(head.rate_images(images).probabilities)[:, 0]
 
     if head is None:
         return slow, None
