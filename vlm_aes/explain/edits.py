@@ -168,7 +168,7 @@ def stretched(image: Image.Image, strength: float) -> Image.Image:
         return image
     full = (pixels - low) * 255 / (high - low)
     mixed = pixels + strength * (full - pixels)
-    return Image.fromarray(np.uint8(np.clip(mixed, 0, 255) + 0.5))
+    return Image.fromarray((np.clip(mixed, 0, 255) + 0.5).astype(np.uint8))
 
 
 def saved_again(image: Image.Image) -> Image.Image:

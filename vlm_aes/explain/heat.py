@@ -66,7 +66,9 @@ def curves(image: Image.Image, heat: ArrayLike, score: Score, steps: int = 8) ->
     ranks = np.argsort(np.argsort(-values.ravel(), kind="stable")).reshape(values.shape)
     deleted, inserted = [], []
     for step in range(1, steps + 1):
-        hottest = Image.fromarray(np.uint8(255 * (ranks < ranks.size * step / (steps + 1))))
+        hottest = Image.fromarray(
+            (255 * (ranks < ranks.size * step / (steps + 1))).astype(np.uint8)
+        )
         mask = hottest.resize(plain.size, Image.Resampling.NEAREST)
         deleted.append(Image.composite(hidden, plain, mask))
         inserted.append(Image.composite(plain, hidden, mask))
@@ -84,7 +86,7 @@ def drawn(image: Image.Image, heat: ArrayLike) -> Image.Image:
     warm, cool = (np.array(c, dtype=np.float32) for c in ((255, 120, 20), (40, 110, 255)))
     opacity = 0.65 * np.clip(np.abs(smooth), 0, 1)
     mixed = grey * (1 - opacity) + np.where(smooth > 0, warm, cool) * opacity
-    return Image.fromarray(np.uint8(np.clip(mixed, 0, 255)))
+    return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
 def _views(image: Image.Image) -> tuple[Image.Image, Image.Image]:
