@@ -36,7 +36,7 @@ def endpoints(model: SharedAssessor) -> None:
 
     def rate(path: str | None) -> dict[str, Any]:
         looked = look(model, _given(path))
-        return _named(show.as_json(looked.assessment, Columns().row(looked.assessment)))
+        return _named(show.as_json(looked.explanation, Columns().row(looked.assessment)))
 
     def critique(path: str | None) -> dict[str, Any]:
         looked = look(model, _given(path))

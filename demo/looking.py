@@ -15,6 +15,8 @@ from PIL import Image
 
 from vlm_aes.assessor import Assessment, Seen
 from vlm_aes.explain.advice import Advice
+from vlm_aes.explain.claims import claims
+from vlm_aes.explain.explanation import Explanation
 from vlm_aes.images import PictureError, read_file
 
 from .model import SharedAssessor
@@ -47,6 +49,12 @@ class Looked:
         """The picture, upright."""
         assert self.seen is not None
         return self.seen.picture.image
+
+    @property
+    def explanation(self) -> Explanation:
+        """What is known so far, as ``vlm-aes explain`` has it."""
+        said = claims(self.assessment.critique or "", self.assessment.facts)
+        return Explanation(self.assessment, said, advice=self.advice or [])
 
 
 def look(model: SharedAssessor, path: str, name: str | None = None) -> Looked:

@@ -119,4 +119,4 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
 def row_of(model: SharedAssessor, looked: Looked) -> dict[str, Any]:
     """What ``vlm-aes explain --json`` gives."""
     columns = Columns(rationale=True)
-    return show.as_json(looked.assessment, columns.row(looked.assessment))
+    return show.as_json(looked.explanation, columns.row(looked.assessment))
