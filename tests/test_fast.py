@@ -71,8 +71,8 @@ def build_tower(kind, folder):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    for i, image in enumerate(tiny.pictures(160, seed=3)):
-        image.resize((48, 40)).save(folder / f"{i:03d}.png")
+    for i, image in enumerate(tiny.pictures(260, seed=3)):
+        image.resize((48, 40)).save(folder / f"{i:03d}.bmp")
     return folder
 
 
@@ -296,8 +296,8 @@ def test_the_commands(teacher, photos, tmp_path):
     rated = run("score", photos, "--model", out, "--out", tmp_path / "t.parquet",
                 "--stats", tmp_path / "s.json")  # fmt: skip
     assert rated.exit_code == 0, rated.stderr
-    assert len(table.read(tmp_path / "t.parquet", Columns().schema)) == 160
-    assert json.loads((tmp_path / "s.json").read_text())["rated"] == 160
+    assert len(table.read(tmp_path / "t.parquet", Columns().schema)) == 260
+    assert json.loads((tmp_path / "s.json").read_text())["rated"] == 260
     for words, reason in (
         (["--attributes"], "rates the picture as a whole"),
         (["--rationale"], "no model behind it"),
