@@ -97,7 +97,7 @@ def test_an_own_split_is_kept_and_its_leaks_told(table):
 
 def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, tmp_path):
     out = tmp_path / "bright"
-    words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", out, "--epochs", 12,
+    words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", out, "--epochs", 24,
              "--batch-size", 8, "--learning-rate", 1e-2, "--terms", "made up",
              "--model", tiny_checkpoint("fast_vlm")]  # fmt: skip
     done = CliRunner().invoke(app, [str(word) for word in words])
