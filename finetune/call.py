@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -205,6 +205,17 @@ def put(made: Path, out: Path) -> None:
 
 
 _WORDS = {"srcc": "SRCC", "plcc": "PLCC", "pair_accuracy": "pair accuracy"}
+
+
+def say_left_out(errors: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """The first few pictures that cannot be opened, and why."""
+    for path, why in list(errors.items())[:5]:
+        say(f"left out: {path}: {why}")
+
+
+def say_counts(rows: Mapping[str, Sized], what: str, say: Callable[[str], None]) -> None:
+    """How many there are of each split."""
+    say(", ".join(f"{len(r)} {name}" for name, r in rows.items()) + f" {what}")
 
 
 class Said(TrainerCallback):  # type: ignore[misc]

@@ -28,10 +28,7 @@ from vlm_aes.fast.rater import LABEL
 from vlm_aes.fast.taste import Taste
 from vlm_aes.fast.tower import Tower
 
-from .material import Material, Opinion, gather
-
-__all__ = ["DistillError", "Material", "Opinion", "Recipe", "Report", "agreement_of", "gather",
-           "report_of", "scores_of", "train_head", "worth_of", "write_head"]  # fmt: skip
+from .material import Material
 
 FEWEST = 20
 """Pictures below which there is nothing to learn from."""

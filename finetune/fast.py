@@ -18,7 +18,7 @@ from vlm_aes.fast.rater import LABEL
 from vlm_aes.preferences import PreferenceTable
 from vlm_aes.rated import RatedTable
 
-from .call import Call, FinetuneError, check, finish, hash_of
+from .call import Call, FinetuneError, check, finish, hash_of, say_counts, say_left_out
 from .card import Run, card
 from .examples import opened
 from .pair_card import PairReport, PairRun, pair_card
@@ -66,10 +66,9 @@ def finetune_fast(
     crowd = _begin(call)
     looked = survey(call.table, call.validation, call.test, call.recipe.seed)
     table = looked.table
-    for path, why in list(looked.errors.items())[:5]:
-        say(f"left out: {path}: {why}")
+    say_left_out(looked.errors, say)
     rows = {name: table.of_split(name) for name in SIDES}
-    say(", ".join(f"{len(r)} {name}" for name, r in rows.items()) + " pictures")
+    say_counts(rows, "pictures", say)
     embeddings, scores = looked_at(crowd, (table.source(i) for i in range(len(table))))
     wanted = table.scores()
     learned = rows["train"]
@@ -121,13 +120,12 @@ def finetune_fast_pairs(
     crowd = _begin(call)
     looked = survey_pairs(call.table, call.validation, call.test, call.recipe.seed)
     table = looked.table
-    for path, why in list(looked.errors.items())[:5]:
-        say(f"left out: {path}: {why}")
+    say_left_out(looked.errors, say)
     places = sorted({end for pair in table.pairs for end in (pair.a, pair.b)})
     embeddings, scores = looked_at(crowd, (table.paths[place] for place in places))
     at = {place: i for i, place in enumerate(places)}
     rows = {name: table.of_split(name) for name in SIDES}
-    say(", ".join(f"{len(r)} {name}" for name, r in rows.items()) + " pairs")
+    say_counts(rows, "pairs", say)
     ends = np.array([[at[pair.a], at[pair.b]] for pair in table.pairs])
     preferred = np.array([pair.preferred for pair in table.pairs])
     learned = rows["train"]

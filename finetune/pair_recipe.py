@@ -22,6 +22,8 @@ from .call import (
     is_first,
     made_trainable,
     save_weights,
+    say_counts,
+    say_left_out,
 )
 from .pair_card import PairReport, PairRun, pair_card
 from .pair_survey import survey_pairs
@@ -54,12 +56,11 @@ def finetune_pairs(
     check(call)
     looked = survey_pairs(call.table, call.validation, call.test, call.recipe.seed)
     table = looked.table
-    for path, why in list(looked.errors.items())[:5]:
-        say(f"left out: {path}: {why}")
+    say_left_out(looked.errors, say)
     if looked.straddling:
         say(f"left out: {looked.straddling} pairs between pictures of two sides")
     rows = {name: table.of_split(name) for name in SIDES}
-    say(", ".join(f"{len(r)} {name}" for name, r in rows.items()) + " pairs")
+    say_counts(rows, "pairs", say)
     chosen = "test" if len(rows["test"]) else "validation"
     assessor = begin(call, table)
     before = gaps_of(assessor, table, rows[chosen])

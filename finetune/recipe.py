@@ -26,6 +26,8 @@ from .call import (
     is_first,
     made_trainable,
     save_weights,
+    say_counts,
+    say_left_out,
 )
 from .card import Run, card
 from .examples import Examples
@@ -58,10 +60,9 @@ def finetune(
     check(call)
     looked = survey(call.table, call.validation, call.test, call.recipe.seed)
     table = looked.table
-    for path, why in list(looked.errors.items())[:5]:
-        say(f"left out: {path}: {why}")
+    say_left_out(looked.errors, say)
     rows = {name: table.of_split(name) for name in ("train", "validation", "test")}
-    say(", ".join(f"{len(r)} {name}" for name, r in rows.items()) + " pictures")
+    say_counts(rows, "pictures", say)
     assessor = begin(call, table)
     before = _measured(assessor, table, rows["test"], facts=False)
     adapted = made_trainable(call, assessor)

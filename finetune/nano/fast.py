@@ -17,8 +17,9 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.fast.tower import own_tower
 from vlm_aes.ratings import FIVE_POINTS, score
 
-from ..distill import Opinion, Recipe, gather, scores_of
+from ..distill import Recipe, scores_of
 from ..head_card import distill
+from ..material import Opinion, gather
 from .photos import is_tuning, is_validation, rows_of
 
 

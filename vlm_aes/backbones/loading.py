@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
-from transformers.utils import logging as transformers_logging
 
 from vlm_aes.backbones.backbone import Backbone
 from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.families import UNQUANTIZED_MODULES
 from vlm_aes.backbones.processors import load_processor, pixel_backend
+from vlm_aes.backbones.weights import check_whole, quiet
 from vlm_aes.hub.fetching import cached_identity, named
 from vlm_aes.prompts import PRESETS
 
@@ -219,21 +219,11 @@ def _load_model(name: str, precision: str, device: str, hub: dict[str, Any]) -> 
         options["dtype"] = DTYPES[precision]
     else:
         options["dtype"] = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    verbosity = transformers_logging.get_verbosity()
-    progress = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
+    with quiet():
         network, info = AutoModelForImageTextToText.from_pretrained(
             name, trust_remote_code=False, output_loading_info=True, **options, **hub
         )
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if progress:
-            transformers_logging.enable_progress_bar()
-    if info["missing_keys"]:
-        some = ", ".join(sorted(info["missing_keys"])[:3])
-        raise CheckpointError(name, f"weights are missing ({some}); get the checkpoint anew")
+    check_whole(name, info)
     return network if "device_map" in options else network.to(device)
 
 

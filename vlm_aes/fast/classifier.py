@@ -16,7 +16,8 @@ from transformers import AutoModelForImageClassification
 
 from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.processors import load_image_processor, pixel_backend
-from vlm_aes.fast.tower import Pixels, Tower, brief, placed, quiet, weights_hash
+from vlm_aes.backbones.weights import check_whole, hub_options, quiet
+from vlm_aes.fast.tower import Pixels, Tower, brief, placed, weights_hash
 from vlm_aes.images import Picture
 from vlm_aes.ratings import Scale, two_hot
 from vlm_aes.scorer import Scorer, Scores
@@ -140,9 +141,7 @@ def load_classifier(
                 "rater file what each is worth (see docs/published.md)",
             )  # fmt: skip
     place, dtype = placed(name, precision, device)
-    hub: dict[str, Any] = {"local_files_only": Path(name).is_dir()}
-    if revision:
-        hub["revision"] = revision
+    hub = hub_options(name, revision)
     try:
         pixels = pixel_backend("auto")
         processor = load_image_processor(name, config, pixels, hub)
@@ -153,9 +152,7 @@ def load_classifier(
     except Exception as error:
         reason = f"it cannot be loaded as an image classifier ({brief(error)})"
         raise CheckpointError(name, reason) from error
-    if info["missing_keys"]:
-        some = ", ".join(sorted(info["missing_keys"])[:3])
-        raise CheckpointError(name, f"weights are missing ({some}); get the checkpoint anew")
+    check_whole(name, info)
     folder = Path(name)
     shown = folder.resolve().name if folder.is_dir() else name
     tower = Tower(model.to(place), processor, weights_hash(model), pixels)

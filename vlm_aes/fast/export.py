@@ -17,11 +17,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vlm_aes import calibration
+from vlm_aes.backbones.weights import quiet
 from vlm_aes.fast.exported import IMAGE, KEY, SAID, STATES, VERSION, ExportedRater
 from vlm_aes.fast.framing import Framing
 from vlm_aes.fast.published import PublishedRater, embedded
 from vlm_aes.fast.rater import FastRater
-from vlm_aes.fast.tower import Tower, pooled, quiet
+from vlm_aes.fast.tower import Tower, pooled
 from vlm_aes.images import Picture
 from vlm_aes.scorer import Scorer
 

@@ -16,9 +16,10 @@ from transformers import AutoConfig, CLIPVisionModelWithProjection, SiglipVision
 from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.loading import content_hash_of
 from vlm_aes.backbones.processors import load_image_processor, pixel_backend
+from vlm_aes.backbones.weights import hub_options, quiet
 from vlm_aes.fast.embeddings import default_cache
 from vlm_aes.fast.layouts import LAYOUTS, Layout, network_of, read_weights, recognised
-from vlm_aes.fast.tower import Pixels, Tower, brief, placed, quiet, weights_hash
+from vlm_aes.fast.tower import Pixels, Tower, brief, placed, weights_hash
 from vlm_aes.images import Picture
 from vlm_aes.ratings import two_hot
 from vlm_aes.scorer import Floats, Scorer, Scores
@@ -176,7 +177,7 @@ def load_eyes(name: str, layout: Layout, *, precision: str, device: str) -> Towe
     kind: Any = (
         CLIPVisionModelWithProjection if layout.embedding == "projected" else SiglipVisionModel
     )
-    hub: dict[str, Any] = {"local_files_only": Path(name).is_dir()}
+    hub = hub_options(name)
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False, **hub)
         pixels = pixel_backend("auto")

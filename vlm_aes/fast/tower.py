@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,11 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
-from transformers.utils import logging as transformers_logging
 
 from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.loading import DTYPES, choose_device
 from vlm_aes.backbones.processors import load_image_processor, pixel_backend
+from vlm_aes.backbones.weights import hub_options, quiet
 from vlm_aes.images import to_rgb
 
 Pixels = dict[str, Tensor]
@@ -110,9 +109,7 @@ def load_tower(
     Raises:
         CheckpointError: names it and the reason.
     """
-    hub: dict[str, Any] = {"local_files_only": Path(name).is_dir()}
-    if revision:
-        hub["revision"] = revision
+    hub = hub_options(name, revision)
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False, **hub)
         processor = load_image_processor(str(name), config, pixel_backend("auto"), hub)
@@ -179,21 +176,6 @@ def weights_hash(model: torch.nn.Module) -> str:
             digest.update(tensor.detach().to("cpu", torch.bfloat16).contiguous()
                           .view(torch.int16).numpy().tobytes())  # fmt: skip
     return digest.hexdigest()[:12]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """No progress bars, and no notice that a text tower is left out."""
-    level = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def placed(model: str | Path, precision: str, device: str) -> tuple[str, torch.dtype]:

@@ -22,7 +22,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.processors import load_image_processor, pixel_backend
-from vlm_aes.fast.tower import Pixels, Tower, brief, placed, quiet, weights_hash
+from vlm_aes.backbones.weights import check_whole, hub_options, quiet
+from vlm_aes.fast.tower import Pixels, Tower, brief, placed, weights_hash
 from vlm_aes.images import Picture
 from vlm_aes.prompts import FOLDER
 from vlm_aes.ratings import two_hot
@@ -179,9 +180,7 @@ def load_two_towers(
             name, f"a {config.model_type} model cannot be asked with prompts; take one of "
             f"{', '.join(FAMILIES)}",
         )  # fmt: skip
-    hub: dict[str, Any] = {"local_files_only": Path(name).is_dir()}
-    if revision:
-        hub["revision"] = revision
+    hub = hub_options(name, revision)
     try:
         pixels = pixel_backend("auto")
         processor = load_image_processor(name, config, pixels, hub)
@@ -193,7 +192,5 @@ def load_two_towers(
     except Exception as error:
         reason = f"it cannot be loaded as a picture and a text tower ({brief(error)})"
         raise CheckpointError(name, reason) from error
-    if info["missing_keys"]:
-        some = ", ".join(sorted(info["missing_keys"])[:3])
-        raise CheckpointError(name, f"weights are missing ({some}); get the checkpoint anew")
+    check_whole(name, info)
     return TwoTowers(model.to(place), processor, tokenizer, pixels)
