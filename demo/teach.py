@@ -15,7 +15,7 @@ from . import pieces
 from .keeping import new_folder, zipped
 from .lesson import MOST, Lesson, TasteError, photos_of
 from .model import BATCH, SharedAssessor
-from .rate import EXPLAIN, SCORE, VISIT
+from .rate import EXPLAIN, VISIT
 from .sort import CLICKED
 from .uploads import refusal, shown_name, upload_field
 
@@ -134,12 +134,14 @@ def tab(model: SharedAssessor) -> None:
         yield from begin([str(p) for p in write_samples(Path(new_folder()))])
 
     ours.click(begin_ours, None, outputs, **slow)
-    quick: Any = {**light, "concurrency_id": SCORE, "concurrency_limit": 4}
+    # Not queued: the queue closes its stream when it falls idle, and the answer to a key that is
+    # pressed in that moment is not delivered.
+    quick: Any = {**light, "queue": False}
     for n, button in enumerate(stars, 1):
         button.click(
             lambda lesson_now, asks_now, n=n: rate(lesson_now, asks_now, n), [mine, asks], photo,
             trigger_mode="multiple", **quick,
-        ).then(learn, mine, [learned, take], **slow)  # fmt: skip
+        ).then(learn, mine, [learned, take], **quick)  # fmt: skip
     back.click(lambda lesson_now: move(lesson_now, -1), mine, photo, **quick)
     on.click(lambda lesson_now: move(lesson_now, 1), mine, photo, **quick)
     learned.click(pick, mine, photo, **quick)

@@ -319,6 +319,28 @@ def test_teach_it_by_keyboard(visit, tmp_path):
     assert np.corrcoef(scores, [given[n] for n in rated])[0, 1] > 0.5
 
 
+def test_keys_as_fast_as_photos_come(visit):
+    """Each key is pressed the moment that a photo is there: none is lost."""
+    page = visit()
+    page.get_by_role("tab", name="Teach it").click()
+    page.evaluate("""() => {
+        let seen = 0;
+        let last;
+        new MutationObserver(() => {
+            const alt = document.querySelector('.lesson img')?.alt;
+            if (!alt || alt === last || seen === 28) return;
+            last = alt;
+            seen += 1;
+            const key = String(1 + seen % 5);
+            const press = new KeyboardEvent('keydown', { key, bubbles: true });
+            setTimeout(() => document.body.dispatchEvent(press));
+        }).observe(document.body, { subtree: true, childList: true, attributes: true });
+    }""")
+    page.click("#teach-ours")
+    page.wait_for_selector(".lesson:has-text('28 rated')")
+    page.wait_for_selector(".learned table")
+
+
 def test_visitors_do_not_see_each_other(visit, samples):
     one, other = visit(), visit()
     send(one, "one-drop", samples / "rocket.png")
