@@ -8,6 +8,10 @@ the photo that :meth:`PersonalHead.unsure` names, out of ``--pool`` photos. Meas
 validation photos: SRCC with the taste before the noise, mean over the raters with its 95% interval.
 
     python benchmarks/teach.py --data PARA [--model DIR] [--raters 20] [--weight 1]
+    python benchmarks/teach.py --data PARA --choose 0.5 1 2 4 8
+
+With ``--choose``, values for the taste's CROWD are compared, after 60 ratings chosen by chance, on
+a third of the photos that are not for validation.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from vlm_aes.finetune import taste as tastes
 from vlm_aes.finetune.nano.photos import is_validation, rows_of
 from vlm_aes.finetune.taste import FEWEST, PersonalHead
 
@@ -40,6 +45,13 @@ class Photos:
     overall: np.ndarray
     color: np.ndarray
     validation: np.ndarray
+
+    def without_validation(self) -> Photos:
+        """The others, of which every third is held back."""
+        kept = ~self.validation
+        held = np.arange(kept.sum()) % 3 == 0
+        columns = (self.embeddings, self.crowd, self.overall, self.color)
+        return Photos(*(column[kept] for column in columns), held)
 
 
 def photos_of(data: Path, crowd: FastRater) -> Photos:
@@ -95,6 +107,20 @@ def taught(photos: Photos, taste: np.ndarray, pool: int, seed: int, unsure: bool
         asked.append(head.unsure(seen, crowd, asked) if unsure else len(asked))
 
 
+def choose(photos: Photos, a: argparse.Namespace) -> None:
+    """Print how each value of CROWD does, over several weights of the color residual."""
+    at = AFTER.index(60)
+    for crowd in a.choose:
+        tastes.CROWD = crowd
+        found = []
+        for weight in (0.5, a.weight, 2.0):
+            taste = taste_of(photos, weight)
+            every = [taught(photos, taste, a.pool, seed, False)[at] for seed in range(a.raters)]
+            found.append(np.array(every))
+        means = ", ".join(str(metrics.bootstrap(metrics.mean, f)) for f in found)
+        print(f"CROWD {crowd:g}: SRCC at weights .5, {a.weight:g} and 2: {means}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -104,8 +130,12 @@ def main() -> None:
     parser.add_argument("--raters", type=int, default=20)
     parser.add_argument("--pool", type=int, default=400, help="photos that may be asked about")
     parser.add_argument("--weight", type=float, default=1.0, help="of the color residual")
+    parser.add_argument("--choose", type=float, nargs="+", metavar="CROWD")
     a = parser.parse_args()
     photos = photos_of(a.data, load_head(a.model))
+    if a.choose:
+        choose(photos.without_validation(), a)
+        return
     taste = taste_of(photos, a.weight)
     held = photos.validation
     crowd = metrics.bootstrap(metrics.srcc, taste[held], photos.crowd[held])
