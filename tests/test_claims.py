@@ -67,6 +67,30 @@ def test_contradicted_sentences_are_left_out():
     assert without_contradictions("It is blurred. Focus again.", facts()) == ""
 
 
+@pytest.mark.parametrize(
+    ("advice", "bands", "kept"),
+    [
+        ("Put the subject where the light is, at the top.", {}, True),
+        ("Put the subject where the light is, at the bottom.", {}, False),
+        ("Crop closer to the detail in the centre.", {}, True),
+        ("Crop closer to the detail in the lower right.", {}, False),
+        ("Look for something that answers the blue.", {}, True),
+        ("Look for something that answers the orange.", {}, False),
+        (
+            "Wait for light that brings the colours out.",
+            {"colourfulness": "black and white"},
+            False,
+        ),
+        ("Wait for light that brings the colours out.", {}, True),
+        ("Crop away the pole on the left.", {}, True),
+    ],
+)
+def test_advice_that_takes_for_granted_what_is_not_there_is_left_out(advice, bands, kept):
+    said = "The contrast is normal."
+    left = without_contradictions(f"{said} {advice}", facts(**bands))
+    assert left == (f"{said} {advice}" if kept else said)
+
+
 def test_without_facts_nothing_is_judged():
     assert claims("It is far too dark.", {})[0].verdict == NOT_MEASURABLE
     assert without_contradictions("It is far too dark.", {}) == "It is far too dark."

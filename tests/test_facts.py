@@ -74,6 +74,9 @@ def test_underexposure_is_told_in_stops():
 def test_colour():
     assert facts.measure(gray(90))["colourfulness"].band == "black and white"
     assert facts.measure(Image.new("RGB", (64, 64), (20, 60, 200)))["hue"].band == "blue"
+    hues = {(150, 110, 70): "brown", (240, 150, 40): "orange", (130, 150, 60): "green"}
+    for rgb, name in hues.items():
+        assert facts.measure(Image.new("RGB", (64, 64), rgb))["hue"].band == name
     neutral = Image.fromarray(skimage.data.camera()).convert("RGB")
     assert facts.measure(neutral)["cast"].band == "neutral"
     assert "cool" in facts.measure(spoil_cast(neutral))["cast"].band

@@ -43,6 +43,9 @@ RATER_STD = {"aesthetic": 0.55, "quality": 0.54, "composition": 0.67, "color": 0
 
 
 RESIDUAL_UNIT = 3.0
+TOLD_WORDS = (" red", " orange", " brown", " yellow", " green", " cyan", " blue", " violet",
+              " magenta", " pink", " warm", " cool", " top", " bottom", " left", " right",
+              " centre", " upper", " lower")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,12 @@ class LanguageRecipe:
     residual_weight: float = 1.0
     """Of the squared error of an attribute's distance from the overall rating, in units of
     ``RESIDUAL_UNIT`` points: the attributes are the overall rating but for a few points."""
-    strangers: float = 0.35
+    strangers: float = 0.5
     """Share of critiques that are told, and speak of, the facts of another photo: only the line
     can tell them, so the line must be read."""
+    told_weight: float = 4.0
+    """Of the words that only the told facts can give, hues and places, in the loss of a critique;
+    every other word weighs 1."""
     facts_withheld: float = 0.15
     """Share of critiques trained without being told the facts, so that nano learns to look."""
     fault_missed: float = 0.15
@@ -264,6 +270,10 @@ class Questions:
         self.prefix = prompt_ids(tokenizer, *asked[0])[: self.start]
         self.fault = self._after(prompt.faults.question, prompt.faults.stem)
         self.words = word_ids(tokenizer, prompt.words)
+        told = {
+            i for word in TOLD_WORDS for i in tokenizer(word, add_special_tokens=False).input_ids
+        }
+        self.told_words = torch.tensor(sorted(told))
         self.fault_words = word_ids(tokenizer, (prompt.faults.words[f] for f in ("none", *FAULTS)))
 
     def _after(self, instruction: str, stem: str) -> list[int]:
@@ -435,7 +445,9 @@ def batch_loss(
     index = torch.tensor(place)
     with torch.autocast("cpu", torch.bfloat16):
         said = student.logits(states[index[:, 0], index[:, 1]])
-    losses["critique"] = F.cross_entropy(said.float(), torch.tensor(following))
+    weight = torch.ones(said.shape[-1])
+    weight[questions.told_words] = recipe.told_weight
+    losses["critique"] = F.cross_entropy(said.float(), torch.tensor(following), weight)
     return losses
 
 

@@ -18,7 +18,6 @@ SAME_MATTER: dict[str, tuple[str, ...]] = {
 }
 """What is not measured again in words where a fault already says it."""
 
-_HUE = {"orange": "{warm orange|orange|amber}", "violet": "violet"}
 _AT = {
     "top": "at the top", "bottom": "at the bottom", "left": "on the left", "right": "on the right",
     "centre": "in the centre", "upper left": "in the upper left",
@@ -179,7 +178,6 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
 
 def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> None:
     colour, hue = bands["colourfulness"], bands["hue"]
-    named = _HUE.get(hue, hue)
     if colour == "black and white":
         add("color_measured", 1 if score > 50 else 0, 1.2,
             "{black and white {suits it|simplifies the scene|puts the weight on form and tone}"
@@ -195,8 +193,8 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             "|{look for|add} one {stronger|warmer} colour {to lead|for the eye}}",
             "{so tone and shape lead|which keeps it calm|which suits a quiet scene}")  # fmt: skip
     elif colour == "vivid":
-        where = f", {{led by|with a lot of}} {named}" if hue != "none" else ""
-        one = f"|keep the {named} and calm the rest" if hue != "none" else ""
+        where = f", {{led by|with a lot of}} {hue}" if hue != "none" else ""
+        one = f"|keep the {hue} and calm the rest" if hue != "none" else ""
         add("color_measured", 1 if score > 45 else 0, 1.1,
             f"{{the colours are {{vivid|rich|strong}}{where}|{{vivid|rich}} colour"
             f" {{lifts|fills|carries}} the frame}}",
@@ -205,11 +203,11 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             "|which gives it energy}")  # fmt: skip
     elif hue != "none":
         add("color_measured", 1 if score > 50 else 0, 0.9,
-            f"{{{named} {{tones|hues}} {{lead|dominate|run through it}}"
-            f"|the palette {{favours|is built on|turns on}} {named}}}",
-            f"{{set {{another|a second|a contrasting}} colour against the {named}"
-            f"|look for something that answers the {named}"
-            f"|{{work|build}} on the {named} and leave the other colours out}}",
+            f"{{{hue} {{tones|hues}} {{lead|dominate|run through it}}"
+            f"|the palette {{favours|is built on|turns on}} {hue}}}",
+            f"{{set {{another|a second|a contrasting}} colour against the {hue}"
+            f"|look for something that answers the {hue}"
+            f"|{{work|build}} on the {hue} and leave the other colours out}}",
             "{which ties the picture together|so the parts belong together"
             "|which gives it one mood}")  # fmt: skip
     cast = bands["cast"]

@@ -126,10 +126,11 @@ OPENERS: dict[str, str] = {
     "fair": f"{{A {{fair|decent|middling|reasonable|passable|respectable}} {_PICTURE}"
     "|{Fair|Decent|Sound} but {not more|unremarkable|ordinary}"
     "|This one {is halfway there|gets by|could be more}"
-    "|{Good in parts|A mixed result|Neither strong nor weak}}",
+    "|{Good in parts|A mixed result|Neither strong nor weak|Half a success|Worth a second try"
+    "|Some of it works|Nearly there}}",
     "poor": f"{{A {{weak|poor|disappointing|forgettable|thin|unconvincing}} {_PICTURE}"
     "|{Weak work|Below average|Not a success}|This one {does not work|falls short|misses}"
-    "|{Little to hold on to|It does not come off}}",
+    "|{Little to hold on to|It does not come off|Not there yet|A missed chance}}",
     "bad": f"{{A {{bad|failed|very weak|sorry}} {_PICTURE}|{{A failure|Very weak work|Badly made}}"
     "|This one {fails|does not succeed|is beyond saving}}",
 }

@@ -111,8 +111,8 @@ def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
     """
     points = points_of(seen)
     wanted = 3 if rng.random() < 0.4 else 2
-    praised = float(np.clip((seen.score - 42) / 19, 0.03, 0.97))
-    share = {1: praised, 0: 0.5, -1: 1 - praised}
+    praised = float(np.clip((seen.score - 45) / 14, 0.02, 0.98))
+    share = {1: praised, 0: 0.4, -1: 1 - praised}
     chosen: list[Point] = []
     if seen.fault:
         chosen.append(points[0])
@@ -174,7 +174,7 @@ def compose(seen: Seen, rng: np.random.Generator) -> str:
         for p, why in zip(chosen, explained, strict=True)
     ]
     sentences: list[str] = []
-    opened = rng.random() < 0.6 or not texts
+    opened = rng.random() < 0.85 or not texts
     opener = expand(OPENERS[level], rng) if opened else ""
     bears_out = bool(telling and chosen and chosen[0].polarity == telling)
     if opener and bears_out and rng.random() < 0.8:

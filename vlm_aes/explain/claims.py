@@ -97,20 +97,21 @@ _RULES: tuple[_Rule, ...] = (
 )  # fmt: skip
 
 _HUES = {
-    "red": ("red", "pink", "orange"), "orange": ("orange", "red", "yellow"),
-    "yellow": ("yellow", "orange", "green"), "green": ("green", "yellow", "cyan"),
-    "cyan": ("cyan", "blue", "green"), "blue": ("blue", "cyan", "violet"),
-    "violet": ("violet", "blue", "magenta"), "magenta": ("magenta", "violet", "pink"),
-    "pink": ("pink", "magenta", "red"),
+    "red": ("red",), "orange": ("orange",), "brown": ("brown",),
+    "yellow": ("yellow",), "green": ("green",), "cyan": ("cyan", "blue"),
+    "blue": ("blue", "cyan"), "violet": ("violet", "magenta"), "magenta": ("magenta", "violet",
+    "pink"), "pink": ("pink", "magenta", "red"),
 }  # fmt: skip
-"""Each hue with its neighbours, which two people may name differently."""
+"""What is measured where each hue is said: itself, and where names differ, its neighbour."""
+_HUE_WORD = "(red|orange|amber|golden|brown|yellow|green|cyan|teal|blue|violet|purple|magenta|pink)"
 _HUE = re.compile(
-    r"\b(red|orange|amber|golden|yellow|green|cyan|teal|blue|violet|purple|magenta|pink)\b"
-    r"(?= (?:tones|hues|shades))|(?:led by|a lot of|favours|built on|turns on|leans to)"
-    r" (?:warm )?(red|orange|amber|yellow|green|cyan|teal|blue|violet|purple|magenta|pink)\b",
+    rf"\b{_HUE_WORD}\b(?= (?:tones|hues|shades))"
+    rf"|(?:led by|a lot of|favours|built on|turns on|leans to) (?:warm )?{_HUE_WORD}\b",
     re.I,
 )
 _HUE_NAMES = {"amber": "orange", "golden": "orange", "teal": "cyan", "purple": "violet"}
+_HUE_ANSWERED = re.compile(rf"(?:against|answers|on|keep) the {_HUE_WORD}\b(?! cast)", re.I)
+"""A hue that advice takes to be there."""
 _CAST = re.compile(
     r"\b(warm|cool|green|magenta)\b(?= cast)|\b(warm|cool) tones"
     r"|(?:tone is|is kept|colours are) (warm|cool)",
@@ -177,8 +178,7 @@ def _tests(clause: str, facts: Mapping[str, Fact]) -> Iterable[tuple[str, bool |
                                                        else False)  # fmt: skip
     if "hue" in facts:
         for match in _HUE.finditer(clause):
-            said = (match.group(1) or match.group(2)).lower()
-            yield "hue", facts["hue"].band in _HUES[_HUE_NAMES.get(said, said)]
+            yield "hue", _is_hue(match, facts["hue"])
     cast = _CAST.search(clause)
     if cast and "cast" in facts and facts["cast"].band != "unknown":
         said = next(word for word in cast.groups() if word)
@@ -186,19 +186,43 @@ def _tests(clause: str, facts: Mapping[str, Fact]) -> Iterable[tuple[str, bool |
     for name, pattern in (("brightest", _BRIGHTEST), ("detail", _DETAIL)):
         place = pattern.search(clause)
         if place and name in facts:
-            said = place.group(1).lower().replace("center", "centre")
-            yield name, facts[name].band == said
+            yield name, _is_place(place.group(1), facts[name])
+
+
+def _is_hue(match: re.Match[str], fact: Fact) -> bool:
+    said = next(word for word in match.groups() if word).lower()
+    return fact.band in _HUES[_HUE_NAMES.get(said, said)]
+
+
+def _is_place(said: str, fact: Fact) -> bool:
+    return fact.band == said.lower().replace("center", "centre")
+
+
+def fits(advice: str, facts: Mapping[str, Fact]) -> bool:
+    """Whether what advice takes for granted is there: the hue that it answers, the place of the
+    light or of the detail, and colour at all."""
+    if "hue" in facts and (match := _HUE_ANSWERED.search(advice)):
+        return _is_hue(match, facts["hue"])
+    place = re.search(rf"\b(?:at|on|in) the {_PLACE}", advice, re.I)
+    about = re.search(r"\b(detail|light|bright)", advice, re.I)
+    if place and about:
+        name = "detail" if about.group(1).lower() == "detail" else "brightest"
+        if name in facts:
+            return _is_place(place.group(1), facts[name])
+    colour = facts.get("colourfulness")
+    return not (colour and colour.band == "black and white" and re.search("colou?r", advice, re.I))
 
 
 def without_contradictions(text: str, facts: Mapping[str, Fact]) -> str:
-    """``text`` without the sentences that a measurement contradicts, and without the advice after
-    one of them, which may answer it; empty where nothing is left but advice."""
+    """``text`` without the sentences that a measurement contradicts, without the advice after one
+    of them, which may answer it, and without advice that takes for granted what is not there;
+    empty where nothing is left but advice."""
     kept, said, dropped = [], False, False
     for sentence in _SENTENCE.findall(text):
         found = claims(sentence, facts)
         if any(claim.verdict == CONTRADICTED for claim in found):
             dropped = True
-        elif found or not dropped:
+        elif found or (not dropped and fits(sentence, facts)):
             kept.append(sentence.strip())
             said = said or bool(found)
     return " ".join(filter(None, kept)) if said else ""

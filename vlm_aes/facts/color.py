@@ -9,9 +9,22 @@ import numpy as np
 
 from vlm_aes.facts.measure import Fact, Frame, band, register
 
-HUES = ("red", "orange", "yellow", "green", "green", "green",
-        "cyan", "blue", "blue", "violet", "magenta", "pink")  # fmt: skip
-"""Names of twelve hues of 30 degrees, the first around 0."""
+HUES = (
+    (15, "red"), (42, "orange"), (65, "yellow"), (160, "green"), (195, "cyan"), (255, "blue"),
+    (290, "violet"), (325, "magenta"), (345, "pink"), (360, "red"),
+)  # fmt: skip
+"""Names of the HSV hue circle, each up to so many degrees."""
+BROWN = 0.6
+"""Brightness, 0 to 1, below which people call orange brown."""
+
+
+def hue_name(degrees: float) -> str:
+    """The name of an HSV hue of 0 to 360 degrees."""
+    return next(name for end, name in HUES if degrees < end)
+
+
+_STEPS = 2 * np.arange(180)
+_NAMES = np.array([hue_name(float(degrees)) for degrees in _STEPS])
 
 
 @register
@@ -32,23 +45,24 @@ def colourfulness(frame: Frame) -> Iterator[Fact]:
 @register
 def hue(frame: Frame) -> Iterator[Fact]:
     """The hue that leads, in degrees of the HSV circle, by saturation and brightness; nothing where
-    no hue holds a third of the colour."""
-    hsv = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2HSV)
-    hues, saturation, value = cv2.split(hsv)
+    no hue holds two fifths of the colour."""
+    hues, saturation, value = cv2.split(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2HSV))
     weight = cv2.multiply(saturation, value, scale=1 / 255**2, dtype=cv2.CV_32F)
     # OpenCV keeps hues in steps of two degrees
     by_step = np.bincount(hues.ravel(), weight.ravel(), minlength=180)
-    degrees = 2.0 * np.arange(180)
-    sector = ((degrees + 15) // 30).astype(int) % 12
-    by_hue = np.bincount(sector, by_step, minlength=12)
-    if by_hue.sum() / weight.size < 0.04 or by_hue.max() < by_hue.sum() / 3:
+    by_name = {name: by_step[name == _NAMES].sum() for name in dict.fromkeys(_NAMES)}
+    lead = max(by_name, key=lambda name: by_name[name])
+    if by_step.sum() / weight.size < 0.04 or by_name[lead] < 0.4 * by_step.sum():
         yield Fact("hue", None, "degrees", "none")
         return
-    lead = int(by_hue.argmax())
-    votes = np.where(sector == lead, by_step, 0)
-    angles = np.deg2rad(degrees)
+    votes = np.where(lead == _NAMES, by_step, 0)
+    angles = np.deg2rad(_STEPS)
     mean = np.arctan2((votes * np.sin(angles)).sum(), (votes * np.cos(angles)).sum())
-    yield Fact("hue", float(np.rad2deg(mean) % 360), "degrees", HUES[lead])
+    if lead == "orange":
+        bright = np.bincount(hues.ravel(), (weight * value).ravel(), minlength=180)
+        if bright[lead == _NAMES].sum() < 255 * BROWN * votes.sum():
+            lead = "brown"
+    yield Fact("hue", float(np.rad2deg(mean) % 360), "degrees", str(lead))
 
 
 @register

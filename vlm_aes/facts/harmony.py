@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from vlm_aes.facts.color import HUES
+from vlm_aes.facts.color import hue_name
 from vlm_aes.facts.measure import Fact, Frame, band, register_for_people
 
 _TEMPLATES: dict[str, tuple[tuple[float, float], ...]] = {
@@ -41,7 +41,7 @@ def harmony(frame: Frame) -> Iterator[Fact]:
     degrees = 2.0 * np.arange(180)
     sectors = np.bincount(((degrees + 15) // 30).astype(int) % 12, by_step, minlength=12)
     leading = [i for i in np.argsort(-sectors) if sectors[i] >= 0.1]
-    names = " and ".join(dict.fromkeys(HUES[i] for i in leading[:3]))
+    names = " and ".join(dict.fromkeys(hue_name(30 * i) for i in leading[:3]))
     yield Fact("hues", float(len(leading)), "count", names or "many")
     found = {}
     for name, parts in _TEMPLATES.items():
