@@ -77,6 +77,8 @@ class RatingPrompt:
             ``{language}``; empty where the checkpoint speaks no other.
         critique_points: different aspects that a critique should name, each once; 0 asks for none,
             as fits long critiques.
+        critique_drafts: how many drafts are written of each critique, the best of which is kept;
+            for a small model, whose drafts cost little and differ much.
         image_first: the order in which picture and question are handed to the chat template.
         stem_apart: the stem was tokenised by itself in training, and must come out the same.
         first_token: take the first token of a rating word that has several.
@@ -105,6 +107,7 @@ class RatingPrompt:
     critique_temperature: float = 0.7
     critique_top_p: float = 0.9
     critique_points: int = 0
+    critique_drafts: int = 1
     styles: dict[str, str] = field(default_factory=dict)
     language_line: str = ""
 

@@ -19,7 +19,8 @@ _WORDS = {
     "noise": r"\bnois[ey]|\bgrain|clean (?:surfaces|tones)|surfaces are (?:clean|smooth)",
     "compression": r"compress|jpe?g|art[ei]fact|\bblock",
     "contrast": r"contrast|tones (?:are|lie)",
-    "mood": r"\bmood|atmospher|emotion|\bfeels?\b|feeling",
+    "mood": r"\bmood|atmospher|emotion|\bfeels?\b|feeling|grandeur|wonder|humour|playful|serene"
+    r"|restful|tension|sadness|loneliness|\benergy\b",
 }
 _ASPECTS = {name: re.compile(pattern, re.I) for name, pattern in _WORDS.items()}
 

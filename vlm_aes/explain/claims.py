@@ -59,6 +59,7 @@ _RULES: tuple[_Rule, ...] = (
           "exposure", _BRIGHT, (*_DARK, "well exposed")),
     _rule(r"very bright|exposure is very high", "exposure",
           ("very bright",), (*_DARK, "well exposed")),
+    _rule(r"over-?expos|too bright", "exposure", _BRIGHT, (*_DARK, "well exposed")),
     _rule(r"highlights (?:are|were) (?:blown|burnt|clipped|washed)|blown(?:-out)? highlights"
           r"|areas (?:are washed out|have lost all detail|are pure white)", "highlights_clipped",
           _AMOUNTS, ("none",)),
@@ -88,6 +89,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule(r"(?:colours are|colors are|palette is) (?:muted|restrained|subdued|quiet)"
           r"|(?:muted|restrained|subdued) (?:colou?rs?|palette)", "colourfulness",
           ("muted", "black and white"), ("vivid",)),
+    _rule(r"tones are muted", "colourfulness", ("muted", "black and white"), ("vivid",)),
     _rule(r"colou?rs are (?:vivid|rich|strong)|(?:vivid|rich|saturated|vibrant) colou?rs?",
           "colourfulness", ("vivid", "moderate"), ("muted", "black and white")),
     _rule(r"\btilt|\bleans?\b|not quite level|horizon is (?:slightly )?off|crooked|slanted", "tilt",

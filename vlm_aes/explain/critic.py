@@ -11,12 +11,14 @@ from PIL import Image
 from transformers import LogitsProcessor
 
 from vlm_aes.backbones import Backbone
-from vlm_aes.explain.aspects import aspects, repeats
 from vlm_aes.explain.claims import without_contradictions
+from vlm_aes.explain.drafts import merit, points
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
 
 ATTEMPTS = 6
+_ROWS = 16
+"""Drafts that are written in one batch, where there are fewer pictures."""
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 
@@ -112,10 +114,10 @@ class Critic:
         scores: Sequence[float],
         levels: Sequence[str],
         faults: Sequence[str | None] | None = None,
-        attempt: int = 0,
+        attempts: Sequence[int] | None = None,
         heard: Callable[[str], None] | None = None,
     ) -> list[str]:
-        """One critique a picture, of whole sentences.
+        """One draft a picture, of whole sentences.
 
         Args:
             images: RGB pictures.
@@ -123,17 +125,18 @@ class Critic:
             scores: 0 to 100, as they were rated.
             levels: the rating word of each.
             faults: what spoils each, as the model itself sees it.
-            attempt: another one gives other critiques of the same pictures.
+            attempts: one a picture, from 0; another gives another draft of the same picture.
             heard: told the first picture's critique as it is written, unchecked.
         """
         seen = faults or [None] * len(images)
+        nth = attempts or [0] * len(images)
         asked = [self.instruction(*told) for told in zip(facts, scores, levels, seen, strict=True)]
         texts = self.backbone.generate(
             list(images),
             [self.render(text) for text in asked],
             max_new_tokens=self.prompt.critique_tokens,
             sampler=lambda length: SeededSampling(
-                [seed_of(image) + attempt for image in images],
+                [seed_of(image) + attempt for image, attempt in zip(images, nth, strict=True)],
                 self.prompt.critique_temperature,
                 self.prompt.critique_top_p,
                 length,
@@ -168,42 +171,38 @@ class Critic:
     ) -> list[str]:
         """Critiques without a sentence that a measurement contradicts.
 
-        Where nothing is left, or less than ``prompt.critique_points`` asks for, it is written anew,
-        up to ``ATTEMPTS`` times, and the attempt that says most is kept. Where every sentence of
-        every attempt is contradicted, it is what the model said at first.
+        ``prompt.critique_drafts`` are written of each picture, and the best is kept
+        (:mod:`.drafts`). Where it says less than ``prompt.critique_points`` asks for, more are
+        written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted, it
+        is what the model said at first.
 
         Args:
             facts: what was measured of each picture at the size that the model is told.
-            heard: told the first picture's critique as it is written, unchecked; each attempt
-                begins anew.
+            heard: told the first picture's first draft as it is written, unchecked.
         """
         lines = [sentence(f) for f in facts]
         seen = faults or [None] * len(images)
-        best = [""] * len(images)
-        worth = [-1] * len(images)
-        first: list[str] = []
-        rows = list(range(len(images)))
-        for attempt in range(ATTEMPTS):
-            said = self.critique(
-                [images[i] for i in rows], [lines[i] for i in rows], [scores[i] for i in rows],
-                [levels[i] for i in rows], [seen[i] for i in rows], attempt,
-                heard if rows[0] == 0 else None,
-            )  # fmt: skip
-            first = first or said
-            for i, text in zip(rows, said, strict=True):
-                kept = without_contradictions(text, facts[i])
-                found = self._worth(kept)
-                if found > worth[i]:
-                    best[i], worth[i] = kept, found
-            rows = [i for i in rows if worth[i] < max(self.prompt.critique_points, 1)]
-            if not rows:
-                break
-        return [text or other for text, other in zip(best, first, strict=True)]
-
-    def _worth(self, text: str) -> int:
-        """Different aspects that a critique names, up to as many as the prompt asks for, less what
-        it says again; below 0 where there is no critique."""
-        if not text:
-            return -1
         wanted = self.prompt.critique_points
-        return min(len(aspects(text)), wanted) - repeats(text) if wanted else 1
+        first = [""] * len(images)
+        best = [""] * len(images)
+        worth = [(-1, 0.0)] * len(images)
+        drafts = max(1, self.prompt.critique_drafts)
+        for round_of in (range(drafts), *([n] for n in range(drafts, ATTEMPTS))):
+            poor = [i for i in range(len(images)) if worth[i][0] < max(wanted, 1)]
+            jobs = [(i, attempt) for i in poor for attempt in round_of]
+            size = max(_ROWS, len(images))
+            for part in (jobs[at : at + size] for at in range(0, len(jobs), size)):
+                said = self.critique(
+                    [images[i] for i, _ in part], [lines[i] for i, _ in part],
+                    [scores[i] for i, _ in part], [levels[i] for i, _ in part],
+                    [seen[i] for i, _ in part], [attempt for _, attempt in part],
+                    heard if part[0] == (0, 0) else None,
+                )  # fmt: skip
+                for (i, attempt), text in zip(part, said, strict=True):
+                    if attempt == 0:
+                        first[i] = text
+                    kept = without_contradictions(text, facts[i])
+                    found = (points(kept, wanted), merit(kept, facts[i], scores[i]))
+                    if found > worth[i]:
+                        best[i], worth[i] = kept, found
+        return [text or other for text, other in zip(best, first, strict=True)]

@@ -1,0 +1,48 @@
+"""Which draft of a critique is kept."""
+
+import pytest
+
+from vlm_aes.explain.drafts import merit, points
+from vlm_aes.facts import Fact
+
+FACTS = {
+    "exposure": Fact("exposure", 0.0, "stops", "well exposed"),
+    "hue": Fact("hue", None, "", "green"),
+    "cast": Fact("cast", 2.0, "", "neutral"),
+    "brightest": Fact("brightest", None, "", "top"),
+}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        # what is measured against what nobody can check
+        ("Green tones lead, and the light gathers at the top.",
+         "The subject is engaging, and the mood is calm."),
+        # what is measured of this photo against what is measured of most
+        ("Green tones lead.", "The exposure is right."),
+        # a step to take
+        ("Green tones lead. Move closer.", "Green tones lead."),
+        # what it does for the picture
+        ("Green tones lead, which ties it together.", "Green tones lead."),
+        # one opinion, not three
+        ("Green tones lead, and the composition holds together.",
+         "Green tones lead. The composition holds together, the subject is engaging."
+         " The mood is calm."),
+    ],
+)  # fmt: skip
+def test_the_draft_that_can_be_trusted_and_used_is_better(better, worse):
+    assert merit(better, FACTS, 50.0) > merit(worse, FACTS, 50.0)
+
+
+def test_a_good_photo_needs_no_step():
+    plain, advised = "Green tones lead.", "Green tones lead. Move closer."
+    assert merit(plain, FACTS, 80.0) == merit(advised, FACTS, 80.0)
+
+
+def test_points_are_different_aspects_and_a_draft_of_nothing_has_none():
+    two = "The light is flat, and the colours are at odds."
+    assert points(two, 2) == 2
+    assert points("The light is flat. The light is dull.", 2) == 0
+    assert points(two, 0) == 1
+    assert points("", 2) < 0
