@@ -200,7 +200,7 @@ def test_compare(visit, samples):
     names = ["coffee.png", "coffee-blur.png", "coffee-tilt.png"]
     send(page, "compare-drop", *(samples / name for name in names))
     page.wait_for_selector(".ranking li")
-    order = page.locator(".ranking h3").all_inner_texts()
+    order = page.locator(".ranking h2").all_inner_texts()
     assert order == sorted(names, key=lambda name: -FROZEN[name])
     assert page.locator(".ranking .step").count() == 2
     _, data = taken(page, "compare-json")
@@ -209,7 +209,7 @@ def test_compare(visit, samples):
     assert len(found["pairs"]) == 3
     page.get_by_label("Burst: keep one").check()
     page.wait_for_selector(".burst")
-    assert page.inner_text(".burst figure h3") == f"Keep {order[0]}"
+    assert page.inner_text(".burst figure h2") == f"Keep {order[0]}"
 
 
 def test_compare_says_what_it_needs(visit, samples):
