@@ -31,6 +31,9 @@ class Lanes:
         rationale, attributes: whether they are wanted.
         lanes: parts side by side; by default one a core, at most sixteen, where the scorer allows
             more than one.
+
+    Attributes:
+        count: how many there are: with as many forward passes' pictures they are all busy.
     """
 
     def __init__(
@@ -39,10 +42,10 @@ class Lanes:
         self._assessor = assessor
         self._rationale, self._attributes = rationale, attributes
         apart = assessor.head is not None and assessor.head.apart and not rationale
-        self._lanes = min(MOST_LANES, lanes or os.cpu_count() or 1) if apart else 1
+        self.count = min(MOST_LANES, lanes or os.cpu_count() or 1) if apart else 1
         # how many cores one operation takes is set for each thread
         self._pool = ThreadPoolExecutor(
-            self._lanes, "model", initializer=torch.set_num_threads, initargs=(1,)
+            self.count, "model", initializer=torch.set_num_threads, initargs=(1,)
         )
 
     def __enter__(self) -> Lanes:
@@ -59,7 +62,7 @@ class Lanes:
     def rate(self, looked: Sequence[Seen]) -> list[Assessment]:
         """One assessment a picture, in order. A single picture that the model cannot take is an
         error, not the end."""
-        parts = min(self._lanes, max(1, len(looked) // FEWEST))
+        parts = min(self.count, max(1, len(looked) // FEWEST))
         if parts == 1:
             return self._rate(looked)
         ends = [round(i * len(looked) / parts) for i in range(parts + 1)]

@@ -152,12 +152,12 @@ def rows(
         return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix,
                             sha256=sha256)  # fmt: skip
 
+    lanes = Lanes(assessor, rationale=wanted.rationale, attributes=wanted.attributes, lanes=workers)
+    together = batch_size * lanes.count
     ahead = Ahead(
         (Item(i) if isinstance(i, str) else i for i in items),
-        finished, contents.known, see, batch_size=batch_size, workers=workers,
+        finished, contents.known, see, batch_size=together, workers=workers,
     )  # fmt: skip
-
-    lanes = Lanes(assessor, rationale=wanted.rationale, attributes=wanted.attributes, lanes=workers)
 
     def put(row: Row, mark: Source, repeated: bool = False) -> Row:
         row = amend(row) if amend else row
@@ -205,7 +205,7 @@ def rows(
                 continue
             batch.append(entry)
             new += entry.decoding is not None
-            if new >= batch_size or len(batch) >= max(64, 4 * batch_size):
+            if new >= together or len(batch) >= max(64, 4 * together):
                 yield from emit(batch)
                 batch, new = [], 0
         if batch:
