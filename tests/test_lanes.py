@@ -1,5 +1,7 @@
 """A batch in parts, each on a core of its own: the same rows as in one piece."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -21,7 +23,7 @@ def looked(assessor):
 
 
 def rated(assessor, looked, lanes):
-    with Lanes(assessor, rationale=False, attributes=False, lanes=lanes) as several:
+    with closing(Lanes(assessor, rationale=False, attributes=False, lanes=lanes)) as several:
         return several.rate(looked)
 
 

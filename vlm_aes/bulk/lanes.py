@@ -11,20 +11,19 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from types import TracebackType
 
 import torch
 
 from vlm_aes.assessor import Assessment, Assessor, Seen
+from vlm_aes.bulk.ahead import MOST_WORKERS
 from vlm_aes.images import PictureError
 
-MOST_LANES = 16
 FEWEST = 8
 """Pictures in a part; fewer would be quicker whole."""
 
 
 class Lanes:
-    """Rates batches; a context manager, whose end ends its threads.
+    """Rates batches, until it is closed.
 
     Args:
         assessor: rates.
@@ -42,21 +41,14 @@ class Lanes:
         self._assessor = assessor
         self._rationale, self._attributes = rationale, attributes
         apart = assessor.head is not None and assessor.head.apart and not rationale
-        self.count = min(MOST_LANES, lanes or os.cpu_count() or 1) if apart else 1
+        self.count = min(MOST_WORKERS, lanes or os.cpu_count() or 1) if apart else 1
         # how many cores one operation takes is set for each thread
         self._pool = ThreadPoolExecutor(
             self.count, "model", initializer=torch.set_num_threads, initargs=(1,)
         )
 
-    def __enter__(self) -> Lanes:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def rate(self, looked: Sequence[Seen]) -> list[Assessment]:

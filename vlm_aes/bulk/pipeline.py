@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from vlm_aes.assessor import Assessor, Seen
@@ -197,7 +198,7 @@ def rows(
 
     batch: list[Entry] = []
     new = 0
-    with ahead, lanes:
+    with ahead, closing(lanes):
         for entry in ahead:
             if entry is None:  # no more is read before this much is rated
                 yield from emit(batch)
