@@ -1,7 +1,7 @@
 """The page under load: how soon the first score is there, and what twenty visitors do to it.
 
     python benchmarks/demo.py first                      # 20 uploads, one after another
-    python benchmarks/demo.py visitors --seconds 120     # 20 visitors at once
+    python benchmarks/demo.py visitors --seconds 120     # 20 visitors at once; --waves 3 for more
     python benchmarks/demo.py hostile --uploads 1000     # bad files, path tricks, wrong types
 
 Each starts a page of its own in another process, with the embedded model and no network. Visitors
@@ -80,7 +80,7 @@ async def first(page: Page, files: list[Path]) -> None:
     print(described("critique", words))
 
 
-async def visitors(page: Page, files: list[Path], seconds: float) -> None:
+async def visitors(page: Page, files: list[Path], seconds: float, waves: int) -> None:
     """Twenty people upload one picture after another; each must see its own name and score."""
     from playwright.async_api import async_playwright
 
@@ -115,20 +115,24 @@ async def visitors(page: Page, files: list[Path], seconds: float) -> None:
             await visitor.wait_for_timeout(1000)
         await context.close()
 
+    after = []
     async with async_playwright() as play:
-        chromium = await play.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
-        until = time.monotonic() + seconds
-        everyone = asyncio.gather(*(one(chromium, own, until) for own in mine))
-        while not everyone.done():
-            highest = max(highest, page.memory)
-            await asyncio.sleep(1)
-        await everyone
-        await chromium.close()
-    await asyncio.sleep(10)
+        for _ in range(waves):
+            chromium = await play.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
+            until = time.monotonic() + seconds
+            everyone = asyncio.gather(*(one(chromium, own, until) for own in mine))
+            while not everyone.done():
+                highest = max(highest, page.memory)
+                await asyncio.sleep(1)
+            await everyone
+            await chromium.close()
+            await asyncio.sleep(75)  # the page tidies up every minute
+            after.append(page.memory)
     print(described("score, 20 visitors", times))
     print(f"errors and leaks: {len(trouble)} {trouble[:5]}")
+    left = ", ".join(f"{memory / 2**20:.0f}" for memory in after)
     print(f"memory: {before / 2**20:.0f} MB before, {highest / 2**20:.0f} at most, "
-          f"{page.memory / 2**20:.0f} ten seconds after")  # fmt: skip
+          f"{left} a minute after each wave")  # fmt: skip
 
 
 def asked(web: httpx.Client, path: str) -> str:
@@ -190,6 +194,7 @@ def main() -> None:
     parser.add_argument("what", choices=["first", "visitors", "hostile"])
     parser.add_argument("--uploads", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--waves", type=int, default=1, help="of twenty new visitors each")
     asked = parser.parse_args()
     page = Page()
     try:
@@ -197,7 +202,7 @@ def main() -> None:
             if asked.what == "first":
                 asyncio.run(first(page, pictures(Path(folder), asked.uploads + 1)))
             elif asked.what == "visitors":
-                asyncio.run(visitors(page, pictures(Path(folder), 100), asked.seconds))
+                asyncio.run(visitors(page, pictures(Path(folder), 100), asked.seconds, asked.waves))
             else:
                 hostile(page, asked.uploads)
     finally:

@@ -66,11 +66,12 @@ def main() -> None:
                     early = peak_mib()
             sink.finish()
         seconds = time.perf_counter() - began
+        late = peak_mib()
         found = pq.read_table(out, columns=["path", "sha256", "score"])
         print(f"{found.num_rows} rows, {len(set(found['path'].to_pylist()))} paths, "
               f"{len(set(found['sha256'].to_pylist()))} contents; rated {tally.rated}, "
               f"repeated {tally.repeated}, errors {dict(tally.errors)}")  # fmt: skip
-        print(f"peak memory {early:.0f} MiB after a tenth, {peak_mib():.0f} MiB at the end; "
+        print(f"peak memory {early:.0f} MiB after a tenth, {late:.0f} MiB at the end; "
               f"{total / seconds:.0f} rows a second")  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from vlm_aes.images import PictureError, read_file
 from .model import SharedAssessor
 from .uploads import shown_name
 
+_KEPT = 480
+"""Long side in pixels of a picture that stays with its visitor."""
 _PACE = 0.12
 """Seconds between two looks at a text that is being written."""
 
@@ -50,11 +53,38 @@ class Looked:
         assert self.seen is not None
         return self.seen.picture.image
 
+    def settle(self) -> None:
+        """Let go of all that is large, once it is on the page: only a small picture is kept."""
+        if self.seen is not None:
+            small = self.image.copy()
+            small.thumbnail((_KEPT, _KEPT))
+            picture = replace(self.seen.picture, image=small, native=None)
+            self.seen = replace(self.seen, picture=picture, pixels=None)
+        self.heat = self.advice = None
+
     @property
     def explanation(self) -> Explanation:
         """What is known so far, as ``vlm-aes explain`` has it."""
         said = claims(self.assessment.critique or "", self.assessment.facts)
         return Explanation(self.assessment, said, advice=self.advice or [])
+
+
+class Visits:
+    """The picture in each visitor's hands, so that it is let go of when the visitor leaves."""
+
+    def __init__(self) -> None:
+        self._held: WeakValueDictionary[str, Looked] = WeakValueDictionary()
+
+    def hold(self, visitor: str | None, looked: Looked) -> None:
+        """A visitor has a picture now, instead of any other."""
+        if visitor:
+            self._held[visitor] = looked
+
+    def leave(self, visitor: str | None) -> None:
+        """A visitor is gone, perhaps to come back: a small picture stays."""
+        looked = self._held.pop(visitor, None) if visitor else None
+        if looked is not None:
+            looked.settle()
 
 
 def look(model: SharedAssessor, path: str, name: str | None = None) -> Looked:

@@ -13,6 +13,7 @@ from vlm_aes.assessor import Assessor
 
 from . import arithmetic, compare, rate, sort, teach
 from .endpoints import endpoints
+from .looking import Visits
 from .model import SharedAssessor
 
 
@@ -23,6 +24,11 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
         allowed: folders on the server that visitors may have sorted.
     """
     model = SharedAssessor(assessor)
+    visits = Visits()
+
+    def left(request: gr.Request) -> None:
+        visits.leave(request.session_hash)
+
     samples = Path(skimage.__file__).parent / "data"
     with gr.Blocks(title="vlm_aes", analytics_enabled=False) as page:
         gr.HTML(
@@ -31,7 +37,7 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
         )
         with gr.Tabs(elem_classes="tabs"):
             with gr.Tab("Rate one", id="rate"):
-                mine = rate.tab(model, samples)
+                mine = rate.tab(model, samples, visits)
             with gr.Tab("Compare", id="compare"):
                 compare.tab(model, samples)
             with gr.Tab("Sort a folder", id="sort"):
@@ -42,6 +48,7 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
                 arithmetic.tab(model, mine, samples, how)
         gr.HTML(_foot(model))
         endpoints(model)
+        page.unload(left)
     return page
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from vlm_aes.table import Columns
 
 from . import pieces
 from .keeping import file_stem, new_folder, write_json
-from .looking import Looked, find_heat, hear_critique, look, try_advice
+from .looking import Looked, Visits, find_heat, hear_critique, look, try_advice
 from .model import SharedAssessor
 from .uploads import refusal, upload_field
 
@@ -25,8 +25,12 @@ SCORE, EXPLAIN = "score", "explain"
 """Queues: what is quick, and what takes seconds."""
 
 
-def tab(model: SharedAssessor, samples: Path) -> gr.State:
-    """Build the tab; gives the state that holds the visitor's picture."""
+def tab(model: SharedAssessor, samples: Path, visits: Visits) -> gr.State:
+    """Build the tab; gives the state that holds the visitor's picture.
+
+    Args:
+        visits: told of each picture that a visitor has.
+    """
     mine = gr.State(None, time_to_live=VISIT)
     drop = upload_field("one-drop", height=220)
     with gr.Row(elem_classes="tries"):
@@ -54,10 +58,11 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
     known = gr.HTML(elem_id="one-details")
     tried = gr.HTML(elem_id="one-advice")
 
-    def first(path: str | None) -> list[Any]:
+    def first(path: str | None, request: gr.Request) -> list[Any]:
         if not path:
             return [gr.skip()] * len(shown)
         looked = look(model, path)
+        visits.hold(request.session_hash, looked)
         unready = [gr.DownloadButton(interactive=False)] * 2
         if looked.seen is None:
             message = pieces.piece("refused", looked.name, refusal(looked.assessment.error))
@@ -98,7 +103,15 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
         if looked is None or looked.seen is None:
             return ""
         try_advice(model, looked)
-        return pieces.advice(looked.advice or [], looked.image)
+        told = pieces.advice(looked.advice or [], looked.image)
+        looked.settle()
+        return told
+
+    def trying(sample: Path) -> Callable[[gr.Request], list[Any]]:
+        def chosen(request: gr.Request) -> list[Any]:
+            return first(str(sample), request)
+
+        return chosen
 
     shown = [drop, mine, result, picture, verdict, said, words, known, tried, as_card, as_row]
     quick: Any = {
@@ -108,7 +121,7 @@ def tab(model: SharedAssessor, samples: Path) -> gr.State:
     slow: Any = {**quick, "concurrency_id": EXPLAIN, "concurrency_limit": 2}
     begun = [drop.upload(first, drop, shown, **quick)]
     for button, name in zip(tries, PHOTOS, strict=True):
-        begun.append(button.click(lambda n=name: first(str(samples / n)), None, shown, **quick))
+        begun.append(button.click(trying(samples / name), None, shown, **quick))
     for event in begun:
         event.success(second, mine, said, **slow).success(
             third, mine, [as_card, as_row], **slow

@@ -100,3 +100,27 @@ def choose_tab(page, name):
     else:
         page.get_by_label("More tabs").click()
         page.locator(".overflow-dropdown button", has_text=name).click()
+
+
+def violations(page):
+    """What axe-core finds: {(rule, impact): an example}, of our own markup and of Gradio's.
+
+    Ours is what stands in an HTML block; buttons, fields and tabs are Gradio's.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    ours, gradios = {}, {}
+    for violation in Axe().run(page).response["violations"]:
+        for node in violation["nodes"]:
+            own = page.evaluate(
+                "s => document.querySelector(s)?.closest('.prose') !== null", node["target"][-1]
+            )
+            (ours if own else gradios).setdefault(
+                (violation["id"], violation["impact"]), node["html"][:160]
+            )
+    return ours, gradios
+
+
+def serious(found):
+    """Those that are serious or critical."""
+    return {key: html for key, html in found.items() if key[1] in ("serious", "critical")}

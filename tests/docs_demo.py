@@ -1,4 +1,5 @@
-"""Write docs/demo/*.webp, screenshots of each tab: ``python tests/docs_demo.py``."""
+"""Write docs/demo/*.webp, screenshots of each tab, and print what axe-core finds there:
+``python tests/docs_demo.py``."""
 
 import io
 import tempfile
@@ -15,11 +16,16 @@ SIZES = {390: 844, 1440: 900}
 TALLEST = 2400
 """Pixels of a page that are shown."""
 LIMIT = 180_000
+FOUND = {"ours": {}, "Gradio's": {}}
+"""Violations of what is accessible, with an example of each."""
 
 
 def shot(page, name, width, scheme):
     """One tab as it stands."""
     page.wait_for_timeout(900)
+    for whose, found in zip(FOUND, demo_server.violations(page), strict=True):
+        for key, html in found.items():
+            FOUND[whose].setdefault(key, html)
     picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
     picture = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
     picture.save(OUT / f"{name}-{width}-{scheme}.webp", quality=80, method=6)
@@ -80,6 +86,9 @@ def main():
             browser.close()
     finally:
         server.close()
+    for whose, found in FOUND.items():
+        for (rule, impact), html in sorted(found.items()):
+            print(f"{whose}: {rule} ({impact}): {html}")
     total = sum(file.stat().st_size for file in OUT.glob("*.webp"))
     print(f"{len(list(OUT.glob('*.webp')))} pictures, {total / 2**20:.1f} MB")
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from vlm_aes import calibration
+from vlm_aes import calibration, limits
 from vlm_aes.calibration import CalibrationError, Familiar, fit, load
 from vlm_aes.limits import warning_of
 
@@ -117,3 +117,18 @@ def test_warnings():
         photo = Image.fromarray(getattr(skimage.data, name)())
         assert warning_of(photo) == "", name
         assert warning_of(photo.resize((8, 8))) == "", name
+
+
+@pytest.mark.parametrize("side", [64, 130, 300, 500, 1100])
+def test_the_short_way_says_what_the_long_one_says(side, monkeypatch):
+    import skimage.data
+
+    rng = np.random.default_rng(side)
+    noisy = np.asarray(drawn()).astype(int) + rng.normal(0, 6, (600, 800, 3))
+    pictures = [drawn(), Image.fromarray(noisy.clip(0, 255).astype(np.uint8))]
+    pictures += [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "rocket")]
+    pictures += [Image.new("RGB", (800, 600), "gray"), Image.linear_gradient("L")]
+    pictures = [p.resize((side, 3 * side // 4)) for p in pictures]
+    short = [warning_of(p) for p in pictures]
+    monkeypatch.setattr(limits, "_is_surely_a_photo", lambda image: False)
+    assert [warning_of(p) for p in pictures] == short

@@ -95,6 +95,19 @@ def test_weights_are_found_again():
     assert intercept == pytest.approx(5)
 
 
+def test_a_member_that_adds_nothing_has_no_weight():
+    rng = np.random.default_rng(0)
+    good = rng.uniform(20, 80, 400)
+    wanted = good + rng.normal(0, 8, 400)
+    other = 100 - wanted + rng.normal(0, 8, 400)
+    scores = np.stack([rng.uniform(0, 100, 400), good, good + rng.normal(0, 1, 400), 100 - other])
+    folds = np.arange(400) % fitting.FOLDS
+    kept = fitting.worth_their_place(scores, wanted, folds)
+    assert 3 in kept
+    assert 0 not in kept
+    assert len({1, 2} & set(kept)) == 1
+
+
 def test_facts_learn_a_bend_and_bear_what_is_missing():
     rng = np.random.default_rng(0)
     x, y = rng.uniform(0, 1, (2, 300))

@@ -69,6 +69,7 @@ class Scorer(ABC):
         native_side: side of the crop at native size that it needs, if it does.
         attributes: what it rates besides the picture as a whole.
         columns: names of what it adds to a row.
+        apart: whether several threads may rate at once, each on a core of its own.
     """
 
     model_id: str
@@ -81,6 +82,7 @@ class Scorer(ABC):
     native_side: int | None = None
     attributes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    apart: bool = False
 
     @abstractmethod
     def read(self, picture: Picture) -> Any:

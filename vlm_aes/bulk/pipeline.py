@@ -10,13 +10,15 @@ from __future__ import annotations
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from vlm_aes.assessor import Assessment, Assessor, Seen
+from vlm_aes.assessor import Assessor, Seen
 from vlm_aes.bulk.ahead import Ahead, Entry
 from vlm_aes.bulk.finished import Finished
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.items import Item
+from vlm_aes.bulk.lanes import Lanes
 from vlm_aes.bulk.sinks import Place, Sink, Source
 from vlm_aes.images import PictureError
 from vlm_aes.table import Columns, Row
@@ -108,24 +110,6 @@ def _unpacked(packed: int) -> Place:
     return packed >> 32, packed & 0xFFFFFFFF
 
 
-def _rate(assessor: Assessor, looked: list[Seen], wanted: Wanted) -> list[Assessment]:
-    """One batch; where memory runs out, its halves. A single picture that the model cannot take is
-    an error row, not the end."""
-    import torch
-
-    try:
-        return assessor.rate_seen(looked, rationale=wanted.rationale, attributes=wanted.attributes)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if len(looked) == 1:
-            picture = looked[0].picture
-            text = " ".join(str(error).split())[:160] or type(error).__name__
-            advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
-            refused = PictureError("model", advice, picture.sha256, picture.width, picture.height)
-            return [assessor.refused(refused)]
-    middle = len(looked) // 2
-    return _rate(assessor, looked[:middle], wanted) + _rate(assessor, looked[middle:], wanted)
-
-
 def rows(
     assessor: Assessor,
     items: Iterable[Item | str],
@@ -147,7 +131,8 @@ def rows(
         batch_size: pictures a forward pass.
         sink: entered already; gets every row, and is asked for those that are done.
         tally: counts along.
-        workers: decoding threads; by default one a core, at most sixteen.
+        workers: decoding threads, and parts of a batch that are rated side by side where the
+            scorer allows it; by default one a core, at most sixteen.
         finished: rows that need not be done again; by default those of the sink.
         begun: the sink was begun already.
         amend: completes each row.
@@ -168,9 +153,11 @@ def rows(
         return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix,
                             sha256=sha256)  # fmt: skip
 
+    lanes = Lanes(assessor, rationale=wanted.rationale, attributes=wanted.attributes, lanes=workers)
+    together = batch_size * lanes.count
     ahead = Ahead(
         (Item(i) if isinstance(i, str) else i for i in items),
-        finished, contents.known, see, batch_size=batch_size, workers=workers,
+        finished, contents.known, see, batch_size=together, workers=workers,
     )  # fmt: skip
 
     def put(row: Row, mark: Source, repeated: bool = False) -> Row:
@@ -183,7 +170,7 @@ def rows(
     def emit(batch: list[Entry]) -> Iterator[Row]:
         fresh = [(e, e.seen()) for e in batch if e.decoding is not None]
         good = [seen for _, seen in fresh if isinstance(seen, Seen)]
-        rated = iter(_rate(assessor, good, wanted) if good else ())
+        rated = iter(lanes.rate(good))
         looked = iter(fresh)
         done: list[Row] = []
         for entry in batch:
@@ -211,7 +198,7 @@ def rows(
 
     batch: list[Entry] = []
     new = 0
-    with ahead:
+    with ahead, closing(lanes):
         for entry in ahead:
             if entry is None:  # no more is read before this much is rated
                 yield from emit(batch)
@@ -219,7 +206,7 @@ def rows(
                 continue
             batch.append(entry)
             new += entry.decoding is not None
-            if new >= batch_size or len(batch) >= max(64, 4 * batch_size):
+            if new >= together or len(batch) >= max(64, 4 * together):
                 yield from emit(batch)
                 batch, new = [], 0
         if batch:

@@ -81,7 +81,9 @@ def ensemble(
             console = Console(highlight=False)
             console.print(f"{len(seen.wanted)} pictures, out of fold, 95% intervals")
             for name, its in found.items():
-                weight = f"weight {weights[name]:.3f}" if name in weights else ""
+                weight = f"weight {weights[name]:.3f}" if weights.get(name) else ""
+                if weights.get(name) == 0:
+                    weight = "adds nothing that these ratings show"
                 srcc, plcc = its["srcc"], its["plcc"]
                 console.print(
                     f"{name[-32:]:<32} SRCC {srcc.value:.3f} ({srcc.low:.3f} to {srcc.high:.3f})  "

@@ -77,7 +77,8 @@ class Fitted:
     """An ensemble, and what it is worth.
 
     Attributes:
-        weights, intercept: of the members' scores.
+        weights, intercept: of the members' scores; a member that adds nothing these ratings can
+            show has none.
         lines: (members, 2) intercept and slope from each score to the ratings.
         facts: the facts member, fitted on every picture.
         out_of_fold: (members + 1, N) the members' scores, then the ensemble's, each for pictures
@@ -160,13 +161,48 @@ def weigh(scores: Floats, wanted: Floats) -> tuple[Floats, float]:
     return weights, mean - float(weights @ middle)
 
 
+def worth_their_place(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> list[int]:
+    """The members, by their rows in (members, N) scores, whose absence would show.
+
+    One after another the least useful leaves, as long as the squared errors out of fold are not
+    worse without it by more than their standard error over the N pictures: the simplest rule that
+    is as good as the best (Breiman et al. 1984, section 3.4.3).
+    """
+
+    def losses(members: list[int]) -> Floats:
+        found: Floats = (_joined(scores[members], wanted, folds) - wanted) ** 2
+        return found
+
+    kept = list(range(len(scores)))
+    while len(kept) > 1:
+        whole = losses(kept)
+        missed = []
+        for member in kept:
+            worse = losses([k for k in kept if k != member]) - whole
+            missed.append(float(worse.mean() - worse.std() / np.sqrt(len(wanted))))
+        least = int(np.argmin(missed))
+        if missed[least] > 0:
+            break
+        kept.pop(least)
+    return kept
+
+
+def _joined(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> Floats:
+    """(N,) the members' scores as weights from the other folds join them."""
+    joined = np.zeros(len(wanted))
+    for fold in range(FOLDS):
+        inside, rest = folds == fold, folds != fold
+        weights, intercept = weigh(scores[:, rest], wanted[rest])
+        joined[inside] = np.clip(intercept + weights @ scores[:, inside], 0, 100)
+    return joined
+
+
 def fit(seen: Seen, seed: int = 0) -> Fitted:
     """Fit the weights, and the facts member where there is one.
 
     Raises:
         FitError: where no member says anything of the ratings.
     """
-    n = len(seen.wanted)
     folds = _folds(seen.cluster, seed)
     scores = seen.scores.copy()
     place = next((k for k in range(len(scores)) if np.isnan(scores[k]).all()), None)
@@ -178,12 +214,10 @@ def fit(seen: Seen, seed: int = 0) -> Fitted:
             guesses = learned.predict([seen.facts[i] for i in inside])
             scores[place, inside] = np.clip(guesses, 0, 100)
         model = Additive.fit(seen.facts, seen.wanted)
-    joined = np.zeros(n)
-    for fold in range(FOLDS):
-        inside, rest = folds == fold, folds != fold
-        weights, intercept = weigh(scores[:, rest], seen.wanted[rest])
-        joined[inside] = np.clip(intercept + weights @ scores[:, inside], 0, 100)
-    weights, intercept = weigh(scores, seen.wanted)
+    kept = worth_their_place(scores, seen.wanted, folds)
+    joined = _joined(scores[kept], seen.wanted, folds)
+    weights = np.zeros(len(scores))
+    weights[kept], intercept = weigh(scores[kept], seen.wanted)
     if not weights.any():
         raise FitError("no member's scores rise with the ratings")
     lines = np.array([

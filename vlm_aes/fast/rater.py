@@ -55,6 +55,7 @@ class FastRater(Scorer):
         self.model_id = cached_identity(folder) or f"{name}@{digest.hexdigest()[:12]}"
         self.prompt_id = f"{LABEL}@{tower.preprocessing}"
         self.needed_side = tower.needed_side
+        self.apart = tower.model.device.type == "cpu"
 
     def read(self, picture: Picture) -> Pixels:
         """What the tower reads of a picture; in any thread."""
