@@ -59,7 +59,7 @@ _RULES: tuple[_Rule, ...] = (
           "exposure", _BRIGHT, (*_DARK, "well exposed")),
     _rule(r"very bright|exposure is very high", "exposure",
           ("very bright",), (*_DARK, "well exposed")),
-    _rule(r"over-?expos|too bright", "exposure", _BRIGHT, (*_DARK, "well exposed")),
+    _rule(r"over-?expos|too bright", "highlights_clipped", _AMOUNTS, ("none",)),
     _rule(r"highlights (?:are|were) (?:blown|burnt|clipped|washed)|blown(?:-out)? highlights"
           r"|areas (?:are washed out|have lost all detail|are pure white)", "highlights_clipped",
           _AMOUNTS, ("none",)),
