@@ -145,7 +145,7 @@ def fit(tried: Sequence[Tried], budget: float = BUDGET) -> dict[str, tuple[float
     for price in _PRICES:
         needed = {
             kind: tuple(
-                _threshold(tried, kind, way, price, float(noises[kind in MOVING]))
+                _threshold(tried, kind, way, price, float(noises[int(kind in MOVING)]))
                 for way in (True, False)
             )
             for kind in KINDS

@@ -4,10 +4,21 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from vlm_aes.finetune.advice import BUDGET, Tried, figures, fit
 
 from vlm_aes import facts
-from vlm_aes.explain.advice import MOST, advise
-from vlm_aes.explain.edits import CROP, KINDS, LEVEL, cropped, edits, lit, stretched
+from vlm_aes.explain.advice import MOST, Trial, advise
+from vlm_aes.explain.edits import (
+    CROP,
+    EXPOSURE,
+    KINDS,
+    LEVEL,
+    Edit,
+    cropped,
+    edits,
+    lit,
+    stretched,
+)
 from vlm_aes.spoil import spoil, turned
 
 COFFEE = Image.fromarray(skimage.data.coffee())
@@ -112,3 +123,26 @@ def test_a_measurement_lowers_what_an_edit_needs():
     told = advise(dark, brightness, needed=needed, facts=facts.measure(dark))
     assert [(a.kind, a.measured) for a in told if a.kind == "exposure"] == [("exposure", True)]
     assert not [a for a in advise(dark, brightness, needed=needed) if a.kind == "exposure"]
+
+
+def tried(fault, gain, kind=EXPOSURE):
+    """A photo with a fault, of whose edits the first undoes it and gains so much."""
+    blank = Image.new("RGB", (1, 1))
+    offered = [Edit(name, f"{name}.", blank, 1.0) for name in KINDS]
+    gains = np.array([gain if name == kind else -1.0 for name in KINDS])
+    right = tuple(name == kind and fault != "none" for name in KINDS)
+    return Tried(fault, Trial(blank, (0.1, 0.1), offered, gains), right)
+
+
+def test_thresholds_undo_the_faults_and_leave_photos_as_they_are_alone():
+    photos = [tried("dark", 8.0 + n % 3) for n in range(20)]
+    photos += [tried("none", n % 4) for n in range(20)]
+    needed = fit(photos)
+    found = figures(photos, needed)
+    assert found["undone"] == found["dark"] == 1.0
+    assert found["originals with advice"] <= BUDGET
+
+
+def test_thresholds_that_would_advise_everyone_are_not_fitted():
+    noisy = [tried("dark", 1.0), *(tried("none", 9.0 + n) for n in range(20))]
+    assert figures(noisy, fit(noisy))["originals with advice"] <= BUDGET
