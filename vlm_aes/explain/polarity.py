@@ -1,7 +1,7 @@
 """Whether a text praises or faults, without a judge model: counted words of praise and of fault.
 
-Only good for the vocabulary of pictures. ``docs/critiques.md`` says how well it agrees with the
-scores that experts gave beside their own critiques.
+Only good for the vocabulary of pictures. An audit says how well it agrees with the scores that
+experts gave beside their own critiques.
 """
 
 from __future__ import annotations
