@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Photos:
         tuning: (N,) bool: choices and calibration are made on these.
         attribute_photo: (N,) bool: one of the photos that have every attribute.
         scenes: (N,) scene names, empty where unknown.
+        left_out: attributes and emotions that are not to be learnt.
     """
 
     ids: np.ndarray
@@ -92,6 +93,30 @@ class Photos:
     tuning: np.ndarray
     attribute_photo: np.ndarray
     scenes: np.ndarray
+    left_out: tuple[str, ...] = ()
+
+    def without(self, names: Sequence[str]) -> Photos:
+        """The same photos with some attributes and emotions left out, for a nano that never met
+        them: nobody felt such an emotion, and such an attribute is what the overall rating says
+        of it, nothing more.
+
+        Raises:
+            ValueError: a name that is neither.
+        """
+        attributes, emotions = self.attributes.copy(), self.emotions.copy()
+        rated = self.train & ~np.isnan(attributes).any(1)
+        for name in names:
+            if name in EMOTIONS:
+                emotions[:, EMOTIONS.index(name)] = 0
+            elif name in ATTRIBUTES:
+                place = ATTRIBUTES.index(name)
+                line = np.polyfit(self.aesthetic[rated], attributes[rated, place], 1)
+                there = ~np.isnan(attributes[:, place])
+                attributes[there, place] = np.polyval(line, self.aesthetic[there])
+            else:
+                known = ", ".join((*ATTRIBUTES, *EMOTIONS))
+                raise ValueError(f"{name} is neither an attribute nor an emotion; there are {known}")
+        return replace(self, attributes=attributes, emotions=emotions, left_out=tuple(names))
 
     @property
     def train(self) -> np.ndarray:

@@ -95,7 +95,7 @@ def measure_photos(photos: Photos, data: Path, cache: Path, limit: int, workers:
 def residuals_of(
     photos: Photos, attributes: np.ndarray, aesthetic: np.ndarray, emotions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 7) attribute residuals and (N, 8) moods in standard deviations.
+    """(N, 7) attribute residuals and (N, 8) moods in standard deviations; 0 where left out.
 
     Args:
         attributes: (N, 7) attribute means, human or predicted.
@@ -109,6 +109,9 @@ def residuals_of(
         rest = attributes[:, i] - np.polyval(line, aesthetic)
         residuals[:, i] = rest / rest[train].std()
     mood = (emotions - emotions[train].mean(0)) / emotions[train].std(0)
+    # what a left-out one still answers is rounding, which the division would blow up
+    residuals[:, [name in photos.left_out for name in ATTRIBUTES]] = 0
+    mood[:, [name in photos.left_out for name in EMOTIONS]] = 0
     return residuals, mood
 
 
