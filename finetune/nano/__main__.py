@@ -63,8 +63,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=LanguageRecipe.steps, help="of the language")
     parser.add_argument("--measured", type=int, default=10_000, help="photos for critiques")
     parser.add_argument("--critiques", type=int, default=500, help="validation photos to criticise")
-    parser.add_argument("--without", nargs="*", default=(), metavar="NAME",
-                        help="attributes and emotions not to learn, to measure what a taste takes")
+    parser.add_argument(
+        "--without",
+        nargs="*",
+        default=(),
+        metavar="NAME",
+        help="attributes and emotions not to learn, to measure what a taste takes",
+    )
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     a.work.mkdir(parents=True, exist_ok=True)

@@ -115,7 +115,9 @@ class Photos:
                 attributes[there, place] = np.polyval(line, self.aesthetic[there])
             else:
                 known = ", ".join((*ATTRIBUTES, *EMOTIONS))
-                raise ValueError(f"{name} is neither an attribute nor an emotion; there are {known}")
+                raise ValueError(
+                    f"{name} is neither an attribute nor an emotion; there are {known}"
+                )
         return replace(self, attributes=attributes, emotions=emotions, left_out=tuple(names))
 
     @property
