@@ -1,0 +1,83 @@
+"""What attributes say beside the score: a checkpoint's residuals and measured facts' with the raters'.
+
+The attribute photos of a folder in PARA's layout. A residual is an attribute with what the overall
+rating says of it removed: the raters' by the raters' line, the checkpoint's by its calibration's.
+Facts predict the raters' residual by boosted trees and by a ridge, whichever is better over five
+folds of the photos that are not validation; then on the validation photos. Beside the checkpoint's
+figure over the validation photos stands, per attribute, the difference from facts on the same
+photos.
+
+    python benchmarks/residuals.py --data PARA --checkpoint DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from vlm_aes.finetune.nano.photos import ATTRIBUTES, is_validation, rows_of
+
+from vlm_aes import Assessor, baselines, metrics
+from vlm_aes.facts import CROP_SIDE, LONG_SIDE
+from vlm_aes.images import open_picture
+
+BATCH = 64
+FOLDS = KFold(5, shuffle=True, random_state=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    a = parser.parse_args()
+    assessor = Assessor.from_pretrained(a.checkpoint, precision="fp32")
+    files, held, overall, rated, measured = [], [], [], [], []
+    for attribute_photo, row in rows_of(a.data):
+        if not attribute_photo:
+            continue
+        files.append(row["image"]["bytes"])
+        held.append(is_validation(row["image_id"], attribute_photo=True))
+        overall.append(row["aesthetic_mean"])
+        rated.append([row[f"{name}_mean"] for name in ATTRIBUTES])
+        picture = open_picture(files[-1], needed_side=LONG_SIDE, native_side=CROP_SIDE)
+        measured.append(baselines.measures(picture.image, picture.native))
+    side, mos, facts = np.array(held), np.array(overall), np.nan_to_num(np.array(measured))
+    unseen = [file for file, is_held in zip(files, side, strict=True) if is_held]
+    said = [
+        one.residuals
+        for start in range(0, len(unseen), BATCH)
+        for one in assessor.assess(unseen[start : start + BATCH], attributes=True, facts=False)
+    ]
+    print(f"{len(unseen)} validation photos; facts learned from {(~side).sum()}")
+    print("| attribute | facts, cross-fitted over the rest | facts | checkpoint | difference |")
+    print("|---|---|---|---|---|")
+    for place, name in enumerate(ATTRIBUTES):
+        values = np.array(rated)[:, place]
+        wanted = values - np.polyval(np.polyfit(mos[~side], values[~side], 1), mos)
+        learners = [
+            make_pipeline(StandardScaler(), RidgeCV(np.logspace(1, 5, 12))),
+            HistGradientBoostingRegressor(max_iter=150, learning_rate=0.05, random_state=0),
+        ]
+        fits = [cross_val_predict(m, facts[~side], wanted[~side], cv=FOLDS) for m in learners]
+        worth = [metrics.srcc(wanted[~side], fit) for fit in fits]
+        best = int(np.argmax(worth))
+        inner = metrics.bootstrap(metrics.srcc, wanted[~side], fits[best])
+        told = learners[best].fit(facts[~side], wanted[~side]).predict(facts[side])
+        own = np.array([one[name] for one in said])
+        both = [metrics.bootstrap(metrics.srcc, wanted[side], found) for found in (told, own)]
+        gap = metrics.bootstrap(
+            lambda w, x, y: metrics.srcc(w, y) - metrics.srcc(w, x), wanted[side], told, own
+        )
+        print(f"| {name} | {inner} | {both[0]} | {both[1]} | {gap} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
