@@ -95,6 +95,11 @@ def test_advice_that_takes_for_granted_what_is_not_there_is_left_out(advice, ban
     assert left == (f"{said} {advice}" if kept else said)
 
 
+def test_opening_words_are_one_claim():
+    found = [claim.text for claim in claims("Sound but not more. It is dark but sharp.", facts())]
+    assert found == ["Sound but not more", "It is dark", "sharp"]
+
+
 def test_without_facts_nothing_is_judged():
     assert claims("It is far too dark.", {})[0].verdict == NOT_MEASURABLE
     assert without_contradictions("It is far too dark.", {}) == "It is far too dark."
