@@ -1,4 +1,4 @@
-"""What attributes say beside the score: a checkpoint's residuals and measured facts' with the raters'.
+"""What attributes say beside the score: residuals of a checkpoint and of facts, with the raters'.
 
 The attribute photos of a folder in PARA's layout. A residual is an attribute with what the overall
 rating says of it removed: the raters' by the raters' line, the checkpoint's by its calibration's.

@@ -126,8 +126,10 @@ _BRIGHTEST = re.compile(
 )  # fmt: skip
 _DETAIL = re.compile(rf"detail (?:sits|lies|is|gathers)? ?(?:at|on|in) the {_PLACE}", re.I)
 _SENTENCE = re.compile(r"[^.!?]+[.!?]?")
-_CLAUSE = re.compile(r"(?:, (?:but|yet|though|and|while) |; (?:still, )?|: | while "
-                     r"| but (?!not more|ordinary|unremarkable))")
+_CLAUSE = re.compile(
+    r"(?:, (?:but|yet|though|and|while) |; (?:still, )?|: | while "
+    r"| but (?!not more|ordinary|unremarkable))"
+)
 _IMPERATIVE = re.compile(
     r"^\s*(?:add|aim|avoid|balance|boost|brace|bring|build|calm|check|choose|close|come|consider"
     r"|correct|crop|cut|darken|decide|deepen|denoise|expose|export|fill|find|focus|free|get|give|go"
