@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ class FaultQuestion:
         words: fault to its word after the stem; ``none`` is the first.
         sure: probability that something is wrong from which the critic is told so.
         told: the line that the critic is told, with ``{fault}`` in it.
+        sure_of: fault to a lower probability of its own, for one that the checkpoint is seldom sure
+            of.
     """
 
     question: str
@@ -38,6 +41,15 @@ class FaultQuestion:
     words: dict[str, str]
     sure: float
     told: str
+    sure_of: dict[str, float] = field(default_factory=dict)
+
+    def named(self, probabilities: Sequence[float]) -> str | None:
+        """The fault that is to be told, by the probability of each of ``words``; nothing where none
+        is sure enough."""
+        of = dict(zip(self.words, map(float, probabilities), strict=True))
+        if 1 - of.pop(NO_FAULT) < self.sure:
+            of = {name: p for name, p in of.items() if p >= self.sure_of.get(name, 1.0)}
+        return max(of, key=lambda name: of[name], default=None)
 
     def line(self, fault: str | None) -> str:
         """What the critic is told of a fault, or of there being none."""

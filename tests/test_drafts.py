@@ -35,9 +35,22 @@ def test_the_draft_that_can_be_trusted_and_used_is_better(better, worse):
     assert merit(better, FACTS, 50.0) > merit(worse, FACTS, 50.0)
 
 
-def test_a_good_photo_needs_no_step():
+def test_a_step_counts_less_for_a_good_photo():
     plain, advised = "Green tones lead.", "Green tones lead. Move closer."
-    assert merit(plain, FACTS, 80.0) == merit(advised, FACTS, 80.0)
+    gain = {s: merit(advised, FACTS, s) - merit(plain, FACTS, s) for s in (50.0, 80.0)}
+    assert gain[50.0] > max(gain[80.0], 0)
+
+
+def test_praise_and_fault_are_in_proportion_to_the_score():
+    praise, fault = "A striking photo: green tones lead.", "A weak photo: green tones lead."
+    assert merit(praise, FACTS, 85.0) > merit(fault, FACTS, 85.0)
+    assert merit(fault, FACTS, 20.0) > merit(praise, FACTS, 20.0)
+
+
+def test_a_verdict_alone_is_worth_nothing():
+    assert merit("Green tones lead.", FACTS, 54.0) > merit(
+        "This one is there. Green tones lead.", FACTS, 54.0
+    )
 
 
 def test_points_are_different_aspects_and_a_draft_of_nothing_has_none():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -465,9 +465,27 @@ class Assessor:
         images = [seen.picture.image for seen in looked]
         told = [seen.told for seen in looked]
         found: list[str] = self.critic.checked(
-            images, told, scores, levels, self.rater.faults(images), heard
+            images, told, scores, levels, self.faults(images, told), heard
         )
         return found
+
+    def faults(
+        self, images: Sequence[Image.Image], told: Sequence[Mapping[str, Fact]]
+    ) -> list[str | None]:
+        """What spoils each picture, as its critique is told; nothing where nothing does.
+
+        Args:
+            told: facts of each, as the model is told them.
+        """
+        from vlm_aes.explain.spoiled import corrected
+
+        known = (
+            () if self.prompt is None or self.prompt.faults is None else self.prompt.faults.words
+        )
+        return [
+            corrected(fault, facts, known)
+            for fault, facts in zip(self.rater.faults(images), told, strict=True)
+        ]
 
     def _worth(self, score: float) -> dict[str, Any]:
         """Interval and percentile, where the checkpoint is calibrated."""

@@ -240,11 +240,7 @@ class Rater:
         taught to tell."""
         if self.prompt.faults is None:
             return [None] * len(images)
-        names = tuple(self.prompt.faults.words)
-        return [
-            names[1 + int(p[1:].argmax())] if 1 - p[0] >= self.prompt.faults.sure else None
-            for p in self.fault_probabilities(images)
-        ]
+        return [self.prompt.faults.named(p) for p in self.fault_probabilities(images)]
 
     def probabilities(
         self, hidden: Tensor, rows: Sequence[int] | None = None

@@ -208,8 +208,8 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"{{set {{another|a second|a contrasting}} colour against the {hue}"
             f"|look for something that answers the {hue}"
             f"|{{work|build}} on the {hue} and leave the other colours out}}",
-            "{which ties the picture together|so the parts belong together"
-            "|which gives it one mood}")  # fmt: skip
+            f"{{which sets the key|which is the colour that stays in mind"
+            f"|so the eye meets {hue} first}}")  # fmt: skip
     cast = bands["cast"]
     if cast.startswith("strongly"):
         name = cast.split()[-1]

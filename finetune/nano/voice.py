@@ -30,11 +30,17 @@ MATTER: dict[str, str] = {
 """Aspects that say the same thing: a critique speaks of each matter once."""
 
 
-UNSURE: dict[str, float] = {"content": 2.0, "object_emphasis": 0.8, "quality": 0.4}
+UNSURE: dict[str, float] = {
+    "content": 2.0, "object_emphasis": 1.4, "light": 1.0, "depth_of_field": 1.0, "quality": 0.8,
+    "composition": 0.7, "color": 0.7,
+}  # fmt: skip
 """Deviations of a residual below which nothing is said of an attribute: what nano can hardly see,
 it should seldom speak of."""
-MOOD_SURE = 1.6
+MOOD_SURE = 2.0
 """Likewise for the mood."""
+JUDGED = 0.35
+"""Share of the critiques that may say something that no measurement bears out, where a measurement
+tells this photo from others."""
 
 
 def expand(phrase: str, rng: np.random.Generator) -> str:
@@ -106,11 +112,13 @@ def points_of(seen: Seen) -> list[Point]:
 def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
     """Two or three points of different matters; the fault of a spoiled copy first.
 
-    Half of them at least are measured where anything is: what can be measured is what nano can say
-    of this picture and not of every other.
+    One of them at most is not measured, where anything is: what can be measured is what nano can
+    say of this picture and not of every other.
     """
     points = points_of(seen)
-    wanted = 3 if rng.random() < 0.4 else 2
+    wanted = 3 if rng.random() < 0.5 else 2
+    telling = any(p.measured and p.weight >= 0.5 for p in points)
+    may_judge = not telling or rng.random() < JUDGED
     praised = float(np.clip((seen.score - 45) / 14, 0.02, 0.98))
     share = {1: praised, 0: 0.4, -1: 1 - praised}
     chosen: list[Point] = []
@@ -123,7 +131,7 @@ def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
     while points and len(chosen) < wanted:
         judged = sum(not p.measured for p in chosen)
         open_to = points
-        if judged or (not chosen and rng.random() < 0.6):
+        if judged or not may_judge or (not chosen and rng.random() < 0.7):
             open_to = [p for p in points if p.measured] or points
         weights = np.array([max(p.weight, 0.05) ** 1.5 * share[p.polarity] for p in open_to])
         pick = open_to[int(rng.choice(len(open_to), p=weights / weights.sum()))]
@@ -166,7 +174,7 @@ def compose(seen: Seen, rng: np.random.Generator) -> str:
         chosen.sort(key=lambda point: -telling * point.polarity)
     remedy = _remedy(seen, chosen, rng)
     explained = [
-        bool(p.reason) and p.polarity >= 0 and rng.random() < (0.35 if remedy else 0.85)
+        bool(p.reason) and p.polarity >= 0 and rng.random() < (0.6 if remedy else 0.95)
         for p in chosen
     ]
     texts = [
@@ -193,12 +201,12 @@ def compose(seen: Seen, rng: np.random.Generator) -> str:
 
 
 def _remedy(seen: Seen, chosen: Sequence[Point], rng: np.random.Generator) -> str:
-    """What to do about the first fault, else what would take the picture further; for a good one
-    seldom anything."""
+    """What to do about the first fault, else what would take the picture further; the better it
+    is, the seldomer."""
     faults = [p.remedy for p in chosen if p.remedy and p.polarity < 0]
     if seen.fault:
         return faults[0]
-    if rng.random() > float(np.interp(seen.score, [52, 60, 70], [0.97, 0.7, 0.25])):
+    if rng.random() > float(np.interp(seen.score, [55, 65, 75], [0.98, 0.85, 0.5])):
         return ""
     if faults:
         return faults[0]

@@ -122,10 +122,11 @@ def _listen(
     pictures = [picture for _, picture in opened]
     rated = assessor.assess_pictures(pictures, rationale=True, attributes=True)
     again = assessor.assess_pictures([_saved_again(picture) for picture in pictures])
-    faults = assessor.rater.faults([picture.image for picture in pictures])
+    told = [measures.measure_told(picture.image) for picture in pictures]
+    faults = assessor.faults([picture.image for picture in pictures], told)
     heard = [
-        _Heard(source, a, measures.measure_told(picture.image), fault)
-        for (source, picture), a, fault in zip(opened, rated, faults, strict=True)
+        _Heard(source, a, facts, fault)
+        for (source, _), a, facts, fault in zip(opened, rated, told, faults, strict=True)
     ]
     return heard, [abs((a.score or 0) - (b.score or 0)) for a, b in zip(rated, again, strict=True)]
 

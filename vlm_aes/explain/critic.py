@@ -16,7 +16,7 @@ from vlm_aes.explain.drafts import merit, points
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
 
-ATTEMPTS = 6
+ATTEMPTS = 8
 _ROWS = 16
 """Drafts that are written in one batch, where there are fewer pictures."""
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.facts import Fact
+from vlm_aes.facts.lean import lean
+from vlm_aes.facts.tilt import TILTED
 from vlm_aes.images import to_rgb
 from vlm_aes.spoil import turned, upright_share
 from vlm_aes.srgb import LINEAR, encoded, to_linear
@@ -29,8 +31,6 @@ MOVING = (LEVEL, CROP)
 
 _LEVEL_WITHIN = 1.5
 """Measured degrees below which there is nothing to level."""
-_DEGREES = (4.0, 8.0, 12.0)
-"""Tried either way where no line tells the tilt."""
 _DARK, _BRIGHT, _LIT = -2.0, 0.6, -1.0
 """Stops beyond which the measurement proposes an exposure, and what it aims at."""
 _STOPS = (0.7, 1.4, -0.7)
@@ -79,12 +79,12 @@ class Edit:
 def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterator[Edit]:
     """Every edit worth a try.
 
-    What is measured comes first: a measured tilt is turned back by as much, and a picture that is
-    measured to be level is not turned. Where nothing was measured, a few amounts are tried.
+    What is measured comes first: a tilt is turned back by as much as lines tell, or as it is seen
+    where none do, and nothing else is turned. Where nothing was measured, a few amounts are tried.
     """
     picture = to_rgb(image)
     known = {name: fact.value for name, fact in (facts or {}).items() if fact.value is not None}
-    yield from _levelled(picture, known.get("tilt"))
+    yield from _levelled(picture, (facts or {}).get("tilt"))
     yield from _exposed(picture, known.get("exposure"))
     yield from _balanced(picture, known.get("cast"))
     flat = known.get("contrast", 100.0) < _FLAT
@@ -94,19 +94,20 @@ def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterat
     yield from _framed(picture)
 
 
-def _levelled(picture: Image.Image, tilt: float | None) -> Iterator[Edit]:
-    if tilt is None:
-        angles = tuple(way * size for size in _DEGREES for way in (1, -1))
-    else:
-        angles = (tilt,) if abs(tilt) >= _LEVEL_WITHIN else ()
-    for degrees in angles:
-        way = "counterclockwise" if degrees > 0 else "clockwise"
-        words = f"Level it: turn it {abs(degrees):.0f} degrees {way}."
-        frame = cropped(picture, upright_share(picture.size, degrees), (0.5, 0.5))
-        yield Edit(
-            LEVEL, words, turned(picture, degrees), degrees, measured=tilt is not None,
-            against=frame,
-        )  # fmt: skip
+def _levelled(picture: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
+    if tilt is None or tilt.band not in TILTED:
+        return
+    degrees = tilt.value
+    if degrees is None:
+        degrees = lean(np.asarray(picture.convert("L"))).degrees
+    if abs(degrees) < _LEVEL_WITHIN:
+        return
+    way = "counterclockwise" if degrees > 0 else "clockwise"
+    frame = cropped(picture, upright_share(picture.size, degrees), (0.5, 0.5))
+    yield Edit(
+        LEVEL, f"Level it: turn it {abs(degrees):.0f} degrees {way}.", turned(picture, degrees),
+        degrees, measured=True, against=frame,
+    )  # fmt: skip
 
 
 def _exposed(picture: Image.Image, exposure: float | None) -> Iterator[Edit]:

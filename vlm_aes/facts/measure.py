@@ -18,6 +18,8 @@ TOLD_SIDE = 192
 CROP_SIDE = 768
 """Side of the native-size crop that noise, blocking and sharpness are read from."""
 
+UPRIGHT_SIDE = 192
+"""Short side in pixels, in the true aspect, that a lean is seen at."""
 SMALL_SIDE = 256
 """Long side in pixels that is enough for what concerns the whole frame: hues, symmetry."""
 
@@ -54,6 +56,8 @@ class Frame:
         self, image: Image.Image, *, square: bool, native: Image.Image | None = None
     ) -> None:
         rgb = image.convert("RGB")
+        self.square = square
+        self._whole = rgb
         self.native = _centre(rgb if native is None else native.convert("RGB"))
         if square:
             size = (TOLD_SIDE, TOLD_SIDE)
@@ -70,6 +74,19 @@ class Frame:
     def luma(self) -> NDArray[np.uint8]:
         """(H, W) Rec. 601 luma, 0 to 255."""
         return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+    @cached_property
+    def upright(self) -> NDArray[np.uint8]:
+        """(H, W) luma in the true aspect, short side ``UPRIGHT_SIDE``, whether or not the frame is
+        squashed."""
+        factor = UPRIGHT_SIDE / min(self._whole.size)
+        width, height = (max(1, round(n * factor)) for n in self._whole.size)
+        size = (min(width, 4 * UPRIGHT_SIDE), min(height, 4 * UPRIGHT_SIDE))
+        whole = self._whole
+        if whole.size != size:
+            whole = whole.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+        gray = cv2.cvtColor(np.asarray(whole), cv2.COLOR_RGB2GRAY)
+        return np.asarray(gray, dtype=np.uint8)
 
     @cached_property
     def small(self) -> NDArray[np.uint8]:
