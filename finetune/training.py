@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from vlm_aes import metrics, ratings
 from vlm_aes.assessor import Assessor
@@ -195,6 +196,27 @@ class Aim:
 RATINGS = Aim(Collator, _figures, "srcc")
 
 
+def last_whole_step(work: Path) -> Path | None:
+    """The folder of the last step that was kept to its end, None where there is none.
+
+    A training killed while it keeps a step leaves a folder without a state of the trainer, which
+    is written last, or with half of one; such folders are deleted.
+    """
+    folders = sorted(
+        work.glob(f"{PREFIX_CHECKPOINT_DIR}-*"),
+        key=lambda folder: int(folder.name.rpartition("-")[2]),
+        reverse=True,
+    )
+    for folder in folders:
+        try:
+            TrainerState.load_from_json(str(folder / "trainer_state.json"))
+        except (OSError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            return folder
+    return None
+
+
 def train(
     assessor: Assessor,
     training: Dataset[Any],
@@ -267,8 +289,8 @@ def train(
     from transformers.trainer_callback import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)
-    last = get_last_checkpoint(str(work)) if work.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    last = last_whole_step(work)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     if recipe.checkpointing:
         model.network.gradient_checkpointing_disable()
     model.eval()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 from vlm_aes.finetune import losses
 from vlm_aes.finetune.adapters import eyes, linear_targets, text_model, with_lora
 from vlm_aes.finetune.call import Call, FinetuneError
@@ -22,7 +22,7 @@ from vlm_aes.finetune.examples import IGNORED, Collator, Examples, critique_text
 from vlm_aes.finetune.recipe import finetune
 from vlm_aes.finetune.survey import survey
 from vlm_aes.finetune.targets import targets
-from vlm_aes.finetune.training import RatingModel, Recipe, train
+from vlm_aes.finetune.training import RatingModel, Recipe, last_whole_step, train
 
 from vlm_aes import metrics, ratings
 from vlm_aes.assessor import NANO, Assessor
@@ -197,6 +197,30 @@ class Killed(TrainerCallback):
             raise KeyboardInterrupt
 
 
+def half_kept(steps):
+    """Two later steps that were being kept when the training was killed."""
+    last = max(steps.glob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    for number, state in ((900, ""), (901, '{"epoch": 2.0, "log_his')):
+        later = shutil.copytree(last, steps / f"checkpoint-{number}")
+        (later / "trainer_state.json").write_text(state)
+    shutil.copytree(last, steps / "checkpoint-902")
+    (steps / "checkpoint-902" / "trainer_state.json").unlink()
+
+
+def test_the_last_whole_step(tmp_path):
+    steps = tmp_path / "steps"
+    assert last_whole_step(steps) is None
+    for number in (9, 10):
+        (steps / f"checkpoint-{number}").mkdir(parents=True)
+        TrainerState(global_step=number).save_to_json(
+            str(steps / f"checkpoint-{number}" / "trainer_state.json")
+        )
+    assert last_whole_step(steps) == steps / "checkpoint-10"
+    half_kept(steps)
+    assert last_whole_step(steps) == steps / "checkpoint-10"
+    assert len(list(steps.iterdir())) == 2
+
+
 def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
     def call(name, **options):
         recipe = replace(QUICK, learning_rate=5e-3, epochs=3)
@@ -211,6 +235,7 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
     other = replace(call("broken", resume=True), recipe=replace(QUICK, epochs=1))
     with pytest.raises(FinetuneError, match=r"another training \(recipe differ\)"):
         finetune(other)
+    half_kept(tmp_path / "broken.part" / "steps")
     resumed = finetune(call("broken", resume=True))
     # the search for a logistic ends in other last digits from run to run
     assert resumed.plcc_fitted.value == pytest.approx(whole.plcc_fitted.value, abs=1e-6)
