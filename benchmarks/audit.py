@@ -29,7 +29,7 @@ def main() -> None:
     assessor = Assessor.from_pretrained(a.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         paths = []
-        for image_id, image in photos_of(a.data, validation=True, limit=a.photos):
+        for image_id, image in photos_of(a.data, "validation", a.photos):
             path = Path(folder) / f"{image_id}.png"
             image.save(path)
             paths.append(str(path))

@@ -138,7 +138,7 @@ def main() -> None:
     a = parser.parse_args()
     photos = {n: Image.fromarray(getattr(skimage.data, n)()).convert("RGB") for n in NAMES}
     if a.data:
-        photos = dict(photos_of(a.data, validation=True, limit=a.photos))
+        photos = dict(photos_of(a.data, "validation", a.photos))
     print("| known answer | measured | median error | 95% of errors below | share | fails on |")
     print("|---|---|---|---|---|---|")
     told("exposure, stops", exposure(photos), 0.25)

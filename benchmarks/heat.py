@@ -36,7 +36,7 @@ def main() -> None:
     centre = -np.hypot(away[:, None], away[None])
     rng = np.random.default_rng(0)
     rows = []
-    for _, image in photos_of(a.data, validation=True, limit=a.photos):
+    for _, image in photos_of(a.data, "validation", a.photos):
         maps = [heat_map(image, score), centre, *rng.random((a.random, CELLS, CELLS))]
         found = [curves(image, one, score) for one in maps]
         rows.append([[c.deletion, c.insertion, c.insertion - c.deletion] for c in found])

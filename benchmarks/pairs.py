@@ -1,11 +1,13 @@
 """Preferences against the ratings that they were made from: pair accuracy on held-back pairs.
 
 Takes rated photos of a folder in PARA's layout, their rating the share of raters who felt
-contentment, brought to 1 to 5. Pairs are photos that differ by at least one point, each photo in
-one pair. Adapters are trained once on the ratings of the photos and once on the pairs, from the
-same base, with the command's recipe; both are measured on pairs of validation photos.
+contentment, brought to 1 to 5. Pairs are photos that differ by at least one point, drawn by chance,
+each photo in a few of them at most. Adapters are trained once on the ratings of the photos and once
+on the pairs, from the same base, with the command's recipe; both are measured on pairs of
+validation photos.
 
-    python benchmarks/pairs.py --data PARA --base NANO [--photos 1000] [--held 1000] [--seed 0]
+    python benchmarks/pairs.py --data PARA --base NANO [--photos 1000] [--held 1000] [--each 4]
+        [--seed 0]
 """
 
 from __future__ import annotations
@@ -32,20 +34,30 @@ APART = 0.25
 CHOOSE = 0.15
 
 
-def pairs_of(photos: list[Photo], rng: np.random.Generator) -> list[tuple[int, int, float]]:
-    """Places of two photos and whether the first is preferred, each photo once at most."""
-    order = np.argsort([photo.taste for photo in photos], kind="stable")
-    half = len(order) // 2
+def pairs_of(
+    photos: list[Photo], each: int, rng: np.random.Generator
+) -> list[tuple[int, int, float]]:
+    """Places of two photos and whether the first is preferred, each photo ``each`` times at
+    most."""
+    tastes = np.array([photo.taste for photo in photos])
+    apart = np.argwhere(tastes[:, None] - tastes[None, :] >= APART)
+    times = np.zeros(len(photos), dtype=int)
     found = []
-    for low, high in zip(rng.permutation(order[:half]), rng.permutation(order[half:])):
-        if photos[high].taste - photos[low].taste >= APART:
+    for high, low in rng.permutation(apart):
+        if max(times[high], times[low]) < each:
+            times[[high, low]] += 1
             turned = bool(rng.integers(2))
             found.append((low, high, 0.0) if turned else (high, low, 1.0))
     return [(int(a), int(b), preferred) for a, b, preferred in found]
 
 
 def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> Assessor:
-    """The base with adapters, trained on the photos' ratings, or on pairs of them."""
+    """The base with adapters, trained on the photos' ratings, or on pairs of them; the last photos
+    choose the step, either way.
+
+    Args:
+        pairs: lists of pairs of the photos to train on, and of those that choose.
+    """
     import torch
 
     recipe = Recipe(seed=seed)
@@ -64,10 +76,10 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
             files = [Path(folder) / f"{i}" for i in range(len(photos))]
             for file, photo in zip(files, photos, strict=True):
                 file.write_bytes(photo.data)
-            made = [Preference(i, a, b, said) for i, (a, b, said) in enumerate(pairs, 1)]
-            table, cut = PreferenceTable("pairs", list(map(str, files)), made), round(
-                len(made) * (1 - CHOOSE))  # fmt: skip
-            sides = (range(cut), range(cut, len(made)))
+            both = [*pairs[0], *pairs[1]]
+            made = [Preference(i, a, b, said) for i, (a, b, said) in enumerate(both, 1)]
+            table = PreferenceTable("pairs", list(map(str, files)), made)
+            sides = (range(len(pairs[0])), range(len(pairs[0]), len(both)))
             parts = [Pairs(assessor, table, side) for side in sides]
             train(assessor, *parts, recipe, Path(folder) / "work", PAIRS)
     return assessor
@@ -81,13 +93,16 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True, help="a nano that left the taste out")
     parser.add_argument("--photos", type=int, default=1000, help="rated photos")
     parser.add_argument("--held", type=int, default=1000, help="validation photos at most")
+    parser.add_argument("--each", type=int, default=4, help="pairs that a photo is in at most")
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     photos, held = photos_of(a.data, "contentment")
     rng = np.random.default_rng(a.seed)
     photos = [photos[i] for i in rng.permutation(len(photos))[: a.photos]]
     held = held[: a.held]
-    pairs, unseen = pairs_of(photos, rng), pairs_of(held, rng)
+    cut = round(len(photos) * (1 - CHOOSE))
+    choose = [(i + cut, j + cut, said) for i, j, said in pairs_of(photos[cut:], a.each, rng)]
+    pairs, unseen = [pairs_of(photos[:cut], a.each, rng), choose], pairs_of(held, a.each, rng)
     told = np.array([preferred for *_, preferred in unseen])
 
     def figure(assessor: Assessor) -> str:
@@ -95,7 +110,7 @@ def main() -> None:
         gaps = np.array([scores[i] - scores[j] for i, j, _ in unseen])
         return str(metrics.bootstrap(accuracy, gaps, told))
 
-    print(f"{len(photos)} photos, {len(pairs)} pairs of them, {len(unseen)} held-back pairs")
+    print(f"{len(photos)} photos, {len(pairs[0])} pairs of them, {len(unseen)} held-back pairs")
     print(json.dumps({"untouched base": figure(Assessor.from_pretrained(a.base))}), flush=True)
     for name, by in (("ratings", None), ("pairs", pairs)):
         began = time.perf_counter()

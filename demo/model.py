@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from vlm_aes import ratings
 from vlm_aes.assessor import Assessment, Assessor, Seen
 from vlm_aes.backbones import CheckpointError
 from vlm_aes.explain.advice import Advice, advise
+from vlm_aes.explain.explanation import judge_of
 from vlm_aes.explain.heat import heat_map
 from vlm_aes.facts import Fact
 from vlm_aes.fast import FastRater, load_head
@@ -92,8 +94,17 @@ class SharedAssessor(Assessor):
     def advice(self, image: Image.Image, facts: Mapping[str, Fact]) -> list[Advice]:
         """Edits that helped, some proposed by the measured facts; lets others go first."""
         needed = self.calibration.edits if self.calibration else None
+        judge = judge_of(self)
         with self.patient():
-            return advise(image, self.scores, needed=needed, facts=facts)
+            if judge is None:
+                return advise(image, self.scores, needed=needed, facts=facts)
+            confirm = self.scores if self.head is None else None
+            judge = replace(judge, look=partial(self._in_turn, judge.look))
+            return advise(image, self.scores, confirm, facts=facts, judge=judge)
+
+    def _in_turn(self, look: Callable[..., Any], images: Sequence[Image.Image]) -> Any:
+        with self._turn():
+            return look(images)
 
     def cannot_teach(self) -> str:
         """Why nothing can be taught on top of this model; empty where it can."""

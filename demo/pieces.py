@@ -129,7 +129,11 @@ def advice(found: Sequence[Advice], image: Image.Image) -> str:
     if not found:
         return ""
     tried = [
-        {"words": one.words, "gain": one.gain, "picture": data_uri(sized(one.picture, SMALL_SIDE))}
+        {
+            "words": one.words,
+            "verdict": one.verdict,
+            "picture": data_uri(sized(one.picture, SMALL_SIDE)),
+        }
         for one in found
     ]
     return piece("advice", tried, data_uri(sized(image, SMALL_SIDE)))

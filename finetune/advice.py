@@ -1,4 +1,4 @@
-"""What an edit must gain before it is advised, and how often advice undoes a known fault.
+"""What an edit needs before it is advised, and how often advice undoes a known fault.
 
 Photos are spoiled by a known amount: tilted, under-exposed, tinted, framed too loosely. A model
 advises well when the edit that undoes the fault is among its first three, and when it leaves photos
@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes import facts
 from vlm_aes.assessor import Assessor
-from vlm_aes.explain.advice import MOST, Trial, best_of, trial
+from vlm_aes.explain.advice import MOST, VETO, Floats, Trial, best_of, trial
 from vlm_aes.explain.edits import (
     CROP,
     EXPOSURE,
@@ -33,7 +34,7 @@ from vlm_aes.explain.edits import (
     Edit,
     lit,
 )
-from vlm_aes.explain.explanation import raters
+from vlm_aes.explain.explanation import judge_of, raters
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.spoil import turned
 
@@ -46,6 +47,8 @@ BUDGET = 0.25
 """Share of the tuning photos as they are that may get advice; less than the .3 that is aimed at on
 others."""
 _PRICES = np.geomspace(0.02, 50, 120)
+_HIGHEST = 50.0
+"""Log odds beyond which there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +122,14 @@ class Tried:
 def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[Tried]:
     """Each photo as it is and with one fault; which fault, and how strong, its id decides."""
     score, _ = raters(assessor)
+    judge = judge_of(assessor)
     blank = Image.new("RGB", (1, 1))
     done = []
     for number, (image_id, image) in enumerate(photos):
         seed = int(hashlib.sha256(f"advice {image_id}".encode()).hexdigest()[:12], 16)
         bad = FAULTS[number % len(FAULTS)](image, np.random.default_rng(seed))
         for spoiled in (as_it_is(image), bad):
-            found = trial(spoiled.picture, score, facts.measure(spoiled.picture))
+            found = trial(spoiled.picture, score, facts.measure(spoiled.picture), judge)
             bare = [replace(edit, picture=blank, against=None) for edit in found.edits]
             right = tuple(spoiled.undoes(edit) for edit in found.edits)
             done.append(Tried(spoiled.fault, replace(found, plain=blank, edits=bare), right))
@@ -133,12 +137,14 @@ def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> li
 
 
 def fit(tried: Sequence[Tried], budget: float = BUDGET) -> dict[str, tuple[float, float]]:
-    """What each kind must gain, measured and not, so that the most faults are undone while no more
-    than ``budget`` of the photos as they are get advice.
+    """What each kind must gain, or the log odds that it must reach where versions are compared,
+    measured and not, so that the most faults are undone while no more than ``budget`` of the photos
+    as they are get advice.
 
     Every threshold buys undone faults with advice that nobody needs; all are set at one price.
-    Nothing is advised for less than half of what harmless changes of its sort move nine scores in
-    ten by, nor for less than they move the score of the picture itself.
+    Where nothing compares versions, nothing is advised for less than half of what harmless changes
+    of its sort move nine scores in ten by, nor for less than they move the score of the picture
+    itself.
     """
     noises = np.quantile([t.found.noise for t in tried], 0.9, axis=0) / 2
     best: tuple[int, dict[str, tuple[float, float]]] | None = None
@@ -164,29 +170,40 @@ def fit(tried: Sequence[Tried], budget: float = BUDGET) -> dict[str, tuple[float
 def _threshold(
     tried: Sequence[Tried], kind: str, measured: bool, price: float, noise: float
 ) -> float:
-    """The gain from which advice of a kind undoes more than its price in needless advice."""
+    """What advice of a kind must pass to undo more than its price in needless advice."""
     right, needless = [], []
     for t in tried:
-        rows = [i for i, e in enumerate(t.found.edits) if e.kind == kind and e.measured == measured]
-        if not rows:
-            continue
-        top = max(rows, key=lambda i: t.found.gains[i])
-        if t.found.gains[top] > t.found.noise[kind in MOVING]:
+        worth, passes = _worth(t.found, kind)
+        rows = [
+            i for i, e in enumerate(t.found.edits)
+            if e.kind == kind and e.measured == measured and passes[i]
+        ]  # fmt: skip
+        if rows:
+            top = max(rows, key=lambda i: worth[i])
             (needless if t.fault == "none" else right if t.right[top] else []).append(
-                float(t.found.gains[top])
+                float(worth[top])
             )
-    levels = sorted({noise, *(g for g in right + needless if g > noise)})
-    worth = [
+    compared = any(t.found.better is not None for t in tried)
+    least = -_HIGHEST if compared else noise
+    levels = sorted({least, *(g for g in right + needless if g > least)})
+    bought = [
         sum(g > level for g in right) - price * sum(g > level for g in needless) for level in levels
     ]
-    top = len(worth) - 1 - int(np.argmax(worth[::-1]))
+    last = len(bought) - 1 - int(np.argmax(bought[::-1]))
     # none is worth its price: what no edit was seen to gain
-    return round(levels[top], 2)
+    return round(levels[last], 2)
+
+
+def _worth(found: Trial, kind: str) -> tuple[Floats, NDArray[np.bool_]]:
+    """What decides on each edit of a kind, and whether nothing else speaks against it."""
+    if found.better is None:
+        return found.gains, found.gains > found.noise[kind in MOVING]
+    return found.better, found.gains > -VETO
 
 
 def undone(tried: Tried, needed: Mapping[str, tuple[float, float]]) -> bool:
     """Whether an edit that undoes the fault is among the first three."""
-    told = sorted(best_of(tried.found, needed), key=lambda a: a.needed - a.gain)[:MOST]
+    told = sorted(best_of(tried.found, needed), key=lambda a: -a.margin)[:MOST]
     right = {e.words for e, yes in zip(tried.found.edits, tried.right, strict=True) if yes}
     return any(advice.words in right for advice in told)
 
@@ -209,12 +226,17 @@ def figures(tried: Sequence[Tried], needed: Mapping[str, tuple[float, float]]) -
     return found
 
 
-def photos_of(data: Path, *, validation: bool, limit: int) -> list[tuple[str, Image.Image]]:
-    """Validation or tuning photos of a folder in PARA's layout, drawn by their ids' hash."""
+def photos_of(data: Path, part: str, limit: int) -> list[tuple[str, Image.Image]]:
+    """Photos of a folder in PARA's layout, drawn by their ids' hash.
+
+    Args:
+        part: ``validation``, ``tuning`` or ``training``.
+    """
     rows = []
     for attribute_photo, row in rows_of(data):
         held = is_validation(row["image_id"], attribute_photo=attribute_photo)
-        if held if validation else (is_tuning(row["image_id"]) and not held):
+        tuning = is_tuning(row["image_id"]) and not held
+        if part == ("validation" if held else "tuning" if tuning else "training"):
             rows.append((row["image_id"], row["image"]["bytes"]))
     rows.sort(key=lambda row: hashlib.sha256(f"draw {row[0]}".encode()).hexdigest())
     found = []
@@ -237,17 +259,22 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.checkpoint, precision=a.precision)
-    needed = assessor.calibration.edits if assessor.calibration else {}
+    judge = judge_of(assessor)
+    needed = judge.needed if judge else assessor.calibration.edits if assessor.calibration else {}
     if a.fit:
-        tried = try_out(assessor, photos_of(a.data, validation=False, limit=a.fit))
+        tried = try_out(assessor, photos_of(a.data, "tuning", a.fit))
         needed = fit(tried)
         print(json.dumps({"needed": needed, "tuning": figures(tried, needed)}, indent=1))
-        if a.keep:
+        if a.keep and judge:
+            head = assessor.quick_head
+            head.versions.needed = dict(needed)
+            head.versions.save(head.folder)
+        elif a.keep:
             if assessor.calibration is None:
                 raise SystemExit(f"{a.checkpoint} has no calibration to keep it in")
             replace(assessor.calibration, edits=needed).save(a.checkpoint)
     if a.measure:
-        tried = try_out(assessor, photos_of(a.data, validation=True, limit=a.measure))
+        tried = try_out(assessor, photos_of(a.data, "validation", a.measure))
         print(json.dumps({"n": a.measure, "validation": figures(tried, needed)}, indent=1))
 
 

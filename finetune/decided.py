@@ -57,7 +57,7 @@ def main() -> None:
     assessor = Assessor.from_pretrained(a.checkpoint)
     if assessor.calibration is None:
         raise SystemExit(f"{a.checkpoint} has no calibration: its attributes have no residuals")
-    photos = photos_of(a.data, validation=False, limit=a.photos)
+    photos = photos_of(a.data, "tuning", a.photos)
     found = take_apart(
         assessor, [Picture(image, image.width, image.height, "") for _, image in photos]
     )

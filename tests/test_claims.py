@@ -74,7 +74,12 @@ def test_contradicted_sentences_are_left_out():
 @pytest.mark.parametrize(
     ("advice", "bands", "kept"),
     [
-        ("Put the subject where the light is, at the top.", {}, True),
+        ("Put the subject where the light is, on the left.", {"brightest": "left"}, True),
+        ("Put the subject where the light is, at the top.", {}, False),
+        ("Darken the bright part at the top a little.", {}, True),
+        ("Deepen the blacks.", {"exposure": "dark"}, False),
+        ("Deepen the blacks.", {}, True),
+        ("Open the shadows a little.", {"exposure": "bright"}, False),
         ("Put the subject where the light is, at the bottom.", {}, False),
         ("Crop closer to the detail in the centre.", {}, True),
         ("Crop closer to the detail in the lower right.", {}, False),

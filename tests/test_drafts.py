@@ -59,3 +59,24 @@ def test_points_are_different_aspects_and_a_draft_of_nothing_has_none():
     assert points("The light is flat. The light is dull.", 2) == 0
     assert points(two, 0) == 1
     assert points("", 2) < 0
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        # a step that applies against one that may
+        ("Green tones lead. Darken the bright part at the top.",
+         "Green tones lead. Darken the bright part at the top if it is not the subject."),
+        # two measurements against one said twice
+        ("It is evenly exposed. Green tones lead.",
+         "It is evenly exposed. The tones are rightly exposed. Green tones lead."),
+    ],
+)  # fmt: skip
+def test_what_applies_and_is_said_once(better, worse):
+    assert merit(better, FACTS, 50.0) > merit(worse, FACTS, 50.0)
+
+
+def test_a_step_is_no_fault():
+    """So that a good photo's critique may have one."""
+    praised = "A striking photo: green tones lead."
+    assert merit(f"{praised} Let the green lead.", FACTS, 85.0) > merit(praised, FACTS, 85.0)

@@ -109,9 +109,12 @@ def explain(console: Console, found: Explanation) -> None:
     if found.advice:
         console.print("\nTried and rated again (the model's opinion, no more):")
     for advice in found.advice:
-        beside = " (As measured.)" if advice.measured else ""
-        for line in textwrap.wrap(f"{advice.gain:+.1f}  {advice.words}{beside}", 76):
-            console.print(f"  {escape(line)}")
+        why = ["as measured"] if advice.measured else []
+        if advice.better is not None:
+            why.append(f"the score {advice.gain:+.1f}")
+        words = f"{advice.words} ({'; '.join(why)})" if why else advice.words
+        for at, line in enumerate(textwrap.wrap(words, 60)):
+            console.print(f"  {'' if at else advice.verdict:<15} {escape(line)}")
     if a.facts:
         console.print()
     if found.camera:
@@ -199,7 +202,8 @@ def figures(console: Console, heading: str, found: Mapping[str, Figure]) -> None
 
 def as_json(found: Explanation, row: Row) -> dict[str, Any]:
     """The object of ``explain --json``: the row, and facts, attributes, claims, what decided,
-    advice (an edit's gain in points, and what it had to gain), camera settings."""
+    advice (an edit's gain in points, the log odds that it makes the picture better, and what it
+    needed of them, or of points where nothing compares versions), camera settings."""
     a = found.assessment
     return {
         **row,
@@ -219,6 +223,7 @@ def as_json(found: Explanation, row: Row) -> dict[str, Any]:
                 "words": one.words,
                 "gain": one.gain,
                 "needed": one.needed,
+                "better": one.better,
                 "measured": one.measured,
             }
             for one in found.advice

@@ -57,6 +57,9 @@ class LanguageRecipe:
     """Photos a step that are rated."""
     pairs: int = 16
     """How many of them bring their spoiled copy along."""
+    tilts: float = 0.4
+    """Share of those that are drawn from the tilted, whose order is the hardest to learn; the rest
+    is drawn from all."""
     critiques: int = 32
     """Photos and copies a step that are rated and criticised."""
     learning_rate: float = 2e-3
@@ -305,6 +308,7 @@ def train_language(
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98),
                                   weight_decay=recipe.weight_decay)  # fmt: skip
     train_rows = np.flatnonzero(photos.train)
+    leaning = train_rows[photos.faults[train_rows] == FAULTS.index("tilt")]
     told = [t for t in material.told if photos.train[t.row]]
     first, state_file = 0, out / "language.pt"
     if state_file.exists():
@@ -326,6 +330,8 @@ def train_language(
         student.train()
         student.model.model.vision_tower.eval()
         rows = rng.choice(train_rows, recipe.photos)
+        hard = round(recipe.tilts * recipe.pairs) if leaning.size else 0
+        rows[:hard] = rng.choice(leaning, hard)
         asked = [(int(row), 0, None) for row in rows]
         asked += [(int(row), 1, None) for row in rows[: recipe.pairs]]
         some = [told[i] for i in rng.integers(0, len(told), recipe.critiques)]

@@ -26,6 +26,22 @@ _AT = {
 }  # fmt: skip
 
 
+_LIT_STEPS = {
+    # mostly the sky, where no subject can be put
+    "top": "{{{{darken|hold back|tone down|bring down}} the bright part {at}{{ a little|}}"
+    "|use a graduated filter for the bright part {at}"
+    "|{{lift|open up|brighten}} the {{lower half|lower part|foreground}}"
+    " {{a little|by half a stop}}"
+    "|{{give|bring}} {{more|some}} light to the {{lower half|foreground}}"
+    "|crop {{a little|some}} of the bright part {at}}}",
+    "else": "{{{{put|place}} {{the subject|what matters}} where the light is, {at}"
+    "|{{darken|tone down|hold back}} the bright part {at}{{ a little|}}"
+    "|{{lift|open up}} the {{darker|other}} side a little"
+    "|{{use|keep}} the light {at} for the subject}}",
+}  # fmt: skip
+"""What to do with the brightest part, by where it lies."""
+
+
 @dataclass(frozen=True)
 class Point:
     """One thing to say.
@@ -116,17 +132,23 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
 
     contrast = bands["contrast"]
     if contrast in ("low", "very low"):
+        # what is dark already has no need of deeper blacks
+        ends = "lift the {lighter|brighter} tones" if "dark" in exposure else (
+            "deepen the {blacks|shadows}"
+        )  # fmt: skip
         add("contrast", -1 if score < 58 else 0, 0.7, "{the contrast is {low|slight|gentle}"
             "|the tones are {muted|close together|low in contrast}"
             "|{bright and deep tones|all tones} lie close together}",
-            "{add some contrast|raise the contrast{ a little|}|deepen the {blacks|shadows}"
+            f"{{add some contrast|raise the contrast{{ a little|}}|{ends}"
             "|look for stronger light}",
             "{which keeps it soft|so it stays quiet|which suits a gentle scene}")  # fmt: skip
     elif contrast == "high":
         if score > 50:
             add("contrast", 1, 0.6, "{the contrast is bold|{strong|high} contrast {gives it punch"
                 "|shapes it}|bright and deep tones are well set off}",
-                reason="{so the shapes read at once|which separates the forms"
+                "{soften the contrast a little|open the {deepest |}shadows a little"
+                "|{keep|watch} {some detail|the detail} in the deepest tones}",
+                "{so the shapes read at once|which separates the forms"
                 "|which gives the shapes an edge}")  # fmt: skip
         else:
             add("contrast", 0, 0.4, "{the contrast is {strong|high}|bright and deep tones lie far"
@@ -202,14 +224,18 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             "{which catches the eye at once|so it is lively from the first look"
             "|which gives it energy}")  # fmt: skip
     elif hue != "none":
-        add("color_measured", 1 if score > 50 else 0, 0.9,
+        add(
+            "color_measured",
+            1 if score > 50 else 0,
+            0.9,
             f"{{{hue} {{tones|hues}} {{lead|dominate|run through it}}"
             f"|the palette {{favours|is built on|turns on}} {hue}}}",
             f"{{set {{another|a second|a contrasting}} colour against the {hue}"
             f"|look for something that answers the {hue}"
             f"|{{work|build}} on the {hue} and leave the other colours out}}",
-            f"{{which sets the key|which is the colour that stays in mind"
-            f"|so the eye meets {hue} first}}")  # fmt: skip
+            "{which sets the key|which ties the parts together|so the palette stays simple"
+            "|which holds the picture to one colour|which gives it one colour to remember}",
+        )
     cast = bands["cast"]
     if cast.startswith("strongly"):
         name = cast.split()[-1]
@@ -235,9 +261,7 @@ def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"{{the light {{gathers|lies|is strongest}} {_AT[side]}"
             f"|{{it is|the frame is}} brightest {_AT[side]}"
             f"|the brightest part {{lies|sits}} {_AT[side]}}}",
-            f"{{{{put|place}} {{the subject|what matters}} where the light is, {_AT[side]}"
-            f"|darken the bright part {_AT[side]} if it is not the subject"
-            f"|use the light {_AT[side]} for the subject}}",
+            _LIT_STEPS["top" if side == "top" else "else"].format(at=_AT[side]),
             "{so the eye goes there first|which is where the eye lands|so the look begins there"
             "|which draws the eye}")  # fmt: skip
     spot = bands["detail"]

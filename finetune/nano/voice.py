@@ -2,7 +2,8 @@
 
 This file writes *training targets* only; at inference nano writes every token itself. A target
 names two or three different matters, as people do, those with the strongest evidence first; at
-least one of them is measured where anything is. Praise and fault stand in proportion to the rating.
+least one of them is measured where anything is, and one leads to a step. Praise and fault stand in
+proportion to the rating.
 """
 
 from __future__ import annotations
@@ -133,6 +134,8 @@ def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
         open_to = points
         if judged or not may_judge or (not chosen and rng.random() < 0.7):
             open_to = [p for p in points if p.measured] or points
+        if len(chosen) == wanted - 1 and not any(p.remedy for p in chosen):
+            open_to = [p for p in open_to if p.remedy] or open_to
         weights = np.array([max(p.weight, 0.05) ** 1.5 * share[p.polarity] for p in open_to])
         pick = open_to[int(rng.choice(len(open_to), p=weights / weights.sum()))]
         chosen.append(pick)
@@ -206,7 +209,7 @@ def _remedy(seen: Seen, chosen: Sequence[Point], rng: np.random.Generator) -> st
     faults = [p.remedy for p in chosen if p.remedy and p.polarity < 0]
     if seen.fault:
         return faults[0]
-    if rng.random() > float(np.interp(seen.score, [55, 65, 75], [0.98, 0.85, 0.5])):
+    if rng.random() > float(np.interp(seen.score, [60, 70, 80], [1.0, 0.95, 0.7])):
         return ""
     if faults:
         return faults[0]

@@ -29,7 +29,9 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _HASHED = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
 _BLOCK = 256 * 2**20
 _READ = 2**20
-_UNHASHED = frozenset({"figures.json", "training.json", "trainer_state.json"})
+_UNHASHED = frozenset(
+    {"figures.json", "training.json", "trainer_state.json", "versions.safetensors"}
+)
 
 
 @dataclass(frozen=True)

@@ -131,11 +131,11 @@ _CLAUSE = re.compile(
     r"| but (?!not more|ordinary|unremarkable))"
 )
 _IMPERATIVE = re.compile(
-    r"^\s*(?:add|aim|avoid|balance|boost|brace|bring|build|calm|check|choose|close|come|consider"
+    r"^\s*(?:add|aim|avoid|balance|boost|brace|brighten|bring|build|calm|check|choose|close|come|consider"
     r"|correct|crop|cut|darken|decide|deepen|denoise|expose|export|fill|find|focus|free|get|give|go"
     r"|hold|improve|increase|isolate|keep|leave|let|level|lift|look|lower|make|move|open|place|put"
     r"|raise|reduce|remove|rethink|return|reframe|rotate|save|set|settle|shift|shoot|show|single"
-    r"|soften|step|straighten|take|test|tone|try|turn|use|wait|warm|work)\b(?! tones| hues)",
+    r"|soften|step|straighten|take|test|tone|try|turn|use|wait|warm|watch|work)\b(?! tones| hues)",
     re.I,
 )
 
@@ -203,9 +203,24 @@ def _is_place(said: str, fact: Fact) -> bool:
     return fact.band == said.lower().replace("center", "centre")
 
 
+_UNFIT: tuple[tuple[re.Pattern[str], str, tuple[str, ...]], ...] = (
+    (re.compile(r"deepen|less exposure|stops less|(?:cut|reduce|lower) the exposure"
+                r"|hold back a little exposure", re.I), "exposure", _DARK),
+    (re.compile(r"(?:more|lift the|open up the) (?:\w+ )?exposure|(?:lift|open) the shadows",
+                re.I), "exposure", _BRIGHT),
+    (re.compile(r"^\s*(?:put|place|use|keep)\b.*\b(?:light|subject)\b", re.I), "brightest",
+     ("top",)),
+)  # fmt: skip
+"""Advice, and where it is out of place: a subject cannot be put where the light is when that is the
+sky."""
+
+
 def fits(advice: str, facts: Mapping[str, Fact]) -> bool:
     """Whether what advice takes for granted is there: the hue that it answers, the place of the
-    light or of the detail, and colour at all."""
+    light or of the detail, tones that can go its way, and colour at all."""
+    for pattern, name, bands in _UNFIT:
+        if name in facts and facts[name].band in bands and pattern.search(advice):
+            return False
     if "hue" in facts and (match := _HUE_ANSWERED.search(advice)):
         return _is_hue(match, facts["hue"])
     place = re.search(rf"\b(?:at|on|in) the {_PLACE}", advice, re.I)

@@ -12,7 +12,7 @@ from vlm_aes.facts import Fact
 
 USUAL = frozenset({"well exposed", "normal", "sharp", "clean", "level", "none", "everywhere"})
 """Bands that most photos are in: that they are named says little of one photo."""
-_ROOM = 65.0
+_ROOM = 70.0
 """Score from which a step to take counts half: the picture is what its maker wanted."""
 _MIDDLE, _WIDTH, _MOST = 54.0, 14.0, 0.6
 """Score at which praise and fault should be even, points by which they reach their most, and that
@@ -21,6 +21,10 @@ _OUT_OF_TUNE = 2.0
 """What a polarity costs that is 1 away from the score's."""
 _EMPTY = 1.2
 """What a sentence costs that is about nothing in the picture, such as a verdict alone."""
+_AGAIN = 1.0
+"""What it costs to say of a measurement what was said of it already."""
+_HEDGED = re.compile(r"\bif\b", re.I)
+"""A step that leaves it to the reader whether it applies."""
 _REASON = re.compile(r",(?: and)? (?:so|which|the rest)\b")
 """What follows from what was seen."""
 
@@ -41,24 +45,31 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
     """How far a draft can be trusted and used, where several name enough aspects.
 
     Each claim that a measurement supports counts 1 (half where most photos are like that), up to
-    two of them; a step to take counts 1, half where the score is high, and what a strength does for
-    the picture counts half. An opinion, which nothing can bear out, costs three quarters; a mood,
-    which is in the beholder, 1. Praise and fault that are out of proportion to the score cost, and
-    sentences that are about nothing in the picture.
+    two of them; a step to take counts 1, half where the score is high or the step leaves open
+    whether it applies, and what a strength does for the picture counts half. An opinion, which
+    nothing can bear out, costs three quarters; a mood, which is in the beholder, 1. Praise and
+    fault that are out of proportion to the score cost, what is said twice, and sentences that are
+    about nothing in the picture. A step is neither praise nor fault.
 
     Args:
         score: 0 to 100, as the picture was rated.
     """
     borne = cost = 0.0
+    spoken: set[str] = set()
     for claim in claims(text, facts):
         named = aspects(claim.text)
         if claim.verdict == SUPPORTED:
-            borne += 0.5 if claim.fact.split(": ")[1] in USUAL else 1.0
+            name, band = claim.fact.split(": ")
+            cost += _AGAIN * (name in spoken)
+            borne += 0.5 if band in USUAL else 1.0
+            spoken.add(name)
         elif claim.verdict == NOT_MEASURABLE and named:
             cost += 1.0 if "mood" in named else 0.75
-    said = sentences(text)
+    said = [s for s in sentences(text) if not is_advice(s)]
+    steps = [s for s in sentences(text) if is_advice(s)]
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
-    cost += _OUT_OF_TUNE * abs(polarity(text) - lean)
-    cost += _EMPTY * sum(not aspects(s) and not is_advice(s) for s in said)
-    step = any(map(is_advice, said)) * (1.0 if score < _ROOM else 0.5)
+    cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
+    cost += _EMPTY * sum(not aspects(s) for s in said)
+    step = max((0.5 if _HEDGED.search(s) else 1.0 for s in steps), default=0.0)
+    step *= 1.0 if score < _ROOM else 0.5
     return min(borne, 2.0) + step + 0.5 * bool(_REASON.search(text)) - cost

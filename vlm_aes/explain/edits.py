@@ -29,6 +29,8 @@ KINDS = (LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP)
 MOVING = (LEVEL, CROP)
 """Kinds that move what is shown; the others change its tones alone, which disturbs a score less."""
 
+_LEAN_TRIED = 0.25
+"""Probability from which a lean that nothing tells of is tried all the same."""
 _LEVEL_WITHIN = 1.5
 """Measured degrees below which there is nothing to level."""
 _DARK, _BRIGHT, _LIT = -2.0, 0.6, -1.0
@@ -80,7 +82,8 @@ def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterat
     """Every edit worth a try.
 
     What is measured comes first: a tilt is turned back by as much as lines tell, or as it is seen
-    where none do, and nothing else is turned. Where nothing was measured, a few amounts are tried.
+    where none do; what may lean is tried, and nothing else is turned. Where nothing was measured, a
+    few amounts are tried.
     """
     picture = to_rgb(image)
     known = {name: fact.value for name, fact in (facts or {}).items() if fact.value is not None}
@@ -95,18 +98,22 @@ def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterat
 
 
 def _levelled(picture: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
-    if tilt is None or tilt.band not in TILTED:
+    if tilt is None or tilt.band not in (*TILTED, "unknown"):
         return
+    told = tilt.band in TILTED
     degrees = tilt.value
     if degrees is None:
-        degrees = lean(np.asarray(picture.convert("L"))).degrees
+        seen = lean(np.asarray(picture.convert("L")))
+        if not told and seen.sure < _LEAN_TRIED:
+            return
+        degrees = seen.degrees
     if abs(degrees) < _LEVEL_WITHIN:
         return
     way = "counterclockwise" if degrees > 0 else "clockwise"
     frame = cropped(picture, upright_share(picture.size, degrees), (0.5, 0.5))
     yield Edit(
         LEVEL, f"Level it: turn it {abs(degrees):.0f} degrees {way}.", turned(picture, degrees),
-        degrees, measured=True, against=frame,
+        degrees, measured=told, against=frame,
     )  # fmt: skip
 
 

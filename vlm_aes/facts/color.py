@@ -17,6 +17,9 @@ HUES = (
 BROWN = 0.6
 """Brightness, 0 to 1, below which people call orange brown."""
 
+PINK = (0.65, 0.55)
+"""Brightness above which, and saturation below which, people call red pink."""
+
 
 def hue_name(degrees: float) -> str:
     """The name of an HSV hue of 0 to 360 degrees."""
@@ -58,10 +61,16 @@ def hue(frame: Frame) -> Iterator[Fact]:
     votes = np.where(lead == _NAMES, by_step, 0)
     angles = np.deg2rad(_STEPS)
     mean = np.arctan2((votes * np.sin(angles)).sum(), (votes * np.cos(angles)).sum())
-    if lead == "orange":
-        bright = np.bincount(hues.ravel(), (weight * value).ravel(), minlength=180)
-        if bright[lead == _NAMES].sum() < 255 * BROWN * votes.sum():
+    if lead in ("orange", "red"):
+        bright, strong = (
+            np.bincount(hues.ravel(), (weight * one).ravel(), minlength=180)[lead == _NAMES].sum()
+            / (255 * votes.sum())
+            for one in (value, saturation)
+        )
+        if lead == "orange" and bright < BROWN:
             lead = "brown"
+        elif lead == "red" and bright > PINK[0] and strong < PINK[1]:
+            lead = "pink"
     yield Fact("hue", float(np.rad2deg(mean) % 360), "degrees", str(lead))
 
 

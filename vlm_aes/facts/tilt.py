@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes.facts.lean import LEANS, Lean, lean
+from vlm_aes.facts.lean import Lean, lean
 from vlm_aes.facts.measure import Fact, Frame, band, register
 
 LINES_SIDE = 640
@@ -19,9 +19,13 @@ SURE = 0.7
 """Probability from which a picture that no line tells of is called tilted: about one in twenty
 photos as their makers left them."""
 DOUBT = 0.3
-"""Probability below which lines that lean are taken for something else than a level."""
+"""Probability below which level lines are believed though the net has another angle in mind."""
 AGREE = 3.0
 """Degrees within which lines and the net speak of the same tilt."""
+OWN = 1.0
+"""Degrees of the net's own, the same way, that a slight lean of the lines needs."""
+LEVEL, SLIGHT = 1.5, 4.0
+"""Degrees up to which a picture is level, and leans slightly."""
 PLAIN = 0.8
 """Share of the lines from which they are believed against the net."""
 
@@ -47,7 +51,7 @@ def tilt(frame: Frame) -> Iterator[Fact]:
         return
     said = band(
         abs(seen.degrees if degrees is None else degrees),
-        [(1.5, "level"), (4.0, TILTED[0]), (10.0, TILTED[1])],
+        [(LEVEL, "level"), (SLIGHT, TILTED[0]), (10.0, TILTED[1])],
         TILTED[2],
     )
     yield Fact("tilt", degrees, "degrees", said)
@@ -56,9 +60,12 @@ def tilt(frame: Frame) -> Iterator[Fact]:
 def _believed(lines: tuple[float, float], seen: Lean) -> bool:
     """Whether the lines' angle, of which they are a share, is the picture's."""
     degrees, share = lines
-    if abs(degrees - seen.degrees) <= AGREE or share >= PLAIN:
+    if share >= PLAIN:
         return True
-    return abs(degrees) < LEANS and seen.sure < DOUBT
+    agrees = abs(degrees - seen.degrees) <= AGREE
+    if LEVEL <= abs(degrees) < SLIGHT:
+        return agrees and seen.degrees * np.sign(degrees) >= OWN
+    return agrees or (abs(degrees) < LEVEL and seen.sure < DOUBT)
 
 
 def _lines(luma: NDArray[np.uint8]) -> tuple[float, float] | None:

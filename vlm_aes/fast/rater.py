@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -16,6 +18,7 @@ from vlm_aes.fast.folder import FOLDER, TOWER, About, find_head
 from vlm_aes.fast.head import Head
 from vlm_aes.fast.taste import Taste
 from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower, placed
+from vlm_aes.fast.versions import Versions
 from vlm_aes.hub.fetching import cached_identity
 from vlm_aes.images import Picture
 from vlm_aes.ratings import WORDS, score, tilted
@@ -34,6 +37,8 @@ class FastRater(Scorer):
         behind: the checkpoint around it, whose critiques go with its scores; nothing where it
             stands alone.
         taste: one person's, on top of the head's score; nothing for a head that has none.
+        versions: tells which of two versions of a picture is better; nothing for a head that never
+            learned it.
     """
 
     folder: Path
@@ -42,11 +47,12 @@ class FastRater(Scorer):
 
     def __init__(
         self, tower: Tower, head: Head, about: About, folder: Path, name: str,
-        taste: Taste | None = None,
+        taste: Taste | None = None, versions: Versions | None = None,
     ) -> None:  # fmt: skip
         self.tower = tower
         self.head = head
         self.taste = taste
+        self.versions = versions
         self.about = about
         self.folder = folder
         inside = folder.name == FOLDER and (folder.parent / "config.json").is_file()
@@ -78,6 +84,14 @@ class FastRater(Scorer):
     def states(self, pixels: Sequence[Pixels]) -> Tensor:
         """(B, 1, D) embeddings."""
         return self.tower.embed(pixels)[:, None]
+
+    @torch.inference_mode()
+    def scores_and_embeddings(
+        self, images: Sequence[Image.Image]
+    ) -> tuple[Floats, NDArray[np.float32]]:
+        """(N,) scores, 0 to 100, and (N, D) embeddings of pictures that are open already."""
+        states = self.states([self.pixels(image) for image in images])
+        return score(self.probabilities(states))[:, 0], states[:, 0].float().cpu().numpy()
 
     @torch.inference_mode()
     def probabilities(self, states: Tensor) -> Floats:
@@ -121,4 +135,5 @@ def load_head(
     inside = resolved.name == FOLDER
     name = f"{resolved.parent.name}/{FOLDER}" if inside else resolved.name
     head, taste = Head.load(folder, about), Taste.load(folder, about.width)
-    return FastRater(tower, head.to(place), about, folder, name, taste)
+    versions = Versions.load(folder, about.width)
+    return FastRater(tower, head.to(place), about, folder, name, taste, versions)
