@@ -65,8 +65,8 @@ def test_points_are_different_aspects_and_a_draft_of_nothing_has_none():
     ("better", "worse"),
     [
         # a step that applies against one that may
-        ("Green tones lead. Darken the bright part at the top.",
-         "Green tones lead. Darken the bright part at the top if it is not the subject."),
+        ("The light lies at the top. Darken the bright part at the top.",
+         "The light lies at the top. Darken the bright part at the top if it is not the subject."),
         # two measurements against one said twice
         ("It is evenly exposed. Green tones lead.",
          "It is evenly exposed. The tones are rightly exposed. Green tones lead."),

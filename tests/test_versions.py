@@ -183,4 +183,4 @@ def test_what_an_edit_needs_is_fitted_to_what_compares():
     assert found["originals with advice"] <= BUDGET
     assert needed[LEVEL][1] < 0
     vetoed = [odds("tilted", 3.0, gain=-VETO - 1) for n in range(20)]
-    assert figures(vetoed, needed)["undone"] == 0
+    assert figures([*vetoed, photos[-1]], needed)["undone"] == 0

@@ -57,9 +57,6 @@ class LanguageRecipe:
     """Photos a step that are rated."""
     pairs: int = 16
     """How many of them bring their spoiled copy along."""
-    tilts: float = 0.4
-    """Share of those that are drawn from the tilted, whose order is the hardest to learn; the rest
-    is drawn from all."""
     critiques: int = 32
     """Photos and copies a step that are rated and criticised."""
     learning_rate: float = 2e-3
@@ -78,7 +75,7 @@ class LanguageRecipe:
     strangers: float = 0.5
     """Share of critiques that are told, and speak of, the facts of another photo: only the line
     can tell them, so the line must be read."""
-    told_weight: float = 4.0
+    told_weight: float = 8.0
     """Of the words that only the told facts can give, hues and places, in the loss of a critique;
     every other word weighs 1."""
     facts_withheld: float = 0.15
@@ -308,7 +305,6 @@ def train_language(
     optimizer = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98),
                                   weight_decay=recipe.weight_decay)  # fmt: skip
     train_rows = np.flatnonzero(photos.train)
-    leaning = train_rows[photos.faults[train_rows] == FAULTS.index("tilt")]
     told = [t for t in material.told if photos.train[t.row]]
     first, state_file = 0, out / "language.pt"
     if state_file.exists():
@@ -330,8 +326,6 @@ def train_language(
         student.train()
         student.model.model.vision_tower.eval()
         rows = rng.choice(train_rows, recipe.photos)
-        hard = round(recipe.tilts * recipe.pairs) if leaning.size else 0
-        rows[:hard] = rng.choice(leaning, hard)
         asked = [(int(row), 0, None) for row in rows]
         asked += [(int(row), 1, None) for row in rows[: recipe.pairs]]
         some = [told[i] for i in rng.integers(0, len(told), recipe.critiques)]

@@ -233,7 +233,7 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"{{set {{another|a second|a contrasting}} colour against the {hue}"
             f"|look for something that answers the {hue}"
             f"|{{work|build}} on the {hue} and leave the other colours out}}",
-            "{which sets the key|which ties the parts together|so the palette stays simple"
+            "{which sets the key|which ties the parts together|which keeps it simple"
             "|which holds the picture to one colour|which gives it one colour to remember}",
         )
     cast = bands["cast"]

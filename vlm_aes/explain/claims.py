@@ -165,6 +165,13 @@ def clauses(text: str) -> list[str]:
     return [clause.strip() for parts in said for clause in parts if clause.strip()]
 
 
+def left_open(clause: str, facts: Mapping[str, Fact]) -> bool:
+    """Whether a clause speaks of what was measured, and the measurement neither bears it out nor
+    contradicts it: a lean where none could be told, strong contrast where it is ordinary."""
+    found = [holds for _, holds in _tests(clause, facts)]
+    return None in found and True not in found
+
+
 def _judge(clause: str, facts: Mapping[str, Fact]) -> Claim:
     verdict, because = NOT_MEASURABLE, ""
     for name, holds in _tests(clause, facts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from PIL import Image
@@ -13,10 +14,13 @@ from transformers import LogitsProcessor
 from vlm_aes.backbones import Backbone
 from vlm_aes.explain.claims import without_contradictions
 from vlm_aes.explain.drafts import merit, points
+from vlm_aes.explain.sound import sound_start
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
 
 ATTEMPTS = 8
+REWRITES = 3
+"""Times that a draft is written anew from its first sentence that will not do."""
 _ROWS = 16
 """Drafts that are written in one batch, where there are fewer pictures."""
 
@@ -77,6 +81,12 @@ def whole_sentences(text: str) -> str:
     return text[: ends[-1]] if ends else text
 
 
+def _continued(rendered: str, start: str) -> str:
+    """A rendered prompt with the beginning of its answer."""
+    apart = "" if not start or rendered[-1:].isspace() else " "
+    return rendered + apart + start
+
+
 class Critic:
     """Writes critiques in batches.
 
@@ -116,6 +126,7 @@ class Critic:
         faults: Sequence[str | None] | None = None,
         attempts: Sequence[int] | None = None,
         heard: Callable[[str], None] | None = None,
+        begun: Sequence[str] | None = None,
     ) -> list[str]:
         """One draft a picture, of whole sentences.
 
@@ -127,13 +138,18 @@ class Critic:
             faults: what spoils each, as the model itself sees it.
             attempts: one a picture, from 0; another gives another draft of the same picture.
             heard: told the first picture's critique as it is written, unchecked.
+            begun: sentences that each draft begins with; nothing for a new one.
         """
+        starts = begun or [""] * len(images)
         seen = faults or [None] * len(images)
         nth = attempts or [0] * len(images)
         asked = [self.instruction(*told) for told in zip(facts, scores, levels, seen, strict=True)]
         texts = self.backbone.generate(
             list(images),
-            [self.render(text) for text in asked],
+            [
+                _continued(self.render(text), start)
+                for text, start in zip(asked, starts, strict=True)
+            ],
             max_new_tokens=self.prompt.critique_tokens,
             sampler=lambda length: SeededSampling(
                 [seed_of(image) + attempt for image, attempt in zip(images, nth, strict=True)],
@@ -143,7 +159,8 @@ class Critic:
             ),
             heard=heard,
         )
-        return [whole_sentences(text) for text in texts]
+        written = (f"{start} {text}" for start, text in zip(starts, texts, strict=True))
+        return [whole_sentences(text.strip()) for text in written]
 
     def log_likelihood(
         self,
@@ -171,7 +188,9 @@ class Critic:
     ) -> list[str]:
         """Critiques without a sentence that a measurement contradicts.
 
-        ``prompt.critique_drafts`` are written of each picture, and the best is kept
+        ``prompt.critique_drafts`` are written of each picture. A sentence that will not do
+        (:func:`.sound.sound_start`) is written anew, and what follows it, up to ``REWRITES``
+        times; what is still contradicted then is left out. The best draft is kept
         (:mod:`.drafts`). Where it says less than ``prompt.critique_points`` asks for, more are
         written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted, it
         is what the model said at first.
@@ -187,22 +206,47 @@ class Critic:
         best = [""] * len(images)
         worth = [(-1, 0.0)] * len(images)
         drafts = max(1, self.prompt.critique_drafts)
+
+        def write(jobs: list[_Job], turn: int) -> list[str]:
+            size = max(_ROWS, len(images))
+            said: list[str] = []
+            for part in (jobs[at : at + size] for at in range(0, len(jobs), size)):
+                rows = [job.picture for job in part]
+                said += self.critique(
+                    [images[i] for i in rows], [lines[i] for i in rows],
+                    [scores[i] for i in rows], [levels[i] for i in rows],
+                    [seen[i] for i in rows],
+                    [job.attempt + turn * ATTEMPTS for job in part],
+                    heard if turn == 0 and part[0].picture == part[0].attempt == 0 else None,
+                    [job.sound for job in part],
+                )  # fmt: skip
+            return said
+
         for round_of in (range(drafts), *([n] for n in range(drafts, ATTEMPTS))):
             poor = [i for i in range(len(images)) if worth[i][0] < max(wanted, 1)]
-            jobs = [(i, attempt) for i in poor for attempt in round_of]
-            size = max(_ROWS, len(images))
-            for part in (jobs[at : at + size] for at in range(0, len(jobs), size)):
-                said = self.critique(
-                    [images[i] for i, _ in part], [lines[i] for i, _ in part],
-                    [scores[i] for i, _ in part], [levels[i] for i, _ in part],
-                    [seen[i] for i, _ in part], [attempt for _, attempt in part],
-                    heard if part[0] == (0, 0) else None,
-                )  # fmt: skip
-                for (i, attempt), text in zip(part, said, strict=True):
-                    if attempt == 0:
-                        first[i] = text
-                    kept = without_contradictions(text, facts[i])
-                    found = (points(kept, wanted), merit(kept, facts[i], scores[i]))
-                    if found > worth[i]:
-                        best[i], worth[i] = kept, found
+            jobs = [_Job(i, attempt) for i in poor for attempt in round_of]
+            for turn in range(1 + REWRITES):
+                unsound = [job for job in jobs if not job.whole]
+                for job, text in zip(unsound, write(unsound, turn), strict=True):
+                    if turn == job.attempt == 0:
+                        first[job.picture] = text
+                    job.text = text
+                    job.sound, job.whole = sound_start(text, facts[job.picture])
+            for job in jobs:
+                i = job.picture
+                kept = without_contradictions(job.text, facts[i])
+                found = (points(kept, wanted), merit(kept, facts[i], scores[i]))
+                if found > worth[i]:
+                    best[i], worth[i] = kept, found
         return [text or other for text, other in zip(best, first, strict=True)]
+
+
+@dataclass
+class _Job:
+    """A draft on its way: its text so far, how much of that will do, and whether all of it."""
+
+    picture: int
+    attempt: int
+    text: str = ""
+    sound: str = ""
+    whole: bool = False

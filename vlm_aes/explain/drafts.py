@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from vlm_aes.explain.aspects import aspects, repeats
 from vlm_aes.explain.claims import NOT_MEASURABLE, SUPPORTED, claims, is_advice, sentences
 from vlm_aes.explain.polarity import polarity
+from vlm_aes.explain.steps import answers
 from vlm_aes.facts import Fact
 
 USUAL = frozenset({"well exposed", "normal", "sharp", "clean", "level", "none", "everywhere"})
@@ -46,7 +47,8 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
 
     Each claim that a measurement supports counts 1 (half where most photos are like that), up to
     two of them; a step to take counts 1, half where the score is high or the step leaves open
-    whether it applies, and what a strength does for the picture counts half. An opinion, which
+    whether it applies, a quarter where it answers nothing that was measured and said; and what a
+    strength does for the picture counts half. An opinion, which
     nothing can bear out, costs three quarters; a mood, which is in the beholder, 1. Praise and
     fault that are out of proportion to the score cost, what is said twice, and sentences that are
     about nothing in the picture. A step is neither praise nor fault.
@@ -70,6 +72,12 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
     cost += _EMPTY * sum(not aspects(s) for s in said)
-    step = max((0.5 if _HEDGED.search(s) else 1.0 for s in steps), default=0.0)
+    step = max((_worth(s, spoken) for s in steps), default=0.0)
     step *= 1.0 if score < _ROOM else 0.5
     return min(borne, 2.0) + step + 0.5 * bool(_REASON.search(text)) - cost
+
+
+def _worth(step: str, spoken: Collection[str]) -> float:
+    if not answers(step).isdisjoint(spoken):
+        return 0.5 if _HEDGED.search(step) else 1.0
+    return 0.25

@@ -1,0 +1,110 @@
+"""How much of a critique will do, what a step answers, and how the rest is written anew."""
+
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+from vlm_aes.prompts import RatingPrompt
+
+from vlm_aes.explain.critic import REWRITES, Critic
+from vlm_aes.explain.drafts import merit
+from vlm_aes.explain.sound import sound_start
+from vlm_aes.explain.steps import answers, follows
+from vlm_aes.facts import Fact
+
+FACTS = {
+    name: Fact(name, None, "", band)
+    for name, band in {
+        "exposure": "well exposed", "contrast": "normal", "hue": "green",
+        "colourfulness": "moderate", "brightest": "left", "tilt": "unknown", "detail": "everywhere",
+        "highlights_clipped": "none", "shadows_clipped": "none", "sharpness": "sharp",
+        "noise": "clean", "blocking": "none", "cast": "neutral",
+    }.items()
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("Green tones lead. It is brightest on the left.", None),
+        # contradicted
+        ("Green tones lead. It is brightest on the right. Move closer.", "Green tones lead."),
+        # measured, and neither borne out nor contradicted
+        ("Green tones lead. It leans a little.", "Green tones lead."),
+        ("The contrast is bold. Green tones lead.", ""),
+        # said before
+        ("Green tones lead. The palette turns on green.", "Green tones lead."),
+        # a step that takes for granted what is not there
+        ("Green tones lead. Set a colour against the blue.", "Green tones lead."),
+        # a step that answers nothing that was said
+        ("Green tones lead. Correct the white balance.", "Green tones lead."),
+        ("Green tones lead. Set a second colour against the green.", None),
+        # of what is not measured anything may be said
+        ("The subject is engaging. Wait for a stronger moment.", None),
+    ],
+)
+def test_up_to_the_first_sentence_that_will_not_do(text, start):
+    assert sound_start(text, FACTS) == ((text, True) if start is None else (start, False))
+
+
+def test_a_step_answers_facts():
+    assert "brightest" in answers("Use a graduated filter for the bright part at the top")
+    assert answers("Wait for a moment") == frozenset()
+    assert follows("Lift the shadows a little", {"contrast"})
+    assert not follows("Straighten it", {"hue"})
+    assert follows("Wait for a moment", {"hue"})
+
+
+def test_a_step_that_answers_is_worth_more():
+    said = "Green tones lead. It is brightest on the left."
+    steps = ("Set a second colour against the green.", "Straighten it.")
+    assert merit(f"{said} {steps[0]}", FACTS, 50.0) > merit(f"{said} {steps[1]}", FACTS, 50.0)
+
+
+class Script:
+    """A backbone that writes what it is told to, in turn, and remembers what it was asked."""
+
+    def __init__(self, *texts):
+        self.texts = list(texts)
+        self.asked = []
+        self.tokenizer = SimpleNamespace()
+
+    def render(self, instruction, stem, **_):
+        return f"<{instruction}>{stem}"
+
+    def generate(self, images, texts, **_):
+        self.asked += texts
+        return [self.texts.pop(0) for _ in images]
+
+
+def written(*texts):
+    prompt = RatingPrompt(
+        "p", "?", "", ("bad", "poor", "fair", "good", "excellent"),
+        critique="{facts}", critique_drafts=1, critique_points=1,
+    )  # fmt: skip
+    model = Script(*texts)
+    critic = Critic(model, prompt)
+    (said,) = critic.checked([Image.new("RGB", (8, 8))], [FACTS], [50.0], ["fair"])
+    return said, model.asked
+
+
+def test_a_sentence_that_will_not_do_is_written_anew():
+    said, asked = written(
+        "Green tones lead. It is brightest on the right. Move closer.",
+        "It is brightest on the left.",
+    )
+    assert said == "Green tones lead. It is brightest on the left."
+    assert asked[1] == f"{asked[0]} Green tones lead."
+
+
+def test_what_stays_contradicted_is_left_out():
+    wrong = "It is brightest on the right."
+    said, asked = written(f"Green tones lead. {wrong}", *[wrong] * REWRITES)
+    assert said == "Green tones lead."
+    assert len(asked) == 1 + REWRITES
+
+
+def test_a_sound_draft_is_written_once():
+    said, asked = written("Green tones lead.")
+    assert said == "Green tones lead."
+    assert len(asked) == 1
