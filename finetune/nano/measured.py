@@ -29,7 +29,7 @@ _AT = {
 _LIT_STEPS = {
     # mostly the sky, where no subject can be put
     "top": "{{{{darken|hold back|tone down|bring down}} the bright part {at}{{ a little|}}"
-    "|use a graduated filter for the bright part {at}"
+    "|{{use|try}} a graduated {{filter|darkening}} for the bright part {at}"
     "|{{lift|open up|brighten}} the {{lower half|lower part|foreground}}"
     " {{a little|by half a stop}}"
     "|{{give|bring}} {{more|some}} light to the {{lower half|foreground}}"
@@ -140,7 +140,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             "|the tones are {muted|close together|low in contrast}"
             "|{bright and deep tones|all tones} lie close together}",
             f"{{add some contrast|raise the contrast{{ a little|}}|{ends}"
-            "|look for stronger light}",
+            "|{look|wait} for {stronger|harder|more direct} light}",
             "{which keeps it soft|so it stays quiet|which suits a gentle scene}")  # fmt: skip
     elif contrast == "high":
         if score > 50:
@@ -211,7 +211,8 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
         add("color_measured", 0 if score > 45 else -1, 0.8,
             "{the colours are {muted|restrained|subdued|quiet}"
             "|the palette is {quiet|restrained|muted|subdued}}",
-            "{wait for light that brings the colours out|a little more colour would help"
+            "{wait for {light|weather|an hour} that brings the colours out"
+            "|{a little|some} more colour would help"
             "|{look for|add} one {stronger|warmer} colour {to lead|for the eye}}",
             "{so tone and shape lead|which keeps it calm|which suits a quiet scene}")  # fmt: skip
     elif colour == "vivid":
@@ -220,7 +221,9 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
         add("color_measured", 1 if score > 45 else 0, 1.1,
             f"{{the colours are {{vivid|rich|strong}}{where}|{{vivid|rich}} colour"
             f" {{lifts|fills|carries}} the frame}}",
-            f"{{tone the colours down a little|let one colour lead{one}}}",
+            "{tone the colours down {a little|a touch|somewhat}"
+            "|{let one colour lead|give one colour the lead|settle on one colour}"
+            f"{one}}}",
             "{which catches the eye at once|so it is lively from the first look"
             "|which gives it energy}")  # fmt: skip
     elif hue != "none":
@@ -231,7 +234,7 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"{{{hue} {{tones|hues}} {{lead|dominate|run through it}}"
             f"|the palette {{favours|is built on|turns on}} {hue}}}",
             f"{{set {{another|a second|a contrasting}} colour against the {hue}"
-            f"|look for something that answers the {hue}"
+            f"|{{look|wait}} for {{something|a detail|an accent}} that answers the {hue}"
             f"|{{work|build}} on the {hue} and leave the other colours out}}",
             "{which sets the key|which ties the parts together|which keeps it simple"
             "|which holds the picture to one colour|which gives it one colour to remember}",
@@ -276,8 +279,10 @@ def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             "|so the eye has a place to land}")  # fmt: skip
     elif spot == "everywhere":
         add("detail", 0, 0.25,
-            "{detail is {spread over|found all over} the whole frame|no part of the frame is"
-            " without detail}",
-            "{give the eye one place to rest|leave some part of the frame calm"
-            "|{step closer|move in} and let one thing lead|look for a calmer background}",
-            "{so there is much to explore|which gives the eye a lot to do}")  # fmt: skip
+            "{detail is {spread over|found all over} the {whole |}frame"
+            "|{no part|hardly a part} of the frame is without detail"
+            "|{the whole frame|every part} is full of detail}",
+            "{give the eye {one|a} place to rest|leave {some|one} part of the frame calm"
+            "|{step closer|move in} and let one thing lead|{look for|find} a calmer background}",
+            "{so there is {much|a lot} to explore|which gives the eye a lot to do"
+            "|so the eye {wanders|has no rest}}")  # fmt: skip

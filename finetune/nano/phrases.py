@@ -125,7 +125,7 @@ OPENERS: dict[str, str] = {
     "|{Good|Solid|Confident} work}",
     "fair": f"{{A {{fair|decent|middling|reasonable|passable|respectable}} {_PICTURE}"
     "|{Fair|Decent|Sound} but {not more|unremarkable|ordinary}"
-    "|This one {is halfway there|gets by|could be more}"
+    "|This one {is halfway there|gets by|could be more|comes close|stops short|is nearly there}"
     "|{Good in parts|A mixed result|Neither strong nor weak|Half a success|Worth a second try"
     "|Some of it works|Nearly there}}",
     "poor": f"{{{{A {{weak|poor|disappointing|forgettable|thin}}|An unconvincing}} {_PICTURE}"

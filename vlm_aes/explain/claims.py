@@ -92,6 +92,8 @@ _RULES: tuple[_Rule, ...] = (
     _rule(r"tones are muted", "colourfulness", ("muted", "black and white"), ("vivid",)),
     _rule(r"colou?rs are (?:vivid|rich|strong)|(?:vivid|rich|saturated|vibrant) colou?rs?",
           "colourfulness", ("vivid", "moderate"), ("muted", "black and white")),
+    _rule(r"detail is (?:spread|found)|without detail|full of detail", "detail",
+          ("everywhere",), ("nowhere",)),
     _rule(r"\btilt|\bleans?\b|not quite level|horizon is (?:slightly )?off|crooked|slanted", "tilt",
           _TILTED, ("level",)),
     _rule(r"lines are (?:straight|upright|true|level)|held (?:straight|true|level)"

@@ -13,7 +13,7 @@ from transformers import LogitsProcessor
 
 from vlm_aes.backbones import Backbone
 from vlm_aes.explain.claims import without_contradictions
-from vlm_aes.explain.drafts import merit, points
+from vlm_aes.explain.drafts import merit, points, without_empty
 from vlm_aes.explain.sound import sound_start
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
@@ -234,7 +234,7 @@ class Critic:
                     job.sound, job.whole = sound_start(text, facts[job.picture])
             for job in jobs:
                 i = job.picture
-                kept = without_contradictions(job.text, facts[i])
+                kept = without_empty(without_contradictions(job.text, facts[i]))
                 found = (points(kept, wanted), merit(kept, facts[i], scores[i]))
                 if found > worth[i]:
                     best[i], worth[i] = kept, found

@@ -11,14 +11,18 @@ from vlm_aes.explain.polarity import polarity
 from vlm_aes.explain.steps import answers
 from vlm_aes.facts import Fact
 
-USUAL = frozenset({"well exposed", "normal", "sharp", "clean", "level", "none", "everywhere"})
+USUAL = frozenset({"well exposed", "normal", "sharp", "clean", "level", "none"})
 """Bands that most photos are in: that they are named says little of one photo."""
+DULL = frozenset({"everywhere"})
+"""Bands that most photos are in and nobody wants to read of."""
+ENOUGH = 2
+"""Sentences that say something, beside which an empty one is left out."""
 _ROOM = 70.0
 """Score from which a step to take counts half: the picture is what its maker wanted."""
 _MIDDLE, _WIDTH, _MOST = 54.0, 14.0, 0.6
 """Score at which praise and fault should be even, points by which they reach their most, and that
 polarity."""
-_OUT_OF_TUNE = 2.0
+_OUT_OF_TUNE = 3.0
 """What a polarity costs that is 1 away from the score's."""
 _EMPTY = 1.2
 """What a sentence costs that is about nothing in the picture, such as a verdict alone."""
@@ -28,6 +32,16 @@ _HEDGED = re.compile(r"\bif\b", re.I)
 """A step that leaves it to the reader whether it applies."""
 _REASON = re.compile(r",(?: and)? (?:so|which|the rest)\b")
 """What follows from what was seen."""
+
+
+def without_empty(text: str) -> str:
+    """``text`` without sentences that are about nothing in the picture, such as a verdict alone,
+    where at least two others say something: the rating stands beside it."""
+    said = sentences(text)
+    telling = [s for s in said if is_advice(s) or aspects(s)]
+    if sum(not is_advice(s) for s in telling) < ENOUGH or len(telling) == len(said):
+        return text
+    return " ".join(f"{s}." for s in telling)
 
 
 def points(text: str, wanted: int) -> int:
@@ -45,10 +59,10 @@ def points(text: str, wanted: int) -> int:
 def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
     """How far a draft can be trusted and used, where several name enough aspects.
 
-    Each claim that a measurement supports counts 1 (half where most photos are like that), up to
-    two of them; a step to take counts 1, half where the score is high or the step leaves open
-    whether it applies, a quarter where it answers nothing that was measured and said; and what a
-    strength does for the picture counts half. An opinion, which
+    Each claim that a measurement supports counts 1 (half or nothing where most photos are like
+    that), up to two of them; a step to take counts 1, half where the score is high or the step
+    leaves open whether it applies, a quarter where it answers nothing that was measured and said;
+    and what a strength does for the picture counts half. An opinion, which
     nothing can bear out, costs three quarters; a mood, which is in the beholder, 1. Praise and
     fault that are out of proportion to the score cost, what is said twice, and sentences that are
     about nothing in the picture. A step is neither praise nor fault.
@@ -63,7 +77,7 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
         if claim.verdict == SUPPORTED:
             name, band = claim.fact.split(": ")
             cost += _AGAIN * (name in spoken)
-            borne += 0.5 if band in USUAL else 1.0
+            borne += 0.0 if band in DULL else 0.5 if band in USUAL else 1.0
             spoken.add(name)
         elif claim.verdict == NOT_MEASURABLE and named:
             cost += 1.0 if "mood" in named else 0.75
