@@ -47,6 +47,13 @@ def test_up_to_the_first_sentence_that_will_not_do(text, start):
     assert sound_start(text, FACTS) == ((text, True) if start is None else (start, False))
 
 
+def test_of_a_long_critique_only_contradictions_are_written_anew():
+    text = "Green tones lead. It leans a little. The palette turns on green. Straighten it."
+    assert sound_start(text, FACTS, strict=False) == (text, True)
+    wrong = f"{text} It is brightest on the right."
+    assert sound_start(wrong, FACTS, strict=False) == (text, False)
+
+
 def test_a_step_answers_facts():
     assert "brightest" in answers("Use a graduated filter for the bright part at the top")
     assert answers("Wait for a moment") == frozenset()

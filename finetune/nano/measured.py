@@ -28,11 +28,9 @@ _AT = {
 
 _LIT_STEPS = {
     # mostly the sky, where no subject can be put
-    "top": "{{{{darken|hold back|tone down|bring down}} the bright part {at}{{ a little|}}"
-    "|{{use|try}} a graduated {{filter|darkening}} for the bright part {at}"
-    "|{{lift|open up|brighten}} the {{lower half|lower part|foreground}}"
-    " {{a little|by half a stop}}"
-    "|{{give|bring}} {{more|some}} light to the {{lower half|foreground}}"
+    "top": "{{{{darken|hold back|tone down}} the bright part {at}{{ a little|}}"
+    "|{{lift|open up}} the {{lower half|lower part}} {{a little|by half a stop}}"
+    "|{{give|find}} {{more|some}} light for the {{lower half|lower part}}"
     "|crop {{a little|some}} of the bright part {at}}}",
     "else": "{{{{put|place}} {{the subject|what matters}} where the light is, {at}"
     "|{{darken|tone down|hold back}} the bright part {at}{{ a little|}}"
@@ -140,7 +138,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             "|the tones are {muted|close together|low in contrast}"
             "|{bright and deep tones|all tones} lie close together}",
             f"{{add some contrast|raise the contrast{{ a little|}}|{ends}"
-            "|{look|wait} for {stronger|harder|more direct} light}",
+            "|{look|wait} for {stronger|clearer} light}",
             "{which keeps it soft|so it stays quiet|which suits a gentle scene}")  # fmt: skip
     elif contrast == "high":
         if score > 50:
@@ -211,7 +209,7 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
         add("color_measured", 0 if score > 45 else -1, 0.8,
             "{the colours are {muted|restrained|subdued|quiet}"
             "|the palette is {quiet|restrained|muted|subdued}}",
-            "{wait for {light|weather|an hour} that brings the colours out"
+            "{wait for light that {brings the colours out|lifts the colours}"
             "|{a little|some} more colour would help"
             "|{look for|add} one {stronger|warmer} colour {to lead|for the eye}}",
             "{so tone and shape lead|which keeps it calm|which suits a quiet scene}")  # fmt: skip
@@ -221,7 +219,7 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
         add("color_measured", 1 if score > 45 else 0, 1.1,
             f"{{the colours are {{vivid|rich|strong}}{where}|{{vivid|rich}} colour"
             f" {{lifts|fills|carries}} the frame}}",
-            "{tone the colours down {a little|a touch|somewhat}"
+            "{tone the colours down {a little|}"
             "|{let one colour lead|give one colour the lead|settle on one colour}"
             f"{one}}}",
             "{which catches the eye at once|so it is lively from the first look"
@@ -234,7 +232,7 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"{{{hue} {{tones|hues}} {{lead|dominate|run through it}}"
             f"|the palette {{favours|is built on|turns on}} {hue}}}",
             f"{{set {{another|a second|a contrasting}} colour against the {hue}"
-            f"|{{look|wait}} for {{something|a detail|an accent}} that answers the {hue}"
+            f"|{{look|wait}} for {{something|a detail}} that answers the {hue}"
             f"|{{work|build}} on the {hue} and leave the other colours out}}",
             "{which sets the key|which ties the parts together|which keeps it simple"
             "|which holds the picture to one colour|which gives it one colour to remember}",
@@ -280,8 +278,8 @@ def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
     elif spot == "everywhere":
         add("detail", 0, 0.25,
             "{detail is {spread over|found all over} the {whole |}frame"
-            "|{no part|hardly a part} of the frame is without detail"
-            "|{the whole frame|every part} is full of detail}",
+            "|no part of the frame is {without|free of} detail"
+            "|{every part|all} of the frame has detail}",
             "{give the eye {one|a} place to rest|leave {some|one} part of the frame calm"
             "|{step closer|move in} and let one thing lead|{look for|find} a calmer background}",
             "{so there is {much|a lot} to explore|which gives the eye a lot to do"

@@ -128,7 +128,7 @@ OPENERS: dict[str, str] = {
     "|This one {is halfway there|gets by|could be more|comes close|stops short|is nearly there}"
     "|{Good in parts|A mixed result|Neither strong nor weak|Half a success|Worth a second try"
     "|Some of it works|Nearly there}}",
-    "poor": f"{{{{A {{weak|poor|disappointing|forgettable|thin}}|An unconvincing}} {_PICTURE}"
+    "poor": f"{{A {{weak|poor|disappointing|forgettable|thin|dull}} {_PICTURE}"
     "|{Weak work|Below average|Not a success}|This one {does not work|falls short|misses}"
     "|{Little to hold on to|It does not come off|Not there yet|A missed chance}}",
     "bad": f"{{A {{bad|failed|very weak|sorry}} {_PICTURE}|{{A failure|Very weak work|Badly made}}"

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from vlm_aes.explain.named import HUE_WORD, PLACE, is_hue, is_place
+from vlm_aes.explain.steps import fits
 from vlm_aes.facts import Fact
 
 SUPPORTED, CONTRADICTED, NOT_MEASURABLE = "supported", "contradicted", "not measurable"
@@ -92,7 +94,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule(r"tones are muted", "colourfulness", ("muted", "black and white"), ("vivid",)),
     _rule(r"colou?rs are (?:vivid|rich|strong)|(?:vivid|rich|saturated|vibrant) colou?rs?",
           "colourfulness", ("vivid", "moderate"), ("muted", "black and white")),
-    _rule(r"detail is (?:spread|found)|without detail|full of detail", "detail",
+    _rule(r"detail is (?:spread|found)|(?:without|free of|frame has) detail", "detail",
           ("everywhere",), ("nowhere",)),
     _rule(r"\btilt|\bleans?\b|not quite level|horizon is (?:slightly )?off|crooked|slanted", "tilt",
           _TILTED, ("level",)),
@@ -100,33 +102,21 @@ _RULES: tuple[_Rule, ...] = (
           r"|horizon is (?:level|straight)", "tilt", ("level",), ("tilted", "strongly tilted")),
 )  # fmt: skip
 
-_HUES = {
-    "red": ("red",), "orange": ("orange",), "brown": ("brown",),
-    "yellow": ("yellow",), "green": ("green",), "cyan": ("cyan", "blue"),
-    "blue": ("blue", "cyan"), "violet": ("violet", "magenta"), "magenta": ("magenta", "violet",
-    "pink"), "pink": ("pink", "magenta", "red"),
-}  # fmt: skip
-"""What is measured where each hue is said: itself, and where names differ, its neighbour."""
-_HUE_WORD = "(red|orange|amber|golden|brown|yellow|green|cyan|teal|blue|violet|purple|magenta|pink)"
 _HUE = re.compile(
-    rf"\b{_HUE_WORD}\b(?= (?:tones|hues|shades))"
-    rf"|(?:led by|a lot of|favours|built on|turns on|leans to) (?:warm )?{_HUE_WORD}\b",
+    rf"\b{HUE_WORD}\b(?= (?:tones|hues|shades))"
+    rf"|(?:led by|a lot of|favours|built on|turns on|leans to) (?:warm )?{HUE_WORD}\b",
     re.I,
 )
-_HUE_NAMES = {"amber": "orange", "golden": "orange", "teal": "cyan", "purple": "violet"}
-_HUE_ANSWERED = re.compile(rf"(?:against|answers|on|keep) the {_HUE_WORD}\b(?! cast)", re.I)
-"""A hue that advice takes to be there."""
 _CAST = re.compile(
     r"\b(warm|cool|green|magenta)\b(?= cast)|\b(warm|cool) tones"
     r"|(?:tone is|is kept|colours are) (warm|cool)",
     re.I,
 )
-_PLACE = r"(upper left|upper right|lower left|lower right|top|bottom|left|right|centre|center)"
 _BRIGHTEST = re.compile(
     rf"(?:light (?:gathers|lies|is strongest)|brightest(?: part (?:lies|sits))?)"
-    rf" (?:at|on|in) the {_PLACE}", re.I,
+    rf" (?:at|on|in) the {PLACE}", re.I,
 )  # fmt: skip
-_DETAIL = re.compile(rf"detail (?:sits|lies|is|gathers)? ?(?:at|on|in) the {_PLACE}", re.I)
+_DETAIL = re.compile(rf"detail (?:sits|lies|is|gathers)? ?(?:at|on|in) the {PLACE}", re.I)
 _SENTENCE = re.compile(r"[^.!?]+[.!?]?")
 _CLAUSE = re.compile(
     r"(?:, (?:but|yet|though|and|while) |; (?:still, )?|: | while "
@@ -192,7 +182,7 @@ def _tests(clause: str, facts: Mapping[str, Fact]) -> Iterable[tuple[str, bool |
                                                        else False)  # fmt: skip
     if "hue" in facts:
         for match in _HUE.finditer(clause):
-            yield "hue", _is_hue(match, facts["hue"])
+            yield "hue", is_hue(next(w for w in match.groups() if w), facts["hue"])
     cast = _CAST.search(clause)
     if cast and "cast" in facts and facts["cast"].band != "unknown":
         said = next(word for word in cast.groups() if word)
@@ -200,46 +190,7 @@ def _tests(clause: str, facts: Mapping[str, Fact]) -> Iterable[tuple[str, bool |
     for name, pattern in (("brightest", _BRIGHTEST), ("detail", _DETAIL)):
         place = pattern.search(clause)
         if place and name in facts:
-            yield name, _is_place(place.group(1), facts[name])
-
-
-def _is_hue(match: re.Match[str], fact: Fact) -> bool:
-    said = next(word for word in match.groups() if word).lower()
-    return fact.band in _HUES[_HUE_NAMES.get(said, said)]
-
-
-def _is_place(said: str, fact: Fact) -> bool:
-    return fact.band == said.lower().replace("center", "centre")
-
-
-_UNFIT: tuple[tuple[re.Pattern[str], str, tuple[str, ...]], ...] = (
-    (re.compile(r"deepen|less exposure|stops less|(?:cut|reduce|lower) the exposure"
-                r"|hold back a little exposure", re.I), "exposure", _DARK),
-    (re.compile(r"(?:more|lift the|open up the) (?:\w+ )?exposure|(?:lift|open) the shadows",
-                re.I), "exposure", _BRIGHT),
-    (re.compile(r"^\s*(?:put|place|use|keep)\b.*\b(?:light|subject)\b", re.I), "brightest",
-     ("top",)),
-)  # fmt: skip
-"""Advice, and where it is out of place: a subject cannot be put where the light is when that is the
-sky."""
-
-
-def fits(advice: str, facts: Mapping[str, Fact]) -> bool:
-    """Whether what advice takes for granted is there: the hue that it answers, the place of the
-    light or of the detail, tones that can go its way, and colour at all."""
-    for pattern, name, bands in _UNFIT:
-        if name in facts and facts[name].band in bands and pattern.search(advice):
-            return False
-    if "hue" in facts and (match := _HUE_ANSWERED.search(advice)):
-        return _is_hue(match, facts["hue"])
-    place = re.search(rf"\b(?:at|on|in) the {_PLACE}", advice, re.I)
-    about = re.search(r"\b(detail|light|bright)", advice, re.I)
-    if place and about:
-        name = "detail" if about.group(1).lower() == "detail" else "brightest"
-        if name in facts:
-            return _is_place(place.group(1), facts[name])
-    colour = facts.get("colourfulness")
-    return not (colour and colour.band == "black and white" and re.search("colou?r", advice, re.I))
+            yield name, is_place(place.group(1), facts[name])
 
 
 def without_contradictions(text: str, facts: Mapping[str, Fact]) -> str:

@@ -189,8 +189,9 @@ class Critic:
         """Critiques without a sentence that a measurement contradicts.
 
         ``prompt.critique_drafts`` are written of each picture. A sentence that will not do
-        (:func:`.sound.sound_start`) is written anew, and what follows it, up to ``REWRITES``
-        times; what is still contradicted then is left out. The best draft is kept
+        (:func:`.sound.sound_start`; strictly where ``prompt.critique_points`` asks for few) is
+        written anew, and what follows it, up to ``REWRITES`` times; what is still contradicted then
+        is left out. The best draft is kept
         (:mod:`.drafts`). Where it says less than ``prompt.critique_points`` asks for, more are
         written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted, it
         is what the model said at first.
@@ -231,7 +232,7 @@ class Critic:
                     if turn == job.attempt == 0:
                         first[job.picture] = text
                     job.text = text
-                    job.sound, job.whole = sound_start(text, facts[job.picture])
+                    job.sound, job.whole = sound_start(text, facts[job.picture], strict=wanted > 0)
             for job in jobs:
                 i = job.picture
                 kept = without_empty(without_contradictions(job.text, facts[i]))

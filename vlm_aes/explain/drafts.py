@@ -13,6 +13,16 @@ from vlm_aes.facts import Fact
 
 USUAL = frozenset({"well exposed", "normal", "sharp", "clean", "level", "none"})
 """Bands that most photos are in: that they are named says little of one photo."""
+STRIKING = frozenset(
+    {
+        "very dark", "very bright", "much", "very much", "very low", "blurred", "noisy",
+        "very noisy", "heavy", "tilted", "strongly tilted", "black and white", "strongly warm",
+        "strongly cool", "strongly green", "strongly magenta",
+    }
+)  # fmt: skip
+"""Bands that strike everybody: what should be spoken of first."""
+_PLAIN = frozenset({"hue", "brightest"})
+"""Facts that nearly every photo has, and that say little of why it is good or not."""
 DULL = frozenset({"everywhere"})
 """Bands that most photos are in and nobody wants to read of."""
 ENOUGH = 2
@@ -30,6 +40,8 @@ _AGAIN = 1.0
 """What it costs to say of a measurement what was said of it already."""
 _HEDGED = re.compile(r"\bif\b", re.I)
 """A step that leaves it to the reader whether it applies."""
+_WAITS = re.compile(r"\s*(?:wait|look|come back|return)\b", re.I)
+"""A step that cannot be taken at once."""
 _REASON = re.compile(r",(?: and)? (?:so|which|the rest)\b")
 """What follows from what was seen."""
 
@@ -59,13 +71,14 @@ def points(text: str, wanted: int) -> int:
 def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
     """How far a draft can be trusted and used, where several name enough aspects.
 
-    Each claim that a measurement supports counts 1 (half or nothing where most photos are like
-    that), up to two of them; a step to take counts 1, half where the score is high or the step
-    leaves open whether it applies, a quarter where it answers nothing that was measured and said;
-    and what a strength does for the picture counts half. An opinion, which
-    nothing can bear out, costs three quarters; a mood, which is in the beholder, 1. Praise and
-    fault that are out of proportion to the score cost, what is said twice, and sentences that are
-    about nothing in the picture. A step is neither praise nor fault.
+    Each claim that a measurement supports counts 1 (half more where it strikes everybody, less or
+    nothing where most photos are like that), up to 2.5 in all. A step to take counts 1; half where
+    the score is high, the step leaves open whether it applies, or it must wait
+    for something, a quarter where it answers nothing that was measured and said. What a strength
+    does for the picture counts half. An opinion, which nothing can bear out, costs three quarters;
+    a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the score
+    cost, what is said twice, and sentences that are about nothing in the picture. A step is neither
+    praise nor fault.
 
     Args:
         score: 0 to 100, as the picture was rated.
@@ -77,7 +90,7 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
         if claim.verdict == SUPPORTED:
             name, band = claim.fact.split(": ")
             cost += _AGAIN * (name in spoken)
-            borne += 0.0 if band in DULL else 0.5 if band in USUAL else 1.0
+            borne += _telling(name, band)
             spoken.add(name)
         elif claim.verdict == NOT_MEASURABLE and named:
             cost += 1.0 if "mood" in named else 0.75
@@ -88,10 +101,18 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
     cost += _EMPTY * sum(not aspects(s) for s in said)
     step = max((_worth(s, spoken) for s in steps), default=0.0)
     step *= 1.0 if score < _ROOM else 0.5
-    return min(borne, 2.0) + step + 0.5 * bool(_REASON.search(text)) - cost
+    return min(borne, 2.5) + step + 0.5 * bool(_REASON.search(text)) - cost
+
+
+def _telling(name: str, band: str) -> float:
+    if band in STRIKING:
+        return 1.5
+    if band in DULL:
+        return 0.0
+    return 0.5 if band in USUAL else 0.75 if name in _PLAIN else 1.0
 
 
 def _worth(step: str, spoken: Collection[str]) -> float:
-    if not answers(step).isdisjoint(spoken):
-        return 0.5 if _HEDGED.search(step) else 1.0
-    return 0.25
+    if answers(step).isdisjoint(spoken):
+        return 0.25
+    return 0.5 if _HEDGED.search(step) else 0.5 if _WAITS.match(step) else 1.0

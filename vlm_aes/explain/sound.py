@@ -9,29 +9,34 @@ from vlm_aes.explain.claims import (
     CONTRADICTED,
     SUPPORTED,
     claims,
-    fits,
     left_open,
     sentences,
 )
-from vlm_aes.explain.steps import follows
+from vlm_aes.explain.drafts import DULL
+from vlm_aes.explain.steps import fits, follows
 from vlm_aes.facts import Fact
 
 
-def sound_start(text: str, facts: Mapping[str, Fact]) -> tuple[str, bool]:
+def sound_start(text: str, facts: Mapping[str, Fact], *, strict: bool = True) -> tuple[str, bool]:
     """``text`` up to its first sentence that will not do, and whether that is all of it.
 
-    That is one that a measurement contradicts or leaves open, one that says of measurements only
-    what was said already, or advice that takes for granted what is not there or answers nothing
-    that was said.
+    That is one that a measurement contradicts; and where ``strict``, as becomes a critique of few
+    sentences, one that a measurement leaves open, one that says of measurements only what was said
+    already, or what is so of most photos and nobody wants to read, or advice that takes for granted
+    what is not there or answers nothing that was said.
     """
     kept: list[str] = []
     spoken: set[str] = set()
     for sentence in sentences(text):
         found = claims(sentence, facts)
         said = {c.fact.split(": ")[0] for c in found if c.verdict == SUPPORTED}
-        wrong = any(c.verdict == CONTRADICTED or left_open(c.text, facts) for c in found)
-        again = bool(said) and said <= spoken
-        if wrong or again or not (found or _apt(sentence, ". ".join(kept), spoken, facts)):
+        wrong = any(c.verdict == CONTRADICTED for c in found)
+        if strict and not wrong:
+            wrong = bool(said) and said <= spoken
+            wrong = wrong or any(c.fact.split(": ")[-1] in DULL for c in found)
+            wrong = wrong or any(left_open(c.text, facts) for c in found)
+            wrong = wrong or not (found or _apt(sentence, ". ".join(kept), spoken, facts))
+        if wrong:
             return _text(kept), False
         spoken |= said
         kept.append(sentence)
