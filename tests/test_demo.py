@@ -166,7 +166,7 @@ def test_advice_is_drawn_as_a_curtain(visit, samples):
     page = visit()
     send(page, "one-drop", samples / "rocket-underexposure.png")
     page.wait_for_selector("#one-advice .curtain")
-    assert "points" in page.inner_text("#one-advice .tried >> nth=0")
+    assert "better" in page.inner_text("#one-advice .tried >> nth=0")
     slider = page.locator("#one-advice input[type=range]").first
     slider.focus()
     page.keyboard.press("Home")
