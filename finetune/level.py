@@ -285,13 +285,22 @@ def train_level(greys: Greys, work: Path, recipe: LevelRecipe) -> LevelNet:
 
 
 def write_onnx(net: LevelNet, out: Path) -> None:
-    """The net with its probabilities as one ONNX file."""
+    """The net with its probabilities as one ONNX file, without the traces of the machine that
+    wrote it, which the exporter leaves on every node."""
+    import onnx
+
     staging = out.with_suffix(".tmp")
     torch.onnx.export(
         Answering(net).eval(), (torch.zeros(2, 1, WINDOW, WINDOW),), str(staging), dynamo=True,
         external_data=False, input_names=["windows"], output_names=["degrees"], verbose=False,
         dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
     )  # fmt: skip
+    model = onnx.load(staging)
+    graph = model.graph
+    for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    onnx.save(model, staging)
     staging.replace(out)
 
 

@@ -99,11 +99,16 @@ def test_answers_are_spread_around_the_angle():
     assert [DEGREES[i] for i in found.argmax(1).tolist()] == [0, 7]
 
 
+def test_the_shipped_net_names_no_folder():
+    assert b"site-packages" not in lean_of.NET.read_bytes()
+
+
 def test_the_written_net_answers_as_the_trained_one(tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     net = LevelNet((4, 8, 8, 8)).eval()
     write_onnx(net, tmp_path / "lean.onnx")
+    assert b"site-packages" not in (tmp_path / "lean.onnx").read_bytes()
     monkeypatch.setattr(lean_of, "NET", tmp_path / "lean.onnx")
     monkeypatch.setattr(lean_of, "_own", threading.local())
     pixels = grey(PHOTO)
