@@ -119,6 +119,12 @@ class Tried:
     right: tuple[bool, ...]
 
 
+def rng_of(purpose: str, image_id: str) -> np.random.Generator:
+    """Chance that a photo's id and what it is wanted for decide."""
+    digest = hashlib.sha256(f"{purpose} {image_id}".encode()).hexdigest()
+    return np.random.default_rng(int(digest[:12], 16))
+
+
 def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[Tried]:
     """Each photo as it is and with one fault; which fault, and how strong, its id decides."""
     score, _ = raters(assessor)
@@ -126,8 +132,7 @@ def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> li
     blank = Image.new("RGB", (1, 1))
     done = []
     for number, (image_id, image) in enumerate(photos):
-        seed = int(hashlib.sha256(f"advice {image_id}".encode()).hexdigest()[:12], 16)
-        bad = FAULTS[number % len(FAULTS)](image, np.random.default_rng(seed))
+        bad = FAULTS[number % len(FAULTS)](image, rng_of("advice", image_id))
         for spoiled in (as_it_is(image), bad):
             found = trial(spoiled.picture, score, facts.measure(spoiled.picture), judge)
             bare = [replace(edit, picture=blank, against=None) for edit in found.edits]

@@ -18,12 +18,13 @@ from vlm_aes.explain.edits import CROP, LEVEL, WHITE_BALANCE, Edit, lit
 from vlm_aes.spoil import turned
 from vlm_aes.srgb import to_linear
 
+from .advice import CORNERS
+
 RIGHT, WRONG, UNCLEAR = 1, 0, -1
 """What an edit does to a photo with a lapse."""
 _NEARER, _FARTHER = 0.8, 1.1
 """Shares of its distance from the photo as it was: an edit that gets below the first is right, one
 that goes beyond the second is wrong."""
-_CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 _CENTRE = (0.5, 0.5)
 
 Judged = Callable[[Edit], int]
@@ -97,7 +98,7 @@ def tinted(image: Image.Image, rng: np.random.Generator) -> Lapse:
 def loose(image: Image.Image, rng: np.random.Generator) -> Lapse:
     """The photo in a corner or the middle of a larger frame, and around it a wall, its own edge
     drawn out or mirrored, or a blur of it."""
-    at = (*_CORNERS, _CENTRE)[int(rng.integers(5))]
+    at = (*CORNERS, _CENTRE)[int(rng.integers(5))]
     share = float(rng.uniform(0.62, 0.85))
     picture = _surrounded(image, share, at, rng)
 

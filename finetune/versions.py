@@ -14,7 +14,6 @@ What an edit needs before it is told is fitted afterwards, on other photos: ``fi
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -25,17 +24,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
 from vlm_aes import facts
-from vlm_aes.explain.advice import WORKING_SIDE, mirrored
+from vlm_aes.explain.advice import at_working_size, mirrored, pictures_of
 from vlm_aes.explain.edits import KINDS, edits
 from vlm_aes.fast import FastRater, load_head
 from vlm_aes.fast.versions import Versions
-from vlm_aes.images import to_rgb
 
-from .advice import photos_of
+from .advice import photos_of, rng_of
 from .lapses import LAPSES, UNCLEAR, Lapse, none
 
 _BATCH = 32
@@ -79,10 +78,8 @@ def compared(head: FastRater, photos: Sequence[tuple[str, Image.Image]]) -> Comp
     decides."""
     parts = []
     for number, (image_id, image) in enumerate(photos):
-        seed = int(hashlib.sha256(f"versions {image_id}".encode()).hexdigest()[:12], 16)
-        rng = np.random.default_rng(seed)
-        plain = to_rgb(image).copy()
-        plain.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
+        rng = rng_of("versions", image_id)
+        plain = at_working_size(image)
         parts += [_edited(head, made(plain, rng)) for made in (none, LAPSES[number % len(LAPSES)])]
     return Compared(
         np.concatenate([p.after for p in parts], axis=1),
@@ -96,9 +93,7 @@ def _edited(head: FastRater, lapse: Lapse) -> Compared:
     picture = lapse.picture
     tried = [(e, lapse.judged(e)) for e in edits(picture, facts.measure(picture))]
     tried = [(edit, judged) for edit, judged in tried if judged != UNCLEAR]
-    shown = {id(picture): picture}
-    for edit, _ in tried:
-        shown |= {id(one): one for one in (edit.picture, edit.against) if one is not None}
+    shown = {id(one): one for one in pictures_of(picture, [edit for edit, _ in tried])}
     every = [*shown.values(), *map(mirrored, shown.values())]
     looks = [
         head.scores_and_embeddings(every[i : i + _BATCH])[1] for i in range(0, len(every), _BATCH)
@@ -161,13 +156,9 @@ def told_apart(versions: Versions, seen: Compared) -> dict[str, float]:
     odds = sum(versions.better(a, b, kinds) for a, b in zip(seen.after, seen.before, strict=True))
     found = {}
     for number, kind in enumerate(KINDS):
-        right, wrong = (
-            np.asarray(odds)[(seen.kinds == number) & (seen.right == way)] for way in (1, 0)
-        )
-        if len(right) and len(wrong):
-            order = np.concatenate([wrong, right]).argsort().argsort()
-            ranks = order[len(wrong) :].sum() - len(right) * (len(right) - 1) / 2
-            found[kind] = float(ranks / (len(right) * len(wrong)))
+        rows = seen.kinds == number
+        if len(set(seen.right[rows])) == 2:
+            found[kind] = float(roc_auc_score(seen.right[rows], np.asarray(odds)[rows]))
     return found
 
 

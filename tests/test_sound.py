@@ -84,10 +84,10 @@ class Script:
         return [self.texts.pop(0) for _ in images]
 
 
-def written(*texts):
+def written(*texts, points=1):
     prompt = RatingPrompt(
         "p", "?", "", ("bad", "poor", "fair", "good", "excellent"),
-        critique="{facts}", critique_drafts=1, critique_points=1,
+        critique="{facts}", critique_drafts=1, critique_points=points,
     )  # fmt: skip
     model = Script(*texts)
     critic = Critic(model, prompt)
@@ -109,6 +109,14 @@ def test_what_stays_contradicted_is_left_out():
     said, asked = written(f"Green tones lead. {wrong}", *[wrong] * REWRITES)
     assert said == "Green tones lead."
     assert len(asked) == 1 + REWRITES
+
+
+@pytest.mark.parametrize(("points", "kept"), [(1, False), (0, True)])
+def test_a_long_critique_keeps_what_is_about_nothing_that_is_measured(points, kept):
+    """Of a model that sees what a picture shows: "the woman smiles" is no empty verdict."""
+    telling = "Green tones lead. The light comes from a window."
+    said, _ = written(f"The woman smiles. {telling}", points=points)
+    assert said == (f"The woman smiles. {telling}" if kept else telling)
 
 
 def test_a_sound_draft_is_written_once():

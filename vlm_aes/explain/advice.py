@@ -122,22 +122,14 @@ def trial(
     What moves in the frame is rated together with its mirror image, which halves what moving does
     to a score by itself.
     """
-    plain = to_rgb(image).copy()
-    plain.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
+    plain = at_working_size(image)
     tried = list(edits(plain, facts))
-    shown: dict[int, Image.Image] = {id(plain): plain}
     harmless: list[Image.Image] = []
     if judge is None:
         harmless = [cropped(plain, 0.97, (0.5, 0.5)), saved_again(plain), lit(plain, 2.0**0.1)]
-    for edit in tried:
-        shown |= {id(one): one for one in (edit.picture, edit.against) if one is not None}
-    moving = [e for e in tried if e.kind in MOVING]
-    turned = {id(plain): plain}
-    for edit in moving:
-        turned |= {id(one): one for one in (edit.picture, edit.against) if one is not None}
-    for one in harmless:
-        shown[id(one)] = one
-    turned |= {id(one): one for one in harmless[:1]}
+    moving = [edit for edit in tried if edit.kind in MOVING]
+    shown = {id(one): one for one in (*pictures_of(plain, tried), *harmless)}
+    turned = {id(one): one for one in (*pictures_of(plain, moving), *harmless[:1])}
     pictures = [*shown.values(), *map(mirrored, turned.values())]
     if judge is None:
         found, states = scores_of(score, pictures, _BATCH), None
@@ -236,6 +228,20 @@ def best_of(found: Trial, needed: Mapping[str, tuple[float, float]]) -> list[Adv
             if other is None or (told.measured, told.margin) > (other.measured, other.margin):
                 best[edit.kind] = told
     return [best[kind] for kind in KINDS if kind in best]
+
+
+def at_working_size(image: Image.Image) -> Image.Image:
+    """A copy at the size at which edits are tried."""
+    plain = to_rgb(image).copy()
+    plain.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
+    return plain
+
+
+def pictures_of(plain: Image.Image, tried: Sequence[Edit]) -> list[Image.Image]:
+    """Every picture that rating some edits of a picture takes: itself, what comes after each, and
+    what that is held against where it is another."""
+    pairs = ((edit.picture, edit.against) for edit in tried)
+    return [plain, *(one for pair in pairs for one in pair if one is not None)]
 
 
 def mirrored(image: Image.Image) -> Image.Image:

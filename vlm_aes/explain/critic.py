@@ -203,6 +203,7 @@ class Critic:
         lines = [sentence(f) for f in facts]
         seen = faults or [None] * len(images)
         wanted = self.prompt.critique_points
+        strict = wanted > 0
         first = [""] * len(images)
         best = [""] * len(images)
         worth = [(-1, 0.0)] * len(images)
@@ -232,10 +233,12 @@ class Critic:
                     if turn == job.attempt == 0:
                         first[job.picture] = text
                     job.text = text
-                    job.sound, job.whole = sound_start(text, facts[job.picture], strict=wanted > 0)
+                    job.sound, job.whole = sound_start(text, facts[job.picture], strict=strict)
             for job in jobs:
                 i = job.picture
-                kept = without_empty(without_contradictions(job.text, facts[i]))
+                kept = without_contradictions(job.text, facts[i])
+                if strict:
+                    kept = without_empty(kept)
                 found = (points(kept, wanted), merit(kept, facts[i], scores[i]))
                 if found > worth[i]:
                     best[i], worth[i] = kept, found

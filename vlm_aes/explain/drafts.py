@@ -115,4 +115,4 @@ def _telling(name: str, band: str) -> float:
 def _worth(step: str, spoken: Collection[str]) -> float:
     if answers(step).isdisjoint(spoken):
         return 0.25
-    return 0.5 if _HEDGED.search(step) else 0.5 if _WAITS.match(step) else 1.0
+    return 0.5 if _HEDGED.search(step) or _WAITS.match(step) else 1.0

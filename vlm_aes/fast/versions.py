@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vlm_aes.backbones.errors import CheckpointError
+from vlm_aes.fast.tower import brief
 
 FILE = "versions.safetensors"
 HIDDEN = 64
@@ -122,9 +123,8 @@ class Versions(nn.Module):
             found = Versions(width, json.loads(about["kinds"]), needed, hidden)
             found.load_state_dict(state)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            text = " ".join(str(error).split())[:200]
             raise CheckpointError(
-                folder, f"{FILE} does not fit ({text}); delete it, or learn it anew: "
+                folder, f"{FILE} does not fit ({brief(error)}); delete it, or learn it anew: "
                 "python -m vlm_aes.finetune.versions",
             ) from None  # fmt: skip
         return found.eval()
