@@ -91,6 +91,8 @@ class RatingPrompt:
             as fits long critiques.
         critique_drafts: how many drafts are written of each critique, the best of which is kept;
             for a small model, whose drafts cost little and differ much.
+        mirrored: whether a rating is the mean of the picture's and of its mirror image's, which
+            nobody would rate differently; takes twice as long.
         image_first: the order in which picture and question are handed to the chat template.
         stem_apart: the stem was tokenised by itself in training, and must come out the same.
         first_token: take the first token of a rating word that has several.
@@ -105,6 +107,7 @@ class RatingPrompt:
     system: str | None = None
     questions: dict[str, str] = field(default_factory=dict)
     stems: dict[str, str] = field(default_factory=dict)
+    mirrored: bool = False
     image_first: bool = True
     image_resize: str | None = None
     facts_line: str = ""

@@ -9,6 +9,7 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 import transformers
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from vlm_aes.prompts import load_prompt
 
@@ -54,6 +55,18 @@ def test_a_mixed_up_batch_is_noticed(rater, monkeypatch):
         rater.backbone, "encode", lambda images, texts: encode(list(images)[::-1], texts)
     )
     assert worst_difference(rater) > 0.01
+
+
+def test_a_mirrored_rating_is_that_of_the_mirror_image(rater):
+    both = Rater(rater.backbone, replace(rater.prompt, mirrored=True))
+    asked = list(both.prompt.questions)[:1]
+    turned = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in EIGHT]
+    found = both.states(EIGHT, asked)
+    assert torch.allclose(both.states(turned, asked), found, atol=1e-5)
+    mean = (rater.states(EIGHT, asked) + rater.states(turned, asked)) / 2
+    assert torch.allclose(found, mean, atol=1e-5)
+    assert not torch.allclose(rater.states(EIGHT, asked), found, atol=1e-4)
+    assert both.prompt_id != rater.prompt_id
 
 
 TOLD = ["", "Measured: very dark. " * 6, "Sharp. ", "Soft. " * 20]

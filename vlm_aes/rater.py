@@ -182,6 +182,8 @@ class Rater:
             "preprocessing": json.loads(image_processor.to_json_string()),
             "pixels": self.backbone.pixel_backend,
         }
+        if self.prompt.mirrored:
+            parts["mirrored"] = True
         text = json.dumps(parts, sort_keys=True, default=str)
         return f"{self.prompt.name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -204,7 +206,8 @@ class Rater:
         facts: Sequence[str] | None = None,
     ) -> Tensor:
         """Last hidden states (B, 1 + attributes, H) where the rating word comes next; the overall
-        question first.
+        question first. With ``prompt.mirrored``, the mean of the pictures' and of their mirror
+        images'.
 
         Args:
             images: B pictures.
@@ -217,6 +220,15 @@ class Rater:
         """
         told: Sequence[str | None] = [None] * len(images) if facts is None else facts
         asked: list[str | None] = [None, *attributes]
+        straight = self._states(images, asked, told)
+        if not self.prompt.mirrored:
+            return straight
+        turned = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images]
+        return (straight + self._states(turned, asked, told)) / 2
+
+    def _states(
+        self, images: Sequence[Image.Image], asked: list[str | None], told: Sequence[str | None]
+    ) -> Tensor:
         if len(asked) == 1:
             hidden = self._hidden(images, None, told)[:, None]
         else:
