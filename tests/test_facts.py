@@ -77,6 +77,13 @@ def test_colour():
     hues = {(150, 110, 70): "brown", (240, 150, 40): "orange", (130, 150, 60): "green"}
     for rgb, name in hues.items():
         assert facts.measure(Image.new("RGB", (64, 64), rgb))["hue"].band == name
+
+
+def test_a_sky_behind_something_else_does_not_lead():
+    image = Image.new("RGB", (100, 100), (60, 120, 220))
+    assert facts.measure(image)["hue"].band == "blue"
+    image.paste((90, 50, 40), (25, 25, 75, 100))
+    assert facts.measure(image)["hue"].band == "none"
     neutral = Image.fromarray(skimage.data.camera()).convert("RGB")
     assert facts.measure(neutral)["cast"].band == "neutral"
     assert "cool" in facts.measure(spoil_cast(neutral))["cast"].band

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vlm_aes.facts.measure import Fact, Frame, band, register
 
@@ -16,7 +18,8 @@ HUES = (
 """Names of the HSV hue circle, each up to so many degrees."""
 BROWN = 0.6
 """Brightness, 0 to 1, below which people call orange brown."""
-
+COLOURED = 0.08
+"""Saturation times brightness, 0 to 1, below which the middle of a frame is grey to people."""
 PINK = (0.65, 0.55)
 """Brightness above which, and saturation below which, people call red pink."""
 
@@ -45,17 +48,35 @@ def colourfulness(frame: Frame) -> Iterator[Fact]:
     )
 
 
+def _by_step(hues: NDArray[np.uint8], weight: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(180,) the weight of each of OpenCV's hues, which go in steps of two degrees."""
+    found = np.bincount(hues.ravel(), weight.ravel(), minlength=180)
+    return np.asarray(found, dtype=np.float64)
+
+
+def _middle(values: NDArray[Any]) -> NDArray[Any]:
+    """What is left of a (H, W) map without a fifth at each side."""
+    height, width = (side // 5 for side in values.shape)
+    return values[height : values.shape[0] - height, width : values.shape[1] - width]
+
+
 @register
 def hue(frame: Frame) -> Iterator[Fact]:
     """The hue that leads, in degrees of the HSV circle, by saturation and brightness; nothing where
-    no hue holds two fifths of the colour."""
+    no hue holds two fifths of the colour, and half of it in the middle, where people look: a blue
+    sky behind a brick house does not make the picture blue."""
     hues, saturation, value = cv2.split(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2HSV))
     weight = cv2.multiply(saturation, value, scale=1 / 255**2, dtype=cv2.CV_32F)
-    # OpenCV keeps hues in steps of two degrees
-    by_step = np.bincount(hues.ravel(), weight.ravel(), minlength=180)
+    by_step = _by_step(hues, weight)
     by_name = {name: by_step[name == _NAMES].sum() for name in dict.fromkeys(_NAMES)}
     lead = max(by_name, key=lambda name: by_name[name])
-    if by_step.sum() / weight.size < 0.04 or by_name[lead] < 0.4 * by_step.sum():
+    leads = by_step.sum() >= 0.04 * weight.size and by_name[lead] >= 0.4 * by_step.sum()
+    if leads:
+        seen = _middle(weight)
+        middle = _by_step(_middle(hues), seen)
+        leads = middle.sum() >= COLOURED * seen.size
+        leads = leads and middle[lead == _NAMES].sum() >= 0.5 * middle.sum()
+    if not leads:
         yield Fact("hue", None, "degrees", "none")
         return
     votes = np.where(lead == _NAMES, by_step, 0)
@@ -87,7 +108,9 @@ def cast(frame: Frame) -> Iterator[Fact]:
     chroma = np.hypot(lit[:, 1], lit[:, 2])
     a, b = lit[chroma <= np.median(chroma)][:, 1:].mean(0)
     value = float(np.hypot(a, b))
-    names = (("warm", b > abs(a)), ("cool", -b > abs(a)), ("magenta", a > 0), ("green", True))
+    # grass is yellow, too: a warm light is not green
+    warm, cool = b > abs(a) and a >= 0, -b > abs(a)
+    names = (("warm", warm), ("cool", cool), ("magenta", a > 0), ("green", True))
     name = next(word for word, holds in names if holds)
     yield Fact(
         "cast",

@@ -15,8 +15,8 @@ LINES_SIDE = 640
 """Long side in pixels at which lines are looked for: finer ones are texture, and cost time."""
 WIDEST = 25.0
 """Degrees beyond which a line is taken for a diagonal, not for a tilted level."""
-SURE = 0.7
-"""Probability from which a picture that no line tells of is called tilted: about one in twenty
+SURE = 0.75
+"""Probability from which a picture that no line tells of is called tilted: about one in twenty-five
 photos as their makers left them."""
 DOUBT = 0.3
 """Probability below which level lines are believed though the net has another angle in mind."""
