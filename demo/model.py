@@ -16,8 +16,7 @@ from PIL import Image
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment, Assessor, Seen
 from vlm_aes.backbones import CheckpointError
-from vlm_aes.explain.advice import Advice, advise
-from vlm_aes.explain.explanation import judge_of
+from vlm_aes.explain.advice import Advice, advise, judge_of
 from vlm_aes.explain.heat import heat_map
 from vlm_aes.facts import Fact
 from vlm_aes.fast import FastRater, load_head
@@ -94,7 +93,7 @@ class SharedAssessor(Assessor):
     def advice(self, image: Image.Image, facts: Mapping[str, Fact]) -> list[Advice]:
         """Edits that helped, some proposed by the measured facts; lets others go first."""
         needed = self.calibration.edits if self.calibration else None
-        judge = judge_of(self)
+        judge = judge_of(self.quick_head)
         with self.patient():
             if judge is None:
                 return advise(image, self.scores, needed=needed, facts=facts)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from vlm_aes import facts
 from vlm_aes.assessor import Assessor
-from vlm_aes.explain.advice import MOST, VETO, Floats, Trial, best_of, trial
+from vlm_aes.explain.advice import MOST, VETO, Floats, Trial, best_of, judge_of, trial
 from vlm_aes.explain.edits import (
     CROP,
     EXPOSURE,
@@ -34,7 +34,7 @@ from vlm_aes.explain.edits import (
     Edit,
     lit,
 )
-from vlm_aes.explain.explanation import judge_of, raters
+from vlm_aes.explain.explanation import raters
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.spoil import turned
 
@@ -128,7 +128,7 @@ def rng_of(purpose: str, image_id: str) -> np.random.Generator:
 def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[Tried]:
     """Each photo as it is and with one fault; which fault, and how strong, its id decides."""
     score, _ = raters(assessor)
-    judge = judge_of(assessor)
+    judge = judge_of(assessor.quick_head)
     blank = Image.new("RGB", (1, 1))
     done = []
     for number, (image_id, image) in enumerate(photos):
@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.checkpoint, precision=a.precision)
-    judge = judge_of(assessor)
+    judge = judge_of(assessor.quick_head)
     needed = judge.needed if judge else assessor.calibration.edits if assessor.calibration else {}
     if a.fit:
         tried = try_out(assessor, photos_of(a.data, "tuning", a.fit))

@@ -41,6 +41,16 @@ def test_a_step_counts_less_for_a_good_photo():
     assert gain[50.0] > max(gain[80.0], 0)
 
 
+def test_a_step_that_takes_back_what_was_praised_is_worth_nothing():
+    vivid = FACTS | {"colourfulness": Fact("colourfulness", None, "", "vivid")}
+
+    def gain(said):
+        return merit(f"{said} Tone the colours down.", vivid, 50.0) - merit(said, vivid, 50.0)
+
+    assert gain("The colours are vivid.") > 0.4
+    assert gain("The colours are vivid, which gives it energy.") == 0
+
+
 def test_praise_and_fault_are_in_proportion_to_the_score():
     praise, fault = "A striking photo: green tones lead.", "A weak photo: green tones lead."
     assert merit(praise, FACTS, 85.0) > merit(fault, FACTS, 85.0)

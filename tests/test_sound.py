@@ -32,6 +32,8 @@ FACTS = {
         # measured, and neither borne out nor contradicted
         ("Green tones lead. It leans a little.", "Green tones lead."),
         ("The contrast is bold. Green tones lead.", ""),
+        # the end of a sentence that lost its beginning
+        ("Green tones lead. so the eye goes there.", "Green tones lead."),
         # said before
         ("Green tones lead. The palette turns on green.", "Green tones lead."),
         # a step that takes for granted what is not there

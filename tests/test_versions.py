@@ -14,9 +14,8 @@ from vlm_aes.finetune.versions import Compared, Recipe, compared, learn, told_ap
 from vlm_aes import facts
 from vlm_aes.assessor import NANO, Assessor
 from vlm_aes.backbones import CheckpointError
-from vlm_aes.explain.advice import CLEARLY, VETO, Judge, Trial, advise
+from vlm_aes.explain.advice import CLEARLY, VETO, Judge, Trial, advise, judge_of
 from vlm_aes.explain.edits import CROP, EXPOSURE, KINDS, LEVEL, WHITE_BALANCE, Edit, edits, lit
-from vlm_aes.explain.explanation import judge_of
 from vlm_aes.fast import load_head
 from vlm_aes.fast.versions import FILE, Versions
 
@@ -156,7 +155,7 @@ def nano_head():
 
 def test_nano_compares_versions_and_says_so():
     assessor = Assessor.from_pretrained(NANO)
-    judge = judge_of(assessor)
+    judge = judge_of(assessor.quick_head)
     assert set(judge.needed) == set(KINDS)
     dark = lit(COFFEE, 2.0**-3)
     told = advise(dark, None, facts=facts.measure(dark), judge=judge)

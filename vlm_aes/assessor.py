@@ -462,11 +462,14 @@ class Assessor:
             looked: by :meth:`see` with ``rationale``.
             heard: told the first picture's critique as it is written, before it is checked.
         """
+        from vlm_aes.explain.advice import judge_of
+
         images = [seen.picture.image for seen in looked]
         told = [seen.told for seen in looked]
         found: list[str] = self.critic.checked(
-            images, told, scores, levels, self.faults(images, told), heard
-        )
+            images, told, scores, levels, self.faults(images, told), heard,
+            judge_of(self.quick_head),
+        )  # fmt: skip
         return found
 
     def faults(

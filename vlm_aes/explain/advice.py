@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,15 @@ class Judge:
     look: Callable[[Sequence[Image.Image]], tuple[Floats, NDArray[np.float32]]]
     better: Callable[[NDArray[np.float32], NDArray[np.float32], Sequence[str]], Floats]
     needed: Mapping[str, tuple[float, float]]
+
+
+def judge_of(head: Any) -> Judge | None:
+    """What compares versions of a picture; nothing where there is no fast head, or it never learned
+    to, or it gives one person's scores, whose taste in versions nobody asked."""
+    versions = getattr(head, "versions", None)
+    if versions is None or getattr(head, "taste", None) is not None:
+        return None
+    return Judge(head.scores_and_embeddings, versions.better, versions.needed)
 
 
 @dataclass(frozen=True)

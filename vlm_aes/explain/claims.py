@@ -142,6 +142,11 @@ def is_advice(sentence: str) -> bool:
     return bool(_IMPERATIVE.match(sentence)) or "would help" in sentence
 
 
+def steps_of(texts: Iterable[str]) -> list[str]:
+    """What some texts advise, each once, without full stops."""
+    return list(dict.fromkeys(s for text in texts for s in sentences(text) if is_advice(s)))
+
+
 def claims(text: str, facts: Mapping[str, Fact]) -> list[Claim]:
     """The claims of a text, each with its verdict by the measured facts.
 

@@ -12,9 +12,11 @@ from PIL import Image
 from transformers import LogitsProcessor
 
 from vlm_aes.backbones import Backbone
-from vlm_aes.explain.claims import without_contradictions
+from vlm_aes.explain.advice import Judge
+from vlm_aes.explain.claims import steps_of, without_contradictions
 from vlm_aes.explain.drafts import merit, points, without_empty
 from vlm_aes.explain.sound import sound_start
+from vlm_aes.explain.trying import tried
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
 
@@ -185,20 +187,22 @@ class Critic:
         levels: Sequence[str],
         faults: Sequence[str | None] | None = None,
         heard: Callable[[str], None] | None = None,
+        judge: Judge | None = None,
     ) -> list[str]:
         """Critiques without a sentence that a measurement contradicts.
 
         ``prompt.critique_drafts`` are written of each picture. A sentence that will not do
         (:func:`.sound.sound_start`; strictly where ``prompt.critique_points`` asks for few) is
         written anew, and what follows it, up to ``REWRITES`` times; what is still contradicted then
-        is left out. The best draft is kept
-        (:mod:`.drafts`). Where it says less than ``prompt.critique_points`` asks for, more are
-        written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted, it
-        is what the model said at first.
+        is left out. The best draft is kept (:mod:`.drafts`); with a judge, what the drafts advise
+        is tried first (:mod:`.trying`). Where it says less than ``prompt.critique_points`` asks
+        for, more are written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is
+        contradicted, it is what the model said at first.
 
         Args:
             facts: what was measured of each picture at the size that the model is told.
             heard: told the first picture's first draft as it is written, unchecked.
+            judge: compares versions of a picture.
         """
         lines = [sentence(f) for f in facts]
         seen = faults or [None] * len(images)
@@ -235,13 +239,16 @@ class Critic:
                     job.text = text
                     job.sound, job.whole = sound_start(text, facts[job.picture], strict=strict)
             for job in jobs:
-                i = job.picture
-                kept = without_contradictions(job.text, facts[i])
+                job.text = without_contradictions(job.text, facts[job.picture])
                 if strict:
-                    kept = without_empty(kept)
-                found = (points(kept, wanted), merit(kept, facts[i], scores[i]))
-                if found > worth[i]:
-                    best[i], worth[i] = kept, found
+                    job.text = without_empty(job.text)
+            for i in poor:
+                texts = [job.text for job in jobs if job.picture == i]
+                tries = tried(steps_of(texts), images[i], facts[i], judge) if judge else {}
+                for text in texts:
+                    found = (points(text, wanted), merit(text, facts[i], scores[i], tries))
+                    if found > worth[i]:
+                        best[i], worth[i] = text, found
         return [text or other for text, other in zip(best, first, strict=True)]
 
 

@@ -27,29 +27,47 @@ DULL = frozenset({"everywhere"})
 """Bands that most photos are in and nobody wants to read of."""
 ENOUGH = 2
 """Sentences that say something, beside which an empty one is left out."""
+_STEP = 1.5
+"""What every step's worth is multiplied by."""
+_CAP = 3.0
+"""Most that what is borne out counts."""
 _ROOM = 70.0
 """Score from which a step to take counts half: the picture is what its maker wanted."""
 _MIDDLE, _WIDTH, _MOST = 54.0, 14.0, 0.6
 """Score at which praise and fault should be even, points by which they reach their most, and that
 polarity."""
-_OUT_OF_TUNE = 3.0
+_OUT_OF_TUNE = 3.5
 """What a polarity costs that is 1 away from the score's."""
 _EMPTY = 1.2
 """What a sentence costs that is about nothing in the picture, such as a verdict alone."""
 _AGAIN = 1.0
 """What it costs to say of a measurement what was said of it already."""
+_UNTRIED = 0.8
+"""What a step is worth that cannot be tried on the finished picture."""
+_TRIED, _EACH, _BOUNDS = 0.9, 0.2, (0.1, 1.4)
+"""What one is worth that was tried and is just good enough, what each of its log odds adds, and the
+ends."""
 _HEDGED = re.compile(r"\bif\b", re.I)
 """A step that leaves it to the reader whether it applies."""
 _WAITS = re.compile(r"\s*(?:wait|look|come back|return)\b", re.I)
 """A step that cannot be taken at once."""
+_HARMFUL, _HARM = -3.0, -0.3
+"""Log odds below which a tried step is worse than none, and what it is worth then."""
+_TONED = re.compile(r"white balance|\bcast\b", re.I)
+"""A step that takes away what may be the mood: it has to make the better picture."""
+_CALMED = re.compile(r"colours down|calm the colours", re.I)
+_PRAISED = re.compile(r"energy|lively|lifts|fills|carries|catches", re.I)
+"""A step that takes back what was praised: colours to be calmed, and what they do well."""
 _REASON = re.compile(r",(?: and)? (?:so|which|the rest)\b")
 """What follows from what was seen."""
 
 
 def without_empty(text: str) -> str:
-    """``text`` without sentences that are about nothing in the picture, such as a verdict alone,
-    where at least two others say something: the rating stands beside it."""
-    said = sentences(text)
+    """``text`` without the ends of sentences that lost their beginning, and without sentences that
+    are about nothing in the picture, such as a verdict alone, where at least two others say
+    something: the rating stands beside it."""
+    said = [s for s in sentences(text) if not s[0].islower()]
+    text = " ".join(f"{s}." for s in said)
     telling = [s for s in said if is_advice(s) or aspects(s)]
     if sum(not is_advice(s) for s in telling) < ENOUGH or len(telling) == len(said):
         return text
@@ -68,12 +86,18 @@ def points(text: str, wanted: int) -> int:
     return min(len(aspects(text)), wanted) - repeats(text) if wanted else 1
 
 
-def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
+def merit(
+    text: str,
+    facts: Mapping[str, Fact],
+    score: float,
+    tried: Mapping[str, float] | None = None,
+) -> float:
     """How far a draft can be trusted and used, where several name enough aspects.
 
-    Each claim that a measurement supports counts 1 (half more where it strikes everybody, less or
-    nothing where most photos are like that), up to 2.5 in all. A step to take counts 1; half where
-    the score is high, the step leaves open whether it applies, or it must wait
+    Each claim that a measurement supports counts 1 (twice as much where it strikes everybody, less
+    or nothing where most photos are like that), up to 3 in all. A step to take counts about 1.2:
+    more where it was tried and makes the better picture, less than nothing where it makes a worse
+    one; half where the score is high, the step leaves open whether it applies, or it must wait
     for something, a quarter where it answers nothing that was measured and said. What a strength
     does for the picture counts half. An opinion, which nothing can bear out, costs three quarters;
     a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the score
@@ -82,6 +106,7 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
 
     Args:
         score: 0 to 100, as the picture was rated.
+        tried: step to what trying it gave (:func:`.trying.tried`), of those that were tried.
     """
     borne = cost = 0.0
     spoken: set[str] = set()
@@ -99,20 +124,26 @@ def merit(text: str, facts: Mapping[str, Fact], score: float) -> float:
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
     cost += _EMPTY * sum(not aspects(s) for s in said)
-    step = max((_worth(s, spoken) for s in steps), default=0.0)
-    step *= 1.0 if score < _ROOM else 0.5
-    return min(borne, 2.5) + step + 0.5 * bool(_REASON.search(text)) - cost
+    step = max((_worth(s, spoken, tried or {}) for s in steps), default=0.0)
+    if steps and _CALMED.search(steps[-1]) and _PRAISED.search(". ".join(said)):
+        step = 0.0
+    step *= _STEP * (1.0 if score < _ROOM else 0.5)
+    return min(borne, _CAP) + step + 0.5 * bool(_REASON.search(text)) - cost
 
 
 def _telling(name: str, band: str) -> float:
     if band in STRIKING:
-        return 1.5
+        return 2.0
     if band in DULL:
         return 0.0
     return 0.5 if band in USUAL else 0.75 if name in _PLAIN else 1.0
 
 
-def _worth(step: str, spoken: Collection[str]) -> float:
+def _worth(step: str, spoken: Collection[str], tried: Mapping[str, float]) -> float:
     if answers(step).isdisjoint(spoken):
         return 0.25
-    return 0.5 if _HEDGED.search(step) or _WAITS.match(step) else 1.0
+    if step in tried:
+        if tried[step] < (0.0 if _TONED.search(step) else _HARMFUL):
+            return _HARM
+        return min(max(_TRIED + _EACH * tried[step], _BOUNDS[0]), _BOUNDS[1])
+    return 0.5 if _HEDGED.search(step) or _WAITS.match(step) else _UNTRIED

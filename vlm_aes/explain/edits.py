@@ -129,11 +129,10 @@ def _exposed(picture: Image.Image, exposure: float | None) -> Iterator[Edit]:
 
 
 def _balanced(picture: Image.Image, cast: float | None) -> Iterator[Edit]:
-    gains = _neutral(to_linear(picture.resize((96, 96), Image.Resampling.BOX)))
     for strength in _STRENGTHS:
         amount = "Halve" if strength < 1 else "Remove"
         words = f"{amount} the colour cast with the white balance."
-        changed = lit(picture, gains**strength)
+        changed = balanced(picture, strength)
         yield Edit(WHITE_BALANCE, words, changed, strength, measured=(cast or 0) >= _TINTED)
 
 
@@ -157,6 +156,12 @@ def lit(image: Image.Image, gain: float | NDArray[np.float32]) -> Image.Image:
     than white is clipped, as a sensor clips."""
     gains = np.broadcast_to(np.asarray(gain, dtype=np.float64), (3,))
     return image.point(np.concatenate([encoded(LINEAR * g) for g in gains]).tolist())
+
+
+def balanced(image: Image.Image, strength: float) -> Image.Image:
+    """An RGB picture with a share of its cast taken out, 0 to 1."""
+    gains = _neutral(to_linear(image.resize((96, 96), Image.Resampling.BOX)))
+    return lit(image, gains**strength)
 
 
 def cropped(image: Image.Image, share: float, at: tuple[float, float]) -> Image.Image:

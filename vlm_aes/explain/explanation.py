@@ -12,7 +12,7 @@ from PIL import Image
 
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessment, Assessor, Seen, Source
-from vlm_aes.explain.advice import Advice, Judge, advise
+from vlm_aes.explain.advice import Advice, advise, judge_of
 from vlm_aes.explain.claims import Claim, claims
 from vlm_aes.explain.scored import Score
 from vlm_aes.facts.camera import camera_settings
@@ -79,7 +79,12 @@ def explain(assessor: Assessor, source: Source) -> Explanation:
         decided=decided(assessor, seen, rated),
         explained=worth.parts.explained if worth and worth.parts else None,
         advice=advise(
-            image, score, confirm, worth.edits if worth else None, rated.facts, judge_of(assessor)
+            image,
+            score,
+            confirm,
+            worth.edits if worth else None,
+            rated.facts,
+            judge_of(assessor.quick_head),
         ),
         camera={} if isinstance(source, Image.Image) else camera_settings(source),
         image=image,
@@ -123,13 +128,3 @@ def raters(assessor: Assessor) -> tuple[Score, Score | None]:
     if head is None:
         return slow, None
     return fast, slow if assessor.rater is not None else None
-
-
-def judge_of(assessor: Assessor) -> Judge | None:
-    """What compares versions of a picture; nothing where the fast head never learned it, or gives
-    one person's scores, whose taste in versions nobody asked."""
-    head = assessor.quick_head
-    versions = getattr(head, "versions", None)
-    if versions is None or getattr(head, "taste", None) is not None:
-        return None
-    return Judge(head.scores_and_embeddings, versions.better, versions.needed)

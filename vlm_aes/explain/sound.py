@@ -21,9 +21,9 @@ def sound_start(text: str, facts: Mapping[str, Fact], *, strict: bool = True) ->
     """``text`` up to its first sentence that will not do, and whether that is all of it.
 
     That is one that a measurement contradicts; and where ``strict``, as becomes a critique of few
-    sentences, one that a measurement leaves open, one that says of measurements only what was said
-    already, or what is so of most photos and nobody wants to read, or advice that takes for granted
-    what is not there or answers nothing that was said.
+    sentences, the end of one that lost its beginning, one that a measurement leaves open, one that
+    says of measurements only what was said already, or what is so of most photos and nobody wants
+    to read, or advice that takes for granted what is not there or answers nothing that was said.
     """
     kept: list[str] = []
     spoken: set[str] = set()
@@ -32,7 +32,7 @@ def sound_start(text: str, facts: Mapping[str, Fact], *, strict: bool = True) ->
         said = {c.fact.split(": ")[0] for c in found if c.verdict == SUPPORTED}
         wrong = any(c.verdict == CONTRADICTED for c in found)
         if strict and not wrong:
-            wrong = bool(said) and said <= spoken
+            wrong = sentence[0].islower() or (bool(said) and said <= spoken)
             wrong = wrong or any(c.fact.split(": ")[-1] in DULL for c in found)
             wrong = wrong or any(left_open(c.text, facts) for c in found)
             wrong = wrong or not (found or _apt(sentence, ". ".join(kept), spoken, facts))

@@ -14,7 +14,7 @@ from vlm_aes.facts import Fact
 _ANSWERED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"white balance|\bcast\b", ("cast",)),
     (r"graduated|gradient|lower (?:half|part)|foreground|(?:darker|other) side|bright part"
-     r"|where the light|light (?:at|on|in) the", ("brightest",)),
+     r"|where the light|light (?:at|on|in) the|(?:darken|tone down) the edges", ("brightest",)),
     (r"exposure|aperture|\bstops?\b|\b(?:lower|deep|lighter|brighter) tones|highlights"
      r"|bright parts", ("exposure", "highlights_clipped", "shadows_clipped")),
     (r"shadows|blacks|whites|contrast|deepest tones|(?:stronger|softer) light",
@@ -54,12 +54,14 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"^\s*(?:put|place|use|keep)\b.*\b(?:light|subject)\b", "brightest", ("top", *_BELOW)),
     (r"lower (?:half|part)", "brightest", ("left", "right", "centre", "nowhere", *_BELOW)),
     (r"(?:darker|other) side", "brightest", ("top", "bottom", "centre", "nowhere")),
+    (r"(?:darken|tone down) the edges", "brightest",
+     ("top", "left", "right", "upper left", "upper right", *_BELOW)),
     (r"softer light|gentler light|soften the contrast", "contrast", ("low", "very low")),
     (r"(?:stronger|clearer) light|add some contrast|raise the contrast|deepen", "contrast",
      ("high",)),
-    (r"(?:brings|lifts) the colours|more colour|(?:warmer|stronger) colour", "colourfulness",
-     ("vivid",)),
-    (r"colours down|calm the rest", "colourfulness", ("muted", "black and white")),
+    (r"(?:brings|lifts?) the colours|more colour|(?:warmer|stronger) colour"
+     r"|colours a little (?:warmer|stronger)", "colourfulness", ("vivid",)),
+    (r"colours down|calm the (?:rest|colours)", "colourfulness", ("muted", "black and white")),
     (r"colou?r", "colourfulness", ("black and white",)),
 )  # fmt: skip
 """Words of a step, and the bands of a fact with which it is out of place."""

@@ -1,0 +1,131 @@
+"""Steps of a critique that are taken, and which draft is kept when they were."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from vlm_aes.prompts import RatingPrompt
+
+from vlm_aes.explain.advice import Judge
+from vlm_aes.explain.claims import steps_of
+from vlm_aes.explain.critic import Critic
+from vlm_aes.explain.drafts import merit
+from vlm_aes.explain.edits import CONTRAST, CROP, EXPOSURE, LEVEL, WHITE_BALANCE
+from vlm_aes.explain.trying import taken, tried
+from vlm_aes.facts import Fact
+
+FACTS = {
+    "exposure": Fact("exposure", -2.5, "stops", "dark"),
+    "contrast": Fact("contrast", 10.0, "levels", "low"),
+    "tilt": Fact("tilt", 8.0, "degrees", "tilted"),
+    "brightest": Fact("brightest", 60.0, "levels", "top"),
+    "detail": Fact("detail", 30.0, "percent", "lower right"),
+}
+RAMP = Image.fromarray(
+    np.broadcast_to(np.linspace(60, 140, 96, dtype=np.uint8)[:, None, None], (96, 96, 3)).copy()
+)
+
+
+def light(image):
+    return float(np.asarray(image, dtype=float).mean())
+
+
+def judge():
+    """The brighter version is better; by ten levels, one."""
+
+    def look(images):
+        means = np.array([[light(i) / 10] for i in images], dtype=np.float32)
+        return means[:, 0].astype(float), means
+
+    return Judge(look, lambda after, before, kinds: (after - before)[:, 0].astype(float), {})
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "amount"),
+    [
+        ("Open up the exposure a little", EXPOSURE, 0.4),
+        ("Add two stops or more", EXPOSURE, 0.7),
+        ("Give it two stops less", EXPOSURE, -0.7),
+        ("Lower the exposure", EXPOSURE, -0.7),
+        ("Close the aperture", EXPOSURE, -0.7),
+        ("Use a shorter exposure", EXPOSURE, -0.7),
+        ("Lift the lower tones a little", EXPOSURE, 0.4),
+        ("Open the shadows a little", EXPOSURE, 0.4),
+        ("Raise the contrast a little", CONTRAST, 0.5),
+        ("Deepen the shadows", CONTRAST, 0.5),
+        ("Crop closer to the detail in the lower right", CROP, 0.85),
+        ("Take the warm cast out", WHITE_BALANCE, 0.5),
+        ("Level the horizon", LEVEL, 8.0),
+    ],
+)
+def test_a_step_is_taken(step, kind, amount):
+    edit = taken(step, RAMP, FACTS)
+    assert (edit.kind, edit.amount) == (kind, amount)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "Look for a calmer background",
+        "Use a tripod",
+        "Tone the colours down a little",
+        "Lift the lower half by half a stop",
+    ],
+)
+def test_what_cannot_be_done_afterwards_is_not_tried(step):
+    assert taken(step, RAMP, FACTS) is None
+    assert tried([step], RAMP, FACTS, judge()) == {}
+
+
+def test_a_crop_keeps_the_detail_and_loses_the_bright_part():
+    """The ramp is bright at the bottom."""
+    closer = taken("Let the detail at the bottom fill more of the frame", RAMP, {})
+    without = taken("Crop a little of the bright part at the bottom", RAMP, {})
+    assert light(closer.picture) > light(RAMP) > light(without.picture)
+
+
+def test_what_was_tried_is_told_by_the_judge():
+    found = tried(["Open up the exposure", "Give it two stops less"], RAMP, FACTS, judge())
+    assert found["Open up the exposure"] > 1 > -1 > found["Give it two stops less"]
+    strict = Judge(judge().look, judge().better, {EXPOSURE: (2.0, 3.0)})
+    needed = tried(["Open up the exposure"], RAMP, FACTS, strict)
+    assert needed["Open up the exposure"] == pytest.approx(found["Open up the exposure"] - 2.0)
+
+
+def test_a_step_that_made_it_worse_is_worth_less_than_one_that_cannot_be_tried():
+    text, step = "The exposure is low.", "Open up the exposure"
+    plain = merit(text, FACTS, 45.0)
+    worth = [merit(f"{text} {step}.", FACTS, 45.0, t) - plain
+             for t in ({step: 3.0}, {}, {step: -4.0})]  # fmt: skip
+    assert worth[0] > worth[1] > worth[2]
+    assert worth[2] < 0
+    assert steps_of([f"{text} {step}.", f"{step}."]) == [step]
+
+
+class Script:
+    """A model that says what it was told to."""
+
+    def __init__(self, *texts):
+        self.texts = list(texts)
+
+    def render(self, instruction, stem, **_):
+        return f"<{instruction}>{stem}"
+
+    def generate(self, images, texts, **_):
+        return [self.texts.pop(0) for _ in images]
+
+
+@pytest.mark.parametrize(("judged", "kept"), [(judge(), "Open up"), (None, "Add some contrast")])
+def test_the_draft_whose_step_helps_is_kept(judged, kept):
+    prompt = RatingPrompt(
+        "p", "?", "", ("bad", "poor", "fair", "good", "excellent"),
+        critique="{facts}", critique_drafts=2, critique_points=1,
+    )  # fmt: skip
+    facts = {**FACTS, **{
+        name: Fact(name, None, "", band) for name, band in {
+            "highlights_clipped": "none", "shadows_clipped": "none", "sharpness": "sharp",
+            "noise": "clean", "blocking": "none", "colourfulness": "muted", "hue": "none",
+            "cast": "neutral"}.items()}}  # fmt: skip
+    body = "The exposure is low. The contrast is low."
+    critic = Critic(Script(f"{body} Add some contrast.", f"{body} Open up the exposure."), prompt)
+    (said,) = critic.checked([RAMP], [facts], [45.0], ["fair"], judge=judged)
+    assert kept in said
