@@ -12,6 +12,7 @@ import skimage.data
 import torch
 from PIL import Image
 from vlm_aes.finetune.nano import __main__ as recipe
+from vlm_aes.finetune.nano import revoice
 from vlm_aes.finetune.nano.checkpoint import IMAGE_TOKENS, build_model, train_tokenizer
 from vlm_aes.finetune.nano.language import Questions, Student
 from vlm_aes.finetune.nano.packing import pack
@@ -129,6 +130,35 @@ def test_one_command_makes_a_checkpoint_and_its_card(tmp_path, monkeypatch):
     assert assessment.critique
     again = Assessor.from_pretrained(out).assess(photo, rationale=True)
     assert again == assessment
+
+    new = tmp_path / "new"
+    words = ["revoice", "--data", data, "--checkpoint", out, "--work", work, "--out", new,
+             "--steps", 3, "--measured", 20, "--critiques", 6]  # fmt: skip
+    monkeypatch.setattr("sys.argv", [str(word) for word in words])
+    # the card was written once above, by the same function
+    monkeypatch.setattr(revoice, "measure_and_write_card", lambda *_: None)
+    revoice.main()
+    assert "critique" in (work / "voice.jsonl").read_text()
+    changed = Assessor.from_pretrained(new).assess(photo, rationale=True)
+    assert changed.model != assessment.model
+    assert changed.score == pytest.approx(assessment.score, abs=10)
+
+
+def test_what_moves_an_answer_is_seen():
+    before = torch.tensor([[0.0, 1.0, 2.0, 0.0, 0.0]])
+    assert revoice.held(before, before, rates=True) == 0
+    moved = before.flip(1)
+    assert revoice.held(moved, before, rates=True) > revoice.held(moved, before, rates=False) > 0
+
+
+def test_a_blend_lies_between_two_pictures():
+    seen = torch.arange(4.0)[:, None, None].expand(4, 2, 3)
+    rows = np.array([[0] * 50, [3] * 50])
+    mixed = revoice.blended(seen, rows, np.random.default_rng(0), whole=0.3)
+    assert mixed.shape == (50, 2, 3)
+    assert 0 <= mixed.min() < 0.01
+    assert 1 < mixed.max() <= 3
+    assert (revoice.blended(seen, rows, np.random.default_rng(0), whole=1.0) == 0).all()
 
 
 def skimage_photo():

@@ -1,3 +1,4 @@
+import itertools
 import re
 
 import numpy as np
@@ -75,6 +76,23 @@ def test_what_is_said_of_measured_matters_holds():
     for score in (20, 40, 55, 75):
         for text in critiques(Seen(score, bands=BANDS)):
             assert not [c for c in claims(text, facts) if c.verdict == CONTRADICTED], text
+
+
+def test_a_step_can_be_taken_at_once_and_asks_for_no_other_hue():
+    rng = np.random.default_rng(0)
+    places = ("top", "bottom", "left", "right", "centre", "lower left", "nowhere")
+    for place, colour in itertools.product(
+        places, ("vivid", "moderate", "muted", "black and white")
+    ):
+        bands = BANDS | {"brightest": place, "detail": place, "colourfulness": colour}
+        for point in measured_points(bands, 45, None):
+            if point.aspect == "detail" and place == "nowhere":
+                continue
+            for _ in range(20):
+                step = expand(point.remedy, rng)
+                assert not re.match(r"(?:wait|look for)\b", step)
+                assert not re.search(r"\bblue\b", step)
+                assert not step or is_advice(step[0].upper() + step[1:])
 
 
 def test_a_middling_photo_is_told_what_to_do_and_a_good_one_why_it_works():

@@ -87,7 +87,7 @@ def main() -> None:
     scale = stored["scale"]
     seen_file = a.work / "cache" / "seen.pt"
     if not seen_file.exists():
-        torch.save((look(eyes, photos.pixels), look(eyes, photos.spoiled)), seen_file)
+        torch.save((look(eyes.tower, photos.pixels), look(eyes.tower, photos.spoiled)), seen_file)
     seen = torch.load(seen_file, weights_only=True)
     answers = answers_of(eyes, seen[0])
     mean, std = scale["aesthetic"]

@@ -86,14 +86,14 @@ class LanguageRecipe:
 
 
 @torch.inference_mode()
-def look(model: TowerWithHeads, pixels: np.ndarray) -> Tensor:
+def look(tower: nn.Module, pixels: np.ndarray) -> Tensor:
     """What the tower sees of each photo: (N, IMAGE_TOKENS, width) fp16."""
-    model.eval()
+    tower.eval()
     parts = []
     for start in range(0, len(pixels), 256):
         x = as_pixels(pixels[start : start + 256].copy())
         with torch.autocast("cpu", torch.bfloat16):
-            seen = model.tower(x.contiguous(memory_format=torch.channels_last)).last_hidden_state
+            seen = tower(x.contiguous(memory_format=torch.channels_last)).last_hidden_state
         parts.append(seen.flatten(2).permute(0, 2, 1).half())
     return torch.cat(parts)
 
@@ -329,7 +329,7 @@ def train_language(
         asked = [(int(row), 0, None) for row in rows]
         asked += [(int(row), 1, None) for row in rows[: recipe.pairs]]
         some = [told[i] for i in rng.integers(0, len(told), recipe.critiques)]
-        critiques = [(t.row, t.spoiled, _misled(t, told, rng, recipe)) for t in some]
+        critiques = [(t.row, t.spoiled, misled(t, told, rng, recipe)) for t in some]
         losses = batch_loss(student, questions, material, asked, rng, recipe)
         for name, value in batch_loss(student, questions, material, critiques, rng, recipe).items():
             losses[name] = value if name not in losses else (
@@ -363,7 +363,7 @@ def train_language(
                 log.write(json.dumps(line) + "\n")
 
 
-def _misled(
+def misled(
     told: Told, others: list[Told], rng: np.random.Generator, recipe: LanguageRecipe
 ) -> Told:
     """``told``, now and then with the facts of another unspoiled photo."""

@@ -32,10 +32,16 @@ _LIT_STEPS = {
     "|{{lift|open up}} the {{lower half|lower part}} {{a little|by half a stop}}"
     "|{{give|find}} {{more|some}} light for the {{lower half|lower part}}"
     "|crop {{a little|some}} of the bright part {at}}}",
-    "else": "{{{{put|place}} {{the subject|what matters}} where the light is, {at}"
-    "|{{darken|tone down|hold back}} the bright part {at}{{ a little|}}"
-    "|{{lift|open up}} the {{darker|other}} side a little"
-    "|{{use|keep}} the light {at} for the subject}}",
+    "bottom": "{{{{darken|hold back|tone down}} the bright part {at}{{ a little|}}"
+    "|crop {{a little|some}} of the bright part {at}}}",
+    # the light is where the eye should go: it is the rest that can be brought to it
+    **dict.fromkeys(
+        ("left", "right"),
+        "{{{{lift|open up}} the {{darker|other}} side {{a little|by half a stop}}"
+        "|{{give|find}} {{more|some}} light for the {{darker|other}} side"
+        "|crop {{a little|some}} of the {{darker|other}} side}}",
+    ),
+    "else": "{{darken|tone down}} the edges a little",
 }  # fmt: skip
 """What to do with the brightest part, by where it lies."""
 
@@ -85,10 +91,12 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
 
     exposure = bands["exposure"]
     if exposure == "very dark":
-        add("exposure", -1 if score < 55 else 0, 1.2,
+        add("exposure", -1 if score < 55 else 0, 1.8,
             "{it is very dark|most of the frame {lies in|sinks into} darkness"
             "|the exposure is very low|darkness {rules|fills} the frame}",
-            FAULT_CLAUSES["underexposure"][1])  # fmt: skip
+            FAULT_CLAUSES["underexposure"][1] if score < 50 else
+            "{{open|lift} the shadows a little|lift the {lower|deep} tones a little}",
+            "{which sets a quiet key|so what is lit stands out|which gives it weight}")  # fmt: skip
     elif exposure == "dark":
         add("exposure", -1 if score < 50 else 0, 0.7,
             "{it is {low in key|kept low in key}|the exposure is low"
@@ -102,7 +110,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             " exposed|rightly exposed}}",
             reason="{so both ends keep their detail|which keeps every part readable}")  # fmt: skip
     elif exposure == "very bright":
-        add("exposure", -1 if score < 60 else 0, 1.1,
+        add("exposure", -1 if score < 60 else 0, 1.6,
             "{it is very bright|the whole frame is very bright|the exposure is very high"
             "|very bright tones {rule|fill} the frame}",
             FAULT_CLAUSES["overexposure"][1])  # fmt: skip
@@ -137,8 +145,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
         add("contrast", -1 if score < 58 else 0, 0.7, "{the contrast is {low|slight|gentle}"
             "|the tones are {muted|close together|low in contrast}"
             "|{bright and deep tones|all tones} lie close together}",
-            f"{{add some contrast|raise the contrast{{ a little|}}|{ends}"
-            "|{look|wait} for {stronger|clearer} light}",
+            f"{{add some contrast|raise the contrast{{ a little|}}|{ends}}}",
             "{which keeps it soft|so it stays quiet|which suits a gentle scene}")  # fmt: skip
     elif contrast == "high":
         if score > 50:
@@ -151,7 +158,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
         else:
             add("contrast", 0, 0.4, "{the contrast is {strong|high}|bright and deep tones lie far"
                 " apart|the tones span a wide range}",
-                "{soften the contrast|open the shadows a little|look for softer light}",
+                "{soften the contrast{ a little|}|open the shadows a little}",
                 "{so the shapes read at once|which makes it hard}")  # fmt: skip
 
     sharpness = bands["sharpness"]
@@ -202,26 +209,22 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
         add("color_measured", 1 if score > 50 else 0, 1.2,
             "{black and white {suits it|simplifies the scene|puts the weight on form and tone}"
             "|without colour, {tone and shape|light and form} {carry it|do the work}}",
-            "{look for {a deeper black|a cleaner white|stronger shapes}|let one tone lead"
-            "|work the {blacks|whites} until the shapes stand apart}",
+            "{deepen the blacks|work the {blacks|whites} until the shapes stand apart}",
             "{so form has to speak|which leaves light and shape alone}")  # fmt: skip
     elif colour == "muted":
         add("color_measured", 0 if score > 45 else -1, 0.8,
             "{the colours are {muted|restrained|subdued|quiet}"
             "|the palette is {quiet|restrained|muted|subdued}}",
-            "{wait for light that {brings the colours out|lifts the colours}"
-            "|{a little|some} more colour would help"
-            "|{look for|add} one {stronger|warmer} colour {to lead|for the eye}}",
+            "{{a little|some} more colour would help|lift the colours a little"
+            "|make the colours a little {stronger|warmer}}",
             "{so tone and shape lead|which keeps it calm|which suits a quiet scene}")  # fmt: skip
     elif colour == "vivid":
         where = f", {{led by|with a lot of}} {hue}" if hue != "none" else ""
-        one = f"|keep the {hue} and calm the rest" if hue != "none" else ""
         add("color_measured", 1 if score > 45 else 0, 1.1,
             f"{{the colours are {{vivid|rich|strong}}{where}|{{vivid|rich}} colour"
             f" {{lifts|fills|carries}} the frame}}",
-            "{tone the colours down {a little|}"
-            "|{let one colour lead|give one colour the lead|settle on one colour}"
-            f"{one}}}",
+            # who praises strong colours does not take them back
+            "{tone the colours down {a little|}|calm the colours a little}" if score < 56 else "",
             "{which catches the eye at once|so it is lively from the first look"
             "|which gives it energy}")  # fmt: skip
     elif hue != "none":
@@ -231,9 +234,7 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             0.9,
             f"{{{hue} {{tones|hues}} {{lead|dominate|run through it}}"
             f"|the palette {{favours|is built on|turns on}} {hue}}}",
-            f"{{set {{another|a second|a contrasting}} colour against the {hue}"
-            f"|{{look|wait}} for {{something|a detail}} that answers the {hue}"
-            f"|{{work|build}} on the {hue} and leave the other colours out}}",
+            "",
             "{which sets the key|which ties the parts together|which keeps it simple"
             "|which holds the picture to one colour|which gives it one colour to remember}",
         )
@@ -262,7 +263,7 @@ def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"{{the light {{gathers|lies|is strongest}} {_AT[side]}"
             f"|{{it is|the frame is}} brightest {_AT[side]}"
             f"|the brightest part {{lies|sits}} {_AT[side]}}}",
-            _LIT_STEPS["top" if side == "top" else "else"].format(at=_AT[side]),
+            _LIT_STEPS.get(side, _LIT_STEPS["else"]).format(at=_AT[side]),
             "{so the eye goes there first|which is where the eye lands|so the look begins there"
             "|which draws the eye}")  # fmt: skip
     spot = bands["detail"]
@@ -272,15 +273,7 @@ def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"|the eye is drawn to the detail {_AT[spot]}"
             f"|detail gathers {_AT[spot]}}}",
             f"{{{{crop|move}} closer to the detail {_AT[spot]}"
-            f"|let the detail {_AT[spot]} fill more of the frame}}",
+            f"|let the detail {_AT[spot]} {{fill|have}} more of the frame"
+            f"|give the detail {_AT[spot]} more {{room|of the frame}}}}",
             "{and the rest stays calm|so it has a clear anchor|which leaves the rest quiet"
             "|so the eye has a place to land}")  # fmt: skip
-    elif spot == "everywhere":
-        add("detail", 0, 0.25,
-            "{detail is {spread over|found all over} the {whole |}frame"
-            "|no part of the frame is {without|free of} detail"
-            "|{every part|all} of the frame has detail}",
-            "{give the eye {one|a} place to rest|leave {some|one} part of the frame calm"
-            "|{step closer|move in} and let one thing lead|{look for|find} a calmer background}",
-            "{so there is {much|a lot} to explore|which gives the eye a lot to do"
-            "|so the eye {wanders|has no rest}}")  # fmt: skip

@@ -146,9 +146,8 @@ FAULT_CLAUSES: dict[str, tuple[str, str]] = {
     ),
     "underexposure": (
         "{it is {{badly |heavily |}underexposed|far too dark|much too dark}"
-        "|{underexposure|darkness} {swallows|hides|buries} {the detail|most of the scene|the"
-        " subject|everything that matters}"
-        "|{the frame|most of it} {sinks into|is lost in} darkness}",
+        "|{underexposure|darkness} {swallows|hides} {much of the detail|much of the scene}"
+        "|{much|most} of it {sinks into|is lost in} darkness}",
         "{{give it|add} {more exposure|two stops or more}|open up the exposure"
         "|{lift|raise} the exposure{ by two stops|}|{let in more light|use a longer exposure}}",
     ),

@@ -39,7 +39,7 @@ UNSURE: dict[str, float] = {
 it should seldom speak of."""
 MOOD_SURE = 2.0
 """Likewise for the mood."""
-JUDGED = 0.35
+JUDGED = 0.2
 """Share of the critiques that may say something that no measurement bears out, where a measurement
 tells this photo from others."""
 
