@@ -27,6 +27,7 @@ from .language import (
     Student,
     answers_of,
     look,
+    pooled_of,
     rating_targets,
     train_language,
 )
@@ -92,7 +93,7 @@ def main() -> None:
     answers = answers_of(eyes, seen[0])
     mean, std = scale["aesthetic"]
     overall = answers["aesthetic"][:, 0] * std + mean
-    pooled = torch.cat([part.float().mean(1) for part in seen[0].split(1024)]).numpy()
+    pooled = pooled_of(seen[0]).numpy()
     attributes = predicted_attributes(photos, pooled, overall)
     # what the tower sees, not the few votes of one photo: only that can be learnt from pixels
     felt = softmax(answers["emotions"], axis=1)

@@ -98,12 +98,16 @@ def look(tower: nn.Module, pixels: np.ndarray) -> Tensor:
     return torch.cat(parts)
 
 
+def pooled_of(seen: Tensor) -> Tensor:
+    """(N, width) the mean of what the tower sees of each photo."""
+    return torch.cat([part.float().mean(1) for part in seen.split(1024)])
+
+
 @torch.inference_mode()
 def answers_of(model: TowerWithHeads, seen: Tensor) -> dict[str, np.ndarray]:
     """The tower's own answers, from what :func:`look` gave."""
     model.eval()
-    pooled = torch.cat([part.float().mean(1) for part in seen.split(1024)])
-    split = model.head(pooled).split(list(model.sizes.values()), dim=1)
+    split = model.head(pooled_of(seen)).split(list(model.sizes.values()), dim=1)
     return {name: part.numpy() for name, part in zip(model.sizes, split, strict=True)}
 
 
@@ -164,6 +168,22 @@ class RatingTargets:
     scores: Tensor
 
 
+def targets_of(overall: np.ndarray, attributes: np.ndarray) -> RatingTargets:
+    """The targets of (N,) overall means and (N, 7) attribute means on the raters' scales."""
+    labels, scores = [], []
+    for name, values, (low, high) in [
+        ("aesthetic", overall, (1.0, 5.0)),
+        *((n, attributes[:, i], ATTRIBUTE_SCALES[n]) for i, n in enumerate(ATTRIBUTES)),
+    ]:
+        unit = np.clip((values - low) / (high - low), 0, 1)
+        labels.append(soft_labels(unit, RATER_STD[name] / (high - low)))
+        scores.append(100 * unit)
+    return RatingTargets(
+        torch.from_numpy(np.stack(labels, 1)).float(),
+        torch.from_numpy(np.stack(scores, 1)).float(),
+    )
+
+
 def rating_targets(
     photos: Photos,
     model: TowerWithHeads,
@@ -191,20 +211,7 @@ def rating_targets(
         else:
             overall = recipe.teacher_share * overall + (1 - recipe.teacher_share) * photos.aesthetic
             every = attributes
-        labels, scores = [], []
-        for name, values, (low, high) in [
-            ("aesthetic", overall, (1.0, 5.0)),
-            *((n, every[:, i], ATTRIBUTE_SCALES[n]) for i, n in enumerate(ATTRIBUTES)),
-        ]:
-            unit = np.clip((values - low) / (high - low), 0, 1)
-            labels.append(soft_labels(unit, RATER_STD[name] / (high - low)))
-            scores.append(100 * unit)
-        results.append(
-            RatingTargets(
-                torch.from_numpy(np.stack(labels, 1)).float(),
-                torch.from_numpy(np.stack(scores, 1)).float(),
-            )
-        )
+        results.append(targets_of(overall, every))
     return results[0], results[1]
 
 

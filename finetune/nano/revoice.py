@@ -26,24 +26,22 @@ from vlm_aes.prompts import load_prompt
 
 from vlm_aes import ratings
 
-from ..targets import soft_labels
 from .__main__ import PROMPT
 from .card import measure_and_write_card
 from .checkpoint import save_checkpoint
 from .language import (
-    ATTRIBUTE_SCALES,
-    RATER_STD,
     LanguageRecipe,
     Material,
     Questions,
-    RatingTargets,
     Student,
     batch_loss,
     look,
     misled,
+    pooled_of,
     rate,
+    targets_of,
 )
-from .photos import ATTRIBUTES, Photos, load_photos
+from .photos import load_photos
 from .residuals import predicted_attributes
 from .told import load_told, measure_photos, residuals_of
 
@@ -160,28 +158,6 @@ def revoice(
                 file.write(line + "\n")
 
 
-def own_targets(
-    photos: Photos, scores: np.ndarray, copies: np.ndarray, attributes: np.ndarray
-) -> tuple[RatingTargets, RatingTargets]:
-    """What the checkpoint itself says of photos and copies, as the ratings that critiques are told.
-
-    Args:
-        scores, copies: (N,) 0 to 100.
-        attributes: (N, 7) on the raters' scales.
-    """
-    made = []
-    for overall in (scores, np.minimum(copies, 25 * (photos.aesthetic - 1.25))):
-        units = [(overall / 100, RATER_STD["aesthetic"] / 4)]
-        for i, name in enumerate(ATTRIBUTES):
-            low, high = ATTRIBUTE_SCALES[name]
-            units.append(((attributes[:, i] - low) / (high - low), RATER_STD[name] / (high - low)))
-        labels = [soft_labels(np.clip(unit, 0, 1), spread) for unit, spread in units]
-        points = [100 * np.clip(unit, 0, 1) for unit, _ in units]
-        made.append(RatingTargets(torch.from_numpy(np.stack(labels, 1)).float(),
-                                  torch.from_numpy(np.stack(points, 1)).float()))  # fmt: skip
-    return made[0], made[1]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the rated photos")
@@ -200,15 +176,19 @@ def main() -> None:
     student, prompt = Student(model), load_prompt(PROMPT)
     tower = model.model.vision_tower
     seen = look(tower, photos.pixels), look(tower, photos.spoiled)
-    scores, copies = (ratings.score(rate(student, tokenizer, prompt, part)) for part in seen)
-    overall = 1 + scores / 25
-    pooled = torch.cat([part.float().mean(1) for part in seen[0].split(1024)]).numpy()
-    attributes = predicted_attributes(photos, pooled, overall)
+    overall, copies = (
+        ratings.FIVE_POINTS.from_score(ratings.score(rate(student, tokenizer, prompt, part)))
+        for part in seen
+    )
+    attributes = predicted_attributes(photos, pooled_of(seen[0]).numpy(), overall)
     residuals, mood = residuals_of(photos, attributes, overall, photos.emotions)
     file = measure_photos(photos, a.data, cache, a.measured, workers=2)
     # a mood is counted from a few votes: only what pixels tell should be said
     told = load_told(file, residuals, np.zeros_like(mood))
-    material = Material(photos, seen, own_targets(photos, scores, copies, attributes), told)
+    # what the checkpoint says itself is the rating that a critique is told
+    below = np.minimum(copies, photos.aesthetic - 0.25)
+    targets = targets_of(overall, attributes), targets_of(below, attributes)
+    material = Material(photos, seen, targets, told)
     recipe = VoiceRecipe(steps=a.steps, seed=a.seed)
     revoice(student, Questions(tokenizer, prompt), material, recipe, a.work / "voice.jsonl")
     save_checkpoint(student.model, tokenizer, a.out)

@@ -87,7 +87,7 @@ def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterat
     """
     picture = to_rgb(image)
     known = {name: fact.value for name, fact in (facts or {}).items() if fact.value is not None}
-    yield from _levelled(picture, (facts or {}).get("tilt"))
+    yield from levelled(picture, (facts or {}).get("tilt"))
     yield from _exposed(picture, known.get("exposure"))
     yield from _balanced(picture, known.get("cast"))
     flat = known.get("contrast", 100.0) < _FLAT
@@ -97,7 +97,8 @@ def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterat
     yield from _framed(picture)
 
 
-def _levelled(picture: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
+def levelled(picture: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
+    """The picture turned back by its measured tilt; nothing where there is nothing to level."""
     if tilt is None or tilt.band not in (*TILTED, "unknown"):
         return
     told = tilt.band in TILTED
@@ -129,10 +130,11 @@ def _exposed(picture: Image.Image, exposure: float | None) -> Iterator[Edit]:
 
 
 def _balanced(picture: Image.Image, cast: float | None) -> Iterator[Edit]:
+    gains = neutral_gains(picture)
     for strength in _STRENGTHS:
         amount = "Halve" if strength < 1 else "Remove"
         words = f"{amount} the colour cast with the white balance."
-        changed = balanced(picture, strength)
+        changed = lit(picture, gains**strength)
         yield Edit(WHITE_BALANCE, words, changed, strength, measured=(cast or 0) >= _TINTED)
 
 
@@ -156,12 +158,6 @@ def lit(image: Image.Image, gain: float | NDArray[np.float32]) -> Image.Image:
     than white is clipped, as a sensor clips."""
     gains = np.broadcast_to(np.asarray(gain, dtype=np.float64), (3,))
     return image.point(np.concatenate([encoded(LINEAR * g) for g in gains]).tolist())
-
-
-def balanced(image: Image.Image, strength: float) -> Image.Image:
-    """An RGB picture with a share of its cast taken out, 0 to 1."""
-    gains = _neutral(to_linear(image.resize((96, 96), Image.Resampling.BOX)))
-    return lit(image, gains**strength)
 
 
 def cropped(image: Image.Image, share: float, at: tuple[float, float]) -> Image.Image:
@@ -191,9 +187,9 @@ def saved_again(image: Image.Image) -> Image.Image:
     return Image.open(data).convert("RGB")
 
 
-def _neutral(linear: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Gains of the three channels that make the less colourful half of the frame neutral."""
-    flat = linear.reshape(-1, 3)
+def neutral_gains(image: Image.Image) -> NDArray[np.float32]:
+    """Gains of the three channels that make the less colourful half of an RGB picture neutral."""
+    flat = to_linear(image.resize((96, 96), Image.Resampling.BOX)).reshape(-1, 3)
     strongest = flat.max(1)
     colour = (strongest - flat.min(1)) / np.maximum(strongest, 1e-4)
     usable = (strongest > 0.02) & (strongest < 0.95)

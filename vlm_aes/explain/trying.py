@@ -8,21 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-import numpy as np
 from PIL import Image
 
-from vlm_aes.explain.advice import Judge, at_working_size
+from vlm_aes.explain.advice import Judge, at_working_size, pictures_of
 from vlm_aes.explain.edits import (
     CONTRAST,
     CROP,
     EXPOSURE,
-    LEVEL,
     WHITE_BALANCE,
     Edit,
-    balanced,
     cropped,
-    edits,
+    levelled,
     lit,
+    neutral_gains,
     stretched,
 )
 from vlm_aes.explain.named import PLACE
@@ -58,11 +56,11 @@ def _stronger(step: str, picture: Image.Image, facts: Facts) -> Edit:
 
 
 def _neutral(step: str, picture: Image.Image, facts: Facts) -> Edit:
-    return Edit(WHITE_BALANCE, step, balanced(picture, 0.5), 0.5)
+    return Edit(WHITE_BALANCE, step, lit(picture, neutral_gains(picture) ** 0.5), 0.5)
 
 
 def _level(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
-    return next((edit for edit in edits(picture, facts) if edit.kind == LEVEL), None)
+    return next(levelled(picture, facts.get("tilt")), None)
 
 
 Way = Callable[[str, Image.Image, Facts], Edit | None]
@@ -107,26 +105,22 @@ def _key(step: str) -> tuple[object, ...]:
 def tried(steps: Iterable[str], image: Image.Image, facts: Facts, judge: Judge) -> dict[str, float]:
     """Step to the log odds that the picture is better after it, beyond the least that an edit of
     its kind needs to be told (:class:`.advice.Judge`); only those that can be taken."""
-    plain = at_working_size(image)
     # the same edit in other words is made once
-    same = {s: _key(s) for s in dict.fromkeys(steps)}
+    same = {s: _key(s) for s in dict.fromkeys(steps) if _way_of(s)}
+    if not same:
+        return {}
+    plain = at_working_size(image)
     made = {key: taken(step, plain, facts) for step, key in same.items()}
     asked = {key: edit for key, edit in made.items() if edit is not None}
     if not asked:
         return {}
-    pictures = [plain]
-    rows = []
-    for edit in asked.values():
-        before = 0
-        if edit.against is not None:
-            before = len(pictures)
-            pictures.append(edit.against)
-        rows.append((len(pictures), before))
-        pictures.append(edit.picture)
+    pictures = pictures_of(plain, list(asked.values()))
+    row = {id(one): i for i, one in enumerate(pictures)}
     states = judge.look(pictures)[1]
-    kinds = [edit.kind for edit in asked.values()]
-    seen = states[np.array(rows)]
-    odds = judge.better(seen[:, 0], seen[:, 1], kinds)
+    after = [row[id(edit.picture)] for edit in asked.values()]
+    befores = (plain if edit.against is None else edit.against for edit in asked.values())
+    before = [row[id(one)] for one in befores]
+    odds = judge.better(states[after], states[before], [edit.kind for edit in asked.values()])
     worth = {
         key: float(one - min(judge.needed.get(edit.kind, (0.0,))))
         for (key, edit), one in zip(asked.items(), odds, strict=True)
