@@ -60,7 +60,7 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
     """
     import torch
 
-    recipe = Recipe(seed=seed)
+    recipe = Recipe(epochs=8, seed=seed)
     assessor = Assessor.from_pretrained(base)
     torch.manual_seed(seed)
     with_lora(assessor.rater.backbone.model, rank=recipe.rank, alpha=recipe.alpha,

@@ -1,10 +1,10 @@
 """Tastes that are not the crowd's, from real votes: how much is learned from how many ratings.
 
 Two tastes on a folder in PARA's layout: the share of raters who felt contentment, and color with
-the overall rating removed (over the attribute photos). Four ways to each, on the same ratings:
-adapters, the fast head, the untouched base, and boosted trees on everything measured. Measured on
-the validation photos, which nothing has seen. The base must be one whose training left the taste
-out.
+the overall rating removed (over the attribute photos). The ways to each, on the same ratings: what
+the command gives (``together``: adapters with the line beside them), adapters alone, the line
+alone, the fast head, the untouched base, and boosted trees on everything measured. Measured on the
+validation photos, which nothing has seen. The base must be one whose training left the taste out.
 
 ``curves`` takes 100, 300, 1,000 (and for contentment 3,000) ratings; ``ablation`` takes contentment
 at 300 and 1,000 with each kind of label, with and without the rank loss. Three seeds each: another
@@ -23,13 +23,17 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
+import torch
 from PIL import Image
+from torch import nn
+from vlm_aes.finetune import beside
 from vlm_aes.finetune.adapters import with_lora
 from vlm_aes.finetune.examples import Examples
 from vlm_aes.finetune.fast import looked_at
@@ -54,6 +58,9 @@ CHOOSE = 0.15
 UNIT = Scale(0.0, 1.0)
 
 
+DEFAULT = SimpleNamespace(labels="two-hot", rank=1.0)
+
+
 @dataclass(frozen=True)
 class Photo:
     """A photo with its taste, 0 to 1."""
@@ -76,8 +83,8 @@ class Run:
     way: str
     number: int
     seed: int
-    labels: str = "two-hot"
-    rank: float = 1.0
+    labels: str = DEFAULT.labels
+    rank: float = DEFAULT.rank
 
     @property
     def name(self) -> str:
@@ -119,14 +126,54 @@ def chosen(photos: list[Photo], run: Run) -> list[Photo]:
     return [photos[i] for i in order[: run.number]]
 
 
-def by_adapters(base: Path, run: Run, rated: list[Photo], held: list[Photo]) -> np.ndarray:
-    """(V,) scores of the base with adapters, trained as the command trains."""
-    import torch
+class Remembering(nn.Module):
+    """A frozen tower that looks at each picture once, however many trainings there are."""
 
+    def __init__(self, tower: nn.Module, seen: dict[bytes, torch.Tensor]) -> None:
+        super().__init__()
+        self.tower = tower
+        self.seen = seen
+
+    def forward(self, pixel_values: torch.Tensor, **_: object) -> SimpleNamespace:
+        keys = [hashlib.blake2b(row.numpy().tobytes()).digest() for row in pixel_values]
+        new = [i for i, key in enumerate(keys) if key not in self.seen]
+        if new:
+            with torch.no_grad():
+                found = self.tower(pixel_values[new]).last_hidden_state
+            self.seen.update(zip((keys[i] for i in new), found, strict=True))
+        return SimpleNamespace(last_hidden_state=torch.stack([self.seen[key] for key in keys]))
+
+
+SEEN: dict[bytes, torch.Tensor] = {}
+COLUMNS: dict[bytes, np.ndarray] = {}
+
+
+def loaded(base: Path) -> Assessor:
+    """The base, whose tower remembers."""
+    assessor = Assessor.from_pretrained(base)
+    inner = assessor.rater.backbone.model.model
+    inner.vision_tower = Remembering(inner.vision_tower, SEEN)
+    return assessor
+
+
+def columns_of(base: Path, photos: list[Photo]) -> np.ndarray:
+    """(N, D) what the line beside the adapters reads; the adapters do not change it."""
+    new = [p for p in photos if p.data not in COLUMNS]
+    if new:
+        found = beside.looked_at(loaded(base), [(p.data, "a photo") for p in new]).seen
+        COLUMNS.update(zip((p.data for p in new), found, strict=True))
+    return np.array([COLUMNS[p.data] for p in photos])
+
+
+def by_adapters(
+    base: Path, run: Run, rated: list[Photo], held: list[Photo]
+) -> dict[str, np.ndarray]:
+    """Way to (V,) scores: the base with adapters, trained as the command trains; the line beside
+    them; and both together."""
     table = table_of(rated)
     cut = round(len(rated) * (1 - CHOOSE))
     recipe = Recipe(labels=run.labels, rank_weight=run.rank, seed=run.seed)
-    assessor = Assessor.from_pretrained(base)
+    assessor = loaded(base)
     torch.manual_seed(recipe.seed)
     with_lora(assessor.rater.backbone.model, rank=recipe.rank, alpha=recipe.alpha,
               dropout=recipe.dropout, tower=recipe.tower)  # fmt: skip
@@ -139,12 +186,29 @@ def by_adapters(base: Path, run: Run, rated: list[Photo], held: list[Photo]) -> 
             recipe,
             Path(work),
         )
-    return scores_of(assessor, held)
+    found = {"adapters": scores_of(assessor, held)}
+    if run.labels != DEFAULT.labels or run.rank != DEFAULT.rank:
+        return found
+    wanted_scores = table.scores()
+    learned = columns_of(base, rated)
+    chosen_by = scores_of(assessor, rated[cut:])
+    taste = beside.fit(
+        beside.Looked(learned[:cut], np.zeros(cut)), wanted_scores[:cut],
+        beside.Looked(learned[cut:], chosen_by), wanted_scores[cut:],
+    )  # fmt: skip
+    if taste is None:
+        return found | {"together": found["adapters"]}
+    seen = columns_of(base, held)
+    print(f"{run.name}: adapters {taste.crowd_weight:.2f}", flush=True)
+    return found | {
+        "line": replace(taste, crowd_weight=0.0, offset=50.0).score(seen, found["adapters"]),
+        "together": taste.score(seen, found["adapters"]),
+    }
 
 
 def by_base(base: Path, held: list[Photo]) -> np.ndarray:
     """(V,) scores of the untouched base."""
-    return scores_of(Assessor.from_pretrained(base), held)
+    return scores_of(loaded(base), held)
 
 
 def scores_of(assessor: Assessor, held: list[Photo]) -> np.ndarray:
@@ -187,11 +251,11 @@ def measures_of(kept: Kept, photos: list[Photo]) -> np.ndarray:
 def runs(part: str) -> Iterator[Run]:
     """Every run of a part, the quick ones first."""
     if part in ("curves", "all"):
-        for taste, numbers in NUMBERS.items():
-            for number in numbers:
-                for seed in range(SEEDS):
-                    for way in ("base", "trees", "fast", "adapters"):
-                        yield Run(taste, way, number, seed)
+        wanted = [(number, taste) for taste, numbers in NUMBERS.items() for number in numbers]
+        for number, taste in sorted(wanted):
+            for seed in range(SEEDS):
+                for way in ("base", "trees", "fast", "adapters"):
+                    yield Run(taste, way, number, seed)
     if part in ("ablation", "all"):
         for number in (300, 1000):
             for labels in ("hard", "two-hot", "gaussian"):
@@ -263,17 +327,20 @@ def main() -> None:
         try:
             if run.way == "base" and run.taste not in untouched:
                 untouched[run.taste] = ways["base"]()
-            scores = untouched[run.taste] if run.way == "base" else ways[run.way]()
+            found = untouched[run.taste] if run.way == "base" else ways[run.way]()
         except CheckpointError as error:
             print(f"{run.name}: left out: {error}", flush=True)
             continue
         seconds = time.perf_counter() - began
         wanted = np.array([p.taste for p in held])
-        figure = metrics.bootstrap(metrics.srcc, wanted, scores)
-        data = {"run": asdict(run), "srcc": asdict(figure), "seconds": seconds, "n": len(held)}
-        write(file, json.dumps(data) + "\n")
+        for way, scores in (found if isinstance(found, dict) else {run.way: found}).items():
+            one = replace(run, way=way)
+            figure = metrics.bootstrap(metrics.srcc, wanted, scores)
+            data = {"run": asdict(one), "srcc": asdict(figure), "seconds": seconds, "n": len(held)}
+            write(a.out / "runs" / f"{one.name}.json", json.dumps(data) + "\n")
+            np.save(a.out / "runs" / f"{one.name}.npy", scores)
+            print(f"{one.name}: SRCC {figure}, {seconds:.0f} s", flush=True)
         write(a.out / "tables.md", told(a.out))
-        print(f"{run.name}: SRCC {figure}, {seconds:.0f} s", flush=True)
     print(told(a.out))
 
 

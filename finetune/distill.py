@@ -25,8 +25,8 @@ from vlm_aes.calibration import Calibration, Familiar
 from vlm_aes.fast.folder import TOWER, About, Agreement
 from vlm_aes.fast.head import HIDDEN, Head
 from vlm_aes.fast.rater import LABEL
-from vlm_aes.fast.taste import Taste
 from vlm_aes.fast.tower import Tower
+from vlm_aes.taste import Taste
 
 from .material import Material
 

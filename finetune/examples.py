@@ -135,9 +135,13 @@ def opened(assessor: Assessor, source: str | bytes, name: str) -> Image.Image:
 
 def question(assessor: Assessor, image: Image.Image) -> Inputs:
     """Inputs of the rating question about a picture, of one row."""
-    told = assessor.prompt.facts_line
-    line = facts.sentence(facts.measure_told(image)) if told else None
-    return encoded(assessor, image, assessor.rater.text(line))
+    return encoded(assessor, image, assessor.rater.text(told_line(assessor, image)))
+
+
+def told_line(assessor: Assessor, image: Image.Image) -> str | None:
+    """The measured facts in words, where the model is told them before it rates."""
+    told = assessor.prompt is not None and assessor.prompt.facts_line
+    return facts.sentence(facts.measure_told(image)) if told else None
 
 
 def _size(example: Example) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -11,7 +11,9 @@ from transformers import TrainerCallback
 from vlm_aes import metrics
 from vlm_aes.assessor import Assessor
 from vlm_aes.preferences import PreferenceTable
+from vlm_aes.taste import Taste
 
+from . import beside
 from .call import (
     Call,
     FinetuneError,
@@ -78,6 +80,10 @@ def finetune_pairs(
         return None
     made = save_weights(call, assessor, adapted)
     trained = Assessor.from_pretrained(made, device=call.device)
+    taste = _beside(trained, table, rows) if call.recipe.line else None
+    if taste is not None:
+        taste.save(made)
+        trained = Assessor.from_pretrained(made, device=call.device)
     told = np.array([table.pairs[i].preferred for i in rows[chosen]])
     report = PairReport(
         int((told != 0.5).sum()),
@@ -95,6 +101,24 @@ def finetune_pairs(
     )  # fmt: skip
     finish(call, made, pair_card(run), run.as_json())
     return report
+
+
+def _beside(
+    assessor: Assessor, table: PreferenceTable, rows: Mapping[str, Sequence[int]]
+) -> Taste | None:  # fmt: skip
+    """The line beside what was trained, where there are pairs enough."""
+    if not beside.can_look(assessor) or not len(rows["validation"]):
+        return None
+    sides = []
+    for side in ("train", "validation"):
+        pairs = [table.pairs[int(row)] for row in rows[side]]
+        places = sorted({end for pair in pairs for end in (pair.a, pair.b)})
+        at = {place: i for i, place in enumerate(places)}
+        ends = np.array([[at[pair.a], at[pair.b]] for pair in pairs])
+        told = beside.Preferred.of(ends, np.array([pair.preferred for pair in pairs]))
+        named = [(table.paths[place], str(table.paths[place])) for place in places]
+        sides.append((beside.looked_at(assessor, named), told))
+    return beside.fit_pairs(*sides[0], *sides[1])
 
 
 def gaps_of(assessor: Assessor, table: PreferenceTable, rows: Sequence[int]) -> np.ndarray:

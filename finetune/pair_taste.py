@@ -6,8 +6,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes.fast.taste import Taste
+from vlm_aes.taste import Taste
 
+from .beside import Preferred
 from .taste import Columns, Floats, TasteError
 
 FEWEST = 20
@@ -31,18 +32,12 @@ def taste_from_pairs(
     """
     from sklearn.linear_model import LogisticRegressionCV
 
-    told = preferred != 0.5
-    if told.sum() < FEWEST:
-        raise TasteError(f"{told.sum()} pairs to learn from are too few: give {FEWEST}")
+    pairs = Preferred.of(ends, preferred)
+    if len(pairs.first) < FEWEST:
+        raise TasteError(f"{len(pairs.first)} pairs to learn from are too few: give {FEWEST}")
     columns = Columns.of(embeddings, crowd)
     at = columns.of_photos(embeddings, crowd)
-    gaps, first = at[ends[told, 0]] - at[ends[told, 1]], preferred[told] > 0.5
-    # a pair says the same the other way round: every second one is turned, so that neither side
-    # of the table is always the better
-    order = np.argsort(first, kind="stable")
-    gaps, first = gaps[order], first[order]
-    gaps[::2] *= -1
-    first[::2] = ~first[::2]
+    gaps, first = pairs.turned(at)
     found = LogisticRegressionCV(
         Cs=STRENGTHS, cv=FOLDS, fit_intercept=False, scoring="neg_log_loss", max_iter=1000,
     ).fit(gaps, first)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.evaluate import EvaluateError, Report, evaluate
 from vlm_aes.images import Picture, open_picture
 from vlm_aes.rated import RatedTable
+from vlm_aes.taste import Taste
 
+from . import beside
 from .call import (
     Call,
     Said,
@@ -79,6 +81,10 @@ def finetune(
         return None
     made = save_weights(call, assessor, adapted)
     trained = Assessor.from_pretrained(made, device=call.device)
+    taste = _beside(trained, table, rows) if call.recipe.line else None
+    if taste is not None:
+        taste.save(made)
+        trained = Assessor.from_pretrained(made, device=call.device)
     calibrated = _calibrate(trained, table, rows["validation"], made)
     # read anew, because what is beside the weights is part of the identity
     trained = Assessor.from_pretrained(made, device=call.device)
@@ -96,6 +102,19 @@ def finetune(
     )  # fmt: skip
     finish(call, made, card(run), run.as_json())
     return report
+
+
+def _beside(assessor: Assessor, table: RatedTable, rows: Mapping[str, Any]) -> Taste | None:
+    """The line beside what was trained, where there are pictures enough."""
+    sides = [rows["train"], rows["validation"]]
+    if not beside.can_look(assessor) or not beside.enough(*map(len, sides)):
+        return None
+    learned, held = (
+        beside.looked_at(assessor, [(table.source(i), table.ratings[i].path) for i in map(int, s)])
+        for s in sides
+    )
+    wanted = table.scores()
+    return beside.fit(learned, wanted[sides[0]], held, wanted[sides[1]])
 
 
 def _measured(

@@ -22,8 +22,8 @@ from vlm_aes.calibration import Calibration
 from vlm_aes.fast import FastRater, is_head
 from vlm_aes.fast.folder import TOWER
 from vlm_aes.fast.rater import LABEL
-from vlm_aes.fast.taste import Taste, standardised
 from vlm_aes.metrics import Figure
+from vlm_aes.taste import Taste, standardised
 
 from .distill import write_head
 

@@ -40,11 +40,12 @@ class Recipe:
         rank, alpha, dropout: of the adapters.
         labels: see :func:`.targets.targets`.
         rating_weight, rank_weight, critique_weight: of the losses.
+        line: fit a line beside what is trained (:mod:`.beside`).
         checkpointing: spend time to save memory.
         smoke: stop after ten steps.
     """
 
-    epochs: float = 8
+    epochs: float = 4
     batch_size: int = 16
     accumulate: int = 1
     learning_rate: float = 0.0
@@ -59,6 +60,7 @@ class Recipe:
     rating_weight: float = 1.0
     rank_weight: float = 1.0
     critique_weight: float = 0.05
+    line: bool = True
     checkpointing: bool = False
     smoke: bool = False
     seed: int = 0

@@ -15,6 +15,7 @@ LAYER = {
     "limits": 0, "stars": 0, "hub": 0, "additive": 0,
     "records": 1, "splits": 1, "calibration": 1, "samples": 1,
     "rated": 2, "preferences": 2, "backbones": 2, "scorer": 2,
+    "taste": 2.5,
     "rater": 3, "explain": 3, "fast": 3, "baselines": 3, "served": 3,
     "ensemble": 3.5, "opening": 3.7, "ensemble.fitting": 3.8, "ensemble.routing": 3.8,
     "pairwise": 4, "assessor": 4,

@@ -13,7 +13,7 @@ from vlm_aes import Assessor, ratings
 from vlm_aes.assessor import NANO
 from vlm_aes.backbones import CheckpointError
 from vlm_aes.fast import load_head
-from vlm_aes.fast.taste import FILE, Taste
+from vlm_aes.taste import FILE, Taste
 
 WIDTH = 24
 

@@ -153,7 +153,7 @@ class Assessor:
         from vlm_aes.hub.fetching import fetched
         from vlm_aes.opening import open_scorer
         from vlm_aes.prompts import prompt_for
-        from vlm_aes.rater import Rater
+        from vlm_aes.rater import Rater, taste_of
 
         chosen, revision = fetched(NANO if model is None else model, revision)
         head = open_scorer(
@@ -176,7 +176,8 @@ class Assessor:
         # an adapter changes the scores: its base's calibration says nothing about them
         own = backbone.adapter or backbone.folder
         worth = calibration.load(own, words.id) if own else None
-        return cls(Rater(backbone, words), Critic(backbone, words), words, worth)
+        taste = taste_of(own, backbone) if own else None
+        return cls(Rater(backbone, words, taste), Critic(backbone, words), words, worth)
 
     @classmethod
     def _of(cls, head: Scorer, *, precision: str, device: str, critic: bool) -> Assessor:
@@ -405,8 +406,7 @@ class Assessor:
             lines = None
             if self.prompt is not None and self.prompt.facts_line:
                 lines = [measures.sentence(seen.told) for seen in looked]
-            states = self.rater.states(images, asked, facts=lines)
-            probabilities = self.rater.probabilities(states)
+            probabilities, states = self.rater.look(images, asked, facts=lines)
             found = Scores(probabilities, states[:, 0].float().cpu().numpy())
         scores = ratings.score(found.probabilities)
         unfamiliar = self._unfamiliar(found.states, len(looked))

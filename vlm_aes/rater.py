@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,9 +16,25 @@ from PIL import Image
 from torch import Tensor
 
 from vlm_aes.backbones import Backbone, CheckpointError
+from vlm_aes.features import features
 from vlm_aes.prompts import RatingPrompt
+from vlm_aes.ratings import score, tilted
+from vlm_aes.taste import FILE, Taste
 
 _PROBE_SIZES = ((160, 112), (96, 144))
+
+
+def taste_of(folder: Path, backbone: Backbone) -> Taste | None:
+    """What a finetuned model's folder adds to its answers; nothing where there is none.
+
+    Raises:
+        CheckpointError: for a file that does not fit the model.
+    """
+    if not (folder / FILE).is_file():
+        return None
+    measured = len(features(Image.new("RGB", _PROBE_SIZES[0])))
+    width = int(backbone.model.config.get_text_config().hidden_size)
+    return Taste.load(folder, width + measured)
 
 
 class Rater:
@@ -25,15 +42,21 @@ class Rater:
 
     One prefill a picture; several questions about one picture share everything up to the question.
 
+    Args:
+        taste: what a finetuned model adds to its own answer (:meth:`seen`), where it does.
+
     Raises:
         CheckpointError: names the checkpoint and why it cannot be asked this prompt: a rating word
             is not one token where it stands, two words share a token, the chat template does not
             render the prompt as it stands, or what reaches the model is not what was rendered.
     """
 
-    def __init__(self, backbone: Backbone, prompt: RatingPrompt) -> None:
+    def __init__(
+        self, backbone: Backbone, prompt: RatingPrompt, taste: Taste | None = None
+    ) -> None:
         self.backbone = backbone
         self.prompt = prompt
+        self.taste = taste
         for attribute in (None, *prompt.questions):
             self._check_rendering(attribute)
         self.word_ids = self._word_ids(None)
@@ -197,7 +220,23 @@ class Rater:
 
         See :meth:`states`; raises the same.
         """
-        return self.probabilities(self.states(images, attributes, facts))
+        return self.look(images, attributes, facts)[0]
+
+    def look(
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+    ) -> tuple[NDArray[np.float64], Tensor]:
+        """What :meth:`rate` gives, with the taste in the overall question, and the states that
+        :meth:`states` gives."""
+        if self.taste is None:
+            states = self.states(images, attributes, facts)
+            return self.probabilities(states), states
+        states, seen = self.seen(images, attributes, facts)
+        found = self.probabilities(states)
+        found[:, 0] = tilted(found[:, 0], self.taste.score(seen, score(found[:, 0])))
+        return found, states
 
     def states(
         self,
@@ -220,11 +259,26 @@ class Rater:
         """
         told: Sequence[str | None] = [None] * len(images) if facts is None else facts
         asked: list[str | None] = [None, *attributes]
-        straight = self._states(images, asked, told)
-        if not self.prompt.mirrored:
-            return straight
-        turned = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images]
-        return (straight + self._states(turned, asked, told)) / 2
+        shown = [images]
+        if self.prompt.mirrored:
+            shown.append([image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images])
+        return torch.stack([self._states(some, asked, told) for some in shown]).mean(0)
+
+    def seen(
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+    ) -> tuple[Tensor, NDArray[np.float64]]:
+        """What :meth:`states` gives, and (B, D) what a taste reads beside it: the mean of the
+        picture's tokens as they enter the language model, and the picture's features."""
+        with self.backbone.watching() as entered:
+            states = self.states(images, attributes, facts)
+        # a question that shares no beginning is read by itself, of the same picture
+        each = len(entered) // (2 if self.prompt.mirrored else 1)
+        eyes = torch.stack(entered[::each]).mean(0)
+        measured = np.array([list(features(image).values()) for image in images])
+        return states, np.column_stack([eyes.cpu().double().numpy(), measured])
 
     def _states(
         self, images: Sequence[Image.Image], asked: list[str | None], told: Sequence[str | None]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,38 @@ class Backbone:
         states: Tensor = out.last_hidden_state
         return states
 
+    @property
+    def _words(self) -> Any:
+        """The language model."""
+        return getattr(self.model.model, "language_model", None) or self.model.model.text_model
+
+    @contextmanager
+    def watching(self) -> Iterator[list[Tensor]]:
+        """Collects how pictures enter the language model: for each batch that is read from its
+        beginning meanwhile, the (B, H) mean over the tokens of each row's picture."""
+        read: list[Tensor] = []
+        means: list[Tensor] = []
+
+        def note(_: Any, __: Any, inputs: dict[str, Any]) -> None:
+            read.append(inputs["input_ids"])
+
+        def mean(_: Any, given: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+            if len(means) == len(read):  # an ending that goes on
+                return
+            states = (given[0] if given else inputs["hidden_states"]).float()
+            shown = torch.eq(read[-1], self.image_token_id or 0)[..., None]
+            means.append((states * shown).sum(1) / shown.sum(1).clamp(min=1))
+
+        hooks = [
+            self.model.model.register_forward_pre_hook(note, with_kwargs=True),
+            self._words.layers[0].register_forward_pre_hook(mean, with_kwargs=True),
+        ]
+        try:
+            yield means
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     @torch.inference_mode()
     def last_hidden(self, inputs: dict[str, Tensor]) -> Tensor:
         """(B, H) hidden state of the last token: one prefill, no vocabulary."""
@@ -284,8 +317,7 @@ class Backbone:
         if self.multimodal_rope:
             # counted over the padded row, as the family's own positions are
             positions = positions.expand(3, -1, -1)
-        inner = getattr(self.model.model, "language_model", None) or self.model.model.text_model
-        out = inner(
+        out = self._words(
             inputs_embeds=self.model.get_input_embeddings()(ids.repeat(rows, 1)),
             attention_mask=mask,
             position_ids=positions,

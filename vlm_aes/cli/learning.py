@@ -49,7 +49,9 @@ def finetune(
     quantize: Annotated[
         str, typer.Option(help="Base under the adapters in 4bit or 8bit, to save memory.")
     ] = "",
-    epochs: Annotated[float, typer.Option(min=0.01, help="Passes over the pictures.")] = 8,
+    epochs: Annotated[
+        float | None, typer.Option(min=0.01, help="Passes over the pictures: 4; over pairs: 8.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures a forward pass.")] = 16,
     accumulate: Annotated[int, typer.Option(min=1, help="Forward passes a step.")] = 1,
     learning_rate: Annotated[
@@ -62,6 +64,9 @@ def finetune(
     rating_weight: Annotated[float, typer.Option(min=0, help="Of the soft labels.")] = 1,
     rank_weight: Annotated[float, typer.Option(min=0, help="Of the order in a batch.")] = 1,
     critique_weight: Annotated[float, typer.Option(min=0, help="Of the critiques.")] = 0.05,
+    no_line: Annotated[
+        bool, typer.Option("--no-line", help="The adapters alone, no straight line beside them.")
+    ] = False,
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Take longer to need less memory.")
     ] = False,
@@ -119,10 +124,11 @@ def finetune(
         if labels not in KINDS:
             wrong(f"--labels {labels}: choose one of {', '.join(KINDS)}")
         recipe = Recipe(
-            epochs=epochs, batch_size=batch_size, accumulate=accumulate,
+            epochs=epochs or (8 if pairs else 4), batch_size=batch_size, accumulate=accumulate,
             learning_rate=learning_rate, full=full, tower=tower, rank=rank, alpha=2 * rank,
             labels=labels, rating_weight=rating_weight, rank_weight=rank_weight,
-            critique_weight=critique_weight, checkpointing=checkpointing, smoke=smoke, seed=seed,
+            critique_weight=critique_weight, line=not no_line, checkpointing=checkpointing,
+            smoke=smoke, seed=seed,
         )  # fmt: skip
         call = Call(
             table, out, recipe, model=model, quantize=quantize, device=device,

@@ -46,8 +46,8 @@ class ModelScorer(Scorer):
         """Ask the model; see :class:`vlm_aes.scorer.Scorer`."""
         images, told = zip(*looked, strict=True)
         lines = None if told[0] is None else list(told)
-        states = self.rater.states(list(images), attributes, facts=lines)
-        return Scores(self.rater.probabilities(states), states[:, 0].float().cpu().numpy())
+        probabilities, states = self.rater.look(list(images), attributes, facts=lines)
+        return Scores(probabilities, states[:, 0].float().cpu().numpy())
 
 
 @dataclass(frozen=True)

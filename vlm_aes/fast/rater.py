@@ -16,13 +16,13 @@ from vlm_aes.backbones.errors import CheckpointError
 from vlm_aes.backbones.loading import content_hash
 from vlm_aes.fast.folder import FOLDER, TOWER, About, find_head
 from vlm_aes.fast.head import Head
-from vlm_aes.fast.taste import Taste
 from vlm_aes.fast.tower import Pixels, Tower, load_tower, own_tower, placed
 from vlm_aes.fast.versions import Versions
 from vlm_aes.hub.fetching import cached_identity
 from vlm_aes.images import Picture
 from vlm_aes.ratings import WORDS, score, tilted
 from vlm_aes.scorer import Floats, Scorer, Scores
+from vlm_aes.taste import Taste
 
 LABEL = "fast-1"
 """What a head's ``calibration.json`` says that it holds for."""

@@ -1,4 +1,8 @@
-"""One person's taste on top of the crowd's score: a straight line over both score and embedding."""
+"""A taste on top of a score: a straight line over the score and what was seen of the picture.
+
+On a fast head it is one person's, over the head's embedding; beside a finetuned model it is over
+the model's view of the picture and the picture's features.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +25,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Taste:
-    """``offset + crowd_weight * crowd + weights @ standardised embedding``, within 0 to 100.
+    """``offset + crowd_weight * score + weights @ standardised embedding``, within 0 to 100.
 
     Attributes:
         mean, scale: (D,) of the embeddings; ``(embedding - mean) * scale`` has variance one.
         weights: (D,) points a deviation.
-        crowd_weight: points of this person's a point of the crowd's.
+        crowd_weight: points of this taste a point of the score that it stands on.
         offset: points.
     """
 
@@ -37,7 +41,7 @@ class Taste:
     offset: float
 
     def score(self, embeddings: ArrayLike, crowd: ArrayLike) -> Floats:
-        """(N, D) embeddings and the crowd's (N,) scores to this person's (N,), 0 to 100."""
+        """(N, D) embeddings and the (N,) scores that it stands on to its own (N,), 0 to 100."""
         along = standardised(embeddings, self.mean, self.scale) @ self.weights
         said = self.offset + self.crowd_weight * np.asarray(crowd, dtype=np.float64) + along
         return np.clip(said, 0, 100)
@@ -54,7 +58,7 @@ class Taste:
 
     @staticmethod
     def load(folder: Path, width: int) -> Taste | None:
-        """The taste in a head's folder; nothing where there is none.
+        """The taste in a folder; nothing where there is none.
 
         Args:
             width: numbers of an embedding.
