@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlm_aes.explain.drafts import merit, points
+from vlm_aes.explain.drafts import merit, points, without_dull
 from vlm_aes.facts import Fact
 
 FACTS = {
@@ -90,3 +90,29 @@ def test_a_step_is_no_fault():
     """So that a good photo's critique may have one."""
     praised = "A striking photo: green tones lead."
     assert merit(f"{praised} Let the green lead.", FACTS, 85.0) > merit(praised, FACTS, 85.0)
+
+
+EVEN = FACTS | {"detail": Fact("detail", 12.0, "percent", "everywhere")}
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Green tones lead. The detail gathers in no one place.", "Green tones lead."),
+        ("Green tones lead. No one part holds the detail. Let one thing stand out.", None),
+        ("Green tones lead. No one part holds the detail. Darken the bright part.", None),
+        ("The light lies at the top. No one part holds the detail."
+         " Darken the bright part at the top.",
+         "The light lies at the top. Darken the bright part at the top."),
+        ("The detail gathers in no one place.", None),
+    ],
+)  # fmt: skip
+def test_what_most_photos_are_like_is_left_out_where_anything_else_is_said(text, kept):
+    assert without_dull(text, EVEN) == (kept or text)
+
+
+def test_a_step_that_answers_what_most_photos_are_like_is_better_than_none():
+    plain = "Green tones lead."
+    advised = f"{plain} No one part holds the detail. Let one thing stand out."
+    lit = "Green tones lead. The light lies at the top. Darken the bright part at the top."
+    assert merit(lit, EVEN, 50.0) > merit(advised, EVEN, 50.0) > merit(plain, EVEN, 50.0)

@@ -8,8 +8,8 @@ from vlm_aes.prompts import RatingPrompt
 
 from vlm_aes.explain.critic import REWRITES, Critic
 from vlm_aes.explain.drafts import merit
-from vlm_aes.explain.sound import sound_start
-from vlm_aes.explain.steps import answers, follows
+from vlm_aes.explain.sound import sound_part, sound_start
+from vlm_aes.explain.steps import answers, fits, follows
 from vlm_aes.facts import Fact
 
 FACTS = {
@@ -47,6 +47,20 @@ FACTS = {
 )
 def test_up_to_the_first_sentence_that_will_not_do(text, start):
     assert sound_start(text, FACTS) == ((text, True) if start is None else (start, False))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("Green tones lead. The palette turns on green. It is brightest on the left.",
+         "Green tones lead. It is brightest on the left."),
+        ("It is brightest on the right. Green tones lead. Correct the white balance.",
+         "Green tones lead."),
+        ("Green tones lead. Set a second colour against the green.",) * 2,
+    ],
+)  # fmt: skip
+def test_what_will_not_do_is_left_out(text, part):
+    assert sound_part(text, FACTS) == part
 
 
 def test_of_a_long_critique_only_contradictions_are_written_anew():
@@ -125,3 +139,23 @@ def test_a_sound_draft_is_written_once():
     said, asked = written("Green tones lead.")
     assert said == "Green tones lead."
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("step", "facts", "apt"),
+    [
+        ("Give the eye one place to rest", {"detail": "top"}, False),
+        ("Look for a calmer background", {"detail": "everywhere"}, True),
+        ("Let one thing stand out", {"detail": "lower left"}, False),
+        ("Keep some detail in the deepest tones", {"shadows_clipped": "some"}, False),
+        ("Keep some detail in the deepest tones", {"shadows_clipped": "much"}, True),
+        ("Use a shorter exposure", {"exposure": "very dark"}, False),
+        ("Close the aperture", {"exposure": "well exposed"}, True),
+        ("Calm the colours a little", {"colourfulness": "moderate"}, False),
+        ("Hold back the darker side a little", {"brightest": "right"}, False),
+        ("Lift the darker side a little", {"brightest": "right"}, True),
+        ("Give the bright part at the top more light", {"brightest": "top"}, False),
+    ],
+)
+def test_a_step_that_goes_the_wrong_way_does_not_fit(step, facts, apt):
+    assert fits(step, {name: Fact(name, None, "", band) for name, band in facts.items()}) == apt

@@ -1,10 +1,14 @@
 """What spoils a picture: whose word counts."""
 
+import numpy as np
 import pytest
+import skimage.data
+from PIL import Image, ImageFilter
 from vlm_aes.prompts import FaultQuestion
 
-from vlm_aes.explain.spoiled import corrected
-from vlm_aes.facts import Fact
+from vlm_aes import Assessor
+from vlm_aes.explain.spoiled import corrected, with_smear
+from vlm_aes.facts import Fact, measure_told
 
 WORDS = {"none": " nothing", "blur": " blur", "tilt": " tilt"}
 
@@ -49,3 +53,43 @@ def test_without_a_measurement_or_a_word_the_model_decides():
 def test_a_fault_is_named_when_something_is_wrong_or_when_it_is_sure_enough(probabilities, wanted):
     asked = FaultQuestion("?", "", WORDS, 0.25, "Spoiled by {fault}.", {"tilt": 0.15})
     assert asked.named(probabilities) == wanted
+
+
+COFFEE = Image.fromarray(skimage.data.coffee())
+
+
+def smeared(image, length=31):
+    """A camera that was swung sideways."""
+    pixels = np.asarray(image, dtype=np.float32)
+    kernel = np.ones(length) / length
+    swung = np.apply_along_axis(lambda row: np.convolve(row, kernel, "same"), 1, pixels)
+    # a small copy is sharpened, as galleries do
+    small = Image.fromarray(swung.astype(np.uint8)).resize((192, 128), Image.Resampling.LANCZOS)
+    return small.filter(ImageFilter.UnsharpMask(2, 150, 0))
+
+
+def test_a_smear_is_told_of_a_poor_picture_alone():
+    swung = smeared(COFFEE)
+    facts = measure_told(swung)
+    poor = with_smear(facts, swung, 20.0)
+    assert (poor["sharpness"].band, poor["blur"].band) == ("blurred", "motion")
+    assert corrected(None, poor, WORDS) == "blur"
+    assert corrected("noise", poor, WORDS) == "noise"
+    assert with_smear(facts, swung, 60.0) == facts
+    assert with_smear({}, swung, 20.0) == {}
+
+
+def test_a_steady_picture_is_not_smeared_however_poor():
+    facts = measure_told(COFFEE)
+    assert with_smear(facts, COFFEE, 5.0) == facts
+    blank = Image.new("RGB", (300, 2), (90, 90, 90))
+    assert "blur" not in with_smear(measure_told(blank), blank, 5.0)
+
+
+def test_critique_and_facts_are_told_the_same_of_a_smear(monkeypatch):
+    nano, swung = Assessor.from_pretrained(), smeared(COFFEE)
+    monkeypatch.setattr("vlm_aes.ratings.score", lambda p: np.full(np.shape(p)[:-1], 15.0))
+    a = nano.assess(swung, rationale=True)
+    assert (a.facts["blur"].band, a.facts["sharpness"].band) == ("motion", "blurred")
+    assert nano.faults([swung], [nano.known(measure_told(swung), swung, a.score)]) == ["blur"]
+    assert not any(word in a.critique.lower() for word in ("sharp", "crisp", "focus is"))

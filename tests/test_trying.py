@@ -10,7 +10,7 @@ from vlm_aes.explain.claims import steps_of
 from vlm_aes.explain.critic import Critic
 from vlm_aes.explain.drafts import merit
 from vlm_aes.explain.edits import CONTRAST, CROP, EXPOSURE, LEVEL, WHITE_BALANCE
-from vlm_aes.explain.trying import taken, tried
+from vlm_aes.explain.trying import taken, tried, without_meant_lean
 from vlm_aes.facts import Fact
 
 FACTS = {
@@ -68,7 +68,6 @@ def test_a_step_is_taken(step, kind, amount):
         "Look for a calmer background",
         "Use a tripod",
         "Tone the colours down a little",
-        "Lift the lower half by half a stop",
     ],
 )
 def test_what_cannot_be_done_afterwards_is_not_tried(step):
@@ -81,6 +80,36 @@ def test_a_crop_keeps_the_detail_and_loses_the_bright_part():
     closer = taken("Let the detail at the bottom fill more of the frame", RAMP, {})
     without = taken("Crop a little of the bright part at the bottom", RAMP, {})
     assert light(closer.picture) > light(RAMP) > light(without.picture)
+
+
+@pytest.mark.parametrize(
+    ("step", "towards", "stops"),
+    [
+        ("Darken the bright part at the top", (0.5, 0.0), -0.5),
+        ("Lift the lower half by half a stop", (0.5, 1.0), 0.5),
+        ("Give the lower part a little more light", (0.5, 1.0), 0.5),
+    ],
+)
+def test_a_graduated_filter(step, towards, stops):
+    """The far end by as many stops, the near end left alone."""
+    grey = Image.new("RGB", (64, 96), (100, 100, 100))
+    edit = taken(step, grey, FACTS)
+    assert (edit.kind, edit.amount, edit.place) == (EXPOSURE, stops, towards)
+    far, near = (np.asarray(edit.picture, dtype=int)[row, 0, 0]
+                 for row in ((0, -1) if towards[1] == 0 else (-1, 0)))  # fmt: skip
+    assert near == 100
+    assert far > 110 if stops > 0 else far < 90
+
+
+def test_where_it_is_bright_everywhere_there_is_nothing_to_graduate():
+    even = {**FACTS, "brightest": Fact("brightest", 3.0, "levels", "nowhere")}
+    assert taken("Give the lower half more light", RAMP, even) is None
+
+
+def test_the_darker_side_is_cut():
+    """The ramp is bright at the bottom."""
+    facts = {**FACTS, "brightest": Fact("brightest", 60.0, "levels", "bottom")}
+    assert light(taken("Crop a little of the darker side", RAMP, facts).picture) > light(RAMP)
 
 
 def test_what_was_tried_is_told_by_the_judge():
@@ -99,6 +128,20 @@ def test_a_step_that_made_it_worse_is_worth_less_than_one_that_cannot_be_tried()
     assert worth[0] > worth[1] > worth[2]
     assert worth[2] < 0
     assert steps_of([f"{text} {step}.", f"{step}."]) == [step]
+
+
+def test_a_lean_that_is_meant_is_not_known():
+    """The judge that likes bright versions: nothing gained by turning a ramp, so it was meant."""
+    meant = without_meant_lean(FACTS, RAMP, judge())
+    assert (meant["tilt"].band, meant["tilt"].value) == ("unknown", None)
+    assert {k: v for k, v in meant.items() if k != "tilt"} == {
+        k: v for k, v in FACTS.items() if k != "tilt"
+    }
+    sure = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), 3.0), {})
+    assert without_meant_lean(FACTS, RAMP, sure) == FACTS
+    level = {**FACTS, "tilt": Fact("tilt", 0.2, "degrees", "level")}
+    assert without_meant_lean(level, RAMP, judge()) == level
+    assert without_meant_lean({}, RAMP, judge()) == {}
 
 
 class Script:

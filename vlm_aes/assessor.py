@@ -430,7 +430,7 @@ class Assessor:
                     probabilities=dict(zip(ratings.WORDS, map(float, overall), strict=True)),
                     model=self.model_id,
                     prompt=self.prompt_id,
-                    facts=seen.facts,
+                    facts=self.known(seen.facts, picture.image, float(scores[i, 0])),
                     warning=seen.warning or unfamiliar[i],
                     attributes=dict(zip(asked, map(float, scores[i, 1:]), strict=True)),
                     residuals=self._residuals(asked, scores[i]),
@@ -463,14 +463,34 @@ class Assessor:
             heard: told the first picture's critique as it is written, before it is checked.
         """
         from vlm_aes.explain.advice import judge_of
+        from vlm_aes.explain.trying import without_meant_lean
 
         images = [seen.picture.image for seen in looked]
-        told = [seen.told for seen in looked]
+        told = [
+            self.known(seen.told, seen.picture.image, score)
+            for seen, score in zip(looked, scores, strict=True)
+        ]
+        judge = judge_of(self.quick_head)
+        if judge is not None:
+            told = [
+                dict(without_meant_lean(facts, image, judge))
+                for facts, image in zip(told, images, strict=True)
+            ]
         found: list[str] = self.critic.checked(
-            images, told, scores, levels, self.faults(images, told), heard,
-            judge_of(self.quick_head),
-        )  # fmt: skip
+            images, told, scores, levels, self.faults(images, told), heard, judge
+        )
         return found
+
+    def known(
+        self, facts: Mapping[str, Fact], image: Image.Image, score: float
+    ) -> dict[str, Fact]:  # fmt: skip
+        """The facts, with the smear that a low rating of a picture's quality betrays; of a
+        finetuned model nobody knows what its rating means."""
+        from vlm_aes.explain.spoiled import with_smear
+
+        names = self.prompt is not None and self.prompt.faults is not None
+        plain = self.head is None and not self.rater.backbone.adapter and self.rater.taste is None
+        return dict(with_smear(facts, image, score) if names and plain else facts)
 
     def faults(
         self, images: Sequence[Image.Image], told: Sequence[Mapping[str, Fact]]

@@ -207,7 +207,10 @@ def measure(folder: Path, data: Path, photos: Photos, critiques: int) -> dict[st
         for a in assessor.assess_pictures(held.pictures[s][: some - s.start], rationale=True)
     ]
     critique_seconds = (time.perf_counter() - began) / some
-    told = [measures.measure_told(image) for image in held.images[:some]]
+    told = [
+        assessor.known(measures.measure_told(image), image, float(score))
+        for image, score in zip(held.images[:some], scores, strict=False)
+    ]
     facts = pq.read_table(data / "facts.parquet").to_pandas().set_index("image_id")
     figures: dict[str, Any] = {
         "n": n,

@@ -122,7 +122,10 @@ def _listen(
     pictures = [picture for _, picture in opened]
     rated = assessor.assess_pictures(pictures, rationale=True, attributes=True)
     again = assessor.assess_pictures([_saved_again(picture) for picture in pictures])
-    told = [measures.measure_told(picture.image) for picture in pictures]
+    told = [
+        assessor.known(measures.measure_told(picture.image), picture.image, a.score or 0)
+        for picture, a in zip(pictures, rated, strict=True)
+    ]
     faults = assessor.faults([picture.image for picture in pictures], told)
     heard = [
         _Heard(source, a, facts, fault)

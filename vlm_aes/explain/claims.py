@@ -94,8 +94,9 @@ _RULES: tuple[_Rule, ...] = (
     _rule(r"tones are muted", "colourfulness", ("muted", "black and white"), ("vivid",)),
     _rule(r"colou?rs are (?:vivid|rich|strong)|(?:vivid|rich|saturated|vibrant) colou?rs?",
           "colourfulness", ("vivid", "moderate"), ("muted", "black and white")),
-    _rule(r"detail is (?:spread|found)|(?:without|free of|frame has) detail", "detail",
-          ("everywhere",), ("nowhere",)),
+    _rule(r"detail is (?:spread|found)|(?:without|free of|frame has) detail"
+          r"|detail (?:gathers|lies) in no\b|no (?:one|single) part holds the detail",
+          "detail", ("everywhere",), ("nowhere",)),
     _rule(r"\btilt|\bleans?\b|not quite level|horizon is (?:slightly )?off|crooked|slanted", "tilt",
           _TILTED, ("level",)),
     _rule(r"lines are (?:straight|upright|true|level)|held (?:straight|true|level)"
@@ -125,9 +126,10 @@ _CLAUSE = re.compile(
 _IMPERATIVE = re.compile(
     r"^\s*(?:add|aim|avoid|balance|boost|brace|brighten|bring|build|calm|check|choose|close|come|consider"
     r"|correct|crop|cut|darken|decide|deepen|denoise|expose|export|fill|find|focus|free|get|give|go"
-    r"|hold|improve|increase|isolate|keep|leave|let|level|lift|look|lower|make|move|open|place|put"
-    r"|raise|reduce|remove|rethink|return|reframe|rotate|save|set|settle|shift|shoot|show|single"
-    r"|soften|step|straighten|take|test|tone|try|turn|use|wait|warm|watch|work)\b(?! tones| hues)",
+    r"|hold|improve|increase|isolate|keep|leave|let|level|lift|look|lower|make|move|open|pick"
+    r"|place|put|raise|reduce|remove|rethink|return|reframe|rotate|save|set|settle|shift|shoot|show"
+    r"|single|soften|step|straighten|take|test|tone|trim|try|turn|use|wait|warm|watch|work)\b"
+    r"(?! tones| hues)",
     re.I,
 )
 

@@ -14,8 +14,8 @@ from transformers import LogitsProcessor
 from vlm_aes.backbones import Backbone
 from vlm_aes.explain.advice import Judge
 from vlm_aes.explain.claims import steps_of, without_contradictions
-from vlm_aes.explain.drafts import merit, points, without_empty
-from vlm_aes.explain.sound import sound_start
+from vlm_aes.explain.drafts import merit, points, without_dull, without_empty
+from vlm_aes.explain.sound import sound_part, sound_start
 from vlm_aes.explain.trying import tried
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
@@ -241,7 +241,8 @@ class Critic:
             for job in jobs:
                 job.text = without_contradictions(job.text, facts[job.picture])
                 if strict:
-                    job.text = without_empty(job.text)
+                    known = facts[job.picture]
+                    job.text = without_empty(without_dull(sound_part(job.text, known), known))
             for i in poor:
                 texts = [job.text for job in jobs if job.picture == i]
                 tries = tried(steps_of(texts), images[i], facts[i], judge) if judge else {}

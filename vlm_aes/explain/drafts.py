@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from vlm_aes.explain.aspects import aspects, repeats
 from vlm_aes.explain.claims import NOT_MEASURABLE, SUPPORTED, claims, is_advice, sentences
 from vlm_aes.explain.polarity import polarity
-from vlm_aes.explain.steps import answers
+from vlm_aes.explain.steps import answers, follows
 from vlm_aes.facts import Fact
 
 USUAL = frozenset({"well exposed", "normal", "sharp", "clean", "level", "none"})
@@ -23,8 +23,8 @@ STRIKING = frozenset(
 """Bands that strike everybody: what should be spoken of first."""
 _PLAIN = frozenset({"hue", "brightest"})
 """Facts that nearly every photo has, and that say little of why it is good or not."""
-DULL = frozenset({"everywhere"})
-"""Bands that most photos are in and nobody wants to read of."""
+DULL = frozenset({"everywhere", "clean"})
+"""Bands that most photos are in: nobody wants to read of them where anything else can be said."""
 ENOUGH = 2
 """Sentences that say something, beside which an empty one is left out."""
 _STEP = 1.5
@@ -44,15 +44,23 @@ _AGAIN = 1.0
 """What it costs to say of a measurement what was said of it already."""
 _UNTRIED = 0.8
 """What a step is worth that cannot be tried on the finished picture."""
+_LAST = 0.05
+"""What one is worth that answers only what most photos are like: better than none."""
+_NO_STEP = 1.0
+"""What it costs to name none of any use, where the picture is not yet what its maker wanted."""
+_OPINION, _MOOD = 2.5, 1.0
+"""What is said without a measurement costs: where an opinion was wrong, it was plainly wrong."""
 _TRIED, _EACH, _BOUNDS = 0.9, 0.2, (0.1, 1.4)
 """What one is worth that was tried and is just good enough, what each of its log odds adds, and the
 ends."""
-_HEDGED = re.compile(r"\bif\b", re.I)
-"""A step that leaves it to the reader whether it applies."""
+_HEDGED = re.compile(r"\bif\b|\bdeepest tones", re.I)
+"""A step that leaves it to the reader whether it applies, or how it is taken."""
 _WAITS = re.compile(r"\s*(?:wait|look|come back|return)\b", re.I)
 """A step that cannot be taken at once."""
 _HARMFUL, _HARM = -3.0, -0.3
 """Log odds below which a tried step is worse than none, and what it is worth then."""
+_ASIDE = re.compile(r"\bdetail (?:at|on|in) the (?!centre)", re.I)
+"""A step towards detail that need not be the subject: it has to make the better picture, too."""
 _TONED = re.compile(r"white balance|\bcast\b", re.I)
 """A step that takes away what may be the mood: it has to make the better picture."""
 _CALMED = re.compile(r"colours down|calm the colours", re.I)
@@ -72,6 +80,23 @@ def without_empty(text: str) -> str:
     if sum(not is_advice(s) for s in telling) < ENOUGH or len(telling) == len(said):
         return text
     return " ".join(f"{s}." for s in telling)
+
+
+def without_dull(text: str, facts: Mapping[str, Fact]) -> str:
+    """``text`` without what most photos are like, where it says something else, and no step answers
+    just that."""
+    said = sentences(text)
+    kept = [s for s in said if is_advice(s) or not _is_dull(s, facts)]
+    spoken = {c.fact.split(": ")[0] for s in kept for c in claims(s, facts)}
+    telling = any(c.verdict == SUPPORTED for s in kept for c in claims(s, facts))
+    if not telling or not all(follows(s, spoken) for s in kept if is_advice(s)):
+        return text
+    return " ".join(f"{s}." for s in kept)
+
+
+def _is_dull(sentence: str, facts: Mapping[str, Fact]) -> bool:
+    borne = {c.fact.split(": ")[-1] for c in claims(sentence, facts) if c.verdict == SUPPORTED}
+    return bool(borne) and borne <= DULL
 
 
 def points(text: str, wanted: int) -> int:
@@ -98,11 +123,12 @@ def merit(
     or nothing where most photos are like that), up to 3 in all. A step to take counts about 1.2:
     more where it was tried and makes the better picture, less than nothing where it makes a worse
     one; half where the score is high, the step leaves open whether it applies, or it must wait
-    for something, a quarter where it answers nothing that was measured and said. What a strength
-    does for the picture counts half. An opinion, which nothing can bear out, costs three quarters;
-    a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the score
-    cost, what is said twice, and sentences that are about nothing in the picture. A step is neither
-    praise nor fault.
+    for something, a quarter where it answers nothing that was measured and said, next to nothing
+    where it answers what most photos are like; to name none of use costs 1 below a score of 70.
+    What a strength does for the picture counts half. An opinion, which nothing can bear out, costs
+    2.5; a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the
+    score cost, what is said twice, and sentences that are about nothing in the picture. A step is
+    neither praise nor fault.
 
     Args:
         score: 0 to 100, as the picture was rated.
@@ -118,15 +144,17 @@ def merit(
             borne += _telling(name, band)
             spoken.add(name)
         elif claim.verdict == NOT_MEASURABLE and named:
-            cost += 1.0 if "mood" in named else 0.75
+            cost += _MOOD if "mood" in named else _OPINION
     said = [s for s in sentences(text) if not is_advice(s)]
     steps = [s for s in sentences(text) if is_advice(s)]
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
     cost += _EMPTY * sum(not aspects(s) for s in said)
-    step = max((_worth(s, spoken, tried or {}) for s in steps), default=0.0)
+    dull = {name for name in spoken if facts[name].band in DULL}
+    step = max((_worth(s, spoken, dull, tried or {}) for s in steps), default=0.0)
     if steps and _CALMED.search(steps[-1]) and _PRAISED.search(". ".join(said)):
         step = 0.0
+    cost += _NO_STEP * (step <= 0 and score < _ROOM)
     step *= _STEP * (1.0 if score < _ROOM else 0.5)
     return min(borne, _CAP) + step + 0.5 * bool(_REASON.search(text)) - cost
 
@@ -139,11 +167,17 @@ def _telling(name: str, band: str) -> float:
     return 0.5 if band in USUAL else 0.75 if name in _PLAIN else 1.0
 
 
-def _worth(step: str, spoken: Collection[str], tried: Mapping[str, float]) -> float:
-    if answers(step).isdisjoint(spoken):
+def _worth(
+    step: str, spoken: Collection[str], dull: Collection[str], tried: Mapping[str, float]
+) -> float:
+    answered = answers(step).intersection(spoken)
+    if not answered:
         return 0.25
+    if answered.issubset(dull):
+        return _LAST
     if step in tried:
-        if tried[step] < (0.0 if _TONED.search(step) else _HARMFUL):
+        strict = _TONED.search(step) or _ASIDE.search(step)
+        if tried[step] < (0.0 if strict else _HARMFUL):
             return _HARM
         return min(max(_TRIED + _EACH * tried[step], _BOUNDS[0]), _BOUNDS[1])
     return 0.5 if _HEDGED.search(step) or _WAITS.match(step) else _UNTRIED

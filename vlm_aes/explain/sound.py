@@ -12,7 +12,6 @@ from vlm_aes.explain.claims import (
     left_open,
     sentences,
 )
-from vlm_aes.explain.drafts import DULL
 from vlm_aes.explain.steps import fits, follows
 from vlm_aes.facts import Fact
 
@@ -22,25 +21,43 @@ def sound_start(text: str, facts: Mapping[str, Fact], *, strict: bool = True) ->
 
     That is one that a measurement contradicts; and where ``strict``, as becomes a critique of few
     sentences, the end of one that lost its beginning, one that a measurement leaves open, one that
-    says of measurements only what was said already, or what is so of most photos and nobody wants
-    to read, or advice that takes for granted what is not there or answers nothing that was said.
+    says of measurements only what was said already, or advice that takes for granted what is not
+    there or answers nothing that was said.
     """
     kept: list[str] = []
     spoken: set[str] = set()
     for sentence in sentences(text):
-        found = claims(sentence, facts)
-        said = {c.fact.split(": ")[0] for c in found if c.verdict == SUPPORTED}
-        wrong = any(c.verdict == CONTRADICTED for c in found)
-        if strict and not wrong:
-            wrong = sentence[0].islower() or (bool(said) and said <= spoken)
-            wrong = wrong or any(c.fact.split(": ")[-1] in DULL for c in found)
-            wrong = wrong or any(left_open(c.text, facts) for c in found)
-            wrong = wrong or not (found or _apt(sentence, ". ".join(kept), spoken, facts))
-        if wrong:
+        if not _will_do(sentence, kept, spoken, facts, strict=strict):
             return _text(kept), False
-        spoken |= said
         kept.append(sentence)
     return _text(kept), True
+
+
+def sound_part(text: str, facts: Mapping[str, Fact]) -> str:
+    """``text`` without every sentence that, strictly, will not do after those that are kept."""
+    kept: list[str] = []
+    spoken: set[str] = set()
+    for sentence in sentences(text):
+        if _will_do(sentence, kept, spoken, facts, strict=True):
+            kept.append(sentence)
+    return _text(kept)
+
+
+def _will_do(
+    sentence: str, before: list[str], spoken: set[str], facts: Mapping[str, Fact], *, strict: bool
+) -> bool:  # fmt: skip
+    """Whether a sentence will do; what it says of measurements is then among the ``spoken``."""
+    found = claims(sentence, facts)
+    said = {c.fact.split(": ")[0] for c in found if c.verdict == SUPPORTED}
+    if any(c.verdict == CONTRADICTED for c in found):
+        return False
+    if strict:
+        wrong = sentence[0].islower() or (bool(said) and said <= spoken)
+        wrong = wrong or any(left_open(c.text, facts) for c in found)
+        if wrong or not (found or _apt(sentence, ". ".join(before), spoken, facts)):
+            return False
+    spoken |= said
+    return True
 
 
 def _apt(step: str, before: str, spoken: set[str], facts: Mapping[str, Fact]) -> bool:

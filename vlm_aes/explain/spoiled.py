@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
 
 from vlm_aes.facts import Fact
+from vlm_aes.facts.blur import softest_and_sharpest
 
+BLUR, SHARPNESS = "blur", "sharpness"
+POOR = 30.0
+"""Score below which a smear is what spoils the picture; above, it may be a pan, or smooth walls."""
+SMALL = 192
+"""Long side at which it is looked for: what smears a whole picture is still seen there."""
+SMEARED, SOFT = 8.0, 0.775
+"""Percent by which the picture must be softer one way than across it, and the share of its edges
+that may be fine that way."""
 TILT = "tilt"
 _LEANING = ("tilted", "strongly tilted")
 
@@ -14,16 +27,60 @@ def corrected(fault: str | None, facts: Mapping[str, Fact], known: Container[str
     """The fault that a critique is told.
 
     A lean is measured more surely than a model sees it that looks at a small square: what is
-    measured decides, unless nothing was. Every other fault is left to the model.
+    measured decides, unless nothing was. A smear (:func:`with_smear`) is told where the model names
+    nothing. Every other fault is left to the model.
 
     Args:
         fault: as the model names it.
         facts: as the model is told them.
         known: the faults that it has words for.
     """
+    if fault is None and BLUR in known and is_smeared(facts):
+        return BLUR
     if TILT not in facts or TILT not in known:
         return fault
     leans = facts[TILT].band in _LEANING
     if fault == TILT and not leans:
         return None
     return TILT if fault is None and leans else fault
+
+
+def with_smear(
+    facts: Mapping[str, Fact], image: Image.Image, score: float
+) -> Mapping[str, Fact]:  # fmt: skip
+    """The facts of a picture that may be smeared: by a camera or a subject that moved, or a missed
+    focus.
+
+    A small copy of a smeared photo has sharp edges again, so that its sharpness alone tells
+    nothing. That it is softer one way than across it is found in good photos too, but seldom in
+    poor ones for another reason (``docs/log.md``, 0.7): there it counts as blur.
+
+    Args:
+        facts: as :func:`vlm_aes.facts.measure` or ``measure_told`` gives them; may be empty.
+        score: 0 to 100, of its quality.
+    """
+    if not facts or score >= POOR:
+        return facts
+    small = image.convert("L")
+    small.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
+    if min(small.size) < SMALL // 6:
+        return facts
+    found = softest_and_sharpest(np.asarray(small, dtype=np.float32))
+    if found is None:
+        return facts
+    softest, sharpest = found
+    one_way = 100 * (1 - softest / max(sharpest, 1e-6))
+    if one_way < SMEARED or softest >= SOFT:
+        return facts
+    sharpness = facts[SHARPNESS]
+    return {
+        **facts,
+        SHARPNESS: replace(sharpness, band="blurred"),
+        BLUR: Fact(BLUR, one_way, "percent", "motion"),
+    }
+
+
+def is_smeared(facts: Mapping[str, Fact]) -> bool:
+    """Whether :func:`with_smear` found it so; also where the blur was measured as motion."""
+    blurred = SHARPNESS in facts and facts[SHARPNESS].band == "blurred"
+    return blurred and BLUR in facts and facts[BLUR].band == "motion"

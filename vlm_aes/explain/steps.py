@@ -18,11 +18,14 @@ _ANSWERED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"exposure|aperture|\bstops?\b|\b(?:lower|deep|lighter|brighter) tones|highlights"
      r"|bright parts", ("exposure", "highlights_clipped", "shadows_clipped")),
     (r"shadows|blacks|whites|contrast|deepest tones|(?:stronger|softer) light",
-     ("contrast", "shadows_clipped", "exposure", "colourfulness")),
+     ("contrast", "shadows_clipped", "exposure")),
+    # of a picture without colour
+    (r"blacks|whites", ("colourfulness",)),
     (rf"\bcolou?rs?\b|palette|warmer|\bthe {HUE_WORD}\b", ("hue", "colourfulness")),
     (r"one tone|shapes", ("colourfulness",)),
     (r"\blevel\b|straight|upright|rotate|horizon", ("tilt",)),
-    (r"detail|closer|move in|place to rest|calm|one thing lead|background", ("detail",)),
+    (r"detail|closer|move in|place to rest|calm|one (?:thing|part)|background|part of the frame",
+     ("detail",)),
     (r"\bfocus|shutter|tripod|steady|brace", ("sharpness",)),
     (r"\bISO\b|denoise|noise", ("noise",)),
     (r"quality|original|compress", ("blocking",)),
@@ -46,7 +49,13 @@ _DARK, _BRIGHT = ("very dark", "dark", "rather dark"), ("bright", "very bright")
 _BELOW = ("bottom", "lower left", "lower right")
 _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"deepen|less exposure|stops less|(?:cut|reduce|lower) the exposure"
-     r"|hold back a little exposure", "exposure", _DARK),
+     r"|hold back a little exposure|shorter exposure|close the aperture|for the highlights",
+     "exposure", _DARK),
+    # where one part holds the detail, the eye has its place
+    (r"place to rest|(?:calmer|plainer) background|\bone (?:thing|part)\b", "detail",
+     ("top", "bottom", "left", "right", "centre", "upper left", "upper right", *_BELOW[1:])),
+    # nothing is lost in them
+    (r"deepest tones", "shadows_clipped", ("none", "some")),
     (r"(?:more|lift the|open up the|raise the) (?:\w+ )?exposure|lower tones", "exposure",
      ("well exposed", *_BRIGHT)),
     (r"(?:lift|open) the shadows", "exposure", _BRIGHT),
@@ -61,7 +70,8 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("high",)),
     (r"(?:brings|lifts?) the colours|more colour|(?:warmer|stronger) colour"
      r"|colours a little (?:warmer|stronger)", "colourfulness", ("vivid",)),
-    (r"colours down|calm the (?:rest|colours)", "colourfulness", ("muted", "black and white")),
+    (r"colours down|calm the (?:rest|colours)", "colourfulness",
+     ("muted", "moderate", "black and white")),
     (r"colou?r", "colourfulness", ("black and white",)),
 )  # fmt: skip
 """Words of a step, and the bands of a fact with which it is out of place."""
@@ -69,9 +79,19 @@ _OUT_OF_PLACE = tuple((re.compile(words, re.I), name, bands) for words, name, ba
 _HUE_ANSWERED = re.compile(rf"(?:against|answers|on|keep) the {HUE_WORD}\b(?! cast)", re.I)
 
 
+_BACKWARDS = re.compile(
+    r"(?:darken|hold back|tone down|crop)\b.*\b(?:lower (?:half|part)|other side)"
+    r"|(?:darken|hold back|tone down)\b.*\bdarker side"
+    r"|(?:lift|open up|give)\b.*\bbright part", re.I,
+)  # fmt: skip
+"""Steps that make the dark darker, or the bright brighter."""
+
+
 def fits(step: str, facts: Mapping[str, Fact]) -> bool:
     """Whether what a step takes for granted is there: the hue that it answers, the place of the
     light or of the detail, tones that can go its way, and colour at all."""
+    if _BACKWARDS.search(step):
+        return False
     for pattern, name, bands in _OUT_OF_PLACE:
         if name in facts and facts[name].band in bands and pattern.search(step):
             return False

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
+import numpy as np
 from PIL import Image
 
 from vlm_aes.explain.advice import Judge, at_working_size, pictures_of
@@ -25,14 +27,24 @@ from vlm_aes.explain.edits import (
 )
 from vlm_aes.explain.named import PLACE
 from vlm_aes.facts import Fact
+from vlm_aes.facts.tilt import TILTED
+from vlm_aes.srgb import from_linear, to_linear
 
 Facts = Mapping[str, Fact]
 
+MENDS = 2.0
+"""Log odds from which turning a leaning picture back mends it: of 211 tilted copies 97% had more,
+of 41 photos that lean as their makers left them half."""
+
+_LEVEL_IT = "Level it"
 _WHERE = {"left": 0.0, "right": 1.0, "top": 0.0, "upper": 0.0, "bottom": 1.0, "lower": 1.0}
+_BRIGHT = re.compile(r"bright part", re.I)
 _LESS = re.compile(r"less|darken|hold back|reduce|lower the exp|\bcut\b|shorter|\bclose\b", re.I)
 _SMALL = re.compile(r"a little|tones|shadows", re.I)
 _CLOSER = 0.85
 _STOPS, _LITTLE = 0.7, 0.4
+_SHADED = 0.5
+"""Stops at the far end of a graduated filter."""
 
 
 def _lighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
@@ -40,6 +52,39 @@ def _lighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
     if _LESS.search(step):
         stops = -stops
     return Edit(EXPOSURE, step, lit(picture, 2.0**stops), stops)
+
+
+def _without_dark(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
+    bright = facts.get("brightest")
+    place = _place(bright.band if bright else "")
+    if place == (0.5, 0.5):
+        return None
+    return Edit(CROP, step, cropped(picture, _CLOSER, place), _CLOSER, place)
+
+
+def _shaded(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
+    """As behind a graduated filter: the bright part darker, or what lies across from it lighter."""
+    bright = facts.get("brightest")
+    place = _place(bright.band if bright else "")
+    if place == (0.5, 0.5):
+        return None
+    stops = -_SHADED if _BRIGHT.search(step) else _SHADED
+    towards = place if stops < 0 else (1 - place[0], 1 - place[1])
+    return Edit(EXPOSURE, step, graduated(picture, stops, towards), stops, towards)
+
+
+def graduated(picture: Image.Image, stops: float, towards: tuple[float, float]) -> Image.Image:
+    """A picture with its light changed by ``stops`` at the edge or corner ``towards`` (0 to 1 from
+    the left and from the top, .5 for neither side), and by ever less up to the other end."""
+    width, height = picture.size
+    across, down = (
+        np.ones(n) if to == 0.5 else (np.arange(n) + 0.5) / n if to > 0.5
+        else 1 - (np.arange(n) + 0.5) / n
+        for n, to in ((width, towards[0]), (height, towards[1]))
+    )  # fmt: skip
+    share = np.outer(down, across)
+    gain = 2.0 ** (stops * share * share * (3 - 2 * share))
+    return from_linear(to_linear(picture) * gain.astype(np.float32)[..., None])
 
 
 def _closer(step: str, picture: Image.Image, facts: Facts) -> Edit:
@@ -68,13 +113,28 @@ Way = Callable[[str, Image.Image, Facts], Edit | None]
 _WAYS: tuple[tuple[re.Pattern[str], Way], ...] = (
     (re.compile(r"\bexposure|\bstops\b|let in more light|\baperture"
                 r"|(?:lift|open) the (?:\w+ )?(?:tones|shadows)", re.I), _lighter),
-    (re.compile(rf"(?:crop|cut) (?:a little |some )?(?:of )?the bright part \w+ the {PLACE}", re.I),
-     _trimmed),
+    (re.compile(r"(?:crop|cut|trim|leave out) (?:a little |some )?(?:of )?the bright part"
+                rf" \w+ the {PLACE}", re.I), _trimmed),
+    (re.compile(r"(?:crop|cut) .*\bdarker side", re.I), _without_dark),
+    (re.compile(r"bright part|(?:lift|open up|light for|give) the (?:lower (?:half|part)"
+                r"|(?:darker|other) side)", re.I), _shaded),
     (re.compile(rf"detail (?:at|on|in) the {PLACE}", re.I), _closer),
     (re.compile(r"(?:add|raise)\b.*\bcontrast|deepen the (?:blacks|shadows)", re.I), _stronger),
     (re.compile(r"white balance|\bcast\b", re.I), _neutral),
     (re.compile(r"\blevel\b|straighten|upright|rotate", re.I), _level),
 )  # fmt: skip
+
+
+def without_meant_lean(facts: Facts, image: Image.Image, judge: Judge) -> Facts:
+    """The facts of a picture, whose lean is not known where turning it back does not mend it: a
+    trunk that leans, a cable, a road."""
+    lean = facts.get("tilt")
+    if lean is None or lean.band not in TILTED:
+        return facts
+    odds = tried([_LEVEL_IT], image, facts, judge)
+    if odds.get(_LEVEL_IT, MENDS) >= MENDS:
+        return facts
+    return {**facts, "tilt": replace(lean, value=None, band="unknown")}
 
 
 def _place(step: str) -> tuple[float, float]:

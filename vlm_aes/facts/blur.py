@@ -22,28 +22,39 @@ ONE_WAY = 0.28
 def blur(frame: Frame) -> Iterator[Fact]:
     """How much softer the picture is one way than across it, in percent, and whether that is
     motion.
-
-    The structure tensor of the picture, per direction, over that of the picture softened a little:
-    what share of its edges is fine. Its extremes are the generalised eigenvalues of the two.
     """
     luma = frame.native_luma
     unknown = Fact("blur", None, "percent", "unknown")
     if min(luma.shape) < 32:
         yield unknown
         return
-    tensors = [_tensor(luma), _tensor(cv2.GaussianBlur(luma, (0, 0), COARSE))]
-    if np.trace(tensors[1]) < 1.0 or np.linalg.det(tensors[1]) < 1e-6:
+    found = softest_and_sharpest(luma)
+    if found is None:
         yield unknown
         return
-    kept = np.sort(np.linalg.eigvals(np.linalg.solve(tensors[1], tensors[0])).real)
-    # how much of an edge a softening of COARSE takes when the edge itself is a step
-    softest, sharpest = (float(1 - 1 / max(k, 1.0)) for k in kept)
+    softest, sharpest = found
     one_way = 1 - softest / max(sharpest, 1e-6)
     if one_way >= ONE_WAY and softest < FINE:
         word = "motion"
     else:
         word = "focus" if sharpest < FINE else "none"
     yield Fact("blur", 100 * one_way, "percent", word)
+
+
+def softest_and_sharpest(luma: NDArray[np.float32]) -> tuple[float, float] | None:
+    """What share of a picture's edges is fine, the softest way and the sharpest; nothing where it
+    has no edges.
+
+    The structure tensor of the picture, per direction, over that of the picture softened a little.
+    Its extremes are the generalised eigenvalues of the two.
+    """
+    tensors = [_tensor(luma), _tensor(cv2.GaussianBlur(luma, (0, 0), COARSE))]
+    if np.trace(tensors[1]) < 1.0 or np.linalg.det(tensors[1]) < 1e-6:
+        return None
+    kept = np.sort(np.linalg.eigvals(np.linalg.solve(tensors[1], tensors[0])).real)
+    # how much of an edge a softening of COARSE takes when the edge itself is a step
+    softest, sharpest = (float(1 - 1 / max(k, 1.0)) for k in kept)
+    return softest, sharpest
 
 
 def _tensor(luma: NDArray[np.float32]) -> NDArray[np.float64]:
