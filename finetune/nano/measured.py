@@ -30,16 +30,17 @@ _LIT_STEPS = {
     # mostly the sky, where no subject can be put
     "top": "{{{{darken|hold back|tone down}} the bright part {at}{{ a little|}}"
     "|{{lift|open up}} the {{lower half|lower part}} {{a little|by half a stop}}"
-    "|{{give|find}} {{more|some}} light for the {{lower half|lower part}}"
-    "|crop {{a little|some}} of the bright part {at}}}",
+    "|give the {{lower half|lower part}} {{a little|some}} more light"
+    "|{{crop|trim}} {{a little|some}} of the bright part {at}|leave out some of the bright part"
+    " {at}}}",
     "bottom": "{{{{darken|hold back|tone down}} the bright part {at}{{ a little|}}"
-    "|crop {{a little|some}} of the bright part {at}}}",
+    "|{{crop|trim}} {{a little|some}} of the bright part {at}}}",
     # the light is where the eye should go: it is the rest that can be brought to it
     **dict.fromkeys(
         ("left", "right"),
         "{{{{lift|open up}} the {{darker|other}} side {{a little|by half a stop}}"
-        "|{{give|find}} {{more|some}} light for the {{darker|other}} side"
-        "|crop {{a little|some}} of the {{darker|other}} side}}",
+        "|give the {{darker|other}} side {{a little|some}} more light"
+        "|crop {{a little|some}} of the darker side}}",
     ),
     "else": "{{darken|tone down}} the edges a little",
 }  # fmt: skip
@@ -152,7 +153,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             add("contrast", 1, 0.6, "{the contrast is bold|{strong|high} contrast {gives it punch"
                 "|shapes it}|bright and deep tones are well set off}",
                 "{soften the contrast a little|open the {deepest |}shadows a little"
-                "|{keep|watch} {some detail|the detail} in the deepest tones}",
+                "|keep {some|the} detail in the deepest tones}",
                 "{so the shapes read at once|which separates the forms"
                 "|which gives the shapes an edge}")  # fmt: skip
         else:
@@ -199,7 +200,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
     elif tilt == "level":
         add("tilt", 1, 0.4, "{the lines are {straight|upright|true}"
             "|the camera is held {straight|true}}",
-            reason="{which gives it calm|so it stands firmly|which steadies it}")  # fmt: skip
+            reason="{so it stands firmly|which steadies it}")  # fmt: skip
     return points
 
 
@@ -259,7 +260,8 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
 def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> None:
     side = bands["brightest"]
     if side in _AT:
-        add("brightest", 1 if score > 56 else 0, 0.8,
+        # the sky, mostly, which is no discovery
+        add("brightest", 1 if score > 56 else 0, 0.55 if side == "top" else 0.8,
             f"{{the light {{gathers|lies|is strongest}} {_AT[side]}"
             f"|{{it is|the frame is}} brightest {_AT[side]}"
             f"|the brightest part {{lies|sits}} {_AT[side]}}}",
@@ -273,7 +275,15 @@ def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"|the eye is drawn to the detail {_AT[spot]}"
             f"|detail gathers {_AT[spot]}}}",
             f"{{{{crop|move}} closer to the detail {_AT[spot]}"
-            f"|let the detail {_AT[spot]} {{fill|have}} more of the frame"
-            f"|give the detail {_AT[spot]} more {{room|of the frame}}}}",
+            f"|give the detail {_AT[spot]} more room}}",
             "{and the rest stays calm|so it has a clear anchor|which leaves the rest quiet"
             "|so the eye has a place to land}")  # fmt: skip
+    elif spot == "everywhere":
+        # where nothing else stands out, this is what can be done about it
+        add("detail", -1 if score < 50 else 0, 0.25,
+            "{{the detail|fine detail|the finest detail} {gathers|lies} in no {one|single} place"
+            "|no {one|single} part holds the detail}",
+            "{{choose|pick} one thing and move closer to it"
+            "|{step|move} closer and let one thing lead|{look for|find} a calmer background"
+            "|{leave|keep} one part of the frame calm|let one thing stand out}",
+            "{so the eye wanders|so nothing leads}" if score < 58 else "")  # fmt: skip
