@@ -3,8 +3,8 @@
 Takes rated photos of a folder in PARA's layout, their rating the share of raters who felt
 contentment, brought to 1 to 5. Pairs are photos that differ by at least one point, drawn by chance,
 each photo in a few of them at most. Adapters are trained once on the ratings of the photos and once
-on the pairs, from the same base, with the command's recipe; both are measured on pairs of
-validation photos.
+on the pairs, from the same base, with the command's recipe, and a line is fitted beside them; all
+are measured on pairs of validation photos.
 
     python benchmarks/pairs.py --data PARA --base NANO [--photos 1000] [--held 1000] [--each 4]
         [--seed 0]
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from tastes import Photo, photos_of, scores_of, table_of
+from vlm_aes.finetune import beside
 from vlm_aes.finetune.adapters import with_lora
 from vlm_aes.finetune.examples import Examples
 from vlm_aes.finetune.pairs import PAIRS, Pairs, accuracy
@@ -28,6 +29,7 @@ from vlm_aes.finetune.training import RATINGS, Recipe, train
 
 from vlm_aes import Assessor, metrics
 from vlm_aes.preferences import Preference, PreferenceTable
+from vlm_aes.taste import Taste
 
 APART = 0.25
 """Of 0 to 1: one point of 1 to 5."""
@@ -85,6 +87,23 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
     return assessor
 
 
+def line_beside(assessor: Assessor, photos: list[Photo], pairs: list | None) -> Taste | None:
+    """The line beside the adapters, from the same ratings or pairs."""
+    cut = round(len(photos) * (1 - CHOOSE))
+    seen = beside.looked_at(assessor, [(photo.data, "a photo") for photo in photos])
+    if pairs is None:
+        wanted = 100 * np.array([photo.taste for photo in photos])
+        sides = [
+            beside.Looked(seen.seen[s], seen.scores[s]) for s in (slice(cut), slice(cut, None))
+        ]
+        return beside.fit(sides[0], wanted[:cut], sides[1], wanted[cut:])
+    told = []
+    for side in pairs:
+        ends, said = np.array([pair[:2] for pair in side]), np.array([pair[2] for pair in side])
+        told.append(beside.Preferred.of(ends, said))
+    return beside.fit_pairs(seen, told[0], seen, told[1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -116,7 +135,10 @@ def main() -> None:
         began = time.perf_counter()
         assessor = trained(a.base, photos, a.seed, by)
         seconds = round(time.perf_counter() - began)
-        print(json.dumps({f"trained on {name}": figure(assessor), "seconds": seconds}), flush=True)
+        told_of = {f"trained on {name}, adapters alone": figure(assessor)}
+        assessor.rater.taste = line_beside(assessor, photos, by)
+        told_of[f"trained on {name}"] = figure(assessor)
+        print(json.dumps(told_of | {"seconds of adapters": seconds}), flush=True)
 
 
 if __name__ == "__main__":
