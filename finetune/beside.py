@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.optimize import nnls
 
 from vlm_aes import ratings
 from vlm_aes.assessor import Assessor
-from vlm_aes.features import features
+from vlm_aes.features import count
 from vlm_aes.taste import Taste, standardised
 
 from .examples import opened, told_line
@@ -30,6 +29,8 @@ FEWEST = 20
 FEWEST_HELD = 10
 """Likewise of those that were held back: two shares are all that they have to tell."""
 BATCH = 16
+STRENGTHS = np.logspace(-3, 3, 13)
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -139,15 +140,11 @@ def fit_pairs(
     """
     if not enough(len(pairs.first), len(held_pairs.first)):
         return None
-    from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+    from sklearn.linear_model import LogisticRegression
 
     columns = _Columns.of(learned.seen)
-    gaps, first = pairs.turned(columns.of_pictures(learned.seen))
-    strengths = np.logspace(-3, 3, 13)
-    logistic = LogisticRegressionCV(
-        Cs=strengths, cv=5, fit_intercept=False, scoring="neg_log_loss", max_iter=1000
-    ).fit(gaps, first)
-    line = columns.of_pictures(held.seen) @ logistic.coef_[0]
+    weights = weights_of(*pairs.turned(columns.of_pictures(learned.seen)))
+    line = columns.of_pictures(held.seen) @ weights
     both = np.column_stack([held.scores, line])
     spread = both.std(0)
     if not spread.all():
@@ -160,7 +157,19 @@ def fit_pairs(
         return None
     own, beside = np.array([own, beside]) * held.scores.std() / mixed.std()
     offset = float(held.scores.mean() - (both @ (own, beside)).mean())
-    return columns.taste(beside * logistic.coef_[0], float(own), offset)
+    return columns.taste(beside * weights, float(own), offset)
+
+
+def weights_of(gaps: Floats, first: NDArray[np.bool_]) -> Floats:
+    """(D,) weights of a logistic regression on what sets two pictures apart, its strength found by
+    cross-validation."""
+    from sklearn.linear_model import LogisticRegressionCV
+
+    found = LogisticRegressionCV(
+        Cs=STRENGTHS, cv=FOLDS, fit_intercept=False, scoring="neg_log_loss", max_iter=1000
+    ).fit(gaps, first)
+    weights: Floats = found.coef_[0]
+    return weights
 
 
 @dataclass(frozen=True)
@@ -176,9 +185,8 @@ class _Columns:
     def of(seen: Floats) -> _Columns:
         spread = seen.std(0)
         scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)
-        measured = len(features(Image.new("RGB", (64, 64))))
-        eyes = seen.shape[1] - measured
-        parts = [np.full(n, 1 / math.sqrt(max(n, 1))) for n in (eyes, measured)]
+        eyes = seen.shape[1] - count()
+        parts = [np.full(n, 1 / math.sqrt(max(n, 1))) for n in (eyes, count())]
         return _Columns(seen.mean(0), scale, np.concatenate(parts))
 
     def of_pictures(self, seen: Floats) -> Floats:

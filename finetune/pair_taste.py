@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 
 from vlm_aes.taste import Taste
 
-from .beside import Preferred
+from .beside import Preferred, weights_of
 from .taste import Columns, Floats, TasteError
 
 FEWEST = 20
-STRENGTHS = np.logspace(-3, 3, 13)
-FOLDS = 5
 
 
 def taste_from_pairs(
@@ -30,18 +28,12 @@ def taste_from_pairs(
     Raises:
         TasteError: for fewer than 20 pairs that are no ties, or where they tell nothing.
     """
-    from sklearn.linear_model import LogisticRegressionCV
-
     pairs = Preferred.of(ends, preferred)
     if len(pairs.first) < FEWEST:
         raise TasteError(f"{len(pairs.first)} pairs to learn from are too few: give {FEWEST}")
     columns = Columns.of(embeddings, crowd)
     at = columns.of_photos(embeddings, crowd)
-    gaps, first = pairs.turned(at)
-    found = LogisticRegressionCV(
-        Cs=STRENGTHS, cv=FOLDS, fit_intercept=False, scoring="neg_log_loss", max_iter=1000,
-    ).fit(gaps, first)  # fmt: skip
-    weights = found.coef_[0]
+    weights = weights_of(*pairs.turned(at))
     spread = float((at @ weights).std())
     if spread == 0:
         raise TasteError("the preferences tell nothing: every picture has the same score")

@@ -84,7 +84,7 @@ def finetune(
     taste = _beside(trained, table, rows) if call.recipe.line else None
     if taste is not None:
         taste.save(made)
-        trained = Assessor.from_pretrained(made, device=call.device)
+        trained.rater.taste = taste
     calibrated = _calibrate(trained, table, rows["validation"], made)
     # read anew, because what is beside the weights is part of the identity
     trained = Assessor.from_pretrained(made, device=call.device)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from vlm_aes.backbones import Backbone, CheckpointError
-from vlm_aes.features import features
+from vlm_aes.features import count, features
 from vlm_aes.prompts import RatingPrompt
 from vlm_aes.ratings import score, tilted
 from vlm_aes.taste import FILE, Taste
@@ -32,9 +32,8 @@ def taste_of(folder: Path, backbone: Backbone) -> Taste | None:
     """
     if not (folder / FILE).is_file():
         return None
-    measured = len(features(Image.new("RGB", _PROBE_SIZES[0])))
     width = int(backbone.model.config.get_text_config().hidden_size)
-    return Taste.load(folder, width + measured)
+    return Taste.load(folder, width + count())
 
 
 class Rater:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vlm_aes.facts import Fact
-from vlm_aes.facts.blur import softest_and_sharpest
+from vlm_aes.facts.blur import softer_one_way, softest_and_sharpest
 
 BLUR, SHARPNESS = "blur", "sharpness"
 POOR = 30.0
@@ -69,7 +69,7 @@ def with_smear(
     if found is None:
         return facts
     softest, sharpest = found
-    one_way = 100 * (1 - softest / max(sharpest, 1e-6))
+    one_way = 100 * softer_one_way(softest, sharpest)
     if one_way < SMEARED or softest >= SOFT:
         return facts
     sharpness = facts[SHARPNESS]

@@ -54,19 +54,24 @@ def _lighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
     return Edit(EXPOSURE, step, lit(picture, 2.0**stops), stops)
 
 
-def _without_dark(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
+def _brightest(facts: Facts) -> tuple[float, float] | None:
+    """Where the light lies; nothing where it lies to no side."""
     bright = facts.get("brightest")
     place = _place(bright.band if bright else "")
-    if place == (0.5, 0.5):
+    return None if place == (0.5, 0.5) else place
+
+
+def _without_dark(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
+    place = _brightest(facts)
+    if place is None:
         return None
     return Edit(CROP, step, cropped(picture, _CLOSER, place), _CLOSER, place)
 
 
 def _shaded(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
     """As behind a graduated filter: the bright part darker, or what lies across from it lighter."""
-    bright = facts.get("brightest")
-    place = _place(bright.band if bright else "")
-    if place == (0.5, 0.5):
+    place = _brightest(facts)
+    if place is None:
         return None
     stops = -_SHADED if _BRIGHT.search(step) else _SHADED
     towards = place if stops < 0 else (1 - place[0], 1 - place[1])

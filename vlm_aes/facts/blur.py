@@ -33,7 +33,7 @@ def blur(frame: Frame) -> Iterator[Fact]:
         yield unknown
         return
     softest, sharpest = found
-    one_way = 1 - softest / max(sharpest, 1e-6)
+    one_way = softer_one_way(softest, sharpest)
     if one_way >= ONE_WAY and softest < FINE:
         word = "motion"
     else:
@@ -55,6 +55,11 @@ def softest_and_sharpest(luma: NDArray[np.float32]) -> tuple[float, float] | Non
     # how much of an edge a softening of COARSE takes when the edge itself is a step
     softest, sharpest = (float(1 - 1 / max(k, 1.0)) for k in kept)
     return softest, sharpest
+
+
+def softer_one_way(softest: float, sharpest: float) -> float:
+    """How much softer the softest way is than the sharpest, as a share."""
+    return 1 - softest / max(sharpest, 1e-6)
 
 
 def _tensor(luma: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -7,12 +7,20 @@ layout, symmetry and spectrum (Datta et al., ECCV 2006; Ke et al., CVPR 2006). O
 
 from __future__ import annotations
 
+from functools import cache
+
 from PIL import Image
 
 from vlm_aes.features import color, layout, sharpness, spectrum, symmetry, tone  # noqa: F401
 from vlm_aes.features.frame import SIDE, Frame, registered
 
-__all__ = ["SIDE", "features"]
+__all__ = ["SIDE", "count", "features"]
+
+
+@cache
+def count() -> int:
+    """How many features there are."""
+    return len(features(Image.new("RGB", (SIDE, SIDE))))
 
 
 def features(image: Image.Image) -> dict[str, float]:
