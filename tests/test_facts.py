@@ -79,6 +79,28 @@ def test_colour():
         assert facts.measure(Image.new("RGB", (64, 64), rgb))["hue"].band == name
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("spot", "level", "place"),
+    [
+        (None, 0, "top"),
+        ((1, 1), 240, "centre"),
+        ((1, 1), 130, "top"),
+        ((1, 2), 240, "nowhere"),
+        ((0, 1), 240, "top"),
+    ],
+)
+def test_the_brightest_part_is_where_it_is(measure, spot, level, place):
+    """Lit from the top, with one brighter ninth: a cup on a table."""
+    grid = np.repeat(np.array([[130], [90], [60]], dtype=np.uint8), 3, axis=1)
+    if spot:
+        grid[spot] = level
+    image = Image.fromarray(np.kron(grid, np.ones((40, 40), dtype=np.uint8))).convert("RGB")
+    found = measure(image)["brightest"]
+    assert found.band == place
+    assert (found.at is None) == (place == "nowhere")
+
+
 def test_a_sky_behind_something_else_does_not_lead():
     image = Image.new("RGB", (100, 100), (60, 120, 220))
     assert facts.measure(image)["hue"].band == "blue"
@@ -92,6 +114,14 @@ def test_a_sky_behind_something_else_does_not_lead():
 def spoil_cast(image):
     pixels = np.asarray(image).astype(float) * [0.6, 0.8, 1.3]
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+@BOTH
+def test_a_cool_sky_behind_a_red_house_is_no_cast(measure):
+    grey = np.full((160, 160, 3), (110, 125, 145), np.uint8)
+    assert "cool" in measure(Image.fromarray(grey))["cast"].band
+    grey[92:] = (190, 70, 40)
+    assert measure(Image.fromarray(grey))["cast"].band == "neutral"
 
 
 @BOTH

@@ -64,18 +64,23 @@ def _middle(values: NDArray[Any]) -> NDArray[Any]:
 def hue(frame: Frame) -> Iterator[Fact]:
     """The hue that leads, in degrees of the HSV circle, by saturation and brightness; nothing where
     no hue holds two fifths of the colour, and half of it in the middle, where people look: a blue
-    sky behind a brick house does not make the picture blue."""
+    sky behind a brick house does not make the picture blue. Orange and brown must hold three fifths
+    of both, and be seen in two fifths of the frame: skin, wood and lamplight are in most
+    pictures."""
     hues, saturation, value = cv2.split(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2HSV))
     weight = cv2.multiply(saturation, value, scale=1 / 255**2, dtype=cv2.CV_32F)
     by_step = _by_step(hues, weight)
     by_name = {name: by_step[name == _NAMES].sum() for name in dict.fromkeys(_NAMES)}
     lead = max(by_name, key=lambda name: by_name[name])
-    leads = by_step.sum() >= 0.04 * weight.size and by_name[lead] >= 0.4 * by_step.sum()
+    least, in_the_middle = (0.6, 0.6) if lead == "orange" else (0.4, 0.5)
+    leads = by_step.sum() >= 0.04 * weight.size and by_name[lead] >= least * by_step.sum()
+    if lead == "orange":
+        leads = leads and ((weight >= COLOURED) & (_NAMES[hues] == lead)).mean() >= 0.4
     if leads:
         seen = _middle(weight)
         middle = _by_step(_middle(hues), seen)
         leads = middle.sum() >= COLOURED * seen.size
-        leads = leads and middle[lead == _NAMES].sum() >= 0.5 * middle.sum()
+        leads = leads and middle[lead == _NAMES].sum() >= in_the_middle * middle.sum()
     if not leads:
         yield Fact("hue", None, "degrees", "none")
         return
@@ -98,7 +103,8 @@ def hue(frame: Frame) -> Iterator[Fact]:
 @register
 def cast(frame: Frame) -> Iterator[Fact]:
     """Distance of the least colourful half of the frame from neutral in CIELAB, where a cast shows
-    and a colourful subject does not count."""
+    and a colourful subject does not count. A sky behind a red house is cool, the photo is not: the
+    whole frame must be on the same side of neutral."""
     small = cv2.resize(frame.rgb, (96, 96), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
     lit = lab[(lab[:, 0] > 15) & (lab[:, 0] < 97)]
@@ -112,9 +118,7 @@ def cast(frame: Frame) -> Iterator[Fact]:
     warm, cool = b > abs(a) and a >= 0, -b > abs(a)
     names = (("warm", warm), ("cool", cool), ("magenta", a > 0), ("green", True))
     name = next(word for word, holds in names if holds)
-    yield Fact(
-        "cast",
-        value,
-        "delta_e",
-        band(value, [(12, "neutral"), (22, name)], f"strongly {name}"),
-    )
+    word = band(value, [(12, "neutral"), (22, name)], f"strongly {name}")
+    if name in ("warm", "cool") and b * lit[:, 2].mean() < 0:
+        word = "neutral"
+    yield Fact("cast", value, "delta_e", word)

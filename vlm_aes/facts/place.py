@@ -18,6 +18,9 @@ PLACES = (
 """Names of a 3 x 3 grid, row by row."""
 BRIGHTER = 25.0
 """Levels by which a part must be brighter than the rest to be named."""
+STANDS_OUT = 10.0
+"""Levels by which one ninth elsewhere must be brighter than every ninth of the brightest half for
+the half not to be named."""
 RICHER = 0.2
 """Share of all fine detail that one ninth of the frame must hold to be named (even: 0.11)."""
 
@@ -40,7 +43,8 @@ def brightest(frame: Frame) -> Iterator[Fact]:
     """By how many levels the brightest ninth, or half, of the frame exceeds the rest.
 
     A half (top, bottom, left, right) is named before a ninth, because light mostly comes from a
-    side; the centre is named where it is the brightest ninth and no half stands out.
+    side, unless the brightest ninth of all lies clearly elsewhere: a white cup on a dark table. The
+    centre is named where it is the brightest ninth and no half is named.
     """
     grid = _grid(frame.luma.astype(np.float32))
     halves = {
@@ -49,13 +53,14 @@ def brightest(frame: Frame) -> Iterator[Fact]:
     }
     name, lead = max(halves.items(), key=lambda item: abs(item[1]))
     opposite = {"top": "bottom", "left": "right"}
-    if abs(lead) >= BRIGHTER:
-        name = name if lead > 0 else opposite[name]
+    name = name if lead > 0 else opposite[name]
+    part = {"top": grid[0], "bottom": grid[2], "left": grid[:, 0], "right": grid[:, 2]}[name]
+    if abs(lead) >= BRIGHTER and grid.max() - part.max() < STANDS_OUT:
         yield Fact("brightest", abs(float(lead)), "levels", name, middle_of(name))
         return
     rest = (grid.sum() - grid[1, 1]) / 8
     lead = float(grid[1, 1] - rest)
-    name = "centre" if lead >= BRIGHTER else "nowhere"
+    name = "centre" if lead >= BRIGHTER and grid[1, 1] == grid.max() else "nowhere"
     yield Fact("brightest", lead, "levels", name, middle_of(name))
 
 
