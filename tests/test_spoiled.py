@@ -35,6 +35,28 @@ def test_a_measured_lean_decides(seen, band, wanted):
     assert corrected(seen, told(band), WORDS) == wanted
 
 
+@pytest.mark.parametrize(
+    ("band", "wanted"), [("none", None), ("slight", "compression"), ("heavy", "compression")]
+)
+def test_blocks_that_nobody_measures_are_none(band, wanted):
+    facts = {"blocking": Fact("blocking", None, "", band)}
+    assert corrected("compression", facts, WORDS) == wanted
+    assert corrected("compression", {}, WORDS) == "compression"
+
+
+@pytest.mark.parametrize(
+    ("fault", "fact", "band", "wanted"),
+    [
+        ("blur", "sharpness", "very sharp", None),
+        ("blur", "sharpness", "soft", "blur"),
+        ("noise", "noise", "clean", None),
+        ("noise", "noise", "noisy", "noise"),
+    ],
+)
+def test_what_a_measurement_refutes_is_not_told(fault, fact, band, wanted):
+    assert corrected(fault, {fact: Fact(fact, None, "", band)}, WORDS) == wanted
+
+
 def test_without_a_measurement_or_a_word_the_model_decides():
     assert corrected("tilt", {}, WORDS) == "tilt"
     assert corrected(None, told("tilted"), {"none": " nothing", "blur": " blur"}) is None
@@ -74,7 +96,9 @@ def test_a_smear_is_told_of_a_poor_picture_alone():
     poor = with_smear(facts, swung, 20.0)
     assert (poor["sharpness"].band, poor["blur"].band) == ("blurred", "motion")
     assert corrected(None, poor, WORDS) == "blur"
-    assert corrected("noise", poor, WORDS) == "noise"
+    assert corrected("compression", poor, WORDS) == "blur", "what a smear looks like from afar"
+    assert corrected("tilt", poor, WORDS) == "blur"
+    assert corrected("overexposure", poor, WORDS) == "overexposure"
     assert with_smear(facts, swung, 60.0) == facts
     assert with_smear({}, swung, 20.0) == {}
 
@@ -93,3 +117,15 @@ def test_critique_and_facts_are_told_the_same_of_a_smear(monkeypatch):
     assert (a.facts["blur"].band, a.facts["sharpness"].band) == ("motion", "blurred")
     assert nano.faults([swung], [nano.known(measure_told(swung), swung, a.score)]) == ["blur"]
     assert not any(word in a.critique.lower() for word in ("sharp", "crisp", "focus is"))
+
+
+def test_a_very_poor_picture_that_is_rather_soft_missed_its_focus():
+    missed = COFFEE.resize((192, 128)).filter(ImageFilter.GaussianBlur(0.7))
+    facts = measure_told(missed)
+    facts = {**facts, "sharpness": Fact("sharpness", None, "", "sharp")}
+    found = with_smear(facts, missed, 15.0)
+    assert (found["sharpness"].band, found["blur"].band) == ("blurred", "focus")
+    assert corrected(None, found, WORDS) == "blur"
+    assert with_smear(facts, missed, 25.0) == facts, "not poor enough to tell by softness"
+    dark = {**facts, "exposure": Fact("exposure", None, "", "very dark")}
+    assert with_smear(dark, missed, 15.0) == dark
