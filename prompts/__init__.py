@@ -83,7 +83,9 @@ class RatingPrompt:
         faults: the question about what spoils a picture, for a checkpoint that learned it.
         pair: the question about two pictures, for a checkpoint that can look at both.
         critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
-            ``{level}``.
+            ``{level}``, ``{tried}``.
+        tried_line: what is told of a step that was tried on the picture and helped most, where
+            ``critique`` holds ``{tried}``; holds ``{step}``.
         styles: other instructions by their name, with the same places.
         language_line: added to the instruction for a critique in another language; holds
             ``{language}``; empty where the checkpoint speaks no other.
@@ -123,6 +125,7 @@ class RatingPrompt:
     critique_top_p: float = 0.9
     critique_points: int = 0
     critique_drafts: int = 1
+    tried_line: str = "Tried on this picture, and better so: {step}."
     styles: dict[str, str] = field(default_factory=dict)
     language_line: str = ""
 
@@ -130,6 +133,15 @@ class RatingPrompt:
     def id(self) -> str:
         """Name and version."""
         return f"{self.name}-{self.version}"
+
+    @property
+    def tells_step(self) -> bool:
+        """Whether a critique is told a step that was tried."""
+        return "{tried}" in self.critique
+
+    def tried(self, step: str | None) -> str:
+        """The line about a step, as an imperative without its full stop; empty for none."""
+        return self.tried_line.format(step=step) if step else ""
 
     def styled(self, style: str | None, language: str | None) -> RatingPrompt:
         """The same prompts with critiques in one of ``styles``, in a language given by its English

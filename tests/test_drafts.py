@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlm_aes.explain.drafts import merit, points, without_dull
+from vlm_aes.explain.drafts import merit, points, without_dull, without_opinions
 from vlm_aes.facts import Fact
 
 FACTS = {
@@ -100,7 +100,8 @@ EVEN = FACTS | {"detail": Fact("detail", 12.0, "percent", "everywhere")}
     [
         ("Green tones lead. The detail gathers in no one place.", "Green tones lead."),
         ("Green tones lead. No one part holds the detail. Let one thing stand out.", None),
-        ("Green tones lead. No one part holds the detail. Darken the bright part.", None),
+        ("Green tones lead. No one part holds the detail. Darken the bright part.",
+         "Green tones lead. Darken the bright part."),
         ("The light lies at the top. No one part holds the detail."
          " Darken the bright part at the top.",
          "The light lies at the top. Darken the bright part at the top."),
@@ -109,6 +110,20 @@ EVEN = FACTS | {"detail": Fact("detail", 12.0, "percent", "everywhere")}
 )  # fmt: skip
 def test_what_most_photos_are_like_is_left_out_where_anything_else_is_said(text, kept):
     assert without_dull(text, EVEN) == (kept or text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Green tones lead. The framing is careless.", "Green tones lead."),
+        ("Green tones lead. The mood is calm.", None),
+        ("The framing is careless.", None),
+        ("Green tones lead. The framing is careless. Crop a little off the left.",
+         "Green tones lead. Crop a little off the left."),
+    ],
+)  # fmt: skip
+def test_an_opinion_is_left_out_where_anything_is_borne_out(text, kept):
+    assert without_opinions(text, EVEN) == (kept or text)
 
 
 def test_a_step_that_answers_what_most_photos_are_like_is_better_than_none():

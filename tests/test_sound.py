@@ -9,7 +9,7 @@ from vlm_aes.prompts import RatingPrompt
 from vlm_aes.explain.critic import REWRITES, Critic
 from vlm_aes.explain.drafts import merit
 from vlm_aes.explain.sound import sound_part, sound_start
-from vlm_aes.explain.steps import answers, fits, follows
+from vlm_aes.explain.steps import answers, fits, follows, takes_back
 from vlm_aes.facts import Fact
 
 FACTS = {
@@ -84,6 +84,35 @@ def test_a_step_that_answers_is_worth_more():
     assert merit(f"{said} {steps[0]}", FACTS, 50.0) > merit(f"{said} {steps[1]}", FACTS, 50.0)
 
 
+@pytest.mark.parametrize(
+    ("stops", "clipped", "fitting"),
+    [(0.3, "none", True), (-0.8, "none", False), (-0.8, "some", True), (None, "none", True)],
+)
+def test_less_exposure_needs_light_to_spare(stops, clipped, fitting):
+    facts = {
+        "exposure": Fact("exposure", stops, "stops", "well exposed"),
+        "highlights_clipped": Fact("highlights_clipped", 0.0, "percent", clipped),
+    }
+    assert fits("Hold back a little exposure", facts) == fitting
+    assert fits("Crop a little off the left", facts)
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "undone"),
+    [
+        ("Hold back a little exposure", "It is evenly exposed", True),
+        ("Hold back a little exposure", "It is low in key", False),
+        ("Give it more exposure", "It is low in key, which sets a quiet key", True),
+        ("Raise the contrast a little", "The contrast is low, which suits a gentle scene", True),
+        ("Raise the contrast a little", "The contrast is low", False),
+        ("Tone the colours down a little", "Rich colour lifts the frame", True),
+        ("Shift the white balance a little", "The tone is warm, which suits the mood", True),
+    ],
+)
+def test_a_step_does_not_undo_what_was_praised(step, said, undone):
+    assert takes_back(step, said) == undone
+
+
 class Script:
     """A backbone that writes what it is told to, in turn, and remembers what it was asked."""
 
@@ -130,7 +159,7 @@ def test_what_stays_contradicted_is_left_out():
 @pytest.mark.parametrize(("points", "kept"), [(1, False), (0, True)])
 def test_a_long_critique_keeps_what_is_about_nothing_that_is_measured(points, kept):
     """Of a model that sees what a picture shows: "the woman smiles" is no empty verdict."""
-    telling = "Green tones lead. The light comes from a window."
+    telling = "Green tones lead. It is brightest on the left."
     said, _ = written(f"The woman smiles. {telling}", points=points)
     assert said == (f"The woman smiles. {telling}" if kept else telling)
 

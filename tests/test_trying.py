@@ -10,7 +10,7 @@ from vlm_aes.explain.claims import steps_of
 from vlm_aes.explain.critic import Critic
 from vlm_aes.explain.drafts import merit
 from vlm_aes.explain.edits import CONTRAST, CROP, EXPOSURE, LEVEL, WHITE_BALANCE
-from vlm_aes.explain.trying import taken, tried, without_meant_lean
+from vlm_aes.explain.trying import can_try, taken, tried, without_meant_lean
 from vlm_aes.facts import Fact
 
 FACTS = {
@@ -124,7 +124,7 @@ def test_a_step_that_made_it_worse_is_worth_less_than_one_that_cannot_be_tried()
     text, step = "The exposure is low.", "Open up the exposure"
     plain = merit(text, FACTS, 45.0)
     worth = [merit(f"{text} {step}.", FACTS, 45.0, t) - plain
-             for t in ({step: 3.0}, {}, {step: -4.0})]  # fmt: skip
+             for t in ({step: 3.0}, {}, {step: -6.0})]  # fmt: skip
     assert worth[0] > worth[1] > worth[2]
     assert worth[2] < 0
     assert steps_of([f"{text} {step}.", f"{step}."]) == [step]
@@ -144,31 +144,85 @@ def test_a_lean_that_is_meant_is_not_known():
     assert without_meant_lean({}, RAMP, judge()) == {}
 
 
+@pytest.mark.parametrize(
+    ("step", "at"),
+    [
+        ("Crop a little off the left", (1.0, 0.5)),
+        ("Cut some off the right and the bottom, to tighten the frame", (0.0, 0.0)),
+        ("Crop it a little from the top", (0.5, 1.0)),
+        ("Take a little off every side", (0.5, 0.5)),
+    ],
+)
+def test_a_crop_keeps_what_is_across_from_what_it_takes(step, at):
+    edit = taken(step, RAMP, {})
+    assert (edit.kind, edit.place) == (CROP, at)
+    assert can_try(step) and not can_try("Use a tripod")
+
+
+def test_darker_edges_leave_the_centre_alone():
+    grey = Image.new("RGB", (65, 65), (100, 100, 100))
+    pixels = np.asarray(taken("Darken the edges a little", grey, {}).picture)[..., 0].astype(int)
+    assert abs(pixels[32, 32] - 100) <= 1
+    assert pixels[0, 0] < pixels[0, 32] < 100
+
+
 class Script:
-    """A model that says what it was told to."""
+    """A model that says what it was told to, and remembers what it was asked."""
 
     def __init__(self, *texts):
         self.texts = list(texts)
+        self.asked = []
 
     def render(self, instruction, stem, **_):
         return f"<{instruction}>{stem}"
 
     def generate(self, images, texts, **_):
+        self.asked += texts
         return [self.texts.pop(0) for _ in images]
+
+
+def known(**bands):
+    usual = {
+        "highlights_clipped": "none", "shadows_clipped": "none", "sharpness": "sharp",
+        "noise": "clean", "blocking": "none", "colourfulness": "muted", "hue": "none",
+        "cast": "neutral",
+    }  # fmt: skip
+    return {**FACTS, **{n: Fact(n, None, "", band) for n, band in {**usual, **bands}.items()}}
+
+
+def asking(critique, **kept):
+    words = ("bad", "poor", "fair", "good", "excellent")
+    return RatingPrompt("p", "?", "", words, critique=critique, critique_points=1, **kept)
 
 
 @pytest.mark.parametrize(("judged", "kept"), [(judge(), "Open up"), (None, "Add some contrast")])
 def test_the_draft_whose_step_helps_is_kept(judged, kept):
-    prompt = RatingPrompt(
-        "p", "?", "", ("bad", "poor", "fair", "good", "excellent"),
-        critique="{facts}", critique_drafts=2, critique_points=1,
-    )  # fmt: skip
-    facts = {**FACTS, **{
-        name: Fact(name, None, "", band) for name, band in {
-            "highlights_clipped": "none", "shadows_clipped": "none", "sharpness": "sharp",
-            "noise": "clean", "blocking": "none", "colourfulness": "muted", "hue": "none",
-            "cast": "neutral"}.items()}}  # fmt: skip
     body = "The exposure is low. The contrast is low."
-    critic = Critic(Script(f"{body} Add some contrast.", f"{body} Open up the exposure."), prompt)
-    (said,) = critic.checked([RAMP], [facts], [45.0], ["fair"], judge=judged)
+    texts = (f"{body} Add some contrast.", f"{body} Open up the exposure.")
+    critic = Critic(Script(*texts), asking("{facts}", critique_drafts=2))
+    (said,) = critic.checked([RAMP], [known()], [45.0], ["fair"], judge=judged)
     assert kept in said
+
+
+@pytest.mark.parametrize(
+    ("judged", "fault", "told"),
+    [
+        (judge(), None, "<Why? Better so: Give it more exposure.>"),
+        (None, None, "<Why?>"),
+        (judge(), "tilt", "<Why?>"),
+    ],
+)
+def test_the_step_that_helps_most_is_told(judged, fault, told):
+    prompt = asking("Why? {tried}", tried_line="Better so: {step}.")
+    model = Script("The exposure is low. Give it more exposure.")
+    critic = Critic(model, prompt)
+    critic.checked([RAMP], [known()], [45.0], ["fair"], [fault], judge=judged)
+    assert model.asked == [told]
+
+
+def test_a_step_that_was_tried_need_not_answer_what_was_said():
+    text = "The contrast is low. Give it more exposure."
+    for judged, kept in ((judge(), text), (None, "The contrast is low.")):
+        critic = Critic(Script(text, *[""] * 9), asking("{facts}"))
+        (said,) = critic.checked([RAMP], [known()], [45.0], ["fair"], judge=judged)
+        assert said == kept

@@ -193,7 +193,11 @@ class Rater:
         parts = {
             "texts": [self._render(a, "") for a in (None, *self.prompt.questions)],
             "facts": self.prompt.facts_line,
-            "critique": [self.prompt.critique, self.prompt.critique_stem],
+            "critique": [
+                self.prompt.critique,
+                self.prompt.critique_stem,
+                *([self.prompt.tried_line] if self.prompt.tells_step else []),
+            ],
             "faults": asdict(self.prompt.faults) if self.prompt.faults else None,
             "sampling": [
                 self.prompt.critique_temperature,

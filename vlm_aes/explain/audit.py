@@ -18,6 +18,7 @@ from PIL import Image
 from vlm_aes import facts as measures
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.explain.aspects import aspects
+from vlm_aes.explain.claims import is_advice, sentences
 from vlm_aes.explain.edits import saved_again
 from vlm_aes.explain.figures import critique_figures
 from vlm_aes.facts import Fact
@@ -145,7 +146,7 @@ def _own_photo(assessor: Assessor, heard: Sequence[_Heard], batch_size: int) -> 
     ways: dict[str, list[bool]] = {"": [], "_without_facts": [], "_with_a_strangers_facts": []}
     for start in range(0, len(heard), batch_size):
         own, other = heard[start : start + batch_size], strangers[start : start + batch_size]
-        texts = [h.assessment.critique or "" for h in own]
+        texts = [_without_steps(h.assessment.critique or "") for h in own]
         images = [[_image(assessor, h.source) for h in side] for side in (own, other)]
         lines = [[measures.sentence(h.told) for h in side] for side in (own, other)]
         nothing = [""] * len(own)
@@ -168,6 +169,12 @@ def _own_photo(assessor: Assessor, heard: Sequence[_Heard], batch_size: int) -> 
             )
             ways[way] += [a > b for a, b in zip(likely, less, strict=True)]
     return {f"own_photo_preferred{way}": float(np.mean(won)) for way, won in ways.items()}
+
+
+def _without_steps(critique: str) -> str:
+    """What a critique says of its picture. A step is left out where anything else is said: the one
+    that was tried is told beside the facts, and fits as many strangers as need it."""
+    return " ".join(f"{s}." for s in sentences(critique) if not is_advice(s)) or critique
 
 
 def _image(assessor: Assessor, source: str) -> Image.Image:

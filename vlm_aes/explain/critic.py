@@ -14,9 +14,9 @@ from transformers import LogitsProcessor
 from vlm_aes.backbones import Backbone
 from vlm_aes.explain.advice import Judge
 from vlm_aes.explain.claims import steps_of, without_contradictions
-from vlm_aes.explain.drafts import merit, points, without_dull, without_empty
+from vlm_aes.explain.drafts import merit, points, without_dull, without_empty, without_opinions
+from vlm_aes.explain.helping import best_step, tried_with
 from vlm_aes.explain.sound import sound_part, sound_start
-from vlm_aes.explain.trying import tried
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
 
@@ -94,20 +94,29 @@ class Critic:
 
     Args:
         backbone: the loaded checkpoint.
-        prompt: its prompts; ``prompt.critique`` may hold ``{facts}``, ``{fault}``, ``{score}`` and
-            ``{level}``.
+        prompt: its prompts; ``prompt.critique`` may hold ``{facts}``, ``{fault}``, ``{score}``,
+            ``{level}`` and ``{tried}``.
     """
 
     def __init__(self, backbone: Backbone, prompt: RatingPrompt) -> None:
         self.backbone = backbone
         self.prompt = prompt
 
-    def instruction(self, facts: str, score: float, level: str, fault: str | None = None) -> str:
+    def instruction(
+        self,
+        facts: str,
+        score: float,
+        level: str,
+        fault: str | None = None,
+        step: str | None = None,
+    ) -> str:
         """What the model is asked about one picture."""
         text: str = self.prompt.critique
         asked = self.prompt.faults
         line = asked.line(fault) if asked else ""
-        return text.format(facts=facts, fault=line, score=round(score), level=level).strip()
+        return text.format(
+            facts=facts, fault=line, score=round(score), level=level, tried=self.prompt.tried(step)
+        ).strip()
 
     def render(self, instruction: str) -> str:
         """The exact text that a critique follows."""
@@ -129,6 +138,7 @@ class Critic:
         attempts: Sequence[int] | None = None,
         heard: Callable[[str], None] | None = None,
         begun: Sequence[str] | None = None,
+        steps: Sequence[str | None] | None = None,
     ) -> list[str]:
         """One draft a picture, of whole sentences.
 
@@ -141,11 +151,14 @@ class Critic:
             attempts: one a picture, from 0; another gives another draft of the same picture.
             heard: told the first picture's critique as it is written, unchecked.
             begun: sentences that each draft begins with; nothing for a new one.
+            steps: what helps each most, of what was tried; nothing where nothing was.
         """
         starts = begun or [""] * len(images)
         seen = faults or [None] * len(images)
         nth = attempts or [0] * len(images)
-        asked = [self.instruction(*told) for told in zip(facts, scores, levels, seen, strict=True)]
+        helps = steps or [None] * len(images)
+        told = zip(facts, scores, levels, seen, helps, strict=True)
+        asked = [self.instruction(*line) for line in told]
         texts = self.backbone.generate(
             list(images),
             [
@@ -194,10 +207,11 @@ class Critic:
         ``prompt.critique_drafts`` are written of each picture. A sentence that will not do
         (:func:`.sound.sound_start`; strictly where ``prompt.critique_points`` asks for few) is
         written anew, and what follows it, up to ``REWRITES`` times; what is still contradicted then
-        is left out. The best draft is kept (:mod:`.drafts`); with a judge, what the drafts advise
-        is tried first (:mod:`.trying`). Where it says less than ``prompt.critique_points`` asks
-        for, more are written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is
-        contradicted, it is what the model said at first.
+        is left out. The best draft is kept (:mod:`.drafts`). With a judge, a prompt with
+        ``{tried}`` tells what helps most, and what the drafts advise is tried first
+        (:mod:`.trying`). Where the best says less than ``prompt.critique_points`` asks for, more
+        are written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted,
+        it is what the model said at first.
 
         Args:
             facts: what was measured of each picture at the size that the model is told.
@@ -208,6 +222,12 @@ class Critic:
         seen = faults or [None] * len(images)
         wanted = self.prompt.critique_points
         strict = wanted > 0
+        helps: list[str | None] = [None] * len(images)
+        if judge is not None and self.prompt.tells_step:
+            helps = [
+                None if fault else best_step(image, known, score, judge)
+                for image, known, score, fault in zip(images, facts, scores, seen, strict=True)
+            ]
         first = [""] * len(images)
         best = [""] * len(images)
         worth = [(-1, 0.0)] * len(images)
@@ -225,6 +245,7 @@ class Critic:
                     [job.attempt + turn * ATTEMPTS for job in part],
                     heard if turn == 0 and part[0].picture == part[0].attempt == 0 else None,
                     [job.sound for job in part],
+                    [helps[i] for i in rows],
                 )  # fmt: skip
             return said
 
@@ -237,15 +258,18 @@ class Critic:
                     if turn == job.attempt == 0:
                         first[job.picture] = text
                     job.text = text
-                    job.sound, job.whole = sound_start(text, facts[job.picture], strict=strict)
+                    job.sound, job.whole = sound_start(
+                        text, facts[job.picture], strict=strict, tried=judge is not None
+                    )
             for job in jobs:
                 job.text = without_contradictions(job.text, facts[job.picture])
                 if strict:
                     known = facts[job.picture]
-                    job.text = without_empty(without_dull(sound_part(job.text, known), known))
+                    sound = sound_part(job.text, known, tried=judge is not None)
+                    job.text = without_empty(without_dull(without_opinions(sound, known), known))
             for i in poor:
                 texts = [job.text for job in jobs if job.picture == i]
-                tries = tried(steps_of(texts), images[i], facts[i], judge) if judge else {}
+                tries = tried_with(helps[i], steps_of(texts), images[i], facts[i], judge)
                 for text in texts:
                     found = (points(text, wanted), merit(text, facts[i], scores[i], tries))
                     if found > worth[i]:

@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping
 
 from vlm_aes.explain.aspects import aspects, repeats
 from vlm_aes.explain.claims import NOT_MEASURABLE, SUPPORTED, claims, is_advice, sentences
+from vlm_aes.explain.helping import GOOD
 from vlm_aes.explain.polarity import polarity
-from vlm_aes.explain.steps import answers, follows
+from vlm_aes.explain.steps import answers, follows, takes_back
+from vlm_aes.explain.trying import can_try
 from vlm_aes.facts import Fact
 
 USUAL = frozenset({"well exposed", "normal", "sharp", "clean", "level", "none"})
@@ -31,8 +33,6 @@ _STEP = 1.5
 """What every step's worth is multiplied by."""
 _CAP = 3.0
 """Most that what is borne out counts."""
-_ROOM = 70.0
-"""Score from which a step to take counts half: the picture is what its maker wanted."""
 _MIDDLE, _WIDTH, _MOST = 54.0, 14.0, 0.6
 """Score at which praise and fault should be even, points by which they reach their most, and that
 polarity."""
@@ -42,13 +42,15 @@ _EMPTY = 1.2
 """What a sentence costs that is about nothing in the picture, such as a verdict alone."""
 _AGAIN = 1.0
 """What it costs to say of a measurement what was said of it already."""
-_UNTRIED = 0.8
+_FITTING = 0.15
+"""What it adds that a tried step answers what was said."""
+_UNTRIED = 0.5
 """What a step is worth that cannot be tried on the finished picture."""
 _LAST = 0.05
 """What one is worth that answers only what most photos are like: better than none."""
 _NO_STEP = 1.0
 """What it costs to name none of any use, where the picture is not yet what its maker wanted."""
-_OPINION, _MOOD = 2.5, 1.0
+_OPINION, _MOOD = 3.5, 1.0
 """What is said without a measurement costs: where an opinion was wrong, it was plainly wrong."""
 _TRIED, _EACH, _BOUNDS = 0.9, 0.2, (0.1, 1.4)
 """What one is worth that was tried and is just good enough, what each of its log odds adds, and the
@@ -57,15 +59,12 @@ _HEDGED = re.compile(r"\bif\b|\bdeepest tones", re.I)
 """A step that leaves it to the reader whether it applies, or how it is taken."""
 _WAITS = re.compile(r"\s*(?:wait|look|come back|return)\b", re.I)
 """A step that cannot be taken at once."""
-_HARMFUL, _HARM = -3.0, -0.3
+_HARMFUL, _HARM = -5.5, -0.3
 """Log odds below which a tried step is worse than none, and what it is worth then."""
 _ASIDE = re.compile(r"\bdetail (?:at|on|in) the (?!centre)", re.I)
 """A step towards detail that need not be the subject: it has to make the better picture, too."""
 _TONED = re.compile(r"white balance|\bcast\b", re.I)
 """A step that takes away what may be the mood: it has to make the better picture."""
-_CALMED = re.compile(r"colours down|calm the colours", re.I)
-_PRAISED = re.compile(r"energy|lively|lifts|fills|carries|catches", re.I)
-"""A step that takes back what was praised: colours to be calmed, and what they do well."""
 _REASON = re.compile(r",(?: and)? (?:so|which|the rest)\b")
 """What follows from what was seen."""
 
@@ -89,9 +88,27 @@ def without_dull(text: str, facts: Mapping[str, Fact]) -> str:
     kept = [s for s in said if is_advice(s) or not _is_dull(s, facts)]
     spoken = {c.fact.split(": ")[0] for s in kept for c in claims(s, facts)}
     telling = any(c.verdict == SUPPORTED for s in kept for c in claims(s, facts))
-    if not telling or not all(follows(s, spoken) for s in kept if is_advice(s)):
+    if not telling or not all(can_try(s) or follows(s, spoken) for s in kept if is_advice(s)):
         return text
     return " ".join(f"{s}." for s in kept)
+
+
+def without_opinions(text: str, facts: Mapping[str, Fact]) -> str:
+    """``text`` without what judges an aspect that nothing bears out, where something else is
+    borne out, and no step answers just that. A mood is in the beholder."""
+    kept = [s for s in sentences(text) if is_advice(s) or not _is_opinion(s, facts)]
+    found = [c for s in kept for c in claims(s, facts) if c.verdict == SUPPORTED]
+    spoken = {c.fact.split(": ")[0] for c in found}
+    if not found or not all(can_try(s) or follows(s, spoken) for s in kept if is_advice(s)):
+        return text
+    return " ".join(f"{s}." for s in kept)
+
+
+def _is_opinion(sentence: str, facts: Mapping[str, Fact]) -> bool:
+    found = claims(sentence, facts)
+    return not any(c.verdict == SUPPORTED for c in found) and any(
+        aspects(c.text) - {"mood"} for c in found
+    )
 
 
 def _is_dull(sentence: str, facts: Mapping[str, Fact]) -> bool:
@@ -126,7 +143,7 @@ def merit(
     for something, a quarter where it answers nothing that was measured and said, next to nothing
     where it answers what most photos are like; to name none of use costs 1 below a score of 70.
     What a strength does for the picture counts half. An opinion, which nothing can bear out, costs
-    2.5; a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the
+    3.5; a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the
     score cost, what is said twice, and sentences that are about nothing in the picture. A step is
     neither praise nor fault.
 
@@ -152,10 +169,10 @@ def merit(
     cost += _EMPTY * sum(not aspects(s) for s in said)
     dull = {name for name in spoken if facts[name].band in DULL}
     step = max((_worth(s, spoken, dull, tried or {}) for s in steps), default=0.0)
-    if steps and _CALMED.search(steps[-1]) and _PRAISED.search(". ".join(said)):
+    if steps and takes_back(steps[-1], ". ".join(said)):
         step = 0.0
-    cost += _NO_STEP * (step <= 0 and score < _ROOM)
-    step *= _STEP * (1.0 if score < _ROOM else 0.5)
+    cost += _NO_STEP * (step <= 0 and score < GOOD)
+    step *= _STEP * (1.0 if score < GOOD else 0.5)
     return min(borne, _CAP) + step + 0.5 * bool(_REASON.search(text)) - cost
 
 
@@ -171,13 +188,15 @@ def _worth(
     step: str, spoken: Collection[str], dull: Collection[str], tried: Mapping[str, float]
 ) -> float:
     answered = answers(step).intersection(spoken)
-    if not answered:
-        return 0.25
-    if answered.issubset(dull):
-        return _LAST
     if step in tried:
         strict = _TONED.search(step) or _ASIDE.search(step)
         if tried[step] < (0.0 if strict else _HARMFUL):
             return _HARM
-        return min(max(_TRIED + _EACH * tried[step], _BOUNDS[0]), _BOUNDS[1])
-    return 0.5 if _HEDGED.search(step) or _WAITS.match(step) else _UNTRIED
+        return min(max(_TRIED + _EACH * tried[step], _BOUNDS[0]), _BOUNDS[1]) + _FITTING * bool(
+            answered - set(dull)
+        )
+    if not answered:
+        return 0.25
+    if answered.issubset(dull):
+        return _LAST
+    return 0.4 if _HEDGED.search(step) or _WAITS.match(step) else _UNTRIED

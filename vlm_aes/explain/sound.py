@@ -12,40 +12,52 @@ from vlm_aes.explain.claims import (
     left_open,
     sentences,
 )
-from vlm_aes.explain.steps import fits, follows
+from vlm_aes.explain.steps import fits, follows, takes_back
+from vlm_aes.explain.trying import can_try
 from vlm_aes.facts import Fact
 
 
-def sound_start(text: str, facts: Mapping[str, Fact], *, strict: bool = True) -> tuple[str, bool]:
+def sound_start(
+    text: str, facts: Mapping[str, Fact], *, strict: bool = True, tried: bool = False
+) -> tuple[str, bool]:
     """``text`` up to its first sentence that will not do, and whether that is all of it.
 
     That is one that a measurement contradicts; and where ``strict``, as becomes a critique of few
     sentences, the end of one that lost its beginning, one that a measurement leaves open, one that
     says of measurements only what was said already, or advice that takes for granted what is not
-    there or answers nothing that was said.
+    there, answers nothing that was said, or undoes what was praised.
+
+    Args:
+        tried: whether steps are tried on the picture; one that can be need not answer anything.
     """
     kept: list[str] = []
     spoken: set[str] = set()
     for sentence in sentences(text):
-        if not _will_do(sentence, kept, spoken, facts, strict=strict):
+        if not _will_do(sentence, kept, spoken, facts, strict=strict, tried=tried):
             return _text(kept), False
         kept.append(sentence)
     return _text(kept), True
 
 
-def sound_part(text: str, facts: Mapping[str, Fact]) -> str:
+def sound_part(text: str, facts: Mapping[str, Fact], *, tried: bool = False) -> str:
     """``text`` without every sentence that, strictly, will not do after those that are kept."""
     kept: list[str] = []
     spoken: set[str] = set()
     for sentence in sentences(text):
-        if _will_do(sentence, kept, spoken, facts, strict=True):
+        if _will_do(sentence, kept, spoken, facts, strict=True, tried=tried):
             kept.append(sentence)
     return _text(kept)
 
 
 def _will_do(
-    sentence: str, before: list[str], spoken: set[str], facts: Mapping[str, Fact], *, strict: bool
-) -> bool:  # fmt: skip
+    sentence: str,
+    before: list[str],
+    spoken: set[str],
+    facts: Mapping[str, Fact],
+    *,
+    strict: bool,
+    tried: bool,
+) -> bool:
     """Whether a sentence will do; what it says of measurements is then among the ``spoken``."""
     found = claims(sentence, facts)
     said = {c.fact.split(": ")[0] for c in found if c.verdict == SUPPORTED}
@@ -54,15 +66,21 @@ def _will_do(
     if strict:
         wrong = sentence[0].islower() or (bool(said) and said <= spoken)
         wrong = wrong or any(left_open(c.text, facts) for c in found)
-        if wrong or not (found or _apt(sentence, ". ".join(before), spoken, facts)):
+        if wrong or not (found or _apt(sentence, ". ".join(before), spoken, facts, tried=tried)):
             return False
     spoken |= said
     return True
 
 
-def _apt(step: str, before: str, spoken: set[str], facts: Mapping[str, Fact]) -> bool:
-    related = follows(step, spoken) or not aspects(step).isdisjoint(aspects(before))
-    return related and fits(step, facts)
+def _apt(
+    step: str, before: str, spoken: set[str], facts: Mapping[str, Fact], *, tried: bool
+) -> bool:
+    related = (
+        (tried and can_try(step))
+        or follows(step, spoken)
+        or not aspects(step).isdisjoint(aspects(before))
+    )
+    return related and fits(step, facts) and not takes_back(step, before)
 
 
 def _text(kept: list[str]) -> str:

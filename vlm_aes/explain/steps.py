@@ -46,6 +46,7 @@ def follows(step: str, spoken: Collection[str]) -> bool:
 
 
 _DARK, _BRIGHT = ("very dark", "dark", "rather dark"), ("bright", "very bright")
+_OFF = r"(?:crop|cut|take)\b.* (?:off|from) the (?:\w+ and the )?"
 _BELOW = ("bottom", "lower left", "lower right")
 _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"deepen|less exposure|stops less|(?:cut|reduce|lower) the exposure"
@@ -63,8 +64,18 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"^\s*(?:put|place|use|keep)\b.*\b(?:light|subject)\b", "brightest", ("top", *_BELOW)),
     (r"lower (?:half|part)", "brightest", ("left", "right", "centre", "nowhere", *_BELOW)),
     (r"(?:darker|other) side", "brightest", ("top", "bottom", "centre", "nowhere")),
-    (r"(?:darken|tone down) the edges", "brightest",
-     ("top", "left", "right", "upper left", "upper right", *_BELOW)),
+    (r"bright part", "brightest", ("nowhere",)),
+    (r"white balance", "colourfulness", ("black and white",)),
+    (r"white balance", "cast", ("neutral",)),
+    (r"(?:darken|tone down) the (?:edges|corners)", "brightest",
+     ("nowhere", "top", "left", "right", "upper left", "upper right", *_BELOW)),
+    (r"darken|tone down the (?:bright|edges|corners)|hold back the bright", "exposure",
+     ("very dark", "dark")),
+    # what would be lost is where the detail is
+    (_OFF + "left", "detail", ("left", "upper left", "lower left")),
+    (_OFF + "right", "detail", ("right", "upper right", "lower right")),
+    (_OFF + "top", "detail", ("top", "upper left", "upper right")),
+    (_OFF + "bottom", "detail", _BELOW),
     (r"softer light|gentler light|soften the contrast", "contrast", ("low", "very low")),
     (r"(?:stronger|clearer) light|add some contrast|raise the contrast|deepen", "contrast",
      ("high",)),
@@ -79,6 +90,27 @@ _OUT_OF_PLACE = tuple((re.compile(words, re.I), name, bands) for words, name, ba
 _HUE_ANSWERED = re.compile(rf"(?:against|answers|on|keep) the {HUE_WORD}\b(?! cast)", re.I)
 
 
+_PRAISED: tuple[tuple[str, str], ...] = (
+    (r"\bexposure\b|\bstops?\b|aperture",
+     r"(?:well|evenly|rightly|properly) exposed|exposure is (?:right|well|on the mark)"),
+    (r"(?:more|add|lift|raise|open up)\b.*\bexposure"
+     r"|(?:lift|open) the (?:\w+ )?(?:tones|shadows)",
+     r"sets a quiet key|what is lit stands out|gives it weight"),
+    (r"(?:less|hold back|lower|reduce|cut)\b.*\bexposure", r"airy|keeps it light|feels open"),
+    (r"contrast", r"gentle scene|keeps it soft|stays quiet"),
+    (r"colours down|calm the colours", r"energy|lively|lifts|fills|carries|catches"),
+    (r"more colour|lift the colours|colours a little", r"quiet scene|keeps it calm"),
+    (r"white balance|\bcast\b", r"suits the mood|set the mood|belong together"),
+)  # fmt: skip
+"""Words of a step, and what it would undo where that was praised."""
+_UNDOES = tuple((re.compile(step, re.I), re.compile(said, re.I)) for step, said in _PRAISED)
+
+
+def takes_back(step: str, said: str) -> bool:
+    """Whether a step undoes what was praised before it."""
+    return any(undoing.search(step) and praised.search(said) for undoing, praised in _UNDOES)
+
+
 _BACKWARDS = re.compile(
     r"(?:darken|hold back|tone down|crop)\b.*\b(?:lower (?:half|part)|other side)"
     r"|(?:darken|hold back|tone down)\b.*\bdarker side"
@@ -87,10 +119,28 @@ _BACKWARDS = re.compile(
 """Steps that make the dark darker, or the bright brighter."""
 
 
+_LESS_LIGHT = re.compile(r"(?:less|hold back|lower|reduce|cut)\b.*\bexposure", re.I)
+_LIGHT = -0.5
+"""Stops from middle grey below which there is no light to spare where no highlight is clipped; nor
+is there in a flat picture that is not bright."""
+
+
+def _has_light_to_spare(facts: Mapping[str, Fact]) -> bool:
+    exposure, clipped = facts.get("exposure"), facts.get("highlights_clipped")
+    if clipped is not None and clipped.band != "none":
+        return True
+    flat = "contrast" in facts and facts["contrast"].band in ("low", "very low")
+    if exposure is not None and exposure.band not in _BRIGHT and flat:
+        return False
+    return exposure is None or exposure.value is None or exposure.value >= _LIGHT
+
+
 def fits(step: str, facts: Mapping[str, Fact]) -> bool:
     """Whether what a step takes for granted is there: the hue that it answers, the place of the
     light or of the detail, tones that can go its way, and colour at all."""
     if _BACKWARDS.search(step):
+        return False
+    if _LESS_LIGHT.search(step) and not _has_light_to_spare(facts):
         return False
     for pattern, name, bands in _OUT_OF_PLACE:
         if name in facts and facts[name].band in bands and pattern.search(step):

@@ -1,4 +1,4 @@
-"""Steps that were tried: what a critique advises is applied, and the two versions are compared.
+"""Steps that are tried: what a critique advises is applied, and the two versions are compared.
 
 Not every step can be: a picture's light cannot be moved afterwards, nor its focus.
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from vlm_aes.explain.advice import Judge, at_working_size, pictures_of
+from vlm_aes.explain.advice import Judge, pictures_of
 from vlm_aes.explain.edits import (
     CONTRAST,
     CROP,
@@ -28,6 +28,7 @@ from vlm_aes.explain.edits import (
 from vlm_aes.explain.named import PLACE
 from vlm_aes.facts import Fact
 from vlm_aes.facts.tilt import TILTED
+from vlm_aes.images import to_rgb
 from vlm_aes.srgb import from_linear, to_linear
 
 Facts = Mapping[str, Fact]
@@ -36,15 +37,21 @@ MENDS = 2.0
 """Log odds from which turning a leaning picture back mends it: of 211 tilted copies 97% had more,
 of 41 photos that lean as their makers left them half."""
 
+SIDE = 384
+"""Long side at which steps are tried: what compares the versions looks at a smaller square."""
+
 _LEVEL_IT = "Level it"
 _WHERE = {"left": 0.0, "right": 1.0, "top": 0.0, "upper": 0.0, "bottom": 1.0, "lower": 1.0}
 _BRIGHT = re.compile(r"bright part", re.I)
 _LESS = re.compile(r"less|darken|hold back|reduce|lower the exp|\bcut\b|shorter|\bclose\b", re.I)
 _SMALL = re.compile(r"a little|tones|shadows", re.I)
-_CLOSER = 0.85
+CLOSER = 0.85
+"""Share of each side that a crop keeps."""
 _STOPS, _LITTLE = 0.7, 0.4
 _SHADED = 0.5
 """Stops at the far end of a graduated filter."""
+_EDGED = 0.7
+"""Stops that the corners lose where the edges are darkened."""
 
 
 def _lighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
@@ -57,7 +64,7 @@ def _lighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
 def _brightest(facts: Facts) -> tuple[float, float] | None:
     """Where the light lies; nothing where it lies to no side."""
     bright = facts.get("brightest")
-    place = _place(bright.band if bright else "")
+    place = place_of(bright.band if bright else "")
     return None if place == (0.5, 0.5) else place
 
 
@@ -65,7 +72,7 @@ def _without_dark(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
     place = _brightest(facts)
     if place is None:
         return None
-    return Edit(CROP, step, cropped(picture, _CLOSER, place), _CLOSER, place)
+    return Edit(CROP, step, cropped(picture, CLOSER, place), CLOSER, place)
 
 
 def _shaded(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
@@ -92,13 +99,28 @@ def graduated(picture: Image.Image, stops: float, towards: tuple[float, float]) 
     return from_linear(to_linear(picture) * gain.astype(np.float32)[..., None])
 
 
+def _edged(step: str, picture: Image.Image, facts: Facts) -> Edit:
+    return Edit(EXPOSURE, step, vignetted(picture, _EDGED), -_EDGED)
+
+
+def vignetted(picture: Image.Image, stops: float) -> Image.Image:
+    """A picture whose corners lose ``stops``, and the rest ever less towards the centre."""
+    across, down = (((np.arange(n) + 0.5) / n - 0.5) ** 2 for n in picture.size)
+    gain = 2.0 ** (-stops * 2 * np.add.outer(down, across))
+    return from_linear(to_linear(picture) * gain.astype(np.float32)[..., None])
+
+
+def _without_side(step: str, picture: Image.Image, facts: Facts) -> Edit:
+    x, y = place_of(step)
+    return Edit(CROP, step, cropped(picture, CLOSER, (1 - x, 1 - y)), CLOSER, (1 - x, 1 - y))
+
+
+def _tighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
+    return Edit(CROP, step, cropped(picture, CLOSER, (0.5, 0.5)), CLOSER, (0.5, 0.5))
+
+
 def _closer(step: str, picture: Image.Image, facts: Facts) -> Edit:
-    return Edit(CROP, step, cropped(picture, _CLOSER, _place(step)), _CLOSER, _place(step))
-
-
-def _trimmed(step: str, picture: Image.Image, facts: Facts) -> Edit:
-    x, y = _place(step)
-    return Edit(CROP, step, cropped(picture, _CLOSER, (1 - x, 1 - y)), _CLOSER, (1 - x, 1 - y))
+    return Edit(CROP, step, cropped(picture, CLOSER, place_of(step)), CLOSER, place_of(step))
 
 
 def _stronger(step: str, picture: Image.Image, facts: Facts) -> Edit:
@@ -119,11 +141,16 @@ _WAYS: tuple[tuple[re.Pattern[str], Way], ...] = (
     (re.compile(r"\bexposure|\bstops\b|let in more light|\baperture"
                 r"|(?:lift|open) the (?:\w+ )?(?:tones|shadows)", re.I), _lighter),
     (re.compile(r"(?:crop|cut|trim|leave out) (?:a little |some )?(?:of )?the bright part"
-                rf" \w+ the {PLACE}", re.I), _trimmed),
+                rf" \w+ the {PLACE}", re.I), _without_side),
+    (re.compile(r"\b(?:crop|cut|take)\b.* (?:off|from|out of) the (?:left|right|top|bottom)",
+                re.I), _without_side),
+    (re.compile(r"(?:darken|tone down) the (?:edges|corners)", re.I), _edged),
     (re.compile(r"(?:crop|cut) .*\bdarker side", re.I), _without_dark),
     (re.compile(r"bright part|(?:lift|open up|light for|give) the (?:lower (?:half|part)"
                 r"|(?:darker|other) side)", re.I), _shaded),
     (re.compile(rf"detail (?:at|on|in) the {PLACE}", re.I), _closer),
+    (re.compile(r"(?:crop|cut|take)\b.* (?:on|from|off) (?:all|every) sides?"
+                r"|\bcrop (?:it )?closer\b|fill more of the frame", re.I), _tighter),
     (re.compile(r"(?:add|raise)\b.*\bcontrast|deepen the (?:blacks|shadows)", re.I), _stronger),
     (re.compile(r"white balance|\bcast\b", re.I), _neutral),
     (re.compile(r"\blevel\b|straighten|upright|rotate", re.I), _level),
@@ -142,11 +169,10 @@ def without_meant_lean(facts: Facts, image: Image.Image, judge: Judge) -> Facts:
     return {**facts, "tilt": replace(lean, value=None, band="unknown")}
 
 
-def _place(step: str) -> tuple[float, float]:
+def place_of(step: str) -> tuple[float, float]:
     """From the left and from the top, 0 to 1, what a step speaks of; the middle of either side
     where it does not say."""
-    found = re.search(PLACE, step, re.I)
-    words = found.group(1).lower().split() if found else []
+    words = [word for found in re.findall(PLACE, step, re.I) for word in found.lower().split()]
     across = [_WHERE[w] for w in words if w in ("left", "right")]
     down = [_WHERE[w] for w in words if w in ("top", "bottom", "upper", "lower")]
     return (across or [0.5])[0], (down or [0.5])[0]
@@ -159,12 +185,17 @@ def taken(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
     return way(step, picture, facts) if way else None
 
 
+def can_try(step: str) -> bool:
+    """Whether a step is one that can be taken on the finished picture."""
+    return _way_of(step) is not None
+
+
 def _way_of(step: str) -> Way | None:
     return next((way for pattern, way in _WAYS if pattern.search(step)), None)
 
 
 def _key(step: str) -> tuple[object, ...]:
-    return _way_of(step), _place(step), bool(_LESS.search(step)), bool(_SMALL.search(step))
+    return _way_of(step), place_of(step), bool(_LESS.search(step)), bool(_SMALL.search(step))
 
 
 def tried(steps: Iterable[str], image: Image.Image, facts: Facts, judge: Judge) -> dict[str, float]:
@@ -174,7 +205,8 @@ def tried(steps: Iterable[str], image: Image.Image, facts: Facts, judge: Judge) 
     same = {s: _key(s) for s in dict.fromkeys(steps) if _way_of(s)}
     if not same:
         return {}
-    plain = at_working_size(image)
+    plain = to_rgb(image).copy()
+    plain.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     made = {key: taken(step, plain, facts) for step, key in same.items()}
     asked = {key: edit for key, edit in made.items() if edit is not None}
     if not asked:

@@ -1,0 +1,73 @@
+"""Which step helps a picture most."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_trying import FACTS, RAMP, judge
+
+from vlm_aes.explain.advice import Judge
+from vlm_aes.explain.edits import CROP
+from vlm_aes.explain.helping import GOOD, best_step, tried_with
+from vlm_aes.explain.trying import tried
+from vlm_aes.facts import Fact
+
+
+def test_what_helps_most_is_found():
+    """The judge likes bright versions; the ramp is bright at the bottom."""
+    assert best_step(RAMP, FACTS, 45.0, judge()) == "Give it more exposure"
+    bright = {**FACTS, "exposure": Fact("exposure", 0.0, "stops", "well exposed")}
+    assert best_step(RAMP, bright, 45.0, judge()) != "Give it more exposure", "it does not fit"
+
+
+@pytest.mark.parametrize(("at", "cut"), [("left", True), ("right", False), (None, False)])
+def test_what_stands_out_is_not_cropped_away(at, cut):
+    """A judge that likes the crop off the left best."""
+    picture = Image.new("RGB", (96, 96), (110, 110, 110))
+    if at:
+        picture.paste((230, 30, 30), (2, 36, 16, 60) if at == "left" else (80, 36, 94, 60))
+    judge_of_crops = Judge(
+        lambda images: (np.zeros(len(images)), np.array(
+            [[np.asarray(i)[:, 20:76].mean()] for i in images], dtype=np.float32)),
+        lambda after, before, kinds: np.array([k == CROP for k in kinds], dtype=float), {},
+    )  # fmt: skip
+    found = best_step(picture, {}, 50.0, judge_of_crops)
+    assert found.startswith("Crop")
+    assert (found == "Crop a little off the left") != cut
+
+
+@pytest.mark.parametrize(
+    ("post", "taken_off"),
+    [((45, 2, 51, 40), "bottom"), ((45, 60, 51, 94), "top"), (None, "left")],
+)
+def test_a_crop_does_not_cut_through_anything(post, taken_off):
+    """A post in the upper half: off the top, its tip would go; off the bottom, nothing would."""
+    picture = Image.new("RGB", (96, 96), (120, 120, 120))
+    if post:
+        picture.paste((150, 150, 150), post)
+    likes_crops = Judge(
+        lambda images: (np.zeros(len(images)), np.zeros((len(images), 1), dtype=np.float32)),
+        lambda after, before, kinds: np.array([k == CROP for k in kinds], dtype=float), {},
+    )  # fmt: skip
+    # what is left and right is where the detail is
+    sides = {"detail": Fact("detail", None, "percent", "left")} if post else {}
+    found = best_step(picture, sides, 50.0, likes_crops)
+    assert found.startswith("Crop a little off the")
+    assert {"top": "bottom", "bottom": "top"}.get(taken_off, "-") not in found
+
+
+def test_a_good_picture_is_told_only_what_makes_it_better():
+    small = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -1.0), {})
+    assert best_step(RAMP, FACTS, GOOD - 1, small) is not None
+    assert best_step(RAMP, FACTS, GOOD, small) is None
+    worse = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -6.0), {})
+    assert best_step(RAMP, FACTS, 30.0, worse) is None
+
+
+def test_the_step_that_was_told_is_ahead_in_whatever_words():
+    told, same, other = "Give it more exposure", "Raise the exposure", "Give it less exposure"
+    plain = tried([told, same, other], RAMP, FACTS, judge())
+    found = tried_with(told, [same, other], RAMP, FACTS, judge())
+    assert found[same] == found[told] == pytest.approx(plain[same] + 2.0)
+    assert found[other] == plain[other]
+    assert tried_with(None, [same], RAMP, FACTS, judge()) == {same: plain[same]}
+    assert tried_with(told, [same], RAMP, FACTS, None) == {}

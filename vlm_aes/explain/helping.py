@@ -1,0 +1,169 @@
+"""The step that helps a picture most: which are open to it, and which of them is best.
+
+The judge alone would crop the tip off a tower: measurements say what a step may not do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm_aes.explain.advice import Judge
+from vlm_aes.explain.steps import fits
+from vlm_aes.explain.trying import CLOSER, Facts, place_of, tried
+from vlm_aes.facts.saliency import SIDE as SALIENT_SIDE
+from vlm_aes.facts.saliency import STANDS_OUT, saliency_map
+from vlm_aes.images import to_rgb
+
+_OFF = ("left", "right", "top", "bottom")
+STEPS = (
+    *(f"Crop a little off the {side}" for side in _OFF),
+    *(f"Crop a little off the {side} and the {end}" for side in _OFF[:2] for end in _OFF[2:]),
+    "Crop a little off every side",
+    "Give it more exposure", "Give it a little more exposure",
+    "Give it less exposure", "Give it a little less exposure",
+    *(f"Darken the bright part {at} a little" for at in
+      ("on the left", "on the right", "at the top", "at the bottom")),
+    "Give the lower half a little more light", "Give the darker side a little more light",
+    "Darken the edges a little",
+    "Raise the contrast a little", "Make the white balance a little more neutral",
+)  # fmt: skip
+"""What may be tried on any picture to find what helps it most."""
+GOOD = 70.0
+"""Score from which a picture is what its maker wanted."""
+_LEAST, _SURE = -5.5, 0.0
+"""Log odds, beyond what an edit of its kind needs, below which a step is not worth telling, and in
+a good picture."""
+_LOST = 0.2
+"""Share of what stands out that a crop may take off one side."""
+_HANDICAP = 1.0
+"""Log odds by which darker edges, or a darker bright part, must be ahead of everything else: of
+them the judge knows least (``docs/log.md``, 0.7)."""
+_EMPTY = 0.07
+"""Share of the fine detail that a side (15% of the frame) may hold for a crop to be spoken for."""
+_SPOKEN_FOR = 1.2
+"""Log odds by which a step is ahead that a measurement speaks for, too."""
+_PLAIN = 22.0
+"""Levels by which the luma may change along a new edge over three of 256 pixels."""
+_DARK_EDGES = 60.0
+"""Levels of the upper and lower edge below which they are dark already."""
+_MOOD, _DARKER, _CLOSE = 3.0, -1.5, -1.5
+"""Log odds that a white balance needs, and less exposure, where no measurement speaks for them, and
+a crop."""
+_AHEAD = 2.0
+"""Log odds by which the edit that was told is ahead in a draft."""
+
+
+def _strips(step: str, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The parts of a (N, N) map that a crop off some sides takes, one a side."""
+    if " off the " not in step:
+        return []
+    x, y = place_of(step)
+    lost = round((1 - CLOSER) * len(values))
+    across = {0.0: [values[:, :lost]], 1.0: [values[:, -lost:]]}.get(x, [])
+    down = {0.0: [values[:lost]], 1.0: [values[-lost:]]}.get(y, [])
+    return across + down
+
+
+def _cuts_into(step: str, salient: NDArray[np.float32] | None) -> bool:
+    """Whether a crop off some sides takes too much of what stands out, on one of them."""
+    if salient is None:
+        return False
+    blob = np.where(salient >= STANDS_OUT, salient, 0)
+    return any(part.sum() > _LOST * blob.sum() for part in _strips(step, blob))
+
+
+def _cuts_through(step: str, luma: NDArray[np.float32]) -> bool:
+    """Whether a side that a crop leaves runs through something: where the (N, N) luma changes
+    along the new edge, by more than a sky, a wall or a road does."""
+    lost = round((1 - CLOSER) * len(luma))
+    every = "every side" in step
+    x, y = place_of(step) if " off the " in step else (0.5, 0.5)
+    edges = [luma[:, lost]] if every or x == 0.0 else []
+    edges += [luma[:, -lost - 1]] if every or x == 1.0 else []
+    edges += [luma[lost]] if every or y == 0.0 else []
+    edges += [luma[-lost - 1]] if every or y == 1.0 else []
+    return any(np.quantile(abs(edge[3:] - edge[:-3]), 0.995) > _PLAIN for edge in edges)
+
+
+def _proposed(step: str, facts: Facts, fine: NDArray[np.float32]) -> float:
+    """How far a measurement speaks for a step, too, 0 to 1: darkness, light that is lost, an edge
+    that holds hardly any of the (N, N) ``fine`` detail; half as much that light lies on one side,
+    as it mostly does."""
+    if step.startswith("Give the"):
+        return 0.5
+    bands = {name: fact.band for name, fact in facts.items()}
+    if "more exposure" in step:
+        return bands.get("exposure") in ("very dark", "dark")
+    if "less exposure" in step:
+        bright = bands.get("exposure") in ("bright", "very bright")
+        return bright or bands.get("highlights_clipped") in ("much", "very much")
+    parts = _strips(step, fine)
+    return bool(parts) and all(part.sum() <= _EMPTY * fine.sum() for part in parts)
+
+
+def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> str | None:
+    """What helps a picture most of all that was tried; nothing where nothing does it much good.
+
+    Args:
+        score: 0 to 100, as the picture was rated; of a good one only what makes it better is told.
+    """
+    small = np.asarray(to_rgb(image).resize((4 * SALIENT_SIDE,) * 2))
+    salient = saliency_map(small)
+    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    fine = np.minimum(abs(cv2.Laplacian(luma, cv2.CV_32F)), 40.0)
+    smooth = cv2.GaussianBlur(luma, (0, 0), 1.5).astype(np.float32)
+    edge = len(luma) // 6
+    dark_edges = np.concatenate([luma[:edge], luma[-edge:]]).mean() < _DARK_EDGES
+
+    def open_to_it(step: str) -> bool:
+        if not fits(step, facts) or ("edges" in step and dark_edges):
+            return False
+        return not (_cuts_into(step, salient) or _cuts_through(step, smooth))
+
+    open_to = filter(open_to_it, STEPS)
+    odds = tried(open_to, image, facts, judge)
+    cast = facts["cast"].band if "cast" in facts else ""
+    needed = _SURE if score >= GOOD else _LEAST
+
+    def least(step: str) -> float:
+        if "white balance" in step:
+            # it takes away what may be the mood
+            return _SURE if cast.startswith("strongly") else _MOOD
+        if step.startswith("Crop"):
+            return max(needed, _CLOSE)
+        if "less exposure" in step and not _proposed(step, facts, fine):
+            return max(needed, _DARKER)
+        return needed
+
+    odds = {step: one for step, one in odds.items() if one > least(step)}
+    if not odds:
+        return None
+
+    def rank(step: str) -> float:
+        ahead = _SPOKEN_FOR * _proposed(step, facts, fine)
+        return odds[step] + ahead - _HANDICAP * step.startswith("Darken")
+
+    return max(odds, key=rank)
+
+
+def tried_with(
+    told: str | None,
+    steps: Sequence[str],
+    image: Image.Image,
+    facts: Facts,
+    judge: Judge | None,
+) -> dict[str, float]:
+    """As :func:`tried`, nothing without a judge; the steps that ask for the edit that was ``told``
+    are ahead of the others."""
+    if judge is None:
+        return {}
+    odds = tried([told, *steps] if told else steps, image, facts, judge)
+    if told not in odds:
+        return odds
+    # the same edit has the same odds, in whatever words
+    return {step: one + _AHEAD * (abs(one - odds[told]) < 1e-3) for step, one in odds.items()}
