@@ -32,6 +32,7 @@ from .language import (
     train_language,
 )
 from .photos import load_photos
+from .remedies import drawn_step
 from .residuals import predicted_attributes
 from .told import Told, load_told, measure_photos, residuals_of
 from .tower import TowerRecipe, TowerWithHeads, train_tower
@@ -49,7 +50,8 @@ def corpus(material: list[Told], prompt_texts: list[str], seed: int) -> list[str
     for pick in rng.integers(0, len(material), CORPUS):
         told = material[pick]
         score = float(rng.uniform(5, 95))
-        texts += [told.facts, " " + compose(told.seen(score, None), rng), f" {round(score)} of 100"]
+        seen = told.seen(score, None, drawn_step(told.bands, rng))
+        texts += [told.facts, " " + compose(seen, rng), f" {round(score)} of 100"]
     return texts
 
 

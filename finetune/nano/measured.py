@@ -152,8 +152,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
         if score > 50:
             add("contrast", 1, 0.6, "{the contrast is bold|{strong|high} contrast {gives it punch"
                 "|shapes it}|bright and deep tones are well set off}",
-                "{soften the contrast a little|open the {deepest |}shadows a little"
-                "|keep {some|the} detail in the deepest tones}",
+                "{soften the contrast a little|open the {deepest |}shadows a little}",
                 "{so the shapes read at once|which separates the forms"
                 "|which gives the shapes an edge}")  # fmt: skip
         else:
@@ -198,7 +197,7 @@ def measured_points(bands: dict[str, str], score: float, fault: str | None) -> l
             "|it is not quite level}",
             FAULT_CLAUSES["tilt"][1])  # fmt: skip
     elif tilt == "level":
-        add("tilt", 1, 0.4, "{the lines are {straight|upright|true}"
+        add("tilt", 1, 0.25, "{the lines are {straight|upright|true}"
             "|the camera is held {straight|true}}",
             reason="{so it stands firmly|which steadies it}")  # fmt: skip
     return points
@@ -236,8 +235,7 @@ def _colour(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             f"{{{hue} {{tones|hues}} {{lead|dominate|run through it}}"
             f"|the palette {{favours|is built on|turns on}} {hue}}}",
             "",
-            "{which sets the key|which ties the parts together|which keeps it simple"
-            "|which holds the picture to one colour|which gives it one colour to remember}",
+            "{which sets the key|which ties the parts together}",
         )
     cast = bands["cast"]
     if cast.startswith("strongly"):
@@ -270,20 +268,18 @@ def _places(bands: dict[str, str], score: float, add: Callable[..., None]) -> No
             "|which draws the eye}")  # fmt: skip
     spot = bands["detail"]
     if spot in _AT:
-        add("detail", 1 if score > 52 else 0, 1.0,
-            f"{{the finest detail {{sits|lies|is}} {_AT[spot]}"
-            f"|the eye is drawn to the detail {_AT[spot]}"
-            f"|detail gathers {_AT[spot]}}}",
+        add(
+            "detail",
+            1 if score > 52 else 0,
+            1.0,
+            f"{{the finest detail {{sits|lies|is}} {_AT[spot]}|detail gathers {_AT[spot]}}}",
             f"{{{{crop|move}} closer to the detail {_AT[spot]}"
             f"|give the detail {_AT[spot]} more room}}",
-            "{and the rest stays calm|so it has a clear anchor|which leaves the rest quiet"
-            "|so the eye has a place to land}")  # fmt: skip
+            "{and the rest stays calm|which leaves the rest quiet}",
+        )
     elif spot == "everywhere":
-        # where nothing else stands out, this is what can be done about it
-        add("detail", -1 if score < 50 else 0, 0.25,
+        add("detail", -1 if score < 50 else 0, 0.15,
             "{{the detail|fine detail|the finest detail} {gathers|lies} in no {one|single} place"
             "|no {one|single} part holds the detail}",
-            "{{choose|pick} one thing and move closer to it"
-            "|{step|move} closer and let one thing lead|{look for|find} a calmer background"
-            "|{leave|keep} one part of the frame calm|let one thing stand out}",
+            "",
             "{so the eye wanders|so nothing leads}" if score < 58 else "")  # fmt: skip

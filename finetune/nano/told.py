@@ -41,10 +41,10 @@ class Told:
     residuals: dict[str, float]
     mood: dict[str, float]
 
-    def seen(self, score: float, fault: str | None) -> Seen:
-        """Everything that may be said of it, at the rating that it gets."""
+    def seen(self, score: float, fault: str | None, step: str = "") -> Seen:
+        """Everything that may be said of it, at the rating that it gets, told a step that helps."""
         kept = {k: v for k, v in self.residuals.items() if not fault or k in UNSPOILED}
-        return Seen(score, kept, {} if fault else self.mood, self.bands, fault)
+        return Seen(score, kept, {} if fault else self.mood, self.bands, fault, step)
 
 
 def _measure(job: tuple[int, str, bytes, bool]) -> list[dict[str, Any]]:

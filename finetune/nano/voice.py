@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vlm_aes.explain.steps import answers
+
 from .measured import SAME_MATTER, Point, measured_points
 from .phrases import ATTRIBUTE_CLAUSES, ATTRIBUTE_REASONS, FAULT_CLAUSES, MOOD_CLAUSES, OPENERS
+from .remedies import REMEDIES
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 
@@ -39,7 +42,14 @@ UNSURE: dict[str, float] = {
 it should seldom speak of."""
 MOOD_SURE = 2.0
 """Likewise for the mood."""
-JUDGED = 0.2
+FACT_OF = {
+    "highlights": "highlights_clipped", "shadows": "shadows_clipped",
+    "color_measured": "colourfulness",
+}  # fmt: skip
+"""The fact that a measured aspect is about, where it has another name."""
+UNDONE = ("exposure", "contrast", "cast", "color_measured")
+"""What a step changes for all of the picture: it is not praised where a step changes it."""
+JUDGED = 0.1
 """Share of the critiques that may say something that no measurement bears out, where a measurement
 tells this photo from others."""
 
@@ -68,6 +78,7 @@ class Seen:
             standard deviations.
         bands: fact to its plain-word band, as in :mod:`vlm_aes.facts`.
         fault: the fault of a spoiled copy, where one was made.
+        step: what was tried and helped, as the model is told it; empty for nothing.
     """
 
     score: float
@@ -75,6 +86,7 @@ class Seen:
     mood: dict[str, float] = field(default_factory=dict)
     bands: dict[str, str] = field(default_factory=dict)
     fault: str | None = None
+    step: str = ""
 
 
 def level_of(score: float) -> str:
@@ -107,7 +119,25 @@ def points_of(seen: Seen) -> list[Point]:
     if feeling in MOOD_CLAUSES and seen.mood[feeling] > MOOD_SURE:
         polarity = -1 if feeling == "disgust" else (1 if seen.score > 50 else 0)
         points.append(Point("mood", polarity, 0.5 * seen.mood[feeling], MOOD_CLAUSES[feeling]))
-    return points + measured_points(seen.bands, seen.score, seen.fault)
+    points += measured_points(seen.bands, seen.score, seen.fault)
+    return [_leading_to(seen.step, point) for point in points if not _taken_back(point, seen.step)]
+
+
+def _leading_to(step: str, point: Point) -> Point:
+    """What a step answers is the likelier said, and nothing is made of it that the step undoes."""
+    if FACT_OF.get(point.aspect, point.aspect) not in answers(step):
+        return point
+    undone = point.aspect in UNDONE
+    return replace(point, weight=3 * point.weight, reason="" if undone else point.reason)
+
+
+def _taken_back(point: Point, step: str) -> bool:
+    """Whether a step changes what a point praises."""
+    return (
+        point.polarity > 0
+        and point.aspect in UNDONE
+        and FACT_OF.get(point.aspect, point.aspect) in answers(step)
+    )
 
 
 def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
@@ -134,7 +164,7 @@ def choose(seen: Seen, rng: np.random.Generator) -> list[Point]:
         open_to = points
         if judged or not may_judge or (not chosen and rng.random() < 0.7):
             open_to = [p for p in points if p.measured] or points
-        if len(chosen) == wanted - 1 and not any(p.remedy for p in chosen):
+        if len(chosen) == wanted - 1 and not (seen.step or any(p.remedy for p in chosen)):
             open_to = [p for p in open_to if p.remedy] or open_to
         weights = np.array([max(p.weight, 0.05) ** 1.5 * share[p.polarity] for p in open_to])
         pick = open_to[int(rng.choice(len(open_to), p=weights / weights.sum()))]
@@ -209,6 +239,8 @@ def _remedy(seen: Seen, chosen: Sequence[Point], rng: np.random.Generator) -> st
     faults = [p.remedy for p in chosen if p.remedy and p.polarity < 0]
     if seen.fault:
         return faults[0]
+    if seen.step:
+        return REMEDIES[seen.step]
     if rng.random() > float(np.interp(seen.score, [60, 70, 80], [1.0, 0.95, 0.7])):
         return ""
     if faults:
