@@ -120,10 +120,12 @@ def test_prompts_of_training_are_the_prompts_of_inference(nano):
     text = nano.rater._render_faults()
     encoded = backbone.encode(picture, [text])["input_ids"][0].tolist()
     assert encoded == prompt_ids(backbone.tokenizer, asked.question, asked.stem)
-    instruction = nano.critic.instruction("Measured: dark.", 40.0, "poor", "blur")
-    text = nano.critic.render(instruction)
-    encoded = backbone.encode(picture, [text])["input_ids"][0].tolist()
-    assert encoded == prompt_ids(backbone.tokenizer, instruction, nano.prompt.critique_stem)
+    for fault, step in (("blur", None), (None, "Give it more exposure"), (None, None)):
+        instruction = nano.critic.instruction("Measured: dark.", 40.0, "poor", fault, step)
+        text = nano.critic.render(instruction)
+        encoded = backbone.encode(picture, [text])["input_ids"][0].tolist()
+        assert encoded == prompt_ids(backbone.tokenizer, instruction, nano.prompt.critique_stem)
+        assert ("Better so: Give it more exposure." in instruction) == bool(step)
 
 
 if __name__ == "__main__":
