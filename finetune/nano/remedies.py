@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vlm_aes.explain.helping import STEPS
-from vlm_aes.explain.steps import answers, fits
+from vlm_aes.explain.steps import fits
 from vlm_aes.facts import Fact
 
 _SIDES = (
@@ -71,8 +71,3 @@ def drawn_step(bands: Mapping[str, str], rng: np.random.Generator) -> str:
     # as crops are many, and all alike to read
     weights = np.array([0.5 if " off " in step else 1.0 for step in open_to])
     return str(rng.choice(open_to, p=weights / weights.sum()))
-
-
-def matters_of(step: str) -> frozenset[str]:
-    """The facts that a step answers."""
-    return answers(step) if step else frozenset()

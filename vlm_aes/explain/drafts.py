@@ -137,11 +137,12 @@ def merit(
     """How far a draft can be trusted and used, where several name enough aspects.
 
     Each claim that a measurement supports counts 1 (twice as much where it strikes everybody, less
-    or nothing where most photos are like that), up to 3 in all. A step to take counts about 1.2:
-    more where it was tried and makes the better picture, less than nothing where it makes a worse
-    one; half where the score is high, the step leaves open whether it applies, or it must wait
-    for something, a quarter where it answers nothing that was measured and said, next to nothing
-    where it answers what most photos are like; to name none of use costs 1 below a score of 70.
+    or nothing where most photos are like that), up to 3 in all. A step to take counts about 1.2
+    where it was tried: more where it makes the better picture, less than nothing where it makes a
+    worse one. One that cannot be tried counts about .75, less where it leaves open whether it
+    applies or must wait for something, or answers nothing that was measured and said, next to
+    nothing where it answers what most photos are like. A step counts half where the score is high;
+    to name none of use costs 1 below a score of 70.
     What a strength does for the picture counts half. An opinion, which nothing can bear out, costs
     3.5; a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the
     score cost, what is said twice, and sentences that are about nothing in the picture. A step is
