@@ -14,7 +14,7 @@ from PIL import Image
 
 from vlm_aes.explain.advice import Judge
 from vlm_aes.explain.steps import fits
-from vlm_aes.explain.trying import CLOSER, Facts, place_of, tried
+from vlm_aes.explain.trying import CLOSER, Facts, tried
 from vlm_aes.facts.saliency import SIDE as SALIENT_SIDE
 from vlm_aes.facts.saliency import STANDS_OUT, saliency_map
 from vlm_aes.images import to_rgb
@@ -58,35 +58,37 @@ _AHEAD = 2.0
 """Log odds by which the edit that was told is ahead in a draft."""
 
 
+def _sides(step: str) -> list[str]:
+    """The sides that a crop takes something off, where not off all of them."""
+    places = step.partition(" off the ")[2]
+    return [side for side in _OFF if side in places]
+
+
+def _with_on_top(side: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A (N, N) map, turned until a side of it is on top."""
+    return np.rot90(values, {"top": 0, "right": 1, "bottom": 2, "left": 3}[side])
+
+
 def _strips(step: str, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """The parts of a (N, N) map that a crop off some sides takes, one a side."""
-    if " off the " not in step:
-        return []
-    x, y = place_of(step)
-    lost = round((1 - CLOSER) * len(values))
-    across = {0.0: [values[:, :lost]], 1.0: [values[:, -lost:]]}.get(x, [])
-    down = {0.0: [values[:lost]], 1.0: [values[-lost:]]}.get(y, [])
-    return across + down
+    return [_with_on_top(side, values)[: _lost(values)] for side in _sides(step)]
 
 
-def _cuts_into(step: str, salient: NDArray[np.float32] | None) -> bool:
+def _lost(values: NDArray[np.float32]) -> int:
+    """Rows or columns of a map that a crop takes off a side."""
+    return round((1 - CLOSER) * len(values))
+
+
+def _cuts_into(step: str, stands_out: NDArray[np.float32]) -> bool:
     """Whether a crop off some sides takes too much of what stands out, on one of them."""
-    if salient is None:
-        return False
-    blob = np.where(salient >= STANDS_OUT, salient, 0)
-    return any(part.sum() > _LOST * blob.sum() for part in _strips(step, blob))
+    return any(part.sum() > _LOST * stands_out.sum() for part in _strips(step, stands_out))
 
 
 def _cuts_through(step: str, luma: NDArray[np.float32]) -> bool:
     """Whether a side that a crop leaves runs through something: where the (N, N) luma changes
     along the new edge, by more than a sky, a wall or a road does."""
-    lost = round((1 - CLOSER) * len(luma))
-    every = "every side" in step
-    x, y = place_of(step) if " off the " in step else (0.5, 0.5)
-    edges = [luma[:, lost]] if every or x == 0.0 else []
-    edges += [luma[:, -lost - 1]] if every or x == 1.0 else []
-    edges += [luma[lost]] if every or y == 0.0 else []
-    edges += [luma[-lost - 1]] if every or y == 1.0 else []
+    sides = _OFF if "every side" in step else _sides(step)
+    edges = (_with_on_top(side, luma)[_lost(luma)] for side in sides)
     return any(np.quantile(abs(edge[3:] - edge[:-3]), 0.995) > _PLAIN for edge in edges)
 
 
@@ -114,6 +116,9 @@ def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> s
     """
     small = np.asarray(to_rgb(image).resize((4 * SALIENT_SIDE,) * 2))
     salient = saliency_map(small)
+    if salient is None:
+        salient = np.zeros((SALIENT_SIDE, SALIENT_SIDE), dtype=np.float32)
+    stands_out = np.where(salient >= STANDS_OUT, salient, 0)
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     fine = np.minimum(abs(cv2.Laplacian(luma, cv2.CV_32F)), 40.0)
     smooth = cv2.GaussianBlur(luma, (0, 0), 1.5).astype(np.float32)
@@ -123,10 +128,9 @@ def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> s
     def open_to_it(step: str) -> bool:
         if not fits(step, facts) or ("edges" in step and dark_edges):
             return False
-        return not (_cuts_into(step, salient) or _cuts_through(step, smooth))
+        return not (_cuts_into(step, stands_out) or _cuts_through(step, smooth))
 
-    open_to = filter(open_to_it, STEPS)
-    odds = tried(open_to, image, facts, judge)
+    odds = tried(filter(open_to_it, STEPS), image, facts, judge)
     cast = facts["cast"].band if "cast" in facts else ""
     needed = _SURE if score >= GOOD else _LEAST
 

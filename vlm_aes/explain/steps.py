@@ -90,13 +90,14 @@ _OUT_OF_PLACE = tuple((re.compile(words, re.I), name, bands) for words, name, ba
 _HUE_ANSWERED = re.compile(rf"(?:against|answers|on|keep) the {HUE_WORD}\b(?! cast)", re.I)
 
 
+_LESS_EXPOSURE = r"(?:less|hold back|lower|reduce|cut)\b.*\bexposure"
 _PRAISED: tuple[tuple[str, str], ...] = (
     (r"\bexposure\b|\bstops?\b|aperture",
      r"(?:well|evenly|rightly|properly) exposed|exposure is (?:right|well|on the mark)"),
     (r"(?:more|add|lift|raise|open up)\b.*\bexposure"
      r"|(?:lift|open) the (?:\w+ )?(?:tones|shadows)",
      r"sets a quiet key|what is lit stands out|gives it weight"),
-    (r"(?:less|hold back|lower|reduce|cut)\b.*\bexposure", r"airy|keeps it light|feels open"),
+    (_LESS_EXPOSURE, r"airy|keeps it light|feels open"),
     (r"contrast", r"gentle scene|keeps it soft|stays quiet"),
     (r"colours down|calm the colours", r"energy|lively|lifts|fills|carries|catches"),
     (r"more colour|lift the colours|colours a little", r"quiet scene|keeps it calm"),
@@ -119,7 +120,7 @@ _BACKWARDS = re.compile(
 """Steps that make the dark darker, or the bright brighter."""
 
 
-_LESS_LIGHT = re.compile(r"(?:less|hold back|lower|reduce|cut)\b.*\bexposure", re.I)
+_LESS_LIGHT = re.compile(_LESS_EXPOSURE, re.I)
 _LIGHT = -0.5
 """Stops from middle grey below which there is no light to spare where no highlight is clipped; nor
 is there in a flat picture that is not bright."""

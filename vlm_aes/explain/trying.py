@@ -64,7 +64,7 @@ def _lighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
 def _brightest(facts: Facts) -> tuple[float, float] | None:
     """Where the light lies; nothing where it lies to no side."""
     bright = facts.get("brightest")
-    place = place_of(bright.band if bright else "")
+    place = _place(bright.band if bright else "")
     return None if place == (0.5, 0.5) else place
 
 
@@ -72,6 +72,10 @@ def _without_dark(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
     place = _brightest(facts)
     if place is None:
         return None
+    return _cropped_to(step, picture, place)
+
+
+def _cropped_to(step: str, picture: Image.Image, place: tuple[float, float]) -> Edit:
     return Edit(CROP, step, cropped(picture, CLOSER, place), CLOSER, place)
 
 
@@ -111,16 +115,16 @@ def vignetted(picture: Image.Image, stops: float) -> Image.Image:
 
 
 def _without_side(step: str, picture: Image.Image, facts: Facts) -> Edit:
-    x, y = place_of(step)
-    return Edit(CROP, step, cropped(picture, CLOSER, (1 - x, 1 - y)), CLOSER, (1 - x, 1 - y))
+    x, y = _place(step)
+    return _cropped_to(step, picture, (1 - x, 1 - y))
 
 
 def _tighter(step: str, picture: Image.Image, facts: Facts) -> Edit:
-    return Edit(CROP, step, cropped(picture, CLOSER, (0.5, 0.5)), CLOSER, (0.5, 0.5))
+    return _cropped_to(step, picture, (0.5, 0.5))
 
 
 def _closer(step: str, picture: Image.Image, facts: Facts) -> Edit:
-    return Edit(CROP, step, cropped(picture, CLOSER, place_of(step)), CLOSER, place_of(step))
+    return _cropped_to(step, picture, _place(step))
 
 
 def _stronger(step: str, picture: Image.Image, facts: Facts) -> Edit:
@@ -169,7 +173,7 @@ def without_meant_lean(facts: Facts, image: Image.Image, judge: Judge) -> Facts:
     return {**facts, "tilt": replace(lean, value=None, band="unknown")}
 
 
-def place_of(step: str) -> tuple[float, float]:
+def _place(step: str) -> tuple[float, float]:
     """From the left and from the top, 0 to 1, what a step speaks of; the middle of either side
     where it does not say."""
     words = [word for found in re.findall(PLACE, step, re.I) for word in found.lower().split()]
@@ -195,7 +199,7 @@ def _way_of(step: str) -> Way | None:
 
 
 def _key(step: str) -> tuple[object, ...]:
-    return _way_of(step), place_of(step), bool(_LESS.search(step)), bool(_SMALL.search(step))
+    return _way_of(step), _place(step), bool(_LESS.search(step)), bool(_SMALL.search(step))
 
 
 def tried(steps: Iterable[str], image: Image.Image, facts: Facts, judge: Judge) -> dict[str, float]:
