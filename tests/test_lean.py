@@ -8,12 +8,14 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
-from vlm_aes.finetune.level import SIDE, LevelNet, LevelRecipe, answers, example, window, write_onnx
+from vlm_aes.finetune.grey_nets import write_onnx
+from vlm_aes.finetune.level import SIDE, LevelRecipe, answers, example, level_net, window
 
 from vlm_aes import facts
 from vlm_aes.facts import lean as lean_of
-from vlm_aes.facts.lean import DEGREES, WINDOW, lean, leaning_share, standardised, windows
+from vlm_aes.facts.lean import DEGREES, WINDOW, lean, leaning_share
 from vlm_aes.facts.tilt import TILTED
+from vlm_aes.facts.windows import standardised, windows
 from vlm_aes.spoil import turned
 
 PHOTO = Image.fromarray(skimage.data.camera()).convert("RGB")
@@ -52,7 +54,7 @@ def test_flat_and_tiny_pictures_lean_nowhere():
 def test_windows_take_in_both_ends(size, n):
     picture = np.zeros(size[::-1], np.uint8)
     picture[0, 0] = picture[-1, -1] = 255
-    found = windows(picture)
+    found = windows(picture, WINDOW)
     assert [w.shape for w in found] == [(WINDOW, WINDOW)] * n
     assert found[0][0, 0] and found[-1][-1, -1]
 
@@ -106,14 +108,13 @@ def test_the_shipped_net_names_no_folder():
 def test_the_written_net_answers_as_the_trained_one(tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
-    net = LevelNet((4, 8, 8, 8)).eval()
-    write_onnx(net, tmp_path / "lean.onnx")
+    net = level_net((4, 8, 8, 8)).eval()
+    write_onnx(net, WINDOW, tmp_path / "lean.onnx")
     assert b"site-packages" not in (tmp_path / "lean.onnx").read_bytes()
     monkeypatch.setattr(lean_of, "NET", tmp_path / "lean.onnx")
-    monkeypatch.setattr(lean_of, "_own", threading.local())
     pixels = grey(PHOTO)
     found = lean_of._probabilities(pixels)
-    x = torch.from_numpy(standardised(windows(pixels)[0]))[None, None]
+    x = torch.from_numpy(standardised(windows(pixels, WINDOW)[0]))[None, None]
     with torch.no_grad():
         wanted = (net(x).softmax(1) + net(x.flip(3)).softmax(1).flip(1)) / 2
     assert np.abs(found - wanted[0].numpy()).max() < 1e-5

@@ -6,13 +6,13 @@ A small conv net answers, trained on photos that were turned by known amounts
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vlm_aes.facts.windows import FLAT, Floats, answers
 
 NET = Path(__file__).with_name("lean.onnx")
 WINDOW = 160
@@ -21,15 +21,8 @@ DEGREES = tuple(range(-20, 21))
 """What it answers, clockwise positive."""
 LEANS = 3.5
 """Degrees from which a picture leans for everyone to see."""
-_SQUARE = 1.15
-"""Aspect up to which one window takes in the picture; a longer one is read in two."""
-_FLAT = 2.0
-"""Standard deviation of the levels below which there is nothing to see."""
 _NEAR = 2
 """Answers beside the likeliest that are averaged with it."""
-
-Floats = NDArray[np.float32]
-_own = threading.local()
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Lean:
 
 def lean(luma: NDArray[np.uint8]) -> Lean:
     """How a (H, W) grey picture leans."""
-    if luma.std() < _FLAT:
+    if luma.std() < FLAT:
         return Lean(0.0, 0.0)
     found = _probabilities(luma)
     sure = float(leaning_share(found))
@@ -65,35 +58,8 @@ def leaning_share(probabilities: Floats) -> Floats:
     return share
 
 
-def standardised(window: NDArray[np.uint8]) -> Floats:
-    """A grey window as the net reads it: mean 0, about as much contrast as any other."""
-    pixels = window.astype(np.float32)
-    result: Floats = (pixels - pixels.mean()) / (pixels.std() + np.float32(4))
-    return result
-
-
-def windows(luma: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """The square windows that take in a picture: one, or one at each end of the long side."""
-    height, width = luma.shape
-    side = min(height, width)
-    if max(height, width) <= _SQUARE * side:
-        parts = [luma]
-    else:
-        parts = [luma[:side, :side], luma[height - side :, width - side :]]
-    return [
-        np.asarray(cv2.resize(p, (WINDOW, WINDOW), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        for p in parts
-    ]
-
-
 def _probabilities(luma: NDArray[np.uint8]) -> Floats:
     """(len(DEGREES),) of a picture and its mirror image, averaged."""
-    net = getattr(_own, "net", None)
-    if net is None:  # a net of OpenCV serves one thread at a time
-        net = _own.net = cv2.dnn.readNetFromONNX(str(NET))
-    inputs = np.stack([standardised(one) for one in windows(luma)])
-    net.setInput(np.concatenate([inputs, inputs[:, :, ::-1]])[:, None])
-    found = np.asarray(net.forward(), dtype=np.float32)
-    straight, mirrored = found[: len(inputs)], found[len(inputs) :, ::-1]
-    mean: Floats = ((straight + mirrored) / 2).mean(0)
+    straight, mirrored = answers(NET, luma, WINDOW)
+    mean: Floats = ((straight + mirrored[:, ::-1]) / 2).mean(0)
     return mean
