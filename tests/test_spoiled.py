@@ -7,8 +7,10 @@ from PIL import Image, ImageFilter
 from vlm_aes.prompts import FaultQuestion
 
 from vlm_aes import Assessor
+from vlm_aes.explain import spoiled
 from vlm_aes.explain.spoiled import corrected, with_smear
 from vlm_aes.facts import Fact, measure_told
+from vlm_aes.facts.smear import Smear
 
 WORDS = {"none": " nothing", "blur": " blur", "tilt": " tilt"}
 
@@ -119,13 +121,21 @@ def test_critique_and_facts_are_told_the_same_of_a_smear(monkeypatch):
     assert not any(word in a.critique.lower() for word in ("sharp", "crisp", "focus is"))
 
 
-def test_a_very_poor_picture_that_is_rather_soft_missed_its_focus():
-    missed = COFFEE.resize((192, 128)).filter(ImageFilter.GaussianBlur(0.7))
-    facts = measure_told(missed)
-    facts = {**facts, "sharpness": Fact("sharpness", None, "", "sharp")}
-    found = with_smear(facts, missed, 15.0)
+def test_a_missed_focus_is_told_of_a_poor_picture():
+    missed = COFFEE.resize((192, 128)).filter(ImageFilter.GaussianBlur(2.5))
+    found = with_smear(measure_told(missed), missed, 15.0)
     assert (found["sharpness"].band, found["blur"].band) == ("blurred", "focus")
     assert corrected(None, found, WORDS) == "blur"
-    assert with_smear(facts, missed, 25.0) == facts, "not poor enough to tell by softness"
-    dark = {**facts, "exposure": Fact("exposure", None, "", "very dark")}
-    assert with_smear(dark, missed, 15.0) == dark
+
+
+def test_the_better_a_picture_is_rated_the_surer_a_smear_must_be(monkeypatch):
+    facts = measure_told(COFFEE)
+
+    def told(sure, score):
+        monkeypatch.setattr(spoiled, "smear", lambda luma: Smear(sure, "motion"))
+        return with_smear(facts, COFFEE, score) != facts
+
+    for sure in (0.1, 0.38, 0.45, 0.6, 1.0):
+        found = [told(sure, score) for score in (5, 19, 25, 35, 50, 90)]
+        assert found == sorted(found, reverse=True)
+    assert told(0.6, 35) and not told(0.3, 5) and not told(1.0, 60)

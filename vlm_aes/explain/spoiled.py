@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import replace
 
-import numpy as np
 from PIL import Image
 
 from vlm_aes.facts import Fact
-from vlm_aes.facts.blur import softer_one_way, softest_and_sharpest
+from vlm_aes.facts.measure import Frame
+from vlm_aes.facts.smear import WINDOW, smear
 
-BLUR, SHARPNESS, EXPOSURE = "blur", "sharpness", "exposure"
+BLUR, SHARPNESS = "blur", "sharpness"
 COMPRESSION = "compression"
 _REFUTED = {
     COMPRESSION: ("blocking", ("none",)),
@@ -19,16 +19,8 @@ _REFUTED = {
     BLUR: ("sharpness", ("sharp", "very sharp")),
 }
 """Fault to the measurement, and its bands, with which it is none."""
-POOR = 30.0
-"""Score below which a smear is what spoils the picture; above, it may be a pan, or smooth walls."""
-SMALL = 192
-"""Long side at which it is looked for: what smears a whole picture is still seen there."""
-SMEARED, SOFT = 8.0, 0.775
-"""Percent by which the picture must be softer one way than across it, and the share of its edges
-that may be fine that way."""
-VERY_POOR, RATHER_SOFT = 20.0, 0.83
-"""Score below which softness alone will do, and that share then."""
-_LIT_BADLY = ("very dark", "very bright")
+SURE = ((30.0, 0.4), (42.0, 0.5), (52.0, 0.8))
+"""How sure a net must be of a smear at a score below each, lowest first."""
 TILT = "tilt"
 _LEANING = ("tilted", "strongly tilted")
 
@@ -66,35 +58,25 @@ def with_smear(
     focus.
 
     A small copy of a smeared photo has sharp edges again, so that its sharpness alone tells
-    nothing. That it is softer one way than across it is found in good photos too, but seldom in
-    poor ones for another reason (``docs/log.md``, 0.7): there it counts as blur. So does, in a very
-    poor photo that is not lit badly, that it is rather soft.
+    nothing. What the net for smears (:mod:`vlm_aes.facts.smear`) is sure of counts as blur where
+    the rating is low, too: in good photos it takes stripes and fur for smears (``docs/log.md``,
+    0.9).
 
     Args:
         facts: as :func:`vlm_aes.facts.measure` or ``measure_told`` gives them; may be empty.
         score: 0 to 100, of its quality.
     """
-    if not facts or score >= POOR:
+    needed = next((sure for below, sure in SURE if score < below), None)
+    if not facts or needed is None or min(image.size) < WINDOW // 6:
         return facts
-    small = image.convert("L")
-    small.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
-    if min(small.size) < SMALL // 6:
-        return facts
-    found = softest_and_sharpest(np.asarray(small, dtype=np.float32))
-    if found is None:
-        return facts
-    softest, sharpest = found
-    one_way = 100 * softer_one_way(softest, sharpest)
-    smeared = one_way >= SMEARED and softest < SOFT
-    lit_badly = EXPOSURE in facts and facts[EXPOSURE].band in _LIT_BADLY
-    soft = score < VERY_POOR and softest < RATHER_SOFT and not lit_badly
-    if not smeared and not soft:
+    found = smear(Frame(image, square=False).upright)
+    if found.sure < needed:
         return facts
     sharpness = facts[SHARPNESS]
     return {
         **facts,
         SHARPNESS: replace(sharpness, band="blurred"),
-        BLUR: Fact(BLUR, one_way, "percent", "motion" if smeared else "focus"),
+        BLUR: Fact(BLUR, 100 * found.sure, "percent", found.kind),
     }
 
 
