@@ -155,3 +155,15 @@ def test_spoil_refuses_what_it_does_not_know():
         spoil(PHOTOS[0], "ugliness")
     with pytest.raises(ValueError, match="from 0 to 1"):
         spoil(PHOTOS[0], "blur", 2)
+
+
+@pytest.mark.parametrize(
+    ("ground", "band"), [((128, 128, 128), "neutral"), ((150, 110, 150), True)]
+)
+def test_a_flower_is_no_cast_and_a_light_that_colours_what_is_grey_is(ground, band):
+    """Petals fill most of the frame; what is grey behind them tells the light."""
+    noise = np.random.default_rng(0).integers(-12, 12, (96, 96, 1))
+    pixels = np.clip(np.full((96, 96, 3), (205, 90, 160)) + noise, 0, 255).astype(np.uint8)
+    pixels[:20] = np.clip(np.full((20, 96, 3), ground) + noise[:20], 0, 255)
+    found = facts.measure_told(Image.fromarray(pixels))["cast"].band
+    assert found == band if isinstance(band, str) else found.endswith("magenta")

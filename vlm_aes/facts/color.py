@@ -100,6 +100,10 @@ def hue(frame: Frame) -> Iterator[Fact]:
     yield Fact("hue", float(np.rad2deg(mean) % 360), "degrees", str(lead))
 
 
+_GREYEST, _TINTED = 0.1, 0.5
+"""Share of the frame that is least colourful, and how far it must go the way of a cast."""
+
+
 @register
 def cast(frame: Frame) -> Iterator[Fact]:
     """Distance of the least colourful half of the frame from neutral in CIELAB, where a cast shows
@@ -121,4 +125,9 @@ def cast(frame: Frame) -> Iterator[Fact]:
     word = band(value, [(12, "neutral"), (22, name)], f"strongly {name}")
     if name in ("warm", "cool") and b * lit[:, 2].mean() < 0:
         word = "neutral"
+    if name in ("magenta", "green"):
+        # by flowers and carpets more than by a light: a light colours what is grey, too
+        grey = lit[chroma <= np.quantile(chroma, _GREYEST)][:, 1:].mean(0)
+        if grey @ (a, b) < _TINTED * value * value:
+            word = "neutral"
     yield Fact("cast", value, "delta_e", word)
