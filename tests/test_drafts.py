@@ -131,3 +131,15 @@ def test_a_step_that_answers_what_most_photos_are_like_is_better_than_none():
     advised = f"{plain} No one part holds the detail. Let one thing stand out."
     lit = "Green tones lead. The light lies at the top. Darken the bright part at the top."
     assert merit(lit, EVEN, 50.0) > merit(advised, EVEN, 50.0) > merit(plain, EVEN, 50.0)
+
+
+def test_two_things_said_are_worth_more_than_one():
+    step = "Raise the exposure."
+    one = "The exposure is very low."
+    both = f"{one} The light lies at the top. {step}"
+    facts = {
+        "exposure": Fact("exposure", -4.0, "stops", "very dark"),
+        "brightest": Fact("brightest", 90.0, "levels", "top"),
+    }
+    gain = merit(both, facts, 50.0) - merit(f"{one} {step}", facts, 50.0)
+    assert gain > 1.0, "what is said, and that it does not stand alone"

@@ -7,7 +7,7 @@ from test_trying import FACTS, RAMP, judge
 
 from vlm_aes.explain.advice import Judge
 from vlm_aes.explain.edits import CROP
-from vlm_aes.explain.helping import GOOD, best_step, tried_with
+from vlm_aes.explain.helping import GOOD, best_step, open_steps, tried_with
 from vlm_aes.explain.trying import tried
 from vlm_aes.facts import Fact
 
@@ -61,10 +61,32 @@ def test_a_good_picture_is_told_only_what_makes_it_better():
 
 
 def test_the_step_that_was_told_is_ahead_in_whatever_words():
-    told, same, other = "Give it more exposure", "Raise the exposure", "Give it less exposure"
+    told, same, other = "Give it more exposure", "Raise the exposure", "Crop closer"
     plain = tried([told, same, other], RAMP, FACTS, judge())
     found = tried_with(told, [same, other], RAMP, FACTS, judge())
     assert found[same] == found[told] == pytest.approx(plain[same] + 2.0)
     assert found[other] == plain[other]
     assert tried_with(None, [same], RAMP, FACTS, judge()) == {same: plain[same]}
     assert tried_with(told, [same], RAMP, FACTS, None) == {}
+
+
+def test_a_step_that_is_closed_to_the_picture_is_behind_in_whatever_words():
+    less, darker = "Give it less exposure", "Hold back some exposure"
+    found = tried_with("Give it more exposure", [less, darker, "Crop closer"], RAMP, FACTS, judge())
+    assert found[less] == found[darker] < min(found["Crop closer"], -5.5)
+
+
+@pytest.mark.parametrize(("dark", "bright", "light", "shade"),
+                         [(40, 220, True, True), (120, 220, False, True),
+                          (40, 110, True, False)])  # fmt: skip
+def test_light_is_evened_out_only_where_it_is_uneven(dark, bright, light, shade):
+    pixels = np.full((96, 96, 3), dark, np.uint8)
+    pixels[:48] = bright
+    facts = {"brightest": Fact("brightest", 100.0, "levels", "top", (0.5, 0.2))}
+    found = open_steps(Image.fromarray(pixels), facts)
+    assert ("Give the lower half a little more light" in found) == light
+    assert ("Darken the bright part at the top a little" in found) == shade
+    turned = open_steps(Image.fromarray(np.rot90(pixels)), {
+        "brightest": Fact("brightest", 100.0, "levels", "left", (0.2, 0.5))})  # fmt: skip
+    assert ("Give the darker side a little more light" in turned) == light
+    assert ("Darken the bright part on the left a little" in turned) == shade

@@ -188,3 +188,42 @@ def test_a_sound_draft_is_written_once():
 )
 def test_a_step_that_goes_the_wrong_way_does_not_fit(step, facts, apt):
     assert fits(step, {name: Fact(name, None, "", band) for name, band in facts.items()}) == apt
+
+
+def test_a_sentence_with_a_number_came_apart():
+    text = "A 2 picture: the exposure is very low. Raise the exposure."
+    facts = {"exposure": Fact("exposure", -4.0, "stops", "very dark")}
+    assert sound_start(text, facts, tried=True) == ("", False)
+    assert sound_start(text, facts, strict=False)[1]
+    assert not sound_start("The finest detail is very bright.", facts, tried=True)[1]
+    assert sound_start("The finest detail is in the centre.", {}, tried=True)[1]
+
+
+@pytest.mark.parametrize(
+    ("step", "apt"),
+    [
+        ("Give it more exposure, so the colours gain weight", False),
+        ("Give it less exposure, so the colours gain weight", True),
+        ("Raise the exposure a little, to hold the highlights", False),
+        ("Raise the exposure a little, to lift the dark parts", True),
+        ("Hold back a little exposure, so the dark parts open up", False),
+    ],
+)
+def test_a_step_does_not_undo_what_it_is_meant_for(step, apt):
+    assert fits(step, {}) == apt
+
+
+@pytest.mark.parametrize(
+    ("band", "apt"),
+    [("vivid", (False, True)), ("muted", (True, False)), ("moderate", (True, True))],
+)
+def test_steps_of_colour_go_by_the_colours(band, apt):
+    facts = {"colourfulness": Fact("colourfulness", None, "", band)}
+    steps = "Try a neutral white balance", "Give it less exposure, so the colours gain weight"
+    assert tuple(fits(step, facts) for step in steps) == apt
+
+
+def test_no_colour_is_added_to_what_was_praised_for_having_little():
+    said = "The colours are muted, so tone and shape lead"
+    assert takes_back("Make the colours a little stronger", said)
+    assert not takes_back("Make the colours a little stronger", "The colours are muted")

@@ -55,6 +55,8 @@ _OPINION, _MOOD = 3.5, 1.0
 _TRIED, _EACH, _BOUNDS = 0.9, 0.2, (0.1, 1.4)
 """What one is worth that was tried and is just good enough, what each of its log odds adds, and the
 ends."""
+_LONE = 1.5
+"""What it costs that just one thing is said, however good the step after it."""
 _HEDGED = re.compile(r"\bif\b|\bdeepest tones", re.I)
 """A step that leaves it to the reader whether it applies, or how it is taken."""
 _WAITS = re.compile(r"\s*(?:wait|look|come back|return)\b", re.I)
@@ -145,8 +147,8 @@ def merit(
     to name none of use costs 1 below a score of 70.
     What a strength does for the picture counts half. An opinion, which nothing can bear out, costs
     3.5; a mood, which is in the beholder, 1. Praise and fault that are out of proportion to the
-    score cost, what is said twice, and sentences that are about nothing in the picture. A step is
-    neither praise nor fault.
+    score cost, what is said twice, that only one thing is said, and sentences that are about
+    nothing in the picture. A step is neither praise nor fault.
 
     Args:
         score: 0 to 100, as the picture was rated.
@@ -168,6 +170,7 @@ def merit(
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
     cost += _EMPTY * sum(not aspects(s) for s in said)
+    cost += _LONE * (len(spoken) == 1)
     dull = {name for name in spoken if facts[name].band in DULL}
     step = max((_worth(s, spoken, dull, tried or {}) for s in steps), default=0.0)
     if steps and takes_back(steps[-1], ". ".join(said)):

@@ -6,6 +6,7 @@ The judge alone would crop the tip off a tower: measurements say what a step may
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -14,10 +15,12 @@ from PIL import Image
 
 from vlm_aes.explain.advice import Judge
 from vlm_aes.explain.steps import fits
-from vlm_aes.explain.trying import CLOSER, Facts, tried
+from vlm_aes.explain.trying import CLOSER, Facts, direction, tried
 from vlm_aes.facts.saliency import SIDE as SALIENT_SIDE
 from vlm_aes.facts.saliency import STANDS_OUT, saliency_map
 from vlm_aes.images import to_rgb
+
+Level = TypeVar("Level", np.float32, np.uint8)
 
 _OFF = ("left", "right", "top", "bottom")
 STEPS = (
@@ -51,9 +54,14 @@ _PLAIN = 22.0
 """Levels by which the luma may change along a new edge over three of 256 pixels."""
 _DARK_EDGES = 60.0
 """Levels of the upper and lower edge below which they are dark already."""
-_MOOD, _DARKER, _CLOSE = 3.0, -1.5, -1.5
+_DARK, _BRIGHT = 97.0, 140.0
+"""Levels below which half of a picture is given more light, and from which a bright half is
+darkened."""
+_MOOD, _DARKER, _CLOSE = 3.0, -1.5, -0.5
 """Log odds that a white balance needs, and less exposure, where no measurement speaks for them, and
 a crop."""
+_FORBIDDEN = -9.0
+"""Log odds that stand for a step that is not open to a picture."""
 _AHEAD = 2.0
 """Log odds by which the edit that was told is ahead in a draft."""
 
@@ -64,7 +72,7 @@ def _sides(step: str) -> list[str]:
     return [side for side in _OFF if side in places]
 
 
-def _with_on_top(side: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _with_on_top(side: str, values: NDArray[Level]) -> NDArray[Level]:
     """A (N, N) map, turned until a side of it is on top."""
     return np.rot90(values, {"top": 0, "right": 1, "bottom": 2, "left": 3}[side])
 
@@ -92,20 +100,63 @@ def _cuts_through(step: str, luma: NDArray[np.float32]) -> bool:
     return any(np.quantile(abs(edge[3:] - edge[:-3]), 0.995) > _PLAIN for edge in edges)
 
 
+def _lit_as_needed(step: str, luma: NDArray[np.uint8], facts: Facts) -> bool:
+    """Whether the half of the (N, N) luma that a step makes lighter is dark, or the one that it
+    makes darker is bright; every other step is."""
+    side = facts["brightest"].band if "brightest" in facts else ""
+    if side not in _OFF or not step.startswith(("Give the", "Darken the bright part")):
+        return True
+    upright = _with_on_top(side, luma)
+    half = len(luma) // 2
+    if step.startswith("Give the"):
+        return float(upright[half:].mean()) < _DARK
+    return float(upright[:half].mean()) >= _BRIGHT
+
+
+def _fine_detail(image: Image.Image) -> NDArray[np.float32]:
+    """(N, N) how much each place differs from those around it, one hard edge no more than much
+    texture."""
+    luma = np.asarray(to_rgb(image).resize((4 * SALIENT_SIDE,) * 2).convert("L"))
+    fine = np.minimum(abs(cv2.Laplacian(luma, cv2.CV_32F)), 40.0)
+    return np.asarray(fine, dtype=np.float32)
+
+
 def _proposed(step: str, facts: Facts, fine: NDArray[np.float32]) -> float:
-    """How far a measurement speaks for a step, too, 0 to 1: darkness, light that is lost, an edge
-    that holds hardly any of the (N, N) ``fine`` detail; half as much that light lies on one side,
-    as it mostly does."""
+    """How far a measurement speaks for a step, too: 1 for darkness, light that is lost, an edge
+    that holds hardly any of the (N, N) ``fine`` detail; half as much for light that lies on one
+    side, as it mostly does, twice as much for what is very dark."""
     if step.startswith("Give the"):
         return 0.5
     bands = {name: fact.band for name, fact in facts.items()}
     if "more exposure" in step:
-        return bands.get("exposure") in ("very dark", "dark")
+        return {"very dark": 2.0, "dark": 1.0}.get(bands.get("exposure", ""), 0.0)
     if "less exposure" in step:
         bright = bands.get("exposure") in ("bright", "very bright")
         return bright or bands.get("highlights_clipped") in ("much", "very much")
     parts = _strips(step, fine)
     return bool(parts) and all(part.sum() <= _EMPTY * fine.sum() for part in parts)
+
+
+def open_steps(image: Image.Image, facts: Facts) -> list[str]:
+    """Those of :data:`STEPS` that nothing measured forbids."""
+    small = np.asarray(to_rgb(image).resize((4 * SALIENT_SIDE,) * 2))
+    salient = saliency_map(small)
+    if salient is None:
+        salient = np.zeros((SALIENT_SIDE, SALIENT_SIDE), dtype=np.float32)
+    stands_out = np.where(salient >= STANDS_OUT, salient, 0)
+    luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    smooth = cv2.GaussianBlur(luma, (0, 0), 1.5).astype(np.float32)
+    edge = len(luma) // 6
+    dark_edges = np.concatenate([luma[:edge], luma[-edge:]]).mean() < _DARK_EDGES
+
+    def is_open(step: str) -> bool:
+        if not fits(step, facts) or ("edges" in step and dark_edges):
+            return False
+        if not _lit_as_needed(step, luma, facts):
+            return False
+        return not (_cuts_into(step, stands_out) or _cuts_through(step, smooth))
+
+    return [step for step in STEPS if is_open(step)]
 
 
 def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> str | None:
@@ -114,23 +165,8 @@ def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> s
     Args:
         score: 0 to 100, as the picture was rated; of a good one only what makes it better is told.
     """
-    small = np.asarray(to_rgb(image).resize((4 * SALIENT_SIDE,) * 2))
-    salient = saliency_map(small)
-    if salient is None:
-        salient = np.zeros((SALIENT_SIDE, SALIENT_SIDE), dtype=np.float32)
-    stands_out = np.where(salient >= STANDS_OUT, salient, 0)
-    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    fine = np.minimum(abs(cv2.Laplacian(luma, cv2.CV_32F)), 40.0)
-    smooth = cv2.GaussianBlur(luma, (0, 0), 1.5).astype(np.float32)
-    edge = len(luma) // 6
-    dark_edges = np.concatenate([luma[:edge], luma[-edge:]]).mean() < _DARK_EDGES
-
-    def open_to_it(step: str) -> bool:
-        if not fits(step, facts) or ("edges" in step and dark_edges):
-            return False
-        return not (_cuts_into(step, stands_out) or _cuts_through(step, smooth))
-
-    odds = tried(filter(open_to_it, STEPS), image, facts, judge)
+    fine = _fine_detail(image)
+    odds = tried(open_steps(image, facts), image, facts, judge)
     cast = facts["cast"].band if "cast" in facts else ""
     needed = _SURE if score >= GOOD else _LEAST
 
@@ -163,10 +199,12 @@ def tried_with(
     judge: Judge | None,
 ) -> dict[str, float]:
     """As :func:`tried`, nothing without a judge; the steps that ask for the edit that was ``told``
-    are ahead of the others."""
+    are ahead of the others, those that something measured forbids behind all."""
     if judge is None:
         return {}
     odds = tried([told, *steps] if told else steps, image, facts, judge)
+    closed = {direction(s) for s in STEPS} - {direction(s) for s in open_steps(image, facts)}
+    odds = {s: _FORBIDDEN if direction(s) in closed else one for s, one in odds.items()}
     if told not in odds:
         return odds
     # the same edit has the same odds, in whatever words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from vlm_aes.explain.aspects import aspects
@@ -16,6 +17,9 @@ from vlm_aes.explain.steps import fits, follows, takes_back
 from vlm_aes.explain.trying import can_try
 from vlm_aes.facts import Fact
 
+_APART = re.compile(r"\d|\bdetail (?:is|sits|lies) (?:\w+ )?(?:bright|dark)\b", re.I)
+"""What shows that a sentence came apart: a number, which no critique tells, or two in one."""
+
 
 def sound_start(
     text: str, facts: Mapping[str, Fact], *, strict: bool = True, tried: bool = False
@@ -23,9 +27,9 @@ def sound_start(
     """``text`` up to its first sentence that will not do, and whether that is all of it.
 
     That is one that a measurement contradicts; and where ``strict``, as becomes a critique of few
-    sentences, the end of one that lost its beginning, one that a measurement leaves open, one that
-    says of measurements only what was said already, or advice that takes for granted what is not
-    there, answers nothing that was said, or undoes what was praised.
+    sentences, the end of one that lost its beginning, one that came apart, one that a measurement
+    leaves open, one that says of measurements only what was said already, or advice that takes for
+    granted what is not there, answers nothing that was said, or undoes what was praised.
 
     Args:
         tried: whether steps are tried on the picture; one that can be need not answer anything.
@@ -64,7 +68,8 @@ def _will_do(
     if any(c.verdict == CONTRADICTED for c in found):
         return False
     if strict:
-        wrong = sentence[0].islower() or (bool(said) and said <= spoken)
+        wrong = sentence[0].islower() or bool(_APART.search(sentence))
+        wrong = wrong or (bool(said) and said <= spoken)
         wrong = wrong or any(left_open(c.text, facts) for c in found)
         if wrong or not (found or _apt(sentence, ". ".join(before), spoken, facts, tried=tried)):
             return False

@@ -65,7 +65,8 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"lower (?:half|part)", "brightest", ("left", "right", "centre", "nowhere", *_BELOW)),
     (r"(?:darker|other) side", "brightest", ("top", "bottom", "centre", "nowhere")),
     (r"bright part", "brightest", ("nowhere",)),
-    (r"white balance", "colourfulness", ("black and white",)),
+    # nobody takes the colour out of a red sky
+    (r"white balance", "colourfulness", ("black and white", "vivid")),
     (r"white balance", "cast", ("neutral",)),
     (r"(?:darken|tone down) the (?:edges|corners)", "brightest",
      ("nowhere", "top", "left", "right", "upper left", "upper right", *_BELOW)),
@@ -81,6 +82,7 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
      ("high",)),
     (r"(?:brings|lifts?) the colours|more colour|(?:warmer|stronger) colour"
      r"|colours a little (?:warmer|stronger)", "colourfulness", ("vivid",)),
+    (r"colours gain weight", "colourfulness", ("muted", "black and white")),
     (r"colours down|calm the (?:rest|colours)", "colourfulness",
      ("muted", "moderate", "black and white")),
     (r"colou?r", "colourfulness", ("black and white",)),
@@ -100,7 +102,8 @@ _PRAISED: tuple[tuple[str, str], ...] = (
     (_LESS_EXPOSURE, r"airy|keeps it light|feels open"),
     (r"contrast", r"gentle scene|keeps it soft|stays quiet"),
     (r"colours down|calm the colours", r"energy|lively|lifts|fills|carries|catches"),
-    (r"more colour|lift the colours|colours a little", r"quiet scene|keeps it calm"),
+    (r"more colour|lift the colours|colours a little",
+     r"quiet scene|keeps it calm|tone and shape lead"),
     (r"white balance|\bcast\b", r"suits the mood|set the mood|belong together"),
 )  # fmt: skip
 """Words of a step, and what it would undo where that was praised."""
@@ -115,9 +118,12 @@ def takes_back(step: str, said: str) -> bool:
 _BACKWARDS = re.compile(
     r"(?:darken|hold back|tone down|crop)\b.*\b(?:lower (?:half|part)|other side)"
     r"|(?:darken|hold back|tone down)\b.*\bdarker side"
-    r"|(?:lift|open up|give)\b.*\bbright part", re.I,
+    r"|(?:lift|open up|give)\b.*\bbright part"
+    r"|(?:more|add|lift|raise|open up)\b.*\bexposure\b.*(?:gain weight|highlights hold"
+    r"|hold the highlights)"
+    r"|(?:less|hold back|lower|reduce|cut)\b.*\bexposure\b.*(?:dark parts|more can be seen)", re.I,
 )  # fmt: skip
-"""Steps that make the dark darker, or the bright brighter."""
+"""Steps that make the dark darker, or the bright brighter, or are meant to do what they undo."""
 
 
 _LESS_LIGHT = re.compile(_LESS_EXPOSURE, re.I)
@@ -126,11 +132,14 @@ _LIGHT = -0.5
 is there in a flat picture that is not bright."""
 
 
+_CLIPPED = ("some", "much", "very much")
+
+
 def _has_light_to_spare(facts: Mapping[str, Fact]) -> bool:
     exposure, clipped = facts.get("exposure"), facts.get("highlights_clipped")
-    if clipped is not None and clipped.band != "none":
-        return True
     flat = "contrast" in facts and facts["contrast"].band in ("low", "very low")
+    if clipped is not None and clipped.band in (("much", "very much") if flat else _CLIPPED):
+        return True
     if exposure is not None and exposure.band not in _BRIGHT and flat:
         return False
     return exposure is None or exposure.value is None or exposure.value >= _LIGHT

@@ -198,8 +198,14 @@ def _way_of(step: str) -> Way | None:
     return next((way for pattern, way in _WAYS if pattern.search(step)), None)
 
 
+def direction(step: str) -> tuple[object, ...]:
+    """What a step does and where, however far it goes: alike for steps that differ in words, or in
+    amount, alone."""
+    return _way_of(step), _place(step), bool(_LESS.search(step))
+
+
 def _key(step: str) -> tuple[object, ...]:
-    return _way_of(step), _place(step), bool(_LESS.search(step)), bool(_SMALL.search(step))
+    return *direction(step), bool(_SMALL.search(step))
 
 
 def tried(steps: Iterable[str], image: Image.Image, facts: Facts, judge: Judge) -> dict[str, float]:
