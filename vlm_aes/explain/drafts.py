@@ -27,6 +27,8 @@ _PLAIN = frozenset({"hue", "brightest"})
 """Facts that nearly every photo has, and that say little of why it is good or not."""
 DULL = frozenset({"everywhere", "clean"})
 """Bands that most photos are in: nobody wants to read of them where anything else can be said."""
+FAINT = DULL | {"sharp"}
+"""Bands that nobody counts as a thing said."""
 ENOUGH = 2
 """Sentences that say something, beside which an empty one is left out."""
 _STEP = 1.5
@@ -170,7 +172,8 @@ def merit(
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
     cost += _EMPTY * sum(not aspects(s) for s in said)
-    cost += _LONE * (len(spoken) == 1)
+    things = {name for name in spoken if facts[name].band not in FAINT}
+    cost += _LONE * (bool(spoken) and len(things) < ENOUGH)
     dull = {name for name in spoken if facts[name].band in DULL}
     step = max((_worth(s, spoken, dull, tried or {}) for s in steps), default=0.0)
     if steps and takes_back(steps[-1], ". ".join(said)):
@@ -185,6 +188,8 @@ def _telling(name: str, band: str) -> float:
         return 2.0
     if band in DULL:
         return 0.0
+    if band in FAINT:
+        return 0.25
     return 0.5 if band in USUAL else 0.75 if name in _PLAIN else 1.0
 
 
