@@ -97,6 +97,9 @@ def test_a_smear_is_told_of_a_poor_picture_alone():
     facts = measure_told(swung)
     poor = with_smear(facts, swung, 20.0)
     assert (poor["sharpness"].band, poor["blur"].band) == ("blurred", "motion")
+    assert poor["sharpness"].value == facts["sharpness"].value, "what was measured stays"
+    whole = {**facts, "blur": Fact("blur", 12.0, "percent", "none")}
+    assert with_smear(whole, swung, 20.0)["blur"] == Fact("blur", 12.0, "percent", "motion")
     assert corrected(None, poor, WORDS) == "blur"
     assert corrected("compression", poor, WORDS) == "blur", "what a smear looks like from afar"
     assert corrected("tilt", poor, WORDS) == "blur"

@@ -59,8 +59,8 @@ def with_smear(
 
     A small copy of a smeared photo has sharp edges again, so that its sharpness alone tells
     nothing. What the net for smears (:mod:`vlm_aes.facts.smear`) is sure of counts as blur where
-    the rating is low, too: in good photos it takes stripes and fur for smears (``docs/log.md``,
-    0.9).
+    the rating is low, too: in good photos it takes stripes and fur for smears (``docs/log.md``, a
+    net for smears).
 
     Args:
         facts: as :func:`vlm_aes.facts.measure` or ``measure_told`` gives them; may be empty.
@@ -72,11 +72,12 @@ def with_smear(
     found = smear(Frame(image, square=False).upright)
     if found.sure < needed:
         return facts
-    sharpness = facts[SHARPNESS]
+    # how soft the edges are stays as it was measured, or unknown: what it means is what changes
+    blur = facts.get(BLUR, Fact(BLUR, None, "percent", ""))
     return {
         **facts,
-        SHARPNESS: replace(sharpness, band="blurred"),
-        BLUR: Fact(BLUR, 100 * found.sure, "percent", found.kind),
+        SHARPNESS: replace(facts[SHARPNESS], band="blurred"),
+        BLUR: replace(blur, band=found.kind),
     }
 
 
