@@ -96,6 +96,17 @@ class _Answering(nn.Module):
         return probabilities
 
 
+def made_once(file: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays by name, made the first time and kept in ``file``, an ``.npz``, whole or not at
+    all."""
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        staging = file.with_suffix(".tmp.npz")
+        np.savez(staging, **make())  # type: ignore[arg-type]
+        staging.replace(file)
+    return dict(np.load(file))
+
+
 def as_inputs(windows: Sequence[np.ndarray]) -> Tensor:
     """(B, 1, side, side) of uint8 windows, as a net reads them."""
     return torch.from_numpy(np.stack([standardised(one) for one in windows])[:, None])
@@ -119,16 +130,22 @@ def seen(
 
 def _ahead(
     rows: np.ndarray, batch: int, prepare: Callable[[np.ndarray], Examples]
-) -> Iterator[Examples]:
-    """The batches of one epoch, each prepared while the one before it is learnt."""
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of one epoch as a net reads them, each prepared while the one before it is
+    learnt."""
+
+    def ready_to_learn(some: np.ndarray) -> tuple[Tensor, Tensor]:
+        windows, wanted = prepare(some)
+        return as_inputs(list(windows)), wanted
+
     n = len(rows) // batch
     batches = np.split(rows[: n * batch], n)
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(prepare, batches[0])
+        following = pool.submit(ready_to_learn, batches[0])
         for i in range(n):
             ready = following.result()
             if i + 1 < n:
-                following = pool.submit(prepare, batches[i + 1])
+                following = pool.submit(ready_to_learn, batches[i + 1])
             yield ready
 
 
@@ -167,14 +184,13 @@ def train(
         net.train()
         order = rng.permutation(rows)
         batches = _ahead(order, training.batch, lambda some, rng=rng: prepare(some, rng))  # type: ignore[misc]
-        for step, (windows, wanted) in enumerate(batches):
+        for step, (inputs, wanted) in enumerate(batches):
             done = epoch * steps + step
             rate = 0.5 + 0.5 * math.cos(math.pi * done / (training.epochs * steps))
             for group in optimizer.param_groups:
                 warm = min(1.0, (done + 1) / training.warmup)
                 group["lr"] = training.learning_rate * warm * rate
             with torch.autocast("cpu", torch.bfloat16):
-                inputs = as_inputs(list(windows))
                 logits = net(inputs.contiguous(memory_format=torch.channels_last))
             loss = -(wanted * logits.float().log_softmax(1)).sum(1).mean()
             optimizer.zero_grad(set_to_none=True)
@@ -182,7 +198,7 @@ def train(
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             running += loss.item()
-            _average(average, net, min(training.ema, (1 + done) / (10 + done)))
+            move_average(average, net, min(training.ema, (1 + done) / (10 + done)))
         line = {"epoch": epoch + 1, "loss": running / steps, "seconds": time.perf_counter() - began}
         print(json.dumps(line | figures(average)), flush=True)
         state = {"net": net.state_dict(), "average": average.state_dict(),
@@ -193,7 +209,8 @@ def train(
 
 
 @torch.no_grad()
-def _average(average: nn.Module, net: nn.Module, keep: float) -> None:
+def move_average(average: nn.Module, net: nn.Module, keep: float) -> None:
+    """Move averaged weights towards those of a net: a share ``keep`` of them stays."""
     pairs = zip(average.state_dict().values(), net.state_dict().values(), strict=True)
     for mine, theirs in pairs:
         if mine.dtype.is_floating_point:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from vlm_aes.facts.lean import DEGREES, WINDOW, leaning_share
 from vlm_aes.spoil import spoil, upright_share
 
-from .grey_nets import Examples, GreyNet, Training, block, seen, train, write_onnx
+from .grey_nets import Examples, GreyNet, Training, block, made_once, seen, train, write_onnx
 from .nano.photos import is_tuning, is_validation, rows_of
 
 SIDE = 192
@@ -67,9 +67,8 @@ class Greys:
 
 def load_greys(data: Path, work: Path) -> Greys:
     """The photos of a folder in PARA's layout, decoded into ``work`` the first time (1 GB)."""
-    file = work / "greys.npz"
-    if not file.exists():
-        work.mkdir(parents=True, exist_ok=True)
+
+    def decoded() -> dict[str, np.ndarray]:
         photos, tuning = [], []
         for attribute_photo, row in rows_of(data):
             if is_validation(row["image_id"], attribute_photo=attribute_photo):
@@ -82,10 +81,9 @@ def load_greys(data: Path, work: Path) -> Greys:
                 tuning.append([np.asarray(one.convert("L")) for one in (image, copy_of)])
             else:
                 photos.append(np.asarray(image.convert("L")))
-        np.savez(file.with_suffix(".tmp.npz"), photos=np.array(photos), tuning=np.array(tuning))
-        file.with_suffix(".tmp.npz").replace(file)
-    stored = np.load(file)
-    return Greys(stored["photos"], stored["tuning"])
+        return {"photos": np.array(photos), "tuning": np.array(tuning)}
+
+    return Greys(**made_once(work / "greys.npz", decoded))
 
 
 def window(

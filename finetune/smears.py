@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from vlm_aes.facts.smear import KINDS, WINDOW
 from vlm_aes.ratings import FIVE_POINTS
 
-from .grey_nets import Examples, GreyNet, Training, block, seen, train, write_onnx
+from .grey_nets import Examples, GreyNet, Training, block, made_once, seen, train, write_onnx
 from .nano.photos import is_tuning, is_validation, rows_of
 from .optics import before_soft_background, disc, published, saved_as_jpeg, through, trajectory
 
@@ -97,9 +97,8 @@ class Greys:
 
 def load_greys(data: Path, work: Path) -> Greys:
     """The photos of a folder in PARA's layout, decoded into ``work`` the first time (1 GB)."""
-    file = work / "rated_greys.npz"
-    if not file.exists():
-        work.mkdir(parents=True, exist_ok=True)
+
+    def decoded() -> dict[str, np.ndarray]:
         found: dict[str, list[np.ndarray | float]] = {name: [] for name in Greys.__annotations__}
         for attribute_photo, row in rows_of(data):
             if is_validation(row["image_id"], attribute_photo=attribute_photo):
@@ -111,11 +110,9 @@ def load_greys(data: Path, work: Path) -> Greys:
             found["tuning" if tuning else "photos"].append(np.asarray(image))
             score = 100 * float(FIVE_POINTS.to_unit(row["quality_mean"]))
             found["tuning_quality" if tuning else "quality"].append(score)
-        staging = file.with_suffix(".tmp.npz")
-        np.savez(staging, **{name: np.array(values) for name, values in found.items()})
-        staging.replace(file)
-    stored = np.load(file)
-    return Greys(**{name: stored[name] for name in Greys.__annotations__})
+        return {name: np.array(values) for name, values in found.items()}
+
+    return Greys(**made_once(work / "rated_greys.npz", decoded))
 
 
 def smear_net() -> GreyNet:

@@ -28,6 +28,7 @@ from transformers import ResNetConfig, ResNetModel
 
 from vlm_aes.spoil import FAULTS
 
+from ..grey_nets import move_average
 from .photos import ATTRIBUTES, EMOTIONS, SIDE, Photos, load_photos
 
 SHIFT = 6
@@ -297,14 +298,7 @@ def train_tower(photos: Photos, out: Path, recipe: TowerRecipe) -> TowerWithHead
             if step % EMA_EVERY:
                 continue
             keep = min(recipe.ema**EMA_EVERY, (1 + done) / (10 + done))
-            with torch.no_grad():
-                for mine, theirs in zip(
-                    average.state_dict().values(), model.state_dict().values(), strict=True
-                ):
-                    if mine.dtype.is_floating_point:
-                        mine.lerp_(theirs, 1 - keep)
-                    else:
-                        mine.copy_(theirs)
+            move_average(average, model, keep)
         figures = evaluate(average, photos, tuning_rows)
         figures |= {"epoch": epoch + 1, "loss": running / steps_per_epoch,
                     "seconds": time.perf_counter() - began}  # fmt: skip

@@ -203,6 +203,8 @@ def tried_with(
     if judge is None:
         return {}
     odds = tried([told, *steps] if told else steps, image, facts, judge)
+    if not odds:
+        return odds
     closed = {direction(s) for s in STEPS} - {direction(s) for s in open_steps(image, facts)}
     odds = {s: _FORBIDDEN if direction(s) in closed else one for s, one in odds.items()}
     if told not in odds:
