@@ -32,7 +32,7 @@ STEPS = (
     *(f"Darken the bright part {at} a little" for at in
       ("on the left", "on the right", "at the top", "at the bottom")),
     "Give the lower half a little more light", "Give the darker side a little more light",
-    "Darken the edges a little",
+    "Darken the edges a little", "Open the shadows a little",
     "Raise the contrast a little", "Make the white balance a little more neutral",
 )  # fmt: skip
 """What may be tried on any picture to find what helps it most."""
@@ -57,6 +57,11 @@ _DARK_EDGES = 60.0
 _DARK, _BRIGHT = 97.0, 140.0
 """Levels below which half of a picture is given more light, and from which a bright half is
 darkened."""
+_SHADOW, _SHADED, _MUCH_SHADED = 64, 0.1, 0.2
+"""Levels below which a tone is a shadow, the share of them, away from the edges, from which they
+are opened, and from which there is no light to spare."""
+_FLAT, _FULL = -5.5, -4.0
+"""Log odds that more contrast needs where it is measured to be low, and elsewhere."""
 _MOOD, _DARKER, _CLOSE = 3.0, -1.5, -0.5
 """Log odds that a white balance needs, and less exposure, where no measurement speaks for them, and
 a crop."""
@@ -100,9 +105,21 @@ def _cuts_through(step: str, luma: NDArray[np.float32]) -> bool:
     return any(np.quantile(abs(edge[3:] - edge[:-3]), 0.995) > _PLAIN for edge in edges)
 
 
+def _shaded(luma: NDArray[np.uint8]) -> float:
+    """Share of a (N, N) luma, away from the edges, that lies in shadow."""
+    margin = len(luma) // 8
+    inside = cv2.GaussianBlur(luma, (0, 0), 2)[margin:-margin, margin:-margin]
+    return float((inside < _SHADOW).mean())
+
+
 def _lit_as_needed(step: str, luma: NDArray[np.uint8], facts: Facts) -> bool:
     """Whether the half of the (N, N) luma that a step makes lighter is dark, or the one that it
-    makes darker is bright; every other step is."""
+    makes darker is bright; whether there are shadows where they are to be opened, and not many
+    where it gets less light; every other step is."""
+    if "shadows" in step:
+        return _shaded(luma) >= _SHADED
+    if "less exposure" in step:
+        return _shaded(luma) < _MUCH_SHADED
     side = facts["brightest"].band if "brightest" in facts else ""
     if side not in _OFF or not step.startswith(("Give the", "Darken the bright part")):
         return True
@@ -168,6 +185,7 @@ def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> s
     fine = _fine_detail(image)
     odds = tried(open_steps(image, facts), image, facts, judge)
     cast = facts["cast"].band if "cast" in facts else ""
+    contrast = facts["contrast"].band if "contrast" in facts else ""
     needed = _SURE if score >= GOOD else _LEAST
 
     def least(step: str) -> float:
@@ -176,6 +194,8 @@ def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> s
             return _SURE if cast.startswith("strongly") else _MOOD
         if step.startswith("Crop"):
             return max(needed, _CLOSE)
+        if "contrast" in step:
+            return max(needed, _FLAT if contrast in ("low", "very low") else _FULL)
         if "less exposure" in step and not _proposed(step, facts, fine):
             return max(needed, _DARKER)
         return needed

@@ -68,10 +68,13 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # nobody takes the colour out of a red sky
     (r"white balance", "colourfulness", ("black and white", "vivid")),
     (r"white balance", "cast", ("neutral",)),
+    # leaves are green
+    (r"white balance", "hue", ("green",)),
     (r"(?:darken|tone down) the (?:edges|corners)", "brightest",
-     ("nowhere", "top", "left", "right", "upper left", "upper right", *_BELOW)),
+     ("top", "left", "right", "upper left", "upper right", *_BELOW)),
     (r"darken|tone down the (?:bright|edges|corners)|hold back the bright", "exposure",
      ("very dark", "dark")),
+    (r"(?:darken|tone down) the (?:edges|corners)", "exposure", ("rather dark",)),
     # what would be lost is where the detail is
     (_OFF + "left", "detail", ("left", "upper left", "lower left")),
     (_OFF + "right", "detail", ("right", "upper right", "lower right")),
@@ -101,6 +104,8 @@ _PRAISED: tuple[tuple[str, str], ...] = (
      r"sets a quiet key|what is lit stands out|gives it weight"),
     (_LESS_EXPOSURE, r"airy|keeps it light|feels open"),
     (r"contrast", r"gentle scene|keeps it soft|stays quiet"),
+    (r"(?:soften|less|lower|reduce)\b.*\bcontrast|(?:softer|gentler) light",
+     r"shapes an edge|separates the forms"),
     (r"colours down|calm the colours", r"energy|lively|lifts|fills|carries|catches"),
     (r"more colour|lift the colours|colours a little",
      r"quiet scene|keeps it calm|tone and shape lead"),

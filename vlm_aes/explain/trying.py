@@ -50,6 +50,8 @@ CLOSER = 0.85
 _STOPS, _LITTLE = 0.7, 0.4
 _SHADED = 0.5
 """Stops at the far end of a graduated filter."""
+_OPENED = 1.2
+"""Stops that black gains where the shadows are opened."""
 _EDGED = 0.7
 """Stops that the corners lose where the edges are darkened."""
 
@@ -127,6 +129,18 @@ def _closer(step: str, picture: Image.Image, facts: Facts) -> Edit:
     return _cropped_to(step, picture, _place(step))
 
 
+def _opened(step: str, picture: Image.Image, facts: Facts) -> Edit:
+    return Edit(EXPOSURE, step, with_shadows_open(picture, _OPENED), _OPENED)
+
+
+def with_shadows_open(picture: Image.Image, stops: float) -> Image.Image:
+    """A picture whose black gains ``stops``, and lighter tones ever less up to middle grey."""
+    luma = np.asarray(picture.convert("L"), dtype=np.float32) / 255
+    dark = np.clip(1 - luma / 0.5, 0, 1)
+    gain = 2.0 ** (stops * dark * dark * (3 - 2 * dark))
+    return from_linear(to_linear(picture) * gain.astype(np.float32)[..., None])
+
+
 def _stronger(step: str, picture: Image.Image, facts: Facts) -> Edit:
     return Edit(CONTRAST, step, stretched(picture, 0.5), 0.5)
 
@@ -142,8 +156,9 @@ def _level(step: str, picture: Image.Image, facts: Facts) -> Edit | None:
 Way = Callable[[str, Image.Image, Facts], Edit | None]
 
 _WAYS: tuple[tuple[re.Pattern[str], Way], ...] = (
+    (re.compile(r"(?:lift|open)(?: up)? the (?:\w+ )?shadows", re.I), _opened),
     (re.compile(r"\bexposure|\bstops\b|let in more light|\baperture"
-                r"|(?:lift|open) the (?:\w+ )?(?:tones|shadows)", re.I), _lighter),
+                r"|(?:lift|open) the (?:\w+ )?tones", re.I), _lighter),
     (re.compile(r"(?:crop|cut|trim|leave out) (?:a little |some )?(?:of )?the bright part"
                 rf" \w+ the {PLACE}", re.I), _without_side),
     (re.compile(r"\b(?:crop|cut|take)\b.* (?:off|from|out of) the (?:left|right|top|bottom)",
