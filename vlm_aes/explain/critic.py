@@ -14,8 +14,15 @@ from transformers import LogitsProcessor
 from vlm_aes.backbones import Backbone
 from vlm_aes.explain.advice import Judge
 from vlm_aes.explain.claims import steps_of, without_contradictions
-from vlm_aes.explain.drafts import merit, points, without_dull, without_empty, without_opinions
-from vlm_aes.explain.helping import best_step, tried_with
+from vlm_aes.explain.drafts import (
+    ending_in,
+    merit,
+    points,
+    without_dull,
+    without_empty,
+    without_opinions,
+)
+from vlm_aes.explain.helping import PLAIN, best_step, in_words, tried_with
 from vlm_aes.explain.sound import sound_part, sound_start
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
@@ -209,7 +216,7 @@ class Critic:
         written anew, and what follows it, up to ``REWRITES`` times; what is still contradicted then
         is left out. The best draft is kept (:mod:`.drafts`). With a judge, a prompt with
         ``{tried}`` tells what helps most, and what the drafts advise is tried first
-        (:mod:`.trying`). Where the best says less than ``prompt.critique_points`` asks for, more
+        (:mod:`.trying`); each draft is weighed with that step in plain words, too. Where the best says less than ``prompt.critique_points`` asks for, more
         are written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted,
         it is what the model said at first.
 
@@ -245,7 +252,7 @@ class Critic:
                     [job.attempt + turn * ATTEMPTS for job in part],
                     heard if turn == 0 and part[0].picture == part[0].attempt == 0 else None,
                     [job.sound for job in part],
-                    [helps[i] for i in rows],
+                    [None if helps[i] in PLAIN else helps[i] for i in rows],
                 )  # fmt: skip
             return said
 
@@ -269,6 +276,10 @@ class Critic:
                     job.text = without_empty(without_dull(without_opinions(sound, known), known))
             for i in poor:
                 texts = [job.text for job in jobs if job.picture == i]
+                if step := helps[i]:
+                    # no draft may have passed it on
+                    plainly = in_words(step, seed_of(images[i]))
+                    texts += [ending_in(plainly, text) for text in texts]
                 tries = tried_with(helps[i], steps_of(texts), images[i], facts[i], judge)
                 for text in texts:
                     found = (points(text, wanted), merit(text, facts[i], scores[i], tries))

@@ -85,6 +85,12 @@ def without_empty(text: str) -> str:
     return " ".join(f"{s}." for s in telling)
 
 
+def ending_in(step: str, text: str) -> str:
+    """``text`` with a step in place of its own; nothing where it says nothing else."""
+    said = [s for s in sentences(text) if not is_advice(s)]
+    return " ".join(f"{s}." for s in [*said, step]) if said else ""
+
+
 def without_dull(text: str, facts: Mapping[str, Fact]) -> str:
     """``text`` without what most photos are like, where it says something else, and no step answers
     just that."""
@@ -173,7 +179,7 @@ def merit(
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
     cost += _EMPTY * sum(not aspects(s) for s in said)
     things = {name for name in spoken if facts[name].band not in FAINT}
-    cost += _LONE * (bool(spoken) and len(things) < ENOUGH)
+    cost += _LONE * bool(facts) * (ENOUGH - min(len(things), ENOUGH))
     dull = {name for name in spoken if facts[name].band in DULL}
     step = max((_worth(s, spoken, dull, tried or {}) for s in steps), default=0.0)
     if steps and takes_back(steps[-1], ". ".join(said)):

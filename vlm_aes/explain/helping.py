@@ -36,6 +36,15 @@ STEPS = (
     "Raise the contrast a little", "Make the white balance a little more neutral",
 )  # fmt: skip
 """What may be tried on any picture to find what helps it most."""
+PLAIN = {
+    "Open the shadows a little": tuple(
+        f"{how} the shadows{why}"
+        for how in ("Open", "Lift", "Open up")
+        for why in (" a little", ", so more can be seen there", ", to bring out what they hold")
+    )
+}
+"""Step to the ways of saying it, of those that no model is told: it need not have words for
+them."""
 GOOD = 70.0
 """Score from which a picture is what its maker wanted."""
 _LEAST, _SURE = -5.5, 0.0
@@ -60,6 +69,8 @@ darkened."""
 _SHADOW, _SHADED, _MUCH_SHADED = 64, 0.1, 0.2
 """Levels below which a tone is a shadow, the share of them, away from the edges, from which they
 are opened, and from which there is no light to spare."""
+_WHITE, _WHITE_SHARE = 225, 0.75
+"""Levels from which a margin is white, and the share of it with which the ground is."""
 _FLAT, _FULL = -5.5, -4.0
 """Log odds that more contrast needs where it is measured to be low, and elsewhere."""
 _MOOD, _DARKER, _CLOSE = 3.0, -1.5, -0.5
@@ -112,14 +123,24 @@ def _shaded(luma: NDArray[np.uint8]) -> float:
     return float((inside < _SHADOW).mean())
 
 
+def _on_white(luma: NDArray[np.uint8]) -> bool:
+    """Whether a (N, N) luma is that of something on a white ground: most of its margin is white."""
+    margin = len(luma) // 16
+    inner = np.zeros(luma.shape, dtype=bool)
+    inner[margin:-margin, margin:-margin] = True
+    return float((luma[~inner] >= _WHITE).mean()) >= _WHITE_SHARE
+
+
 def _lit_as_needed(step: str, luma: NDArray[np.uint8], facts: Facts) -> bool:
     """Whether the half of the (N, N) luma that a step makes lighter is dark, or the one that it
-    makes darker is bright; whether there are shadows where they are to be opened, and not many
-    where it gets less light; every other step is."""
+    makes darker is bright; whether there are shadows where they are to be opened, and neither many
+    nor a ground that is meant to be white where it gets less light; every other step is."""
     if "shadows" in step:
         return _shaded(luma) >= _SHADED
-    if "less exposure" in step:
-        return _shaded(luma) < _MUCH_SHADED
+    if "less exposure" in step and _shaded(luma) >= _MUCH_SHADED:
+        return False
+    if step.startswith(("Give it", "Darken")) and "more" not in step and _on_white(luma):
+        return False
     side = facts["brightest"].band if "brightest" in facts else ""
     if side not in _OFF or not step.startswith(("Give the", "Darken the bright part")):
         return True
@@ -174,6 +195,12 @@ def open_steps(image: Image.Image, facts: Facts) -> list[str]:
         return not (_cuts_into(step, stands_out) or _cuts_through(step, smooth))
 
     return [step for step in STEPS if is_open(step)]
+
+
+def in_words(step: str, seed: int) -> str:
+    """A step as it may be told without a model."""
+    ways = PLAIN.get(step, (step,))
+    return ways[seed % len(ways)]
 
 
 def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> str | None:

@@ -17,6 +17,8 @@ _REFUTED = {
     COMPRESSION: ("blocking", ("none",)),
     "noise": ("noise", ("clean",)),
     BLUR: ("sharpness", ("sharp", "very sharp")),
+    "overexposure": ("exposure", ("very dark", "dark", "rather dark")),
+    "underexposure": ("exposure", ("bright", "very bright")),
 }
 """Fault to the measurement, and its bands, with which it is none."""
 SURE = ((30.0, 0.4), (42.0, 0.5), (52.0, 0.8))

@@ -59,7 +59,7 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"deepest tones", "shadows_clipped", ("none", "some")),
     (r"(?:more|lift the|open up the|raise the) (?:\w+ )?exposure|lower tones", "exposure",
      ("well exposed", *_BRIGHT)),
-    (r"(?:lift|open) the shadows", "exposure", _BRIGHT),
+    (r"(?:lift|open)(?: up)? the shadows", "exposure", _BRIGHT),
     # a subject cannot be put where the light is when that is the sky, or the ground
     (r"^\s*(?:put|place|use|keep)\b.*\b(?:light|subject)\b", "brightest", ("top", *_BELOW)),
     (r"lower (?:half|part)", "brightest", ("left", "right", "centre", "nowhere", *_BELOW)),
@@ -100,8 +100,10 @@ _PRAISED: tuple[tuple[str, str], ...] = (
     (r"\bexposure\b|\bstops?\b|aperture",
      r"(?:well|evenly|rightly|properly) exposed|exposure is (?:right|well|on the mark)"),
     (r"(?:more|add|lift|raise|open up)\b.*\bexposure"
-     r"|(?:lift|open) the (?:\w+ )?(?:tones|shadows)",
+     r"|(?:lift|open)(?: up)? the (?:\w+ )?(?:tones|shadows)",
      r"sets a quiet key|what is lit stands out|gives it weight"),
+    (r"(?:lift|open)(?: up)? the (?:\w+ )?(?:tones|shadows)",
+     r"(?:well|evenly|rightly|properly) exposed|exposure is (?:right|well|on the mark)"),
     (_LESS_EXPOSURE, r"airy|keeps it light|feels open"),
     (r"contrast", r"gentle scene|keeps it soft|stays quiet"),
     (r"(?:soften|less|lower|reduce)\b.*\bcontrast|(?:softer|gentler) light",
