@@ -58,7 +58,8 @@ _TRIED, _EACH, _BOUNDS = 0.9, 0.2, (0.1, 1.4)
 """What one is worth that was tried and is just good enough, what each of its log odds adds, and the
 ends."""
 _LONE = 1.5
-"""What it costs that just one thing is said, however good the step after it."""
+"""What it costs that just one thing is said, however good the step after it; twice that where
+nothing is."""
 _HEDGED = re.compile(r"\bif\b|\bdeepest tones", re.I)
 """A step that leaves it to the reader whether it applies, or how it is taken."""
 _WAITS = re.compile(r"\s*(?:wait|look|come back|return)\b", re.I)
@@ -178,8 +179,8 @@ def merit(
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
     cost += _EMPTY * sum(not aspects(s) for s in said)
-    things = {name for name in spoken if facts[name].band not in FAINT}
-    cost += _LONE * bool(facts) * (ENOUGH - min(len(things), ENOUGH))
+    things = sum(_counts(facts[name].band) for name in spoken)
+    cost += _LONE * bool(facts) * max(0.0, ENOUGH - things)
     dull = {name for name in spoken if facts[name].band in DULL}
     step = max((_worth(s, spoken, dull, tried or {}) for s in steps), default=0.0)
     if steps and takes_back(steps[-1], ". ".join(said)):
@@ -187,6 +188,11 @@ def merit(
     cost += _NO_STEP * (step <= 0 and score < GOOD)
     step *= _STEP * (1.0 if score < GOOD else 0.5)
     return min(borne, _CAP) + step + 0.5 * bool(_REASON.search(text)) - cost
+
+
+def _counts(band: str) -> float:
+    """How far a band counts as one thing said."""
+    return 0.0 if band in DULL else 0.25 if band in FAINT else 1.0
 
 
 def _telling(name: str, band: str) -> float:

@@ -54,7 +54,8 @@ _LOST = 0.2
 """Share of what stands out that a crop may take off one side."""
 _HANDICAP = 1.0
 """Log odds by which darker edges, or a darker bright part, must be ahead of everything else: of
-them the judge knows least (``docs/log.md``, 0.7)."""
+them the judge knows least (``docs/log.md``, 0.7); and less exposure that nothing measured speaks
+for."""
 _EMPTY = 0.07
 """Share of the fine detail that a side (15% of the frame) may hold for a crop to be spoken for."""
 _SPOKEN_FOR = 1.2
@@ -232,8 +233,9 @@ def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> s
         return None
 
     def rank(step: str) -> float:
-        ahead = _SPOKEN_FOR * _proposed(step, facts, fine)
-        return odds[step] + ahead - _HANDICAP * step.startswith("Darken")
+        spoken_for = _proposed(step, facts, fine)
+        behind = step.startswith("Darken") or ("less exposure" in step and not spoken_for)
+        return odds[step] + _SPOKEN_FOR * spoken_for - _HANDICAP * behind
 
     return max(odds, key=rank)
 

@@ -20,6 +20,9 @@ from vlm_aes.facts import Fact
 _APART = re.compile(r"\d|\bdetail (?:is|sits|lies) (?:\w+ )?(?:bright|dark)\b", re.I)
 """What shows that a sentence came apart: a number, which no critique tells, or two in one."""
 
+_BEYOND = re.compile(r"without a plan", re.I)
+"""What says more of detail that lies everywhere than was measured."""
+
 
 def sound_start(
     text: str, facts: Mapping[str, Fact], *, strict: bool = True, tried: bool = False
@@ -68,7 +71,7 @@ def _will_do(
     if any(c.verdict == CONTRADICTED for c in found):
         return False
     if strict:
-        wrong = sentence[0].islower() or bool(_APART.search(sentence))
+        wrong = sentence[0].islower() or any(p.search(sentence) for p in (_APART, _BEYOND))
         wrong = wrong or (bool(said) and said <= spoken)
         wrong = wrong or any(left_open(c.text, facts) for c in found)
         if wrong or not (found or _apt(sentence, ". ".join(before), spoken, facts, tried=tried)):
