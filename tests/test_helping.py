@@ -14,7 +14,7 @@ from vlm_aes.facts import Fact
 
 def test_what_helps_most_is_found():
     """The judge likes bright versions; the ramp is bright at the bottom."""
-    assert best_step(RAMP, FACTS, 45.0, judge()) == "Give it more exposure"
+    assert best_steps(RAMP, FACTS, 45.0, judge())[0] == "Give it more exposure"
     bright = {**FACTS, "exposure": Fact("exposure", 0.0, "stops", "well exposed")}
     assert best_step(RAMP, bright, 45.0, judge()) != "Give it more exposure", "it does not fit"
 

@@ -22,7 +22,7 @@ from vlm_aes.explain.drafts import (
     without_empty,
     without_opinions,
 )
-from vlm_aes.explain.helping import PLAIN, best_step, in_words, tried_with
+from vlm_aes.explain.helping import UNTOLD, best_steps, in_words, tried_with
 from vlm_aes.explain.sound import sound_part, sound_start
 from vlm_aes.facts import Fact, sentence
 from vlm_aes.prompts import RatingPrompt
@@ -216,9 +216,10 @@ class Critic:
         written anew, and what follows it, up to ``REWRITES`` times; what is still contradicted then
         is left out. The best draft is kept (:mod:`.drafts`). With a judge, a prompt with
         ``{tried}`` tells what helps most, and what the drafts advise is tried first
-        (:mod:`.trying`); each draft is weighed with that step in plain words, too. Where the best says less than ``prompt.critique_points`` asks for, more
-        are written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted,
-        it is what the model said at first.
+        (:mod:`.trying`); each draft is weighed with that step, and with the next best, in plain
+        words, too. Where the best says less than ``prompt.critique_points`` asks for, more are
+        written, up to ``ATTEMPTS`` in all. Where every sentence of every draft is contradicted, it
+        is what the model said at first.
 
         Args:
             facts: what was measured of each picture at the size that the model is told.
@@ -229,12 +230,13 @@ class Critic:
         seen = faults or [None] * len(images)
         wanted = self.prompt.critique_points
         strict = wanted > 0
-        helps: list[str | None] = [None] * len(images)
+        helps: list[list[str]] = [[] for _ in images]
         if judge is not None and self.prompt.tells_step:
             helps = [
-                None if fault else best_step(image, known, score, judge)
+                [] if fault else best_steps(image, known, score, judge)
                 for image, known, score, fault in zip(images, facts, scores, seen, strict=True)
             ]
+        most: list[str | None] = [steps[0] if steps else None for steps in helps]
         first = [""] * len(images)
         best = [""] * len(images)
         worth = [(-1, 0.0)] * len(images)
@@ -252,7 +254,7 @@ class Critic:
                     [job.attempt + turn * ATTEMPTS for job in part],
                     heard if turn == 0 and part[0].picture == part[0].attempt == 0 else None,
                     [job.sound for job in part],
-                    [None if helps[i] in PLAIN else helps[i] for i in rows],
+                    [None if most[i] in UNTOLD else most[i] for i in rows],
                 )  # fmt: skip
             return said
 
@@ -276,11 +278,10 @@ class Critic:
                     job.text = without_empty(without_dull(without_opinions(sound, known), known))
             for i in poor:
                 texts = [job.text for job in jobs if job.picture == i]
-                if step := helps[i]:
-                    # no draft may have passed it on
-                    plainly = in_words(step, seed_of(images[i]))
-                    texts += [ending_in(plainly, text) for text in texts]
-                tries = tried_with(helps[i], steps_of(texts), images[i], facts[i], judge)
+                # no draft may have passed it on
+                plainly = [in_words(step, seed_of(images[i])) for step in helps[i]]
+                texts += [ending_in(step, text) for step in plainly for text in texts]
+                tries = tried_with(most[i], steps_of(texts), images[i], facts[i], judge)
                 for text in texts:
                     found = (points(text, wanted), merit(text, facts[i], scores[i], tries))
                     if found > worth[i]:

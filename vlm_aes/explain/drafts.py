@@ -57,7 +57,7 @@ _OPINION, _MOOD = 3.5, 1.0
 _TRIED, _EACH, _BOUNDS = 0.9, 0.2, (0.1, 1.4)
 """What one is worth that was tried and is just good enough, what each of its log odds adds, and the
 ends."""
-_LONE = 1.5
+_LONE = 2.0
 """What it costs that just one thing is said, however good the step after it; twice that where
 nothing is."""
 _HEDGED = re.compile(r"\bif\b|\bdeepest tones", re.I)

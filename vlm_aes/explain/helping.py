@@ -36,15 +36,34 @@ STEPS = (
     "Raise the contrast a little", "Make the white balance a little more neutral",
 )  # fmt: skip
 """What may be tried on any picture to find what helps it most."""
-PLAIN = {
-    "Open the shadows a little": tuple(
-        f"{how} the shadows{why}"
-        for how in ("Open", "Lift", "Open up")
-        for why in (" a little", ", so more can be seen there", ", to bring out what they hold")
-    )
-}
-"""Step to the ways of saying it, of those that no model is told: it need not have words for
-them."""
+UNTOLD = frozenset({"Open the shadows a little"})
+"""Steps that no model is told, which need not have words for them."""
+
+
+def _ways(hows: tuple[str, ...], whys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(how + why for how in hows for why in whys)
+
+
+_WORDS = {
+    "Open the shadows a little": _ways(
+        ("Open the shadows", "Lift the shadows", "Open up the shadows"),
+        (" a little", ", so more can be seen there", ", to bring out what they hold"),
+    ),
+    "Darken the edges a little": _ways(
+        ("Darken the edges", "Darken the corners", "Tone down the edges", "Tone down the corners"),
+        (" a little", ", so the eye stays in the centre", ", to hold the eye in the frame"),
+    ),
+    "Give it a little less exposure": _ways(
+        ("Give it a little less exposure", "Lower the exposure a little",
+         "Hold back a little exposure", "Use a little less exposure"), ("",),
+    ),
+    "Give it a little more exposure": _ways(
+        ("Give it a little more exposure", "Raise the exposure a little",
+         "Open up the exposure a little", "Lift the exposure a little"),
+        ("", ", so more can be seen", ", so the dark parts open up"),
+    ),
+}  # fmt: skip
+"""Step to the ways of saying it, of the most frequent ones."""
 GOOD = 70.0
 """Score from which a picture is what its maker wanted."""
 _LEAST, _SURE = -5.5, 0.0
@@ -56,6 +75,9 @@ _HANDICAP = 1.0
 """Log odds by which darker edges, or a darker bright part, must be ahead of everything else: of
 them the judge knows least (``docs/log.md``, 0.7); and less exposure that nothing measured speaks
 for."""
+_GROUND = 1.5
+"""Log odds by which a darker bright part at the bottom must be ahead besides: it is the ground that
+things stand on."""
 _EMPTY = 0.07
 """Share of the fine detail that a side (15% of the frame) may hold for a crop to be spoken for."""
 _SPOKEN_FOR = 1.2
@@ -200,12 +222,13 @@ def open_steps(image: Image.Image, facts: Facts) -> list[str]:
 
 def in_words(step: str, seed: int) -> str:
     """A step as it may be told without a model."""
-    ways = PLAIN.get(step, (step,))
+    ways = _WORDS.get(step, (step,))
     return ways[seed % len(ways)]
 
 
-def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> str | None:
-    """What helps a picture most of all that was tried; nothing where nothing does it much good.
+def best_steps(image: Image.Image, facts: Facts, score: float, judge: Judge) -> list[str]:
+    """What helps a picture most of all that was tried, and what comes next to it; nothing where
+    nothing does it much good.
 
     Args:
         score: 0 to 100, as the picture was rated; of a good one only what makes it better is told.
@@ -228,16 +251,16 @@ def best_step(image: Image.Image, facts: Facts, score: float, judge: Judge) -> s
             return max(needed, _DARKER)
         return needed
 
-    odds = {step: one for step, one in odds.items() if one > least(step)}
-    if not odds:
-        return None
-
     def rank(step: str) -> float:
         spoken_for = _proposed(step, facts, fine)
-        behind = step.startswith("Darken") or ("less exposure" in step and not spoken_for)
-        return odds[step] + _SPOKEN_FOR * spoken_for - _HANDICAP * behind
+        behind = _HANDICAP * (
+            step.startswith("Darken") or ("less exposure" in step and not spoken_for)
+        )
+        return odds[step] + _SPOKEN_FOR * spoken_for - behind - _GROUND * ("at the bottom" in step)
 
-    return max(odds, key=rank)
+    ranked = sorted((step for step, one in odds.items() if one > least(step)), key=rank)[::-1]
+    other = [step for step in ranked if direction(step) != direction(ranked[0])]
+    return ranked[:1] + other[:1]
 
 
 def tried_with(

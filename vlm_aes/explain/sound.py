@@ -17,7 +17,9 @@ from vlm_aes.explain.steps import fits, follows, takes_back
 from vlm_aes.explain.trying import can_try
 from vlm_aes.facts import Fact
 
-_APART = re.compile(r"\d|\bdetail (?:is|sits|lies) (?:\w+ )?(?:bright|dark)\b", re.I)
+_APART = re.compile(
+    r"\d|\bdetail (?:is|sits|lies) (?:\w+ )?(?:bright|dark)\b|\bexposure is \w+, .*\beye\b", re.I
+)
 """What shows that a sentence came apart: a number, which no critique tells, or two in one."""
 
 _BEYOND = re.compile(r"without a plan", re.I)
