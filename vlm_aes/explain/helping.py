@@ -82,16 +82,17 @@ _EMPTY = 0.07
 """Share of the fine detail that a side (15% of the frame) may hold for a crop to be spoken for."""
 _SPOKEN_FOR = 1.2
 """Log odds by which a step is ahead that a measurement speaks for, too."""
-_PLAIN = 22.0
+_PLAIN = 15.0
 """Levels by which the luma may change along a new edge over three of 256 pixels."""
 _DARK_EDGES = 60.0
 """Levels of the upper and lower edge below which they are dark already."""
 _DARK, _BRIGHT = 97.0, 140.0
 """Levels below which half of a picture is given more light, and from which a bright half is
 darkened."""
-_SHADOW, _SHADED, _MUCH_SHADED = 64, 0.1, 0.2
-"""Levels below which a tone is a shadow, the share of them, away from the edges, from which they
-are opened, and from which there is no light to spare."""
+_SHADOW, _SHADED, _MUCH_SHADED, _AIRY = 64, 0.1, 0.2, 128
+"""Levels below which a tone is a shadow; the share of them, away from the edges, from which they
+are opened; that from which there is no light to spare, and from which they are opened in a light
+picture, too; mean levels of a light picture."""
 _WHITE, _WHITE_SHARE = 225, 0.75
 """Levels from which a margin is white, and the share of it with which the ground is."""
 _FLAT, _FULL = -5.5, -4.0
@@ -159,7 +160,7 @@ def _lit_as_needed(step: str, luma: NDArray[np.uint8], facts: Facts) -> bool:
     makes darker is bright; whether there are shadows where they are to be opened, and neither many
     nor a ground that is meant to be white where it gets less light; every other step is."""
     if "shadows" in step:
-        return _shaded(luma) >= _SHADED
+        return _shaded(luma) >= (_SHADED if luma.mean() < _AIRY else _MUCH_SHADED)
     if "less exposure" in step and _shaded(luma) >= _MUCH_SHADED:
         return False
     if step.startswith(("Give it", "Darken")) and "more" not in step and _on_white(luma):
@@ -174,23 +175,27 @@ def _lit_as_needed(step: str, luma: NDArray[np.uint8], facts: Facts) -> bool:
     return float(upright[:half].mean()) >= _BRIGHT
 
 
-def _fine_detail(image: Image.Image) -> NDArray[np.float32]:
+def _fine_detail(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(N, N) how much each place differs from those around it, one hard edge no more than much
     texture."""
-    luma = np.asarray(to_rgb(image).resize((4 * SALIENT_SIDE,) * 2).convert("L"))
     fine = np.minimum(abs(cv2.Laplacian(luma, cv2.CV_32F)), 40.0)
     return np.asarray(fine, dtype=np.float32)
 
 
-def _proposed(step: str, facts: Facts, fine: NDArray[np.float32]) -> float:
-    """How far a measurement speaks for a step, too: 1 for darkness, light that is lost, an edge
-    that holds hardly any of the (N, N) ``fine`` detail; half as much for light that lies on one
-    side, as it mostly does, twice as much for what is very dark."""
+def _proposed(step: str, facts: Facts, luma: NDArray[np.uint8], fine: NDArray[np.float32]) -> float:
+    """How far a measurement speaks for a step, too: 1 for darkness, light that is lost, much (N, N)
+    ``luma`` in shadow, an edge that holds hardly any of the (N, N) ``fine`` detail; half as much
+    for light that lies on one side, as it mostly does, twice as much for what is very dark, thrice
+    for low contrast, of which the judge thinks little."""
     if step.startswith("Give the"):
         return 0.5
+    if "shadows" in step:
+        return _shaded(luma) >= _MUCH_SHADED
     bands = {name: fact.band for name, fact in facts.items()}
     if "more exposure" in step:
         return {"very dark": 2.0, "dark": 1.0}.get(bands.get("exposure", ""), 0.0)
+    if "contrast" in step:
+        return 3.0 if bands.get("contrast") in ("low", "very low") else 0.0
     if "less exposure" in step:
         bright = bands.get("exposure") in ("bright", "very bright")
         return bright or bands.get("highlights_clipped") in ("much", "very much")
@@ -233,7 +238,8 @@ def best_steps(image: Image.Image, facts: Facts, score: float, judge: Judge) -> 
     Args:
         score: 0 to 100, as the picture was rated; of a good one only what makes it better is told.
     """
-    fine = _fine_detail(image)
+    luma = np.asarray(to_rgb(image).resize((4 * SALIENT_SIDE,) * 2).convert("L"))
+    fine = _fine_detail(luma)
     odds = tried(open_steps(image, facts), image, facts, judge)
     cast = facts["cast"].band if "cast" in facts else ""
     contrast = facts["contrast"].band if "contrast" in facts else ""
@@ -247,12 +253,12 @@ def best_steps(image: Image.Image, facts: Facts, score: float, judge: Judge) -> 
             return max(needed, _CLOSE)
         if "contrast" in step:
             return max(needed, _FLAT if contrast in ("low", "very low") else _FULL)
-        if "less exposure" in step and not _proposed(step, facts, fine):
+        if "less exposure" in step and not _proposed(step, facts, luma, fine):
             return max(needed, _DARKER)
         return needed
 
     def rank(step: str) -> float:
-        spoken_for = _proposed(step, facts, fine)
+        spoken_for = _proposed(step, facts, luma, fine)
         behind = _HANDICAP * (
             step.startswith("Darken") or ("less exposure" in step and not spoken_for)
         )

@@ -60,6 +60,8 @@ _UNFIT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (r"(?:more|lift the|open up the|raise the) (?:\w+ )?exposure|lower tones", "exposure",
      ("well exposed", *_BRIGHT)),
     (r"(?:lift|open)(?: up)? the shadows", "exposure", _BRIGHT),
+    # which it would make flatter still
+    (r"(?:lift|open)(?: up)? the (?:\w+ )?shadows", "contrast", ("low", "very low")),
     # a subject cannot be put where the light is when that is the sky, or the ground
     (r"^\s*(?:put|place|use|keep)\b.*\b(?:light|subject)\b", "brightest", ("top", *_BELOW)),
     (r"lower (?:half|part)", "brightest", ("left", "right", "centre", "nowhere", *_BELOW)),
@@ -103,7 +105,7 @@ _PRAISED: tuple[tuple[str, str], ...] = (
      r"|(?:lift|open)(?: up)? the (?:\w+ )?(?:tones|shadows)",
      r"sets a quiet key|what is lit stands out|gives it weight"),
     (r"(?:lift|open)(?: up)? the (?:\w+ )?(?:tones|shadows)",
-     r"(?:well|evenly|rightly|properly) exposed|exposure is (?:right|well|on the mark)"),
+     r"every part readable|both ends keep"),
     (_LESS_EXPOSURE, r"airy|keeps it light|feels open"),
     (r"contrast", r"gentle scene|keeps it soft|stays quiet"),
     (r"(?:soften|less|lower|reduce)\b.*\bcontrast|(?:softer|gentler) light",
