@@ -60,6 +60,8 @@ ends."""
 _LONE = 2.0
 """What it costs that just one thing is said, however good the step after it; twice that where
 nothing is."""
+_AT_ODDS = 1.0
+"""What it costs that a verdict is borne out by its opposite: a failure, since it is sharp."""
 _HEDGED = re.compile(r"\bif\b|\bdeepest tones", re.I)
 """A step that leaves it to the reader whether it applies, or how it is taken."""
 _WAITS = re.compile(r"\s*(?:wait|look|come back|return)\b", re.I)
@@ -178,7 +180,7 @@ def merit(
     steps = [s for s in sentences(text) if is_advice(s)]
     lean = max(-1.0, min(1.0, (score - _MIDDLE) / _WIDTH)) * _MOST
     cost += _OUT_OF_TUNE * abs(polarity(". ".join(said)) - lean)
-    cost += _EMPTY * sum(not aspects(s) for s in said)
+    cost += _EMPTY * sum(not aspects(s) for s in said) + _AT_ODDS * sum(map(_at_odds, said))
     things = sum(_counts(facts[name].band) for name in spoken)
     cost += _LONE * bool(facts) * max(0.0, ENOUGH - things)
     dull = {name for name in spoken if facts[name].band in DULL}
@@ -188,6 +190,11 @@ def merit(
     cost += _NO_STEP * (step <= 0 and score < GOOD)
     step *= _STEP * (1.0 if score < GOOD else 0.5)
     return min(borne, _CAP) + step + 0.5 * bool(_REASON.search(text)) - cost
+
+
+def _at_odds(sentence: str) -> bool:
+    verdict, _, reason = sentence.partition(": ")
+    return polarity(verdict) * polarity(reason) < 0
 
 
 def _counts(band: str) -> float:

@@ -23,6 +23,9 @@ _REFUTED = {
 """Fault to the measurement, and its bands, with which it is none."""
 SURE = ((30.0, 0.4), (42.0, 0.5), (52.0, 0.8))
 """How sure a net must be of a smear at a score below each, lowest first."""
+_NIGHT = 0.95
+"""How sure it must be of a very dark picture whose edges are very sharp: lights in the dark look
+like smears to it."""
 TILT = "tilt"
 _LEANING = ("tilted", "strongly tilted")
 
@@ -71,6 +74,9 @@ def with_smear(
     needed = next((sure for below, sure in SURE if score < below), None)
     if not facts or needed is None or min(image.size) < WINDOW // 6:
         return facts
+    dark = "exposure" in facts and facts["exposure"].band == "very dark"
+    if dark and facts[SHARPNESS].band == "very sharp":
+        needed = max(needed, _NIGHT)
     found = smear(Frame(image, square=False).upright)
     if found.sure < needed:
         return facts
