@@ -92,9 +92,12 @@ darkened."""
 _SHADOW, _SHADED, _MUCH_SHADED, _AIRY = 64, 0.1, 0.2, 128
 """Levels below which a tone is a shadow; the share of them, away from the edges, from which they
 are opened; that from which there is no light to spare, and from which they are opened in a light
-picture, too; mean levels of a light picture."""
-_WHITE, _WHITE_SHARE = 225, 0.75
-"""Levels from which a margin is white, and the share of it with which the ground is."""
+picture, too; mean levels of a light one."""
+_LIGHT = 150
+"""Mean levels of a picture that is light all over."""
+_WHITE, _BLACK, _WHITE_SHARE, _LIT = 225, 40, 0.75, 90
+"""Levels from which a margin is white, and below which it is black, and the share of it with which
+the ground is; mean levels from which what lies before a black ground is lit."""
 _FLAT, _FULL = -5.5, -4.0
 """Log odds that more contrast needs where it is measured to be low, and elsewhere."""
 _MOOD, _DARKER, _CLOSE = 3.0, -1.5, -0.5
@@ -147,6 +150,23 @@ def _shaded(luma: NDArray[np.uint8]) -> float:
     return float((inside < _SHADOW).mean())
 
 
+def _has_light_to_spare(luma: NDArray[np.uint8]) -> bool:
+    """Whether a (N, N) luma has little in shadow, and is light, or has tones that are nearly
+    white."""
+    light = luma.mean() >= _LIGHT or np.quantile(luma, 0.95) >= _WHITE
+    return bool(light) and _shaded(luma) < _MUCH_SHADED
+
+
+def _on_black(luma: NDArray[np.uint8]) -> bool:
+    """Whether a (N, N) luma is that of something that is lit before a black ground."""
+    margin = len(luma) // 16
+    inner = np.zeros(luma.shape, dtype=bool)
+    inner[margin:-margin, margin:-margin] = True
+    quarter = len(luma) // 4
+    middle = luma[quarter:-quarter, quarter:-quarter]
+    return float((luma[~inner] < _BLACK).mean()) >= _WHITE_SHARE and middle.mean() >= _LIT
+
+
 def _on_white(luma: NDArray[np.uint8]) -> bool:
     """Whether a (N, N) luma is that of something on a white ground: most of its margin is white."""
     margin = len(luma) // 16
@@ -160,8 +180,11 @@ def _lit_as_needed(step: str, luma: NDArray[np.uint8], facts: Facts) -> bool:
     makes darker is bright; whether there are shadows where they are to be opened, and neither many
     nor a ground that is meant to be white where it gets less light; every other step is."""
     if "shadows" in step:
-        return _shaded(luma) >= (_SHADED if luma.mean() < _AIRY else _MUCH_SHADED)
-    if "less exposure" in step and _shaded(luma) >= _MUCH_SHADED:
+        enough = _SHADED if luma.mean() < _AIRY else _MUCH_SHADED
+        return _shaded(luma) >= enough and not _on_black(luma)
+    if "more exposure" in step:
+        return not _on_black(luma)
+    if "less exposure" in step and not _has_light_to_spare(luma):
         return False
     if step.startswith(("Give it", "Darken")) and "more" not in step and _on_white(luma):
         return False
@@ -183,14 +206,14 @@ def _fine_detail(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _proposed(step: str, facts: Facts, luma: NDArray[np.uint8], fine: NDArray[np.float32]) -> float:
-    """How far a measurement speaks for a step, too: 1 for darkness, light that is lost, much (N, N)
-    ``luma`` in shadow, an edge that holds hardly any of the (N, N) ``fine`` detail; half as much
-    for light that lies on one side, as it mostly does, twice as much for what is very dark, thrice
-    for low contrast, of which the judge thinks little."""
+    """How far a measurement speaks for a step, too: 1 for darkness, light that is lost, an
+    edge that holds hardly any of the (N, N) ``fine`` detail; half as much for light that lies on
+    one side, as it mostly does, and much of the (N, N) ``luma`` in shadow, twice as much for what
+    is very dark, thrice for low contrast, of which the judge thinks little."""
     if step.startswith("Give the"):
         return 0.5
     if "shadows" in step:
-        return _shaded(luma) >= _MUCH_SHADED
+        return 0.5 * (_shaded(luma) >= _MUCH_SHADED)
     bands = {name: fact.band for name, fact in facts.items()}
     if "more exposure" in step:
         return {"very dark": 2.0, "dark": 1.0}.get(bands.get("exposure", ""), 0.0)

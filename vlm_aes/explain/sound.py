@@ -25,6 +25,14 @@ _APART = re.compile(
 _BEYOND = re.compile(r"without a plan", re.I)
 """What says more of detail that lies everywhere than was measured."""
 
+_BOTH_ENDS = re.compile(r"both ends|every part readable", re.I)
+"""What follows from an exposure only where neither highlights nor shadows are lost."""
+
+
+def _loses_an_end(facts: Mapping[str, Fact]) -> bool:
+    ends = (facts[name] for name in ("highlights_clipped", "shadows_clipped") if name in facts)
+    return any(fact.band != "none" for fact in ends)
+
 
 def sound_start(
     text: str, facts: Mapping[str, Fact], *, strict: bool = True, tried: bool = False
@@ -33,8 +41,9 @@ def sound_start(
 
     That is one that a measurement contradicts; and where ``strict``, as becomes a critique of few
     sentences, the end of one that lost its beginning, one that came apart, one that a measurement
-    leaves open, one that says of measurements only what was said already, or advice that takes for
-    granted what is not there, answers nothing that was said, or undoes what was praised.
+    leaves open, one that says of measurements only what was said already, that both ends of the
+    tones are kept where one is lost, or advice that takes for granted what is not there, answers
+    nothing that was said, or undoes what was praised.
 
     Args:
         tried: whether steps are tried on the picture; one that can be need not answer anything.
@@ -75,6 +84,7 @@ def _will_do(
     if strict:
         wrong = sentence[0].islower() or any(p.search(sentence) for p in (_APART, _BEYOND))
         wrong = wrong or (bool(said) and said <= spoken)
+        wrong = wrong or (bool(_BOTH_ENDS.search(sentence)) and _loses_an_end(facts))
         wrong = wrong or any(left_open(c.text, facts) for c in found)
         if wrong or not (found or _apt(sentence, ". ".join(before), spoken, facts, tried=tried)):
             return False
