@@ -2,7 +2,8 @@
 
 import pytest
 
-from vlm_aes.explain.drafts import merit, points, without_dull, without_opinions
+from vlm_aes.explain import drafts
+from vlm_aes.explain.drafts import ending_in, merit, points, without_dull, without_opinions
 from vlm_aes.facts import Fact
 
 FACTS = {
@@ -143,3 +144,26 @@ def test_two_things_said_are_worth_more_than_one():
     }
     gain = merit(both, facts, 50.0) - merit(f"{one} {step}", facts, 50.0)
     assert gain > 1.0, "what is said, and that it does not stand alone"
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        ("A failure: the focus is crisp.", True),
+        ("Well made: the picture is blurred.", True),
+        ("A failure: the picture is blurred.", False),
+        ("Well made: the focus is crisp.", False),
+        ("A failure: the light lies at the top.", False),
+    ],
+)
+def test_a_verdict_that_is_at_odds_with_its_reason_costs(monkeypatch, text, odd):
+    worth = merit(text, FACTS, 50.0)
+    monkeypatch.setattr(drafts, "_AT_ODDS", 0.0)
+    assert (merit(text, FACTS, 50.0) > worth) == odd
+
+
+def test_a_draft_ends_in_another_step():
+    text = "Green tones lead. Move closer."
+    assert ending_in("Lift the shadows", text) == "Green tones lead. Lift the shadows."
+    assert ending_in("Lift the shadows", "Green tones lead.").endswith("Lift the shadows.")
+    assert ending_in("Lift the shadows", "Move closer.") == "", "nothing else is said"

@@ -6,17 +6,22 @@ from PIL import Image
 from test_trying import FACTS, RAMP, judge
 
 from vlm_aes.explain.advice import Judge
+from vlm_aes.explain.allowed import STEPS
+from vlm_aes.explain.claims import is_advice
 from vlm_aes.explain.edits import CROP
-from vlm_aes.explain.helping import GOOD, best_step, open_steps, tried_with
-from vlm_aes.explain.trying import tried
+from vlm_aes.explain.helping import GOOD, best_steps, in_words, tried_with
+from vlm_aes.explain.trying import direction, tried
 from vlm_aes.facts import Fact
 
 
 def test_what_helps_most_is_found():
     """The judge likes bright versions; the ramp is bright at the bottom."""
-    assert best_steps(RAMP, FACTS, 45.0, judge())[0] == "Give it more exposure"
-    bright = {**FACTS, "exposure": Fact("exposure", 0.0, "stops", "well exposed")}
-    assert best_step(RAMP, bright, 45.0, judge()) != "Give it more exposure", "it does not fit"
+    facts = {**FACTS, "contrast": Fact("contrast", 50.0, "levels", "normal")}
+    best, *others = best_steps(RAMP, facts, 45.0, judge())
+    assert best == "Give it more exposure"
+    assert all("more exposure" not in step for step in others), "another edit comes next"
+    bright = {**facts, "exposure": Fact("exposure", 0.0, "stops", "well exposed")}
+    assert "Give it more exposure" not in best_steps(RAMP, bright, 45.0, judge()), "does not fit"
 
 
 @pytest.mark.parametrize(("at", "cut"), [("left", True), ("right", False), (None, False)])
@@ -30,7 +35,7 @@ def test_what_stands_out_is_not_cropped_away(at, cut):
             [[np.asarray(i)[:, 20:76].mean()] for i in images], dtype=np.float32)),
         lambda after, before, kinds: np.array([k == CROP for k in kinds], dtype=float), {},
     )  # fmt: skip
-    found = best_step(picture, {}, 50.0, judge_of_crops)
+    found = best_steps(picture, {}, 50.0, judge_of_crops)[0]
     assert found.startswith("Crop")
     assert (found == "Crop a little off the left") != cut
 
@@ -48,16 +53,16 @@ def test_a_crop_does_not_cut_through_anything(post, open_to_it):
         judge().look,
         lambda after, before, kinds: (after - before)[:, 0] - 9.0 * (np.array(kinds) != CROP), {},
     )  # fmt: skip
-    found = best_step(Image.fromarray(pixels), {}, 50.0, likes_crops)
+    found = best_steps(Image.fromarray(pixels), {}, 50.0, likes_crops)[0]
     assert (found == "Crop a little off the top") == open_to_it
 
 
 def test_a_good_picture_is_told_only_what_makes_it_better():
     small = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -1.0), {})
-    assert best_step(RAMP, FACTS, GOOD - 1, small) is not None
-    assert best_step(RAMP, FACTS, GOOD, small) is None
+    assert best_steps(RAMP, FACTS, GOOD - 1, small)
+    assert not best_steps(RAMP, FACTS, GOOD, small)
     worse = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -6.0), {})
-    assert best_step(RAMP, FACTS, 30.0, worse) is None
+    assert not best_steps(RAMP, FACTS, 30.0, worse)
 
 
 def test_the_step_that_was_told_is_ahead_in_whatever_words():
@@ -76,17 +81,17 @@ def test_a_step_that_is_closed_to_the_picture_is_behind_in_whatever_words():
     assert found[less] == found[darker] < min(found["Crop closer"], -5.5)
 
 
-@pytest.mark.parametrize(("dark", "bright", "light", "shade"),
-                         [(40, 220, True, True), (120, 220, False, True),
-                          (40, 110, True, False)])  # fmt: skip
-def test_light_is_evened_out_only_where_it_is_uneven(dark, bright, light, shade):
-    pixels = np.full((96, 96, 3), dark, np.uint8)
-    pixels[:48] = bright
-    facts = {"brightest": Fact("brightest", 100.0, "levels", "top", (0.5, 0.2))}
-    found = open_steps(Image.fromarray(pixels), facts)
-    assert ("Give the lower half a little more light" in found) == light
-    assert ("Darken the bright part at the top a little" in found) == shade
-    turned = open_steps(Image.fromarray(np.rot90(pixels)), {
-        "brightest": Fact("brightest", 100.0, "levels", "left", (0.2, 0.5))})  # fmt: skip
-    assert ("Give the darker side a little more light" in turned) == light
-    assert ("Darken the bright part on the left a little" in turned) == shade
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_in_plain_words_is_the_same_edit(step):
+    for words in {in_words(step, seed) for seed in range(40)}:
+        assert is_advice(words), words
+        assert direction(words) == direction(step), words
+
+
+@pytest.mark.parametrize("contrast", ["low", "normal"])
+def test_low_contrast_is_mended_by_more_of_it(contrast):
+    """A judge to which every edit is the same."""
+    facts = {**FACTS, "contrast": Fact("contrast", 10.0, "levels", contrast)}
+    indifferent = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -1.0), {})
+    best = best_steps(RAMP, facts, 45.0, indifferent)[0]
+    assert (best == "Raise the contrast a little") == (contrast == "low")

@@ -107,6 +107,9 @@ def test_less_exposure_needs_light_to_spare(stops, clipped, fitting):
         ("Raise the contrast a little", "The contrast is low", False),
         ("Tone the colours down a little", "Rich colour lifts the frame", True),
         ("Shift the white balance a little", "The tone is warm, which suits the mood", True),
+        ("Soften the contrast a little", "The contrast is bold, which separates the forms", True),
+        ("Lift the shadows", "The exposure is right, which keeps every part readable", True),
+        ("Lift the shadows", "The exposure is right", False),
     ],
 )
 def test_a_step_does_not_undo_what_was_praised(step, said, undone):
@@ -190,6 +193,22 @@ def test_a_step_that_goes_the_wrong_way_does_not_fit(step, facts, apt):
     assert fits(step, {name: Fact(name, None, "", band) for name, band in facts.items()}) == apt
 
 
+@pytest.mark.parametrize("lost", ["highlights_clipped", "shadows_clipped", None])
+def test_both_ends_are_kept_only_where_none_is_lost(lost):
+    facts = dict(FACTS)
+    if lost:
+        facts[lost] = Fact(lost, 3.0, "percent", "some")
+    assert sound_start("The exposure is right, so both ends keep their detail.", facts)[1] != bool(
+        lost
+    )
+    assert sound_start("The exposure is right.", facts)[1]
+
+
+def test_detail_everywhere_is_no_lack_of_a_plan():
+    assert sound_start("The detail lies in no one place.", FACTS)[1]
+    assert not sound_start("The space is filled without a plan.", FACTS)[1]
+
+
 def test_a_sentence_with_a_number_came_apart():
     text = "A 2 picture: the exposure is very low. Raise the exposure."
     facts = {"exposure": Fact("exposure", -4.0, "stops", "very dark")}
@@ -197,6 +216,7 @@ def test_a_sentence_with_a_number_came_apart():
     assert sound_start(text, facts, strict=False)[1]
     assert not sound_start("The finest detail is very bright.", facts, tried=True)[1]
     assert sound_start("The finest detail is in the centre.", {}, tried=True)[1]
+    assert not sound_start("The exposure is right, which is where the eye lands.", FACTS)[1]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,10 @@ def test_blocks_that_nobody_measures_are_none(band, wanted):
         ("blur", "sharpness", "soft", "blur"),
         ("noise", "noise", "clean", None),
         ("noise", "noise", "noisy", "noise"),
+        ("overexposure", "exposure", "very dark", None),
+        ("overexposure", "exposure", "well exposed", "overexposure"),
+        ("underexposure", "exposure", "bright", None),
+        ("underexposure", "exposure", "dark", "underexposure"),
     ],
 )
 def test_what_a_measurement_refutes_is_not_told(fault, fact, band, wanted):
@@ -142,3 +146,16 @@ def test_the_better_a_picture_is_rated_the_surer_a_smear_must_be(monkeypatch):
         found = [told(sure, score) for score in (5, 19, 25, 35, 50, 90)]
         assert found == sorted(found, reverse=True)
     assert told(0.6, 35) and not told(0.3, 5) and not told(1.0, 60)
+
+
+@pytest.mark.parametrize(("exposure", "sharpness", "told"),
+                         [("very dark", "very sharp", False), ("very dark", "sharp", True),
+                          ("dark", "very sharp", True)])  # fmt: skip
+def test_lights_in_the_dark_are_no_smears(monkeypatch, exposure, sharpness, told):
+    facts = measure_told(COFFEE) | {
+        "exposure": Fact("exposure", -4.0, "stops", exposure),
+        "sharpness": Fact("sharpness", 90.0, "", sharpness),
+    }
+    for sure, found in ((0.9, told), (0.99, True)):
+        monkeypatch.setattr(spoiled, "smear", lambda luma, s=sure: Smear(s, "motion"))
+        assert (with_smear(facts, COFFEE, 15.0) != facts) == found

@@ -1,5 +1,7 @@
 """Steps of a critique that are taken, and which draft is kept when they were."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,7 +51,7 @@ def judge():
         ("Close the aperture", EXPOSURE, -0.7),
         ("Use a shorter exposure", EXPOSURE, -0.7),
         ("Lift the lower tones a little", EXPOSURE, 0.4),
-        ("Open the shadows a little", EXPOSURE, 0.4),
+        ("Open the shadows a little", EXPOSURE, 1.2),
         ("Raise the contrast a little", CONTRAST, 0.5),
         ("Deepen the shadows", CONTRAST, 0.5),
         ("Crop closer to the detail in the lower right", CROP, 0.85),
@@ -207,7 +209,7 @@ def test_the_draft_whose_step_helps_is_kept(judged, kept):
 @pytest.mark.parametrize(
     ("judged", "fault", "told"),
     [
-        (judge(), None, "<Why? Better so: Give it more exposure.>"),
+        (judge(), None, "<Why? Better so: Raise the contrast a little.>"),
         (None, None, "<Why?>"),
         (judge(), "tilt", "<Why?>"),
     ],
@@ -218,6 +220,33 @@ def test_the_step_that_helps_most_is_told(judged, fault, told):
     critic = Critic(model, prompt)
     critic.checked([RAMP], [known()], [45.0], ["fair"], [fault], judge=judged)
     assert model.asked == [told]
+
+
+def test_a_step_that_the_model_does_not_pass_on_is_told_plainly():
+    prompt = asking("Why? {tried}", tried_line="Better so: {step}.")
+    critic = Critic(Script("The exposure is low. Crop closer."), prompt)
+    told = critic.checked([RAMP], [known()], [45.0], ["fair"], [None], judge=judge())[0]
+    assert told.startswith("The exposure is low. ")
+    assert re.search(r"contrast|exposure (?:a little|more)|more exposure", told.split(". ")[1])
+
+
+def test_a_model_is_not_told_what_it_has_no_words_for():
+    """A judge that likes just the picture whose shadows are open."""
+    pixels = np.full((96, 96, 3), 110, np.uint8)
+    pixels[24:48, 24:72] = 20
+    shadowy = Image.fromarray(pixels)
+    opened = float(np.asarray(taken("Open the shadows a little", shadowy, {}).picture)[36, 48, 0])
+    likes = Judge(
+        lambda images: (np.zeros(len(images)), np.array(
+            [[np.asarray(i)[36, 48, 0]] for i in images], dtype=np.float32)),
+        lambda after, before, kinds: -abs(after[:, 0] - opened), {},
+    )  # fmt: skip
+    model = Script("The exposure is low.")
+    critic = Critic(model, asking("Why? {tried}", tried_line="Better so: {step}."))
+    facts = {**known(), "contrast": Fact("contrast", 60.0, "levels", "normal")}
+    told = critic.checked([shadowy], [facts], [45.0], ["fair"], [None], judge=likes)[0]
+    assert model.asked == ["<Why?>"]
+    assert "shadows" in told
 
 
 def test_a_step_that_was_tried_need_not_answer_what_was_said():

@@ -1,8 +1,8 @@
 """In which words nano learns to pass on a step that was tried, and when it is told one.
 
-A step is told by :data:`vlm_aes.explain.helping.STEPS`; each phrase here asks for the same edit.
-Which one a training photo is told is drawn, not tried: only the line can tell it, so the line must
-be read.
+A step is told by :data:`vlm_aes.explain.allowed.STEPS`, less those that no model is told; each
+phrase here asks for the same edit. Which one a training photo is told is drawn, not tried: only the
+line can tell it, so the line must be read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vlm_aes.explain.helping import STEPS
+from vlm_aes.explain.allowed import STEPS
 from vlm_aes.explain.steps import fits
 from vlm_aes.facts import Fact
 

@@ -43,7 +43,9 @@ SIDE = 384
 _LEVEL_IT = "Level it"
 _WHERE = {"left": 0.0, "right": 1.0, "top": 0.0, "upper": 0.0, "bottom": 1.0, "lower": 1.0}
 _BRIGHT = re.compile(r"bright part", re.I)
-_LESS = re.compile(r"less|darken|hold back|reduce|lower the exp|\bcut\b|shorter|\bclose\b", re.I)
+_LESS = re.compile(
+    r"less|darken|tone down|hold back|reduce|lower the exp|\bcut\b|shorter|\bclose\b", re.I
+)
 _SMALL = re.compile(r"a little|tones|shadows", re.I)
 CLOSER = 0.85
 """Share of each side that a crop keeps."""
