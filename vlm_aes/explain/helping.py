@@ -83,7 +83,7 @@ def _proposed(step: str, facts: Facts, luma: NDArray[np.uint8], fine: NDArray[np
     if step.startswith("Give the"):
         return 0.5
     if "shadows" in step:
-        return 0.5 * (lies_in_shadow(luma))
+        return 0.5 * lies_in_shadow(luma)
     bands = {name: fact.band for name, fact in facts.items()}
     if "more exposure" in step:
         return {"very dark": 2.0, "dark": 1.0}.get(bands.get("exposure", ""), 0.0)
