@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import math
@@ -217,6 +218,19 @@ def move_average(average: nn.Module, net: nn.Module, keep: float) -> None:
             mine.lerp_(theirs, 1 - keep)
         else:
             mine.copy_(theirs)
+
+
+def command(doc: str | None) -> argparse.ArgumentParser:
+    """The options that the command of every small net has: ``--data``, ``--work``, ``--out`` and
+    ``--seed``."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
+    parser.add_argument("--work", type=Path, required=True, help="grey photos and states")
+    parser.add_argument("--out", type=Path, required=True, help="the ONNX file")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
 
 
 def write_onnx(net: nn.Module, side: int, out: Path) -> None:

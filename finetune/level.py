@@ -10,7 +10,6 @@ pixels) and is written as ONNX for :mod:`vlm_aes.facts.lean`, which runs it with
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,17 @@ from torch import Tensor, nn
 from vlm_aes.facts.lean import DEGREES, WINDOW, leaning_share
 from vlm_aes.spoil import spoil, upright_share
 
-from .grey_nets import Examples, GreyNet, Training, block, made_once, seen, train, write_onnx
+from .grey_nets import (
+    Examples,
+    GreyNet,
+    Training,
+    block,
+    command,
+    made_once,
+    seen,
+    train,
+    write_onnx,
+)
 from .nano.photos import is_tuning, is_validation, rows_of
 
 SIDE = 192
@@ -171,14 +180,8 @@ def train_level(greys: Greys, work: Path, recipe: LevelRecipe) -> nn.Module:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
-    parser.add_argument("--work", type=Path, required=True, help="grey photos and states")
-    parser.add_argument("--out", type=Path, required=True, help="the ONNX file")
+    parser = command(__doc__)
     parser.add_argument("--epochs", type=int, default=LevelRecipe.epochs)
-    parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     cv2.setNumThreads(1)
     recipe = LevelRecipe(epochs=a.epochs, seed=a.seed)

@@ -12,7 +12,6 @@ keep apart, and it goes on with both. It is written as ONNX for :mod:`vlm_aes.fa
 
 from __future__ import annotations
 
-import argparse
 import io
 import math
 from collections.abc import Callable
@@ -29,7 +28,17 @@ from torch.nn import functional as F
 from vlm_aes.facts.smear import KINDS, WINDOW
 from vlm_aes.ratings import FIVE_POINTS
 
-from .grey_nets import Examples, GreyNet, Training, block, made_once, seen, train, write_onnx
+from .grey_nets import (
+    Examples,
+    GreyNet,
+    Training,
+    block,
+    command,
+    made_once,
+    seen,
+    train,
+    write_onnx,
+)
 from .nano.photos import is_tuning, is_validation, rows_of
 from .optics import before_soft_background, disc, published, saved_as_jpeg, through, trajectory
 
@@ -261,14 +270,7 @@ def train_smears(greys: Greys, work: Path, recipe: SmearRecipe) -> nn.Module:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
-    parser.add_argument("--work", type=Path, required=True, help="grey photos and states")
-    parser.add_argument("--out", type=Path, required=True, help="the ONNX file")
-    parser.add_argument("--seed", type=int, default=0)
-    a = parser.parse_args()
+    a = command(__doc__).parse_args()
     cv2.setNumThreads(1)
     net = train_smears(load_greys(a.data, a.work), a.work, SmearRecipe(seed=a.seed))
     write_onnx(net, WINDOW, a.out)

@@ -6,7 +6,7 @@ from PIL import Image
 from test_trying import FACTS, RAMP, judge
 
 from vlm_aes.explain.advice import Judge
-from vlm_aes.explain.allowed import STEPS
+from vlm_aes.explain.allowed import STEPS, open_steps
 from vlm_aes.explain.claims import is_advice
 from vlm_aes.explain.edits import CROP
 from vlm_aes.explain.helping import GOOD, best_steps, in_words, tried_with
@@ -14,14 +14,22 @@ from vlm_aes.explain.trying import direction, tried
 from vlm_aes.facts import Fact
 
 
+def most_useful(image, facts, score, judge):
+    return best_steps(open_steps(image, facts), image, facts, score, judge)
+
+
+def told_and_tried(told, steps, image, facts, judge):
+    return tried_with(told, steps, open_steps(image, facts), image, facts, judge)
+
+
 def test_what_helps_most_is_found():
     """The judge likes bright versions; the ramp is bright at the bottom."""
     facts = {**FACTS, "contrast": Fact("contrast", 50.0, "levels", "normal")}
-    best, *others = best_steps(RAMP, facts, 45.0, judge())
+    best, *others = most_useful(RAMP, facts, 45.0, judge())
     assert best == "Give it more exposure"
     assert all("more exposure" not in step for step in others), "another edit comes next"
     bright = {**facts, "exposure": Fact("exposure", 0.0, "stops", "well exposed")}
-    assert "Give it more exposure" not in best_steps(RAMP, bright, 45.0, judge()), "does not fit"
+    assert "Give it more exposure" not in most_useful(RAMP, bright, 45.0, judge()), "does not fit"
 
 
 @pytest.mark.parametrize(("at", "cut"), [("left", True), ("right", False), (None, False)])
@@ -35,7 +43,7 @@ def test_what_stands_out_is_not_cropped_away(at, cut):
             [[np.asarray(i)[:, 20:76].mean()] for i in images], dtype=np.float32)),
         lambda after, before, kinds: np.array([k == CROP for k in kinds], dtype=float), {},
     )  # fmt: skip
-    found = best_steps(picture, {}, 50.0, judge_of_crops)[0]
+    found = most_useful(picture, {}, 50.0, judge_of_crops)[0]
     assert found.startswith("Crop")
     assert (found == "Crop a little off the left") != cut
 
@@ -53,31 +61,33 @@ def test_a_crop_does_not_cut_through_anything(post, open_to_it):
         judge().look,
         lambda after, before, kinds: (after - before)[:, 0] - 9.0 * (np.array(kinds) != CROP), {},
     )  # fmt: skip
-    found = best_steps(Image.fromarray(pixels), {}, 50.0, likes_crops)[0]
+    found = most_useful(Image.fromarray(pixels), {}, 50.0, likes_crops)[0]
     assert (found == "Crop a little off the top") == open_to_it
 
 
 def test_a_good_picture_is_told_only_what_makes_it_better():
     small = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -1.0), {})
-    assert best_steps(RAMP, FACTS, GOOD - 1, small)
-    assert not best_steps(RAMP, FACTS, GOOD, small)
+    assert most_useful(RAMP, FACTS, GOOD - 1, small)
+    assert not most_useful(RAMP, FACTS, GOOD, small)
     worse = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -6.0), {})
-    assert not best_steps(RAMP, FACTS, 30.0, worse)
+    assert not most_useful(RAMP, FACTS, 30.0, worse)
 
 
 def test_the_step_that_was_told_is_ahead_in_whatever_words():
     told, same, other = "Give it more exposure", "Raise the exposure", "Crop closer"
     plain = tried([told, same, other], RAMP, FACTS, judge())
-    found = tried_with(told, [same, other], RAMP, FACTS, judge())
+    found = told_and_tried(told, [same, other], RAMP, FACTS, judge())
     assert found[same] == found[told] == pytest.approx(plain[same] + 2.0)
     assert found[other] == plain[other]
-    assert tried_with(None, [same], RAMP, FACTS, judge()) == {same: plain[same]}
-    assert tried_with(told, [same], RAMP, FACTS, None) == {}
+    assert told_and_tried(None, [same], RAMP, FACTS, judge()) == {same: plain[same]}
+    assert told_and_tried(told, [same], RAMP, FACTS, None) == {}
 
 
 def test_a_step_that_is_closed_to_the_picture_is_behind_in_whatever_words():
     less, darker = "Give it less exposure", "Hold back some exposure"
-    found = tried_with("Give it more exposure", [less, darker, "Crop closer"], RAMP, FACTS, judge())
+    found = told_and_tried(
+        "Give it more exposure", [less, darker, "Crop closer"], RAMP, FACTS, judge()
+    )
     assert found[less] == found[darker] < min(found["Crop closer"], -5.5)
 
 
@@ -93,5 +103,5 @@ def test_low_contrast_is_mended_by_more_of_it(contrast):
     """A judge to which every edit is the same."""
     facts = {**FACTS, "contrast": Fact("contrast", 10.0, "levels", contrast)}
     indifferent = Judge(judge().look, lambda after, before, kinds: np.full(len(kinds), -1.0), {})
-    best = best_steps(RAMP, facts, 45.0, indifferent)[0]
+    best = most_useful(RAMP, facts, 45.0, indifferent)[0]
     assert (best == "Raise the contrast a little") == (contrast == "low")

@@ -13,6 +13,7 @@ from transformers import LogitsProcessor
 
 from vlm_aes.backbones import Backbone
 from vlm_aes.explain.advice import Judge
+from vlm_aes.explain.allowed import open_steps
 from vlm_aes.explain.claims import steps_of, without_contradictions
 from vlm_aes.explain.drafts import (
     ending_in,
@@ -230,11 +231,15 @@ class Critic:
         seen = faults or [None] * len(images)
         wanted = self.prompt.critique_points
         strict = wanted > 0
+        allowed: list[list[str]] = [[] for _ in images]
         helps: list[list[str]] = [[] for _ in images]
+        if judge is not None:
+            allowed = [open_steps(one, known) for one, known in zip(images, facts, strict=True)]
         if judge is not None and self.prompt.tells_step:
+            rows = zip(allowed, images, facts, scores, seen, strict=True)
             helps = [
-                [] if fault else best_steps(image, known, score, judge)
-                for image, known, score, fault in zip(images, facts, scores, seen, strict=True)
+                [] if fault else best_steps(steps, image, known, score, judge)
+                for steps, image, known, score, fault in rows
             ]
         most: list[str | None] = [steps[0] if steps else None for steps in helps]
         first = [""] * len(images)
@@ -281,7 +286,7 @@ class Critic:
                 # no draft may have passed it on
                 plainly = [in_words(step, seed_of(images[i])) for step in helps[i]]
                 texts += [ending_in(step, text) for step in plainly for text in texts]
-                tries = tried_with(most[i], steps_of(texts), images[i], facts[i], judge)
+                tries = tried_with(most[i], steps_of(texts), allowed[i], images[i], facts[i], judge)
                 for text in texts:
                     found = (points(text, wanted), merit(text, facts[i], scores[i], tries))
                     if found > worth[i]:

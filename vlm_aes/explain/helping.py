@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.explain.advice import Judge
-from vlm_aes.explain.allowed import STEPS, lies_in_shadow, open_steps, small_luma, strips
+from vlm_aes.explain.allowed import STEPS, lies_in_shadow, small_luma, strips
 from vlm_aes.explain.trying import Facts, direction, tried
 
 UNTOLD = frozenset({"Open the shadows a little"})
@@ -102,16 +102,19 @@ def in_words(step: str, seed: int) -> str:
     return ways[seed % len(ways)]
 
 
-def best_steps(image: Image.Image, facts: Facts, score: float, judge: Judge) -> list[str]:
+def best_steps(
+    allowed: Iterable[str], image: Image.Image, facts: Facts, score: float, judge: Judge
+) -> list[str]:
     """What helps a picture most of all that was tried, and what comes next to it; nothing where
     nothing does it much good.
 
     Args:
+        allowed: what is open to it (:func:`.allowed.open_steps`).
         score: 0 to 100, as the picture was rated; of a good one only what makes it better is told.
     """
     luma = small_luma(image)
     fine = _fine_detail(luma)
-    odds = tried(open_steps(image, facts), image, facts, judge)
+    odds = tried(allowed, image, facts, judge)
     cast = facts["cast"].band if "cast" in facts else ""
     contrast = facts["contrast"].band if "contrast" in facts else ""
     needed = _SURE if score >= GOOD else _LEAST
@@ -144,18 +147,19 @@ def best_steps(image: Image.Image, facts: Facts, score: float, judge: Judge) -> 
 def tried_with(
     told: str | None,
     steps: Sequence[str],
+    allowed: Iterable[str],
     image: Image.Image,
     facts: Facts,
     judge: Judge | None,
 ) -> dict[str, float]:
     """As :func:`tried`, nothing without a judge; the steps that ask for the edit that was ``told``
-    are ahead of the others, those that something measured forbids behind all."""
+    are ahead of the others, those that are not ``allowed`` behind all."""
     if judge is None:
         return {}
     odds = tried([told, *steps] if told else steps, image, facts, judge)
     if not odds:
         return odds
-    closed = {direction(s) for s in STEPS} - {direction(s) for s in open_steps(image, facts)}
+    closed = {direction(s) for s in STEPS} - {direction(s) for s in allowed}
     odds = {s: _FORBIDDEN if direction(s) in closed else one for s, one in odds.items()}
     if told not in odds:
         return odds
