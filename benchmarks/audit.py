@@ -12,8 +12,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from vlm_aes.finetune.advice import photos_of
-
+from finetune.edit_comparator.thresholds import photos_of
 from vlm_aes import Assessor
 from vlm_aes.explain.audit import audit
 

@@ -23,16 +23,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from vlm_aes.finetune.nano.photos import is_tuning, is_validation, rows_of
 
-from vlm_aes import Assessor, metrics
+from finetune.photos import is_tuning, is_validation, rows_of
+from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Wanted, find_items, rows
 from vlm_aes.bulk.choosing import Cut
 from vlm_aes.bulk.chosen import Table, chosen_from
 from vlm_aes.bulk.looks import looker
-from vlm_aes.images import Picture, open_picture
-from vlm_aes.spoil import FAULTS, spoil
-from vlm_aes.table import Columns
+from vlm_aes.images.degrade import FAULTS, spoil
+from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.output.table import Columns
+from vlm_aes.stats import metrics
 
 CROPS = 3
 BEGIN = 1_700_000_000

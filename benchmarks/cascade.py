@@ -12,13 +12,14 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from vlm_aes.finetune.distill import scores_of
-from vlm_aes.finetune.material import gather
-from vlm_aes.finetune.nano.fast import photos_of
 
-from vlm_aes import Assessor, ratings
+from finetune.nano.fast_head import photos_of
+from vlm_aes import Assessor
 from vlm_aes.bulk.cascade import OPEN, zone_of
 from vlm_aes.bulk.choosing import Cut, Rated, choose
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.training.distill import scores_of
+from vlm_aes.training.material import gather
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 

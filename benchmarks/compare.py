@@ -15,8 +15,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from vlm_aes.finetune.nano.photos import is_validation, rows_of
 
+from finetune.photos import is_validation, rows_of
 from vlm_aes import Assessor
 from vlm_aes.explain.compare import compare
 

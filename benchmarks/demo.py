@@ -24,7 +24,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from vlm_aes.samples import PHOTOS, write_samples
+from vlm_aes.images.samples import PHOTOS, write_samples
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 

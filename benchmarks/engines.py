@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 
 from vlm_aes.assessor import NANO
-from vlm_aes.fast.export import difference, export, trial_pictures
-from vlm_aes.fast.exported import ExportedRater
-from vlm_aes.images import Picture
-from vlm_aes.opening import open_scorer
-from vlm_aes.scorer import Scorer
+from vlm_aes.images.open import Picture
+from vlm_aes.models.heads.export import difference, export, trial_pictures
+from vlm_aes.models.heads.onnx import ExportedRater
+from vlm_aes.models.registry import open_scorer
+from vlm_aes.models.scorer import Scorer
 
 
 def rate_of(run: Callable[[], object], n: int, rounds: int = 3) -> float:

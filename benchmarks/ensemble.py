@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from vlm_aes.finetune.nano.photos import is_tuning, is_validation
 
-from vlm_aes import metrics
-from vlm_aes.ensemble import fitting
-from vlm_aes.opening import open_any
-from vlm_aes.rated import RatedTable, read_ratings
+from finetune.photos import is_tuning, is_validation
+from vlm_aes.models.registry import open_any
+from vlm_aes.ratings.table import RatedTable, read_ratings
+from vlm_aes.stats import metrics
+from vlm_aes.training import ensemble as fitting
 
 MEMBERS = ("facts", "fast:nano", "nano")
 

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.explain.advice import advise
 from vlm_aes.explain.explanation import explain, raters
-from vlm_aes.explain.heat import heat_map
-from vlm_aes.facts import measure
+from vlm_aes.explain.occlusion import heat_map
+from vlm_aes.measure import measure
+from vlm_aes.suggest.engine import advise
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ import numpy as np
 import skimage.data
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.stats import spearmanr
-from vlm_aes.finetune.advice import photos_of
 
-from vlm_aes.explain.edits import lit
-from vlm_aes.facts import measure
-from vlm_aes.spoil import spoil, turned
+from finetune.edit_comparator.thresholds import photos_of
+from vlm_aes.images.degrade import spoil, turned
+from vlm_aes.measure import measure
+from vlm_aes.suggest.edits import lit
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket", "camera")
 STEPS = np.linspace(0, 1, 7)

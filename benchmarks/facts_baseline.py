@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from vlm_aes.finetune.nano.photos import is_validation, rows_of
 
-from vlm_aes import baselines, metrics
-from vlm_aes.facts import CROP_SIDE, LONG_SIDE
-from vlm_aes.fast.embeddings import Kept
-from vlm_aes.images import open_picture
+from finetune.photos import is_validation, rows_of
+from vlm_aes.evaluation import baselines
+from vlm_aes.images.open import open_picture
+from vlm_aes.measure import CROP_SIDE, LONG_SIDE
+from vlm_aes.models.heads.embeddings import Kept
+from vlm_aes.stats import metrics
 
 PART = 512
 

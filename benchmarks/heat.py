@@ -13,11 +13,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from vlm_aes.finetune.advice import photos_of
 
+from finetune.edit_comparator.thresholds import photos_of
 from vlm_aes import Assessor
 from vlm_aes.explain.explanation import raters
-from vlm_aes.explain.heat import CELLS, curves, heat_map
+from vlm_aes.explain.occlusion import CELLS, curves, heat_map
 
 
 def main() -> None:

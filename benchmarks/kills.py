@@ -34,9 +34,10 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from vlm_aes import Assessor, table
+from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, SinkError, Wanted, find_items, rows
-from vlm_aes.table import Columns
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
 
 DONE, FULL = 0, 2
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
-from vlm_aes.table import Columns
+from vlm_aes.output.table import Columns
 
 
 def make_files(folder: Path, files: int, names: int) -> None:

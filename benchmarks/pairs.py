@@ -20,16 +20,17 @@ from pathlib import Path
 
 import numpy as np
 from tastes import Photo, photos_of, scores_of, table_of
-from vlm_aes.finetune import beside
-from vlm_aes.finetune.adapters import with_lora
-from vlm_aes.finetune.examples import Examples
-from vlm_aes.finetune.pairs import PAIRS, Pairs, accuracy
-from vlm_aes.finetune.targets import targets
-from vlm_aes.finetune.training import RATINGS, Recipe, train
 
-from vlm_aes import Assessor, metrics
-from vlm_aes.preferences import Preference, PreferenceTable
-from vlm_aes.taste import Taste
+from vlm_aes import Assessor
+from vlm_aes.models.heads.personal import Taste
+from vlm_aes.ratings.preferences import Preference, PreferenceTable
+from vlm_aes.stats import metrics
+from vlm_aes.training import beside
+from vlm_aes.training.adapters import with_lora
+from vlm_aes.training.examples import Examples
+from vlm_aes.training.pairs import PAIRS, Pairs, accuracy
+from vlm_aes.training.targets import targets
+from vlm_aes.training.training import RATINGS, Recipe, train
 
 APART = 0.25
 """Of 0 to 1: one point of 1 to 5."""

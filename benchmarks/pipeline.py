@@ -33,9 +33,9 @@ from skimage import data
 
 from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Wanted, find_items, rows
-from vlm_aes.images import open_picture
-from vlm_aes.limits import warning_of
-from vlm_aes.table import Columns
+from vlm_aes.images.open import open_picture
+from vlm_aes.measure.domain import warning_of
+from vlm_aes.output.table import Columns
 
 SIZES = {"12mp": (4000, 3000), "500px": (500, 375)}
 BATCH = 16

@@ -20,11 +20,13 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from vlm_aes.finetune.nano.photos import ATTRIBUTES, is_validation, rows_of
 
-from vlm_aes import Assessor, baselines, metrics
-from vlm_aes.facts import CROP_SIDE, LONG_SIDE
-from vlm_aes.images import open_picture
+from finetune.photos import ATTRIBUTES, is_validation, rows_of
+from vlm_aes import Assessor
+from vlm_aes.evaluation import baselines
+from vlm_aes.images.open import open_picture
+from vlm_aes.measure import CROP_SIDE, LONG_SIDE
+from vlm_aes.stats import metrics
 
 BATCH = 64
 FOLDS = KFold(5, shuffle=True, random_state=0)

@@ -33,23 +33,25 @@ import pyarrow as pa
 import torch
 from PIL import Image
 from torch import nn
-from vlm_aes.finetune import beside
-from vlm_aes.finetune.adapters import with_lora
-from vlm_aes.finetune.examples import Examples
-from vlm_aes.finetune.fast import looked_at
-from vlm_aes.finetune.nano.photos import is_validation, rows_of
-from vlm_aes.finetune.targets import targets
-from vlm_aes.finetune.taste import PersonalHead
-from vlm_aes.finetune.training import Recipe, train
 
-from vlm_aes import Assessor, baselines, metrics
-from vlm_aes.backbones import CheckpointError
-from vlm_aes.facts import CROP_SIDE, LONG_SIDE
-from vlm_aes.fast import load_head
-from vlm_aes.fast.embeddings import Kept
-from vlm_aes.images import open_picture
-from vlm_aes.rated import RatedTable, Rating
-from vlm_aes.ratings import Scale
+from finetune.photos import is_validation, rows_of
+from vlm_aes import Assessor
+from vlm_aes.evaluation import baselines
+from vlm_aes.images.open import open_picture
+from vlm_aes.measure import CROP_SIDE, LONG_SIDE
+from vlm_aes.models.heads import load_head
+from vlm_aes.models.heads.embeddings import Kept
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.ratings.scale import Scale
+from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.stats import metrics
+from vlm_aes.training import beside
+from vlm_aes.training.adapters import with_lora
+from vlm_aes.training.examples import Examples
+from vlm_aes.training.fast import looked_at
+from vlm_aes.training.targets import targets
+from vlm_aes.training.taste import PersonalHead
+from vlm_aes.training.training import Recipe, train
 
 SEEDS = 3
 NUMBERS = {"contentment": (100, 300, 1000, 3000), "color": (100, 300, 1000)}

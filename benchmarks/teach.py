@@ -21,14 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from vlm_aes.finetune import taste as tastes
-from vlm_aes.finetune.nano.photos import is_validation, rows_of
-from vlm_aes.finetune.taste import FEWEST, PersonalHead
 
-from vlm_aes import metrics, ratings
+from finetune.photos import is_validation, rows_of
 from vlm_aes.assessor import NANO
-from vlm_aes.fast import FastRater, load_head
-from vlm_aes.images import Picture, open_picture
+from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.models.heads import FastRater, load_head
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.stats import metrics
+from vlm_aes.training import taste as tastes
+from vlm_aes.training.taste import FEWEST, PersonalHead
 
 AFTER = (20, 60, 120)
 NOISE = 0.56

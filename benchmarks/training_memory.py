@@ -23,7 +23,8 @@ from transformers import (
     Qwen3_5Config,
     Qwen3VLConfig,
 )
-from vlm_aes.finetune.adapters import eyes, linear_targets, text_model
+
+from vlm_aes.training.adapters import eyes, linear_targets, text_model
 
 GIB = 2**30
 RANK = 16

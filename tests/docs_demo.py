@@ -9,7 +9,7 @@ import demo_server
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from vlm_aes.samples import write_samples
+from vlm_aes.images.samples import write_samples
 
 OUT = Path(__file__).parent.parent / "docs" / "demo"
 SIZES = {390: 844, 1440: 900}

@@ -15,8 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vlm_aes.cli import app
-from vlm_aes.samples import PHOTOS
-from vlm_aes.spoil import FAULTS, spoil
+from vlm_aes.images.degrade import FAULTS, spoil
+from vlm_aes.images.samples import PHOTOS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 CROPS, COPIES = 8, 3

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import torch
 from PIL import Image
 
-from vlm_aes.backbones import load_backbone
+from vlm_aes.models.vlm import load_backbone
 
 MOST = 20
 

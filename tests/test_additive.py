@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vlm_aes.additive import FEWEST, fit
+from vlm_aes.stats.additive import FEWEST, fit
 
 RNG = np.random.default_rng(0)
 N = 400

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from vlm_aes.finetune.advice import BUDGET, Tried, figures, fit
 
-from vlm_aes import facts
-from vlm_aes.explain.advice import MOST, Trial, advise
-from vlm_aes.explain.edits import (
+from finetune.edit_comparator.thresholds import BUDGET, Tried, figures, fit
+from vlm_aes import measure as facts
+from vlm_aes.images.degrade import spoil, turned
+from vlm_aes.measure import Fact
+from vlm_aes.suggest.edits import (
     CROP,
     EXPOSURE,
     KINDS,
@@ -19,8 +20,7 @@ from vlm_aes.explain.edits import (
     lit,
     stretched,
 )
-from vlm_aes.facts import Fact
-from vlm_aes.spoil import spoil, turned
+from vlm_aes.suggest.engine import MOST, Trial, advise
 
 COFFEE = Image.fromarray(skimage.data.coffee())
 

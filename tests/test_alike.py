@@ -16,7 +16,7 @@ from vlm_aes.bulk.captured import captured_at
 from vlm_aes.bulk.chosen import bands_of
 from vlm_aes.bulk.looks import GRID, Looks, layout_of, looker, stops_of
 from vlm_aes.cli import app
-from vlm_aes.spoil import spoil
+from vlm_aes.images.degrade import spoil
 
 EXIF = 0x8769
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessment, Assessor
 from vlm_aes.cli import app
-from vlm_aes.explain.aspects import aspects
+from vlm_aes.critique.aspects import aspects
 from vlm_aes.explain.audit import selectivity
-from vlm_aes.spoil import FAULTS, spoil
+from vlm_aes.images.degrade import FAULTS, spoil
 
 FIGURES = {
     "n", "own_photo_preferred", "contradiction_rate", "polarity_srcc", "aspects_mean",

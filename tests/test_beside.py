@@ -6,19 +6,20 @@ from functools import partial
 import numpy as np
 import pytest
 import tiny_checkpoints as tiny
-from vlm_aes.finetune import beside
-from vlm_aes.finetune.beside import Looked, Preferred, fit, fit_pairs, looked_at
-from vlm_aes.finetune.call import Call
-from vlm_aes.finetune.recipe import finetune
-from vlm_aes.finetune.training import Recipe
 
-from vlm_aes import metrics, ratings
 from vlm_aes.assessor import Assessor
-from vlm_aes.backbones import CheckpointError
-from vlm_aes.features import features
-from vlm_aes.rated import read_ratings
-from vlm_aes.rater import Rater
-from vlm_aes.taste import FILE, Taste
+from vlm_aes.measure.features import features
+from vlm_aes.models.heads.personal import FILE, Taste
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.models.vlm.rater import Rater
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings.table import read_ratings
+from vlm_aes.stats import metrics
+from vlm_aes.training import beside
+from vlm_aes.training.beside import Looked, Preferred, fit, fit_pairs, looked_at
+from vlm_aes.training.call import Call
+from vlm_aes.training.recipe import finetune
+from vlm_aes.training.training import Recipe
 
 MEASURED = len(features(tiny.pictures(1)[0]))
 WIDTH = MEASURED + 12

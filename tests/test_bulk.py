@@ -14,10 +14,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm_aes import Assessor, table
-from vlm_aes.bulk import Sink, SinkError, SourceError, Tally, Wanted, find_pictures, rows
-from vlm_aes.ratings import Scale
-from vlm_aes.table import Columns
+from vlm_aes import Assessor
+from vlm_aes.bulk import (
+    Sink,
+    SinkError,
+    SourceError,
+    Tally,
+    Wanted,
+    find_pictures,
+    rows,
+)
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+from vlm_aes.ratings.scale import Scale
 
 COLUMNS = Columns()
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from vlm_aes import calibration, limits
-from vlm_aes.calibration import CalibrationError, Familiar, fit, load
-from vlm_aes.limits import warning_of
+from vlm_aes.measure import domain as limits
+from vlm_aes.measure.domain import warning_of
+from vlm_aes.stats import calibration
+from vlm_aes.stats.calibration import CalibrationError, Familiar, fit, load
 
 
 def rated(n, seed=0, noise=8.0):

@@ -11,18 +11,19 @@ import tiny_checkpoints as tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
-from vlm_aes.finetune.distill import Recipe
-from vlm_aes.finetune.head_card import distill, tower_for
 
-from vlm_aes import Assessor, table
+from vlm_aes import Assessor
 from vlm_aes.bulk import Item, Sink, Tally, Wanted, find_items
 from vlm_aes.bulk.cascade import IN, OPEN, OUT, zone_of
 from vlm_aes.bulk.choosing import Cut, Rated, choose, take
 from vlm_aes.bulk.placing import PlaceError, place, undo
 from vlm_aes.bulk.run import Job, score_into
 from vlm_aes.cli import app
-from vlm_aes.fast.folder import Agreement
-from vlm_aes.table import Columns
+from vlm_aes.models.heads.folder import Agreement
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+from vlm_aes.training.distill import Recipe
+from vlm_aes.training.head_card import distill, tower_for
 
 scores = st.lists(st.one_of(st.just(float("nan")), st.integers(0, 20).map(float)), max_size=60)
 

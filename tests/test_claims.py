@@ -2,16 +2,16 @@
 
 import pytest
 
-from vlm_aes.explain.claims import (
+from vlm_aes.critique.check import (
     CONTRADICTED,
     NOT_MEASURABLE,
     SUPPORTED,
     claims,
     without_contradictions,
 )
+from vlm_aes.critique.polarity import polarity
 from vlm_aes.explain.figures import critique_figures
-from vlm_aes.explain.polarity import polarity
-from vlm_aes.facts import Fact
+from vlm_aes.measure import Fact
 
 
 def facts(**bands):

@@ -12,8 +12,8 @@ import pytest
 import tiny_checkpoints as tiny
 from PIL import Image
 
-from vlm_aes import table
-from vlm_aes.table import Columns
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from vlm_aes import Assessment, Assessor
 from vlm_aes.cli import app
 from vlm_aes.explain.compare import compare, preferred, why
-from vlm_aes.facts import Fact
-from vlm_aes.spoil import spoil
+from vlm_aes.images.degrade import spoil
+from vlm_aes.measure import Fact
 
 scores = st.floats(0, 100)
 

@@ -6,12 +6,12 @@ from typer.testing import CliRunner
 
 from vlm_aes.bulk import SinkError, SourceError, find_items
 from vlm_aes.bulk.datasets import is_hub_name, write_dataset
-from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.sources import count
 from vlm_aes.cli import app
-from vlm_aes.hub.pushing import PushError, packed
-from vlm_aes.images import PictureError
-from vlm_aes.table import Columns
+from vlm_aes.images.items import Item
+from vlm_aes.images.open import PictureError
+from vlm_aes.models.hub.push import PushError, packed
+from vlm_aes.output.table import Columns
 
 datasets = pytest.importorskip("datasets")
 

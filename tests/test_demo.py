@@ -16,8 +16,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from vlm_aes.samples import write_samples
-from vlm_aes.spoil import FAULTS
+from vlm_aes.images.degrade import FAULTS
+from vlm_aes.images.samples import write_samples
 
 FROZEN = json.loads((Path(__file__).parent / "frozen_scores.json").read_text())["pil"]
 SLOW = 120_000

@@ -1,10 +1,9 @@
 """One picture in a visitor's hands, and how it is let go of."""
 
+from vlm_aes import Assessor
 from vlm_aes.demo.looking import Visits, find_heat, look, write_critique
 from vlm_aes.demo.model import SharedAssessor
-
-from vlm_aes import Assessor
-from vlm_aes.samples import write_samples
+from vlm_aes.images.samples import write_samples
 
 
 def test_what_is_large_is_let_go_of_when_a_visitor_leaves(tmp_path):

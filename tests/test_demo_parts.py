@@ -17,21 +17,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
+
+from vlm_aes.assessor import Assessment
+from vlm_aes.cli import app
 from vlm_aes.demo import pieces, tables
 from vlm_aes.demo.folders import listed, pictures_in
 from vlm_aes.demo.keeping import Place, file_stem, zipped
 from vlm_aes.demo.lesson import Lesson, photos_of
 from vlm_aes.demo.serving import FIRST_PORT, _listen
-from vlm_aes.demo.shelf import ALL, BEST, ERRORS, NAME, UNSURE, WORST, Shelf, named
+from vlm_aes.demo.shelf import (
+    ALL,
+    BEST,
+    ERRORS,
+    NAME,
+    UNSURE,
+    WORST,
+    Shelf,
+    named,
+)
 from vlm_aes.demo.turns import Turns
 from vlm_aes.demo.uploads import NAME_LENGTH, refusal, shown_name, upload_field
-
-from vlm_aes.assessor import Assessment
-from vlm_aes.cli import app
-from vlm_aes.images import PictureError
-from vlm_aes.ratings import WORDS
-from vlm_aes.report.card import WIDTH, card
-from vlm_aes.table import Columns
+from vlm_aes.images.open import PictureError
+from vlm_aes.output.card import WIDTH, card
+from vlm_aes.output.table import Columns
+from vlm_aes.ratings.scale import WORDS
 
 
 def assessment(score=60.0, **other):
@@ -119,7 +128,7 @@ def test_what_varies_is_escaped():
 
 
 def test_claims_are_marked_where_they_stand():
-    from vlm_aes.facts import measure
+    from vlm_aes.measure import measure
 
     image = Image.new("RGB", (320, 200), (8, 8, 8))
     a = assessment(

@@ -13,7 +13,7 @@ import pytest
 import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
-from vlm_aes import Assessor, table
+from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
 from vlm_aes.bulk.cascade import IN, OPEN, OUT, Cascaded
 from vlm_aes.bulk.distributed import (
@@ -25,9 +25,10 @@ from vlm_aes.bulk.distributed import (
     pieces_of,
 )
 from vlm_aes.bulk.finished import Finished, Held
-from vlm_aes.bulk.items import Container, Item
 from vlm_aes.cli import app
-from vlm_aes.table import Columns
+from vlm_aes.images.items import Container, Item
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
 
 pytest.importorskip("ray")
 PICTURES = 120

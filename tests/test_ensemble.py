@@ -12,15 +12,18 @@ from PIL import Image
 from test_zero_shot import towers
 from typer.testing import CliRunner
 
-from vlm_aes import Assessor, ratings, table
-from vlm_aes.backbones import CheckpointError
+from vlm_aes import Assessor
 from vlm_aes.cli import app
-from vlm_aes.ensemble import fitting
-from vlm_aes.ensemble.facts import Additive
-from vlm_aes.facts import Fact, measure
-from vlm_aes.images import open_picture
-from vlm_aes.opening import open_any
-from vlm_aes.table import Columns
+from vlm_aes.images.open import open_picture
+from vlm_aes.measure import Fact
+from vlm_aes.measure import measure
+from vlm_aes.models.ensemble.facts import Additive
+from vlm_aes.models.registry import open_any
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.training import ensemble as fitting
 
 N = 48
 

@@ -11,11 +11,12 @@ import tiny_checkpoints as tiny
 from PIL import Image
 from scipy import stats
 
-from vlm_aes import metrics, ratings
 from vlm_aes.assessor import Assessment, Assessor
-from vlm_aes.baselines import cross_fitted, people
-from vlm_aes.evaluate import EvaluateError, Report, evaluate
-from vlm_aes.rated import RatedTable, Rating
+from vlm_aes.evaluation.baselines import cross_fitted, people
+from vlm_aes.evaluation.evaluate import EvaluateError, Report, evaluate
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.stats import metrics
 
 RNG = np.random.default_rng(0)
 N = 90
@@ -173,7 +174,7 @@ def test_command(shoot, tiny_checkpoint):
 
 
 def test_evaluate_uses_what_score_uses(shoot, tiny_checkpoint):
-    from vlm_aes.rated import read_ratings
+    from vlm_aes.ratings.table import read_ratings
 
     assessor = Assessor.from_pretrained(tiny_checkpoint("fast_vlm"))
     read = read_ratings(shoot / "r.csv", shoot, fewest=3)

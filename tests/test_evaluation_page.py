@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm_aes import ratings
-from vlm_aes.evaluate import FIGURES, Judged, Report
-from vlm_aes.metrics import Figure
-from vlm_aes.rated import RatedTable, Rating
-from vlm_aes.report.evaluation import evaluation_page, shares, steps, write_evaluation
+from vlm_aes.evaluation.evaluate import FIGURES, Judged, Report
+from vlm_aes.evaluation.page import evaluation_page, shares, steps, write_evaluation
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.stats.metrics import Figure
 
 HUNDRED = ratings.Scale(0, 100)
 FIGURE = Figure(0.728, 0.707, 0.75)

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessor
 from vlm_aes.assessor import NANO
-from vlm_aes.backbones import CheckpointError
 from vlm_aes.cli import app
-from vlm_aes.fast.export import ExportError, difference, export, trial_pictures
-from vlm_aes.fast.exported import ExportedRater
-from vlm_aes.opening import open_scorer
+from vlm_aes.models.heads.export import ExportError, difference, export, trial_pictures
+from vlm_aes.models.heads.onnx import ExportedRater
+from vlm_aes.models.registry import open_scorer
+from vlm_aes.models.vlm import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_published_heads_go_along(name, tmp_path):
 
 def test_nothing_is_written_that_does_not_agree(tmp_path, monkeypatch):
     scorer = open_scorer(NANO, fast=True, device="cpu")
-    monkeypatch.setattr("vlm_aes.fast.export.TOLERANCE", -1.0)
+    monkeypatch.setattr("vlm_aes.models.heads.export.TOLERANCE", -1.0)
     with pytest.raises(ExportError, match="differ by"):
         export(scorer, tmp_path / "nano.onnx")
     assert not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@ import skimage.data
 from PIL import Image, ImageDraw
 from scipy.stats import spearmanr
 
-from vlm_aes import facts
-from vlm_aes.spoil import FAULTS, spoil
+from vlm_aes import measure as facts
+from vlm_aes.images.degrade import FAULTS, spoil
 
 PHOTOS = [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "chelsea", "coffee")]
 BOTH = pytest.mark.parametrize("measure", [facts.measure, facts.measure_told])

@@ -6,8 +6,8 @@ import pytest
 import skimage.data
 from PIL import Image, ImageDraw, ImageFilter
 
-from vlm_aes import facts
-from vlm_aes.facts.camera import camera_settings
+from vlm_aes import measure as facts
+from vlm_aes.measure.exif import camera_settings
 
 PHOTOS = [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "chelsea", "coffee")]
 

@@ -10,21 +10,22 @@ import torch
 import transformers as t
 from PIL import Image
 from typer.testing import CliRunner
-from vlm_aes.finetune.distill import DistillError, Recipe, train_head
-from vlm_aes.finetune.head_card import distill, tower_for
-from vlm_aes.finetune.material import Material, Opinion, gather
 
-from vlm_aes import Assessor, table
-from vlm_aes.backbones import CheckpointError
+from vlm_aes import Assessor
 from vlm_aes.bulk import Item
-from vlm_aes.calibration import Familiar
 from vlm_aes.cli import app
-from vlm_aes.fast import FastRater, load_head
-from vlm_aes.fast.embeddings import Kept
-from vlm_aes.fast.folder import About, is_head
-from vlm_aes.fast.tower import load_tower, own_tower
-from vlm_aes.ratings import FIVE_POINTS
-from vlm_aes.table import Columns
+from vlm_aes.models.heads import FastRater, load_head
+from vlm_aes.models.heads.embeddings import Kept
+from vlm_aes.models.heads.folder import About, is_head
+from vlm_aes.models.heads.tower import load_tower, own_tower
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+from vlm_aes.ratings.scale import FIVE_POINTS
+from vlm_aes.stats.calibration import Familiar
+from vlm_aes.training.distill import DistillError, Recipe, train_head
+from vlm_aes.training.head_card import distill, tower_for
+from vlm_aes.training.material import Material, Opinion, gather
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
          "num_attention_heads": 2, "image_size": 32, "patch_size": 8}  # fmt: skip

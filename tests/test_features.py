@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm_aes.features import SIDE, features
-from vlm_aes.features.frame import Frame, cells
+from vlm_aes.measure.features import SIDE, features
+from vlm_aes.measure.features.frame import Frame, cells
 
 
 def flat(*color):

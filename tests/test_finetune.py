@@ -15,20 +15,28 @@ import pytest
 import tiny_checkpoints as tiny
 import torch
 from transformers import TrainerCallback, TrainerState
-from vlm_aes.finetune import losses
-from vlm_aes.finetune.adapters import eyes, linear_targets, text_model, with_lora
-from vlm_aes.finetune.call import Call, FinetuneError
-from vlm_aes.finetune.examples import IGNORED, Collator, Examples, critique_texts, encoded, joined
-from vlm_aes.finetune.recipe import finetune
-from vlm_aes.finetune.survey import survey
-from vlm_aes.finetune.targets import targets
-from vlm_aes.finetune.training import RatingModel, Recipe, last_whole_step, train
 
-from vlm_aes import metrics, ratings
 from vlm_aes.assessor import NANO, Assessor
-from vlm_aes.backbones import CheckpointError
-from vlm_aes.rated import RatedTable, Rating, read_ratings
-from vlm_aes.rater import Rater
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.models.vlm.rater import Rater
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings.table import RatedTable, Rating, read_ratings
+from vlm_aes.stats import metrics
+from vlm_aes.training import losses
+from vlm_aes.training.adapters import eyes, linear_targets, text_model, with_lora
+from vlm_aes.training.call import Call, FinetuneError
+from vlm_aes.training.examples import (
+    IGNORED,
+    Collator,
+    Examples,
+    critique_texts,
+    encoded,
+    joined,
+)
+from vlm_aes.training.recipe import finetune
+from vlm_aes.training.survey import survey
+from vlm_aes.training.targets import targets
+from vlm_aes.training.training import RatingModel, Recipe, last_whole_step, train
 
 N = 80
 QUICK = Recipe(epochs=2, batch_size=8, rank=4, alpha=8)
@@ -117,8 +125,8 @@ def test_critiques_are_asked_for_as_at_inference(fresh, table, monkeypatch):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_every_family_learns_and_comes_back(family, fresh, tiny_checkpoint, table, tmp_path):
     """Adapters on each family: trained, saved, read back merged, the same scores as unmerged."""
-    from vlm_aes.finetune.checkpoint import save_adapter
     from vlm_aes.prompts import prompt_file
+    from vlm_aes.training.checkpoint import save_adapter
 
     assessor = fresh(family_or_skip(family))
     sources = [table.source(i) for i in range(6)]
@@ -317,10 +325,9 @@ def test_a_taste_is_learned_on_nano_and_loads_by_its_path(table, tmp_path):
 
 
 def test_an_adapter_without_calibration_has_no_interval_of_its_base(table, tmp_path):
-    from vlm_aes.finetune.checkpoint import save_adapter
     from vlm_aes.prompts import prompt_file
-
-    from vlm_aes import calibration
+    from vlm_aes.stats import calibration
+    from vlm_aes.training.checkpoint import save_adapter
 
     base = tmp_path / "base"
     shutil.copytree(NANO, base)
@@ -438,7 +445,7 @@ def test_rows_are_encoded_once(fresh, table, monkeypatch):
     examples = Examples(assessor, table, targets(table), [1])
     first = examples[0]
     assert examples[0] is first
-    from vlm_aes.finetune import examples as module
+    from vlm_aes.training import examples as module
 
     monkeypatch.setattr(module, "KEPT_BYTES", 0)
     small = Examples(assessor, table, targets(table), [1])

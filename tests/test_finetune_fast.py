@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
-from vlm_aes.finetune.call import Call, FinetuneError
-from vlm_aes.finetune.fast import finetune_fast
-from vlm_aes.finetune.pair_taste import taste_from_pairs
-from vlm_aes.finetune.taste import TasteError
-from vlm_aes.finetune.training import Recipe
 
-from vlm_aes import Assessor, metrics
+from vlm_aes import Assessor
 from vlm_aes.cli import app
-from vlm_aes.rated import read_ratings
+from vlm_aes.ratings.table import read_ratings
+from vlm_aes.stats import metrics
+from vlm_aes.training.call import Call, FinetuneError
+from vlm_aes.training.fast import finetune_fast
+from vlm_aes.training.pair_taste import taste_from_pairs
+from vlm_aes.training.taste import TasteError
+from vlm_aes.training.training import Recipe
 
 N = 120
 

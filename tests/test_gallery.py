@@ -10,13 +10,13 @@ import tiny_checkpoints as tiny
 from PIL import Image
 from typer.testing import CliRunner
 
-from vlm_aes import table
-from vlm_aes.bulk.items import Item
 from vlm_aes.cli import app
-from vlm_aes.ratings import WORDS
-from vlm_aes.report.gallery import SHEET, SHOWN, Gallery, page, write_gallery
-from vlm_aes.report.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
-from vlm_aes.table import Columns
+from vlm_aes.images.items import Item
+from vlm_aes.output import table
+from vlm_aes.output.gallery import SHEET, SHOWN, Gallery, page, write_gallery
+from vlm_aes.output.table import Columns
+from vlm_aes.output.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
+from vlm_aes.ratings.scale import WORDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NAMES = ("<b>ä & Co.png", "東京 [1].png", "c.png", "d.png", "e.png", "f.png")

@@ -5,8 +5,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from vlm_aes import Assessor, ratings
-from vlm_aes.explain.heat import CELLS, curves, drawn, heat_map
+from vlm_aes import Assessor
+from vlm_aes.explain.occlusion import CELLS, curves, drawn, heat_map
+from vlm_aes.ratings import scale as ratings
 
 
 def textured(row, column, side=256):

@@ -17,11 +17,11 @@ from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from vlm_aes import Assessor
-from vlm_aes.backbones import CheckpointError
-from vlm_aes.backbones.loading import locate
 from vlm_aes.cli import app
-from vlm_aes.hub.fetching import cached_identity, fetched, named
-from vlm_aes.hub.pushing import PushError, packed
+from vlm_aes.models.hub.download import cached_identity, fetched, named
+from vlm_aes.models.hub.push import PushError, packed
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.models.vlm.loading import locate
 
 COMMIT, OLDER = "a" * 40, "b" * 40
 

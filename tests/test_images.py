@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm_aes.images import Picture, PictureError, open_picture
+from vlm_aes.images.open import Picture, PictureError, open_picture
 
 
 def photo(width=64, height=48):

@@ -8,15 +8,22 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
-from vlm_aes.finetune.grey_nets import write_onnx
-from vlm_aes.finetune.level import SIDE, LevelRecipe, answers, example, level_net, window
 
-from vlm_aes import facts
-from vlm_aes.facts import lean as lean_of
-from vlm_aes.facts.lean import DEGREES, WINDOW, lean, leaning_share
-from vlm_aes.facts.tilt import TILTED
-from vlm_aes.facts.windows import standardised, windows
-from vlm_aes.spoil import turned
+from finetune.image_nets.common import write_onnx
+from finetune.image_nets.tilt import (
+    SIDE,
+    LevelRecipe,
+    answers,
+    example,
+    level_net,
+    window,
+)
+from vlm_aes import measure as facts
+from vlm_aes.images.degrade import turned
+from vlm_aes.measure import lean as lean_of
+from vlm_aes.measure.lean import DEGREES, WINDOW, lean, leaning_share
+from vlm_aes.measure.tilt import TILTED
+from vlm_aes.measure.windows import standardised, windows
 
 PHOTO = Image.fromarray(skimage.data.camera()).convert("RGB")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vlm_aes import metrics
+from vlm_aes.stats import metrics
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=200)

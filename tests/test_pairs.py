@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import tiny_checkpoints as tiny
 from typer.testing import CliRunner
-from vlm_aes.finetune.call import Call, FinetuneError
-from vlm_aes.finetune.pair_recipe import finetune_pairs, gaps_of
-from vlm_aes.finetune.pair_survey import survey_pairs
-from vlm_aes.finetune.pairs import PAIRS, Pairs, accuracy
-from vlm_aes.finetune.training import RatingModel, Recipe
 
 from vlm_aes import Assessor
 from vlm_aes.cli import app
-from vlm_aes.preferences import Preference, PreferenceTable, read_preferences
+from vlm_aes.ratings.preferences import Preference, PreferenceTable, read_preferences
+from vlm_aes.training.call import Call, FinetuneError
+from vlm_aes.training.pair_recipe import finetune_pairs, gaps_of
+from vlm_aes.training.pair_survey import survey_pairs
+from vlm_aes.training.pairs import PAIRS, Pairs, accuracy
+from vlm_aes.training.training import RatingModel, Recipe
 
 N = 60
 QUICK = Recipe(epochs=12, batch_size=8, learning_rate=3e-3)

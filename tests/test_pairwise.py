@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import tiny_checkpoints
-from vlm_aes.prompts import PairQuestion, load_prompt
 
 from vlm_aes import Assessor
-from vlm_aes.backbones import CheckpointError, load_backbone
 from vlm_aes.explain.compare import compare
-from vlm_aes.pairwise import Pairwise
-from vlm_aes.rater import Rater
+from vlm_aes.models.vlm import CheckpointError, load_backbone
+from vlm_aes.models.vlm.pairwise import Pairwise
+from vlm_aes.models.vlm.rater import Rater
+from vlm_aes.prompts import PairQuestion, load_prompt
 
 # the tiny tokenizers know the rating words as tokens, and few others
 PROMPT = replace(

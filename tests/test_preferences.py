@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints as tiny
 
-from vlm_aes.preferences import is_preferences, read_preferences
-from vlm_aes.records import RatedError
+from vlm_aes.ratings.preferences import is_preferences, read_preferences
+from vlm_aes.ratings.records import RatedError
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from vlm_aes.prompts import PRESETS, PromptError, load_prompt, prompt_for
 
 

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from typer.testing import CliRunner
 
-from vlm_aes import Assessor, table
-from vlm_aes.backbones import CheckpointError
+from vlm_aes import Assessor
 from vlm_aes.cli import app
-from vlm_aes.table import Columns
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
          "num_attention_heads": 2, "image_size": 32, "patch_size": 16}  # fmt: skip

@@ -12,7 +12,7 @@ import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
 from vlm_aes.cli import app
-from vlm_aes.rated import RatedError, Scale, read_ratings
+from vlm_aes.ratings.table import RatedError, Scale, read_ratings
 
 N = 24
 MEANS = [1 + (i * 7 % 33) / 8 for i in range(N)]

@@ -11,12 +11,12 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from vlm_aes.prompts import load_prompt
 
-from vlm_aes import ratings
-from vlm_aes.backbones import CheckpointError, load_backbone, loading, processors
-from vlm_aes.backbones.families import REQUIRED_INPUTS
-from vlm_aes.rater import Rater
+from vlm_aes.models.vlm import CheckpointError, load_backbone, loading, processors
+from vlm_aes.models.vlm.families import REQUIRED_INPUTS
+from vlm_aes.models.vlm.rater import Rater
+from vlm_aes.prompts import load_prompt
+from vlm_aes.ratings import scale as ratings
 
 PROMPT = replace(load_prompt("default"), facts_line="{facts}")
 EIGHT = tiny.pictures(8)

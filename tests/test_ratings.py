@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm_aes import ratings
-from vlm_aes.ratings import Scale
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings.scale import Scale
 
 MOS = st.floats(1, 5)
 

@@ -16,12 +16,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from vlm_aes import Assessor, ratings, table
-from vlm_aes.backbones import CheckpointError
+from vlm_aes import Assessor
 from vlm_aes.cli import app
-from vlm_aes.served import Settings, client
-from vlm_aes.served.words import told
-from vlm_aes.table import Columns
+from vlm_aes.models.remote import Settings, client
+from vlm_aes.models.remote.logprobs import told
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+from vlm_aes.ratings import scale as ratings
 
 WORDS = (" bad", " poor", " fair", " good", " excellent")
 COLUMNS = Columns(added=("score_slack",))

@@ -12,17 +12,17 @@ from PIL import Image
 from sidecar_layouts import LAYOUTS
 from typer.testing import CliRunner
 
-from vlm_aes import table
 from vlm_aes.cli import app
-from vlm_aes.stars import StarRule
-from vlm_aes.table import Columns
+from vlm_aes.output import table
+from vlm_aes.output.stars import StarRule
+from vlm_aes.output.table import Columns
 
 exiv2 = pytest.importorskip("exiv2")
 
-from vlm_aes.report import xmp  # noqa: E402
-from vlm_aes.report.fields import PREFIX, XmpError  # noqa: E402
-from vlm_aes.report.sidecars import Sidecars, rated_of, sidecars_of  # noqa: E402
-from vlm_aes.report.xmp import Rated, merged, rating_in  # noqa: E402
+from vlm_aes.output.xmp import sidecar as xmp
+from vlm_aes.output.xmp.fields import PREFIX, XmpError
+from vlm_aes.output.xmp.sidecar import Rated, merged, rating_in
+from vlm_aes.output.xmp.sidecars import Sidecars, rated_of, sidecars_of
 
 RATED = Rated(4, ("aesthetics: good", "light: fair"), "Grün & <gut>.", {"score": "61.2"})
 OURS = ("Xmp.xmp.Rating", "Xmp.dc.subject", "Xmp.dc.description", "Xmp.lr.hierarchicalSubject",

@@ -9,16 +9,8 @@ import skimage.data
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vlm_aes.finetune.grey_nets import Training, seen, train, write_onnx
-from vlm_aes.finetune.optics import (
-    before_soft_background,
-    disc,
-    published,
-    saved_as_jpeg,
-    through,
-    trajectory,
-)
-from vlm_aes.finetune.smears import (
+
+from finetune.image_nets.blur import (
     CUT,
     SMEARED,
     UNFOCUSED,
@@ -31,9 +23,17 @@ from vlm_aes.finetune.smears import (
     preparing,
     smear_net,
 )
-
-from vlm_aes.facts import smear as smear_of
-from vlm_aes.facts.smear import KINDS, WINDOW, smear
+from finetune.image_nets.common import Training, seen, train, write_onnx
+from finetune.image_nets.optics import (
+    before_soft_background,
+    disc,
+    published,
+    saved_as_jpeg,
+    through,
+    trajectory,
+)
+from vlm_aes.measure import smear as smear_of
+from vlm_aes.measure.smear import KINDS, WINDOW, smear
 
 RNG = np.random.default_rng(0)
 

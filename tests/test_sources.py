@@ -13,7 +13,7 @@ import tiny_checkpoints as tiny
 from vlm_aes.bulk import SourceError, find_items
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.sources import count
-from vlm_aes.images import PictureError
+from vlm_aes.images.open import PictureError
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from skimage import data
 
-from vlm_aes import splits
+from vlm_aes.ratings import splits
 
 PHOTOS = [Image.fromarray(photo) for photo in (data.astronaut(), data.chelsea(), data.coffee())]
 

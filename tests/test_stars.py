@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm_aes.stars import Standing, StarRule
+from vlm_aes.output.stars import Standing, StarRule
 
 PERCENT = st.floats(0, 100)
 

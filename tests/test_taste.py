@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from vlm_aes.finetune.taste import PersonalHead, TasteError
 
-from vlm_aes import Assessor, ratings
+from vlm_aes import Assessor
 from vlm_aes.assessor import NANO
-from vlm_aes.backbones import CheckpointError
-from vlm_aes.fast import load_head
-from vlm_aes.taste import FILE, Taste
+from vlm_aes.models.heads import load_head
+from vlm_aes.models.heads.personal import FILE, Taste
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.training.taste import PersonalHead, TasteError
 
 WIDTH = 24
 

@@ -7,17 +7,33 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
-from vlm_aes.finetune import lapses
-from vlm_aes.finetune.advice import BUDGET, Tried, figures, fit
-from vlm_aes.finetune.versions import Compared, Recipe, compared, learn, told_apart
 
-from vlm_aes import facts
+from finetune.edit_comparator import corruptions as lapses
+from finetune.edit_comparator.thresholds import BUDGET, Tried, figures, fit
+from finetune.edit_comparator.train import Compared, Recipe, compared, learn, told_apart
+from vlm_aes import measure as facts
 from vlm_aes.assessor import NANO, Assessor
-from vlm_aes.backbones import CheckpointError
-from vlm_aes.explain.advice import CLEARLY, VETO, Judge, Trial, advise, judge_of
-from vlm_aes.explain.edits import CROP, EXPOSURE, KINDS, LEVEL, WHITE_BALANCE, Edit, edits, lit
-from vlm_aes.fast import load_head
-from vlm_aes.fast.versions import FILE, Versions
+from vlm_aes.models.heads import load_head
+from vlm_aes.models.heads.edit_comparator import FILE, Versions
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.suggest.edits import (
+    CROP,
+    EXPOSURE,
+    KINDS,
+    LEVEL,
+    WHITE_BALANCE,
+    Edit,
+    edits,
+    lit,
+)
+from vlm_aes.suggest.engine import (
+    CLEARLY,
+    VETO,
+    Judge,
+    Trial,
+    advise,
+    judge_of,
+)
 
 COFFEE = Image.fromarray(skimage.data.coffee()).resize((300, 200))
 LEAST = dict.fromkeys(KINDS, (0.0, 0.0))

@@ -14,6 +14,7 @@ import transformers as t
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
 from vlm_aes.prompts import load_prompt
 
 FAMILIES = ("fast_vlm", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "qwen3_5",
@@ -334,7 +335,7 @@ def build(family: str, folder: Path, **options: int) -> Path:
 
 def stretch(rater, images: list[Image.Image], span: float = 20.0) -> None:
     """Scale the rating words' part of the output head until scores span ``span`` points."""
-    from vlm_aes import ratings
+    from vlm_aes.ratings import scale as ratings
 
     head = rater.backbone.model.get_output_embeddings()
     head.weight = torch.nn.Parameter(head.weight.detach().clone())

@@ -11,18 +11,19 @@ from typing import Any, overload
 
 from PIL import Image
 
-from vlm_aes import calibration, ratings
-from vlm_aes import facts as measures
-from vlm_aes.calibration import Calibration
-from vlm_aes.facts import Fact
-from vlm_aes.images import Picture, PictureError, open_picture
-from vlm_aes.limits import warning_of
+from vlm_aes import measure as measures
+from vlm_aes.images.open import Picture, PictureError, open_picture
+from vlm_aes.measure import Fact
+from vlm_aes.measure.domain import warning_of
+from vlm_aes.models.scorer import Scorer, Scores, Value
 from vlm_aes.prompts import PromptError, RatingPrompt
-from vlm_aes.scorer import Scorer, Scores, Value
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.stats import calibration
+from vlm_aes.stats.calibration import Calibration
 
 Source = str | Path | bytes | Image.Image
 
-NANO = Path(__file__).parent / "nano"
+NANO = Path(__file__).parent / "models" / "nano"
 """The embedded checkpoint."""
 AMPLE_SIDE = 4096
 """Pixels of the long side that are kept for a checkpoint that names no size of its own: more than
@@ -130,7 +131,7 @@ class Assessor:
         Args:
             model: nothing for the embedded one; or a preset, a hub id (``OWNER/NAME`` or
                 ``OWNER/NAME@REVISION``), a checkpoint folder, or a folder with a LoRA adapter or a
-                fast head; or what :func:`vlm_aes.opening.open_scorer` knows: a published head, a
+                fast head; or what :func:`vlm_aes.models.registry.open_scorer` knows: a published head, a
                 classifier, a pair of towers for zero-shot prompts, an ``.onnx`` file, a rater
                 file, a server.
             adapter: a LoRA adapter to put on ``model``.
@@ -144,16 +145,16 @@ class Assessor:
             critic: load the model behind the fast head too, for critiques.
 
         Raises:
-            vlm_aes.backbones.CheckpointError: names the checkpoint and what is wrong with it, or
+            vlm_aes.models.vlm.CheckpointError: names the checkpoint and what is wrong with it, or
                 that it has no fast head.
-            vlm_aes.calibration.CalibrationError: for a damaged ``calibration.json``.
+            vlm_aes.stats.calibration.CalibrationError: for a damaged ``calibration.json``.
         """
-        from vlm_aes.backbones import load_backbone
-        from vlm_aes.explain.critic import Critic
-        from vlm_aes.hub.fetching import fetched
-        from vlm_aes.opening import open_scorer
+        from vlm_aes.critique.generate import Critic
+        from vlm_aes.models.hub.download import fetched
+        from vlm_aes.models.registry import open_scorer
+        from vlm_aes.models.vlm import load_backbone
+        from vlm_aes.models.vlm.rater import Rater, taste_of
         from vlm_aes.prompts import prompt_for
-        from vlm_aes.rater import Rater, taste_of
 
         chosen, revision = fetched(NANO if model is None else model, revision)
         head = open_scorer(
@@ -209,8 +210,8 @@ class Assessor:
         where there is none."""
         if self.head is not None or self.rater is None:
             return self.head
-        from vlm_aes.backbones import CheckpointError
-        from vlm_aes.fast import load_head
+        from vlm_aes.models.heads import load_head
+        from vlm_aes.models.vlm import CheckpointError
 
         backbone = self.rater.backbone
         if backbone.folder is None or backbone.adapter:
@@ -252,7 +253,7 @@ class Assessor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of what the rater adds to a row; see :data:`vlm_aes.table.ADDED`."""
+        """Names of what the rater adds to a row; see :data:`vlm_aes.output.table.ADDED`."""
         return self.head.columns if self.head else ()
 
     @property
@@ -462,22 +463,13 @@ class Assessor:
             looked: by :meth:`see` with ``rationale``.
             heard: told the first picture's critique as it is written, before it is checked.
         """
-        from vlm_aes.explain.advice import judge_of
-        from vlm_aes.explain.trying import without_meant_lean
-
         images = [seen.picture.image for seen in looked]
         told = [
             self.known(seen.told, seen.picture.image, score)
             for seen, score in zip(looked, scores, strict=True)
         ]
-        judge = judge_of(self.quick_head)
-        if judge is not None:
-            told = [
-                dict(without_meant_lean(facts, image, judge))
-                for facts, image in zip(told, images, strict=True)
-            ]
         found: list[str] = self.critic.checked(
-            images, told, scores, levels, self.faults(images, told), heard, judge
+            images, told, scores, levels, self.faults(images, told), heard
         )
         return found
 
@@ -486,7 +478,7 @@ class Assessor:
     ) -> dict[str, Fact]:  # fmt: skip
         """The facts, with the smear that a low rating of a picture's quality betrays; of a
         finetuned model nobody knows what its rating means."""
-        from vlm_aes.explain.spoiled import with_smear
+        from vlm_aes.measure.blur_evidence import with_smear
 
         names = self.prompt is not None and self.prompt.faults is not None
         plain = self.head is None and not self.rater.backbone.adapter and self.rater.taste is None
@@ -500,7 +492,7 @@ class Assessor:
         Args:
             told: facts of each, as the model is told them.
         """
-        from vlm_aes.explain.spoiled import corrected
+        from vlm_aes.measure.blur_evidence import corrected
 
         known = (
             () if self.prompt is None or self.prompt.faults is None else self.prompt.faults.words

@@ -15,9 +15,9 @@ from typing import Any
 
 from vlm_aes.assessor import Seen
 from vlm_aes.bulk.finished import Finished
-from vlm_aes.bulk.items import Item, Link, linked
-from vlm_aes.images import PictureError
-from vlm_aes.table import Row
+from vlm_aes.images.items import Item, Link, linked
+from vlm_aes.images.open import PictureError
+from vlm_aes.output.table import Row
 
 MOST_WORKERS = 16
 HELD_BYTES = 512 * 2**20

@@ -12,10 +12,10 @@ from scipy.stats import norm
 from vlm_aes.bulk.choosing import Cut, Rated
 from vlm_aes.bulk.finished import Finished, Held
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.sinks import Sink, Source
-from vlm_aes.fast.folder import Agreement
-from vlm_aes.table import Row
+from vlm_aes.images.items import Item
+from vlm_aes.models.heads.folder import Agreement
+from vlm_aes.output.table import Row
 
 IN, OPEN, OUT = 1, 0, -1
 BINS = 2000

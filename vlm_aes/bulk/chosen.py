@@ -19,7 +19,7 @@ from vlm_aes.bulk.alike import distinct, grouped, runs_of, value_within
 from vlm_aes.bulk.captured import captured_at
 from vlm_aes.bulk.choosing import Cut, Rated, choose, take
 from vlm_aes.bulk.looks import Look
-from vlm_aes.table import BASE, read_batches
+from vlm_aes.output.table import BASE, read_batches
 
 WORKERS = 8
 """Threads that read when pictures were taken."""

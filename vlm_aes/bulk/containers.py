@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes.bulk.items import Container, Item, SourceError, mark_of
-from vlm_aes.images import MAX_BYTES, READABLE_SUFFIXES, PictureError
+from vlm_aes.images.items import Container, Item, SourceError, mark_of
+from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, PictureError
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 ARCHIVES = (".tar", ".tar.gz", ".tgz")

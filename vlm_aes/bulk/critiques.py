@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from vlm_aes.assessor import Assessor, Seen
 from vlm_aes.bulk.ahead import Ahead, Entry
-from vlm_aes.bulk.items import Item
-from vlm_aes.images import PictureError
-from vlm_aes.table import Row
+from vlm_aes.images.items import Item
+from vlm_aes.images.open import PictureError
+from vlm_aes.output.table import Row
 
 
 def with_critiques(

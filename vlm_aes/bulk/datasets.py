@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes.bulk.items import Item, SourceError
 from vlm_aes.bulk.sinks import SinkError
-from vlm_aes.images import PictureError, read_file
-from vlm_aes.table import Row
+from vlm_aes.images.items import Item, SourceError
+from vlm_aes.images.open import PictureError, read_file
+from vlm_aes.output.table import Row
 
 HUB = "hf://datasets/"
 SAVED = ("dataset_info.json", "dataset_dict.json")

@@ -23,17 +23,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlm_aes import table
 from vlm_aes.assessor import Assessor
 from vlm_aes.bulk import pipeline
 from vlm_aes.bulk.containers import unnamed
 from vlm_aes.bulk.finished import Finished, Held
-from vlm_aes.bulk.items import Container, Item
 from vlm_aes.bulk.pipeline import Tally, Wanted
 from vlm_aes.bulk.sinks import Sink, Source
 from vlm_aes.bulk.sources import find_items
-from vlm_aes.images import PictureError
-from vlm_aes.table import Columns, Row
+from vlm_aes.images.items import Container, Item
+from vlm_aes.images.open import PictureError
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns, Row
 
 MOST_PATHS = 1024
 """Of a piece; the first ones are smaller, so that every worker has one at once."""

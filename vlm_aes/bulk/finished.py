@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.sinks import Sink, Source
-from vlm_aes.table import Row
+from vlm_aes.images.items import Item
+from vlm_aes.output.table import Row
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 
 from vlm_aes.assessor import Assessment, Assessor, Seen
 from vlm_aes.bulk.ahead import MOST_WORKERS
-from vlm_aes.images import PictureError
+from vlm_aes.images.open import PictureError
 
 FEWEST = 8
 """Pictures in a part; fewer would be quicker whole."""

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.bulk.ahead import Ahead, Entry
-from vlm_aes.bulk.items import Item
-from vlm_aes.facts.exposure import exposure
-from vlm_aes.facts.measure import Frame
-from vlm_aes.fast.rater import FastRater
-from vlm_aes.images import PictureError, open_picture
+from vlm_aes.images.items import Item
+from vlm_aes.images.open import PictureError, open_picture
+from vlm_aes.measure.base import Frame
+from vlm_aes.measure.exposure import exposure
+from vlm_aes.models.heads.rater import FastRater
 
 GRID = 8
 """Cells a side of the layout."""

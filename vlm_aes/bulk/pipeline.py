@@ -17,11 +17,11 @@ from vlm_aes.assessor import Assessor, Seen
 from vlm_aes.bulk.ahead import Ahead, Entry
 from vlm_aes.bulk.finished import Finished
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.lanes import Lanes
 from vlm_aes.bulk.sinks import Place, Sink, Source
-from vlm_aes.images import PictureError
-from vlm_aes.table import Columns, Row
+from vlm_aes.images.items import Item
+from vlm_aes.images.open import PictureError
+from vlm_aes.output.table import Columns, Row
 
 REMEMBERED = 20_000
 """How many rows are remembered by content in memory; with a sink, all of them are on disk."""

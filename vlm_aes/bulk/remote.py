@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from vlm_aes.bulk.items import Item, SourceError
-from vlm_aes.images import MAX_BYTES, READABLE_SUFFIXES, PictureError
+from vlm_aes.images.items import Item, SourceError
+from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, PictureError
 
 _TELLING = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 """What stores say of a file that tells whether it is unchanged."""

@@ -16,13 +16,13 @@ from vlm_aes.bulk.cascade import Cascaded, zone_of
 from vlm_aes.bulk.choosing import Cut, Rated, choose, take
 from vlm_aes.bulk.critiques import with_critiques
 from vlm_aes.bulk.finished import Finished
-from vlm_aes.bulk.items import Item
 from vlm_aes.bulk.pipeline import Tally, Wanted, rows
 from vlm_aes.bulk.sinks import Sink
 from vlm_aes.bulk.sources import opened
-from vlm_aes.fast import FastRater
-from vlm_aes.stars import Standing
-from vlm_aes.table import Columns, Row, with_stars
+from vlm_aes.images.items import Item
+from vlm_aes.models.heads import FastRater
+from vlm_aes.output.stars import Standing
+from vlm_aes.output.table import Columns, Row, with_stars
 
 Items = Callable[[], Iterable[Item]]
 """Gives the same pictures each time it is called."""

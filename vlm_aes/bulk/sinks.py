@@ -22,8 +22,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes import table
-from vlm_aes.table import Row
+from vlm_aes.output import table
+from vlm_aes.output.table import Row
 
 SHARD_ROWS = 8192
 """Rows that gather in the journal before they become a shard."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from vlm_aes.bulk.containers import CONTAINERS, members
 from vlm_aes.bulk.datasets import find_rows, is_hub_name, is_saved
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.items import Container, Item, SourceError
-from vlm_aes.images import READABLE_SUFFIXES
+from vlm_aes.images.items import Container, Item, SourceError
+from vlm_aes.images.open import READABLE_SUFFIXES
 
 __all__ = ["Item", "SourceError", "count", "find_items", "find_pictures", "opened"]
 
@@ -32,7 +32,7 @@ def find_items(
         stdin: lines for ``-``, a path each.
         column: of paths, or of pictures, in a table; by default ``path`` or ``image``.
         unopened: give an archive, or a table that holds pictures, as one
-            :class:`~vlm_aes.bulk.items.Container`.
+            :class:`~vlm_aes.images.items.Container`.
 
     Yields:
         Items whose path is the argument as typed, joined with what is below it; nothing is

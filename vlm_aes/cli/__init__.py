@@ -5,28 +5,28 @@ from __future__ import annotations
 import sys
 
 # each registers its commands, in the order of the help
-from vlm_aes.cli import scoring  # noqa: F401
+from vlm_aes.cli import scoring
 
 # isort: split
-from vlm_aes.cli import reasons  # noqa: F401
+from vlm_aes.cli import reasons
 
 # isort: split
-from vlm_aes.cli import evaluating  # noqa: F401
+from vlm_aes.cli import evaluating
 
 # isort: split
-from vlm_aes.cli import learning  # noqa: F401
+from vlm_aes.cli import learning
 
 # isort: split
-from vlm_aes.cli import outward  # noqa: F401
+from vlm_aes.cli import outward
 
 # isort: split
-from vlm_aes.cli import publishing  # noqa: F401
+from vlm_aes.cli import publishing
 
 # isort: split
-from vlm_aes.cli import combining  # noqa: F401
+from vlm_aes.cli import combining
 
 # isort: split
-from vlm_aes.cli import page  # noqa: F401
+from vlm_aes.cli import page
 from vlm_aes.cli.options import app
 
 __all__ = ["app", "main"]

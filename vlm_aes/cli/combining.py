@@ -11,7 +11,16 @@ from typing import Annotated
 import typer
 
 from vlm_aes.cli.evaluating import counted
-from vlm_aes.cli.options import ERRORS, Device, Json, Model, Precision, app, interruptible, wrong
+from vlm_aes.cli.options import (
+    ERRORS,
+    Device,
+    Json,
+    Model,
+    Precision,
+    app,
+    interruptible,
+    wrong,
+)
 from vlm_aes.cli.tables import Images, Ratings, RatingsScale, rated
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace --out.")]
@@ -45,10 +54,10 @@ def ensemble(
     with interruptible():
         table = rated(ratings, images, ratings_scale, "", "rating", 20)
 
-        from vlm_aes.backbones import CheckpointError
-        from vlm_aes.ensemble import fitting
-        from vlm_aes.opening import Way, open_any
+        from vlm_aes.models.registry import Way, open_any
+        from vlm_aes.models.vlm import CheckpointError
         from vlm_aes.prompts import PromptError
+        from vlm_aes.training import ensemble as fitting
 
         way = Way(precision, device)
         try:
@@ -112,8 +121,8 @@ def route(
     if out.exists() and not overwrite:
         wrong(f"{out} is there already; --overwrite replaces it")
     with interruptible():
-        from vlm_aes.backbones import CheckpointError
-        from vlm_aes.ensemble import routing
+        from vlm_aes.models.vlm import CheckpointError
+        from vlm_aes.training import router as routing
 
         try:
             routes = routing.parse_routes(to)
@@ -146,10 +155,10 @@ def export(
         wrong(f"{out} is there already; --overwrite replaces it")
     with interruptible():
         from vlm_aes.assessor import NANO
-        from vlm_aes.backbones import CheckpointError
-        from vlm_aes.fast.export import ExportError
-        from vlm_aes.fast.export import export as write
-        from vlm_aes.opening import open_scorer
+        from vlm_aes.models.heads.export import ExportError
+        from vlm_aes.models.heads.export import export as write
+        from vlm_aes.models.registry import open_scorer
+        from vlm_aes.models.vlm import CheckpointError
 
         try:
             scorer = open_scorer(model or NANO, fast=True, precision="fp32", device="cpu")

@@ -22,7 +22,14 @@ from vlm_aes.cli.options import (
     load,
     wrong,
 )
-from vlm_aes.cli.tables import Column, Images, Ratings, RatingsScale, Transform, rated
+from vlm_aes.cli.tables import (
+    Column,
+    Images,
+    Ratings,
+    RatingsScale,
+    Transform,
+    rated,
+)
 
 
 @app.command()
@@ -49,7 +56,7 @@ def evaluate(
     """How good a model is on your ratings, beside baselines, with intervals."""
     from rich.console import Console
 
-    from vlm_aes.records import SPLITS
+    from vlm_aes.ratings.records import SPLITS
 
     with interruptible():
         if split is not None and split not in SPLITS:
@@ -65,9 +72,9 @@ def evaluate(
             others = table.select(table.of_split("train")) if split != "train" else None
             table = table.select(chosen)
 
-        from vlm_aes import show
-        from vlm_aes.evaluate import EvaluateError
-        from vlm_aes.evaluate import evaluate as measure
+        from vlm_aes.evaluation.evaluate import EvaluateError
+        from vlm_aes.evaluation.evaluate import evaluate as measure
+        from vlm_aes.evaluation import terminal as show
 
         assessor = load(model, precision, device, fast=fast)
         try:
@@ -85,7 +92,7 @@ def evaluate(
         else:
             show.report(Console(highlight=False), found)
         if html is not None:
-            from vlm_aes.report.evaluation import write_evaluation
+            from vlm_aes.evaluation.page import write_evaluation
 
             try:
                 write_evaluation(html, found, table, model=assessor.model_id,

@@ -89,7 +89,7 @@ def finetune(
 
     from rich.console import Console
 
-    from vlm_aes.rated import FEWEST
+    from vlm_aes.ratings.table import FEWEST
 
     if resume and overwrite:
         wrong("--resume and --overwrite exclude each other")
@@ -100,7 +100,7 @@ def finetune(
     if missing:
         wrong(f"training needs {', '.join(missing)}: pip install 'vlm-aes[train]'")
     with interruptible():
-        from vlm_aes.preferences import is_preferences
+        from vlm_aes.ratings.preferences import is_preferences
 
         pairs = is_preferences(ratings)
         if pairs and (ratings_scale or transform or column != "rating"):
@@ -110,16 +110,17 @@ def finetune(
         else:
             table = rated(ratings, images, ratings_scale, transform, column, FEWEST)
 
-        from vlm_aes import show
-        from vlm_aes.backbones import CheckpointError
-        from vlm_aes.calibration import CalibrationError
-        from vlm_aes.finetune.call import Call, FinetuneError
-        from vlm_aes.finetune.fast import finetune_fast, finetune_fast_pairs
-        from vlm_aes.finetune.pair_recipe import finetune_pairs
-        from vlm_aes.finetune.recipe import finetune as finetune_ratings
-        from vlm_aes.finetune.targets import KINDS
-        from vlm_aes.finetune.training import Recipe
+        from vlm_aes.evaluation.terminal import report
+        from vlm_aes.output.terminal import figures
+        from vlm_aes.models.vlm import CheckpointError
         from vlm_aes.prompts import PromptError
+        from vlm_aes.stats.calibration import CalibrationError
+        from vlm_aes.training.call import Call, FinetuneError
+        from vlm_aes.training.fast import finetune_fast, finetune_fast_pairs
+        from vlm_aes.training.pair_recipe import finetune_pairs
+        from vlm_aes.training.recipe import finetune as finetune_ratings
+        from vlm_aes.training.targets import KINDS
+        from vlm_aes.training.training import Recipe
 
         if labels not in KINDS:
             wrong(f"--labels {labels}: choose one of {', '.join(KINDS)}")
@@ -148,9 +149,9 @@ def finetune(
             if pairs:
                 heading = f"{found.n} {found.measured_on} pairs"
                 told = {"pair accuracy": found.after, "its base, untouched": found.before}
-                show.figures(console, heading, told)
+                figures(console, heading, told)
             else:
-                show.report(console, found)
+                report(console, found)
         print(f"vlm-aes score PHOTOS --model {out}", file=sys.stderr)
 
 
@@ -188,12 +189,12 @@ def distill(
     """Make a fast head: it learns to answer as a model does, as people do, or both."""
     with interruptible():
         from vlm_aes.assessor import terms_of
-        from vlm_aes.backbones import CheckpointError
         from vlm_aes.bulk.sources import SourceError, find_items
-        from vlm_aes.fast.embeddings import default_cache
-        from vlm_aes.finetune.distill import DistillError, Recipe
-        from vlm_aes.finetune.head_card import card_of, distill, tower_for
-        from vlm_aes.finetune.material import opinions_of
+        from vlm_aes.models.heads.embeddings import default_cache
+        from vlm_aes.models.vlm import CheckpointError
+        from vlm_aes.training.distill import DistillError, Recipe
+        from vlm_aes.training.head_card import card_of, distill, tower_for
+        from vlm_aes.training.material import opinions_of
 
         if teacher is None and ratings is None:
             teacher = "nano"

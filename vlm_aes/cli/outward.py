@@ -17,11 +17,11 @@ from vlm_aes.cli.options import ERRORS, app, interruptible, wrong
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from vlm_aes.bulk.items import Item
-    from vlm_aes.bulk.results import Rows
-    from vlm_aes.report.sidecars import Sidecars
-    from vlm_aes.stars import StarRule
-    from vlm_aes.table import Row
+    from vlm_aes.images.items import Item
+    from vlm_aes.output.results import Rows
+    from vlm_aes.output.stars import StarRule
+    from vlm_aes.output.table import Row
+    from vlm_aes.output.xmp.sidecars import Sidecars
 
 Table = Annotated[Path, typer.Argument(help="A table that score wrote, or its folder/.")]
 StarsText = Annotated[
@@ -121,7 +121,7 @@ def _check_dataset(folder: Path) -> None:
 
 
 def _rule(stars: str | None, among: str) -> StarRule:
-    from vlm_aes.stars import StarRule
+    from vlm_aes.output.stars import StarRule
 
     try:
         return StarRule.parse(stars, among)
@@ -130,8 +130,8 @@ def _rule(stars: str | None, among: str) -> StarRule:
 
 
 def _sidecars(layout: str, overwrite_ratings: bool, unrated: int, dry_run: bool) -> Sidecars:
-    from vlm_aes.report.fields import XmpError
-    from vlm_aes.report.sidecars import Sidecars
+    from vlm_aes.output.xmp.fields import XmpError
+    from vlm_aes.output.xmp.sidecars import Sidecars
 
     try:
         return Sidecars(layout, overwrite_ratings, unrated, dry_run)
@@ -158,7 +158,7 @@ def _write_gallery(
     html: Path, rows: Rows, items: Callable[[], Iterable[Item]],
     fast: dict[str, float] | None = None,
 ) -> None:  # fmt: skip
-    from vlm_aes.report.gallery import write_gallery
+    from vlm_aes.output.gallery import write_gallery
 
     try:
         write_gallery(html, rows, items, fast)
@@ -179,7 +179,7 @@ def xmp(
 ) -> None:
     """Write a finished table into XMP sidecars beside its pictures."""
     with interruptible():
-        from vlm_aes.bulk.results import rows_of, starred
+        from vlm_aes.output.results import rows_of, starred
 
         sidecars = _sidecars(xmp_layout, overwrite_ratings, unrated, dry_run)
         rule = _rule(stars, stars_among)
@@ -203,8 +203,8 @@ def gallery(
 ) -> None:
     """Write a finished table as a gallery, one page that needs no network."""
     with interruptible():
-        from vlm_aes.bulk.items import Item
-        from vlm_aes.bulk.results import rows_of
+        from vlm_aes.images.items import Item
+        from vlm_aes.output.results import rows_of
 
         if not html.parent.is_dir():
             wrong(f"{html}: no folder {html.parent}")

@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from vlm_aes.cli.options import Device, Model, Precision, app, interruptible, load, wrong
+from vlm_aes.cli.options import (
+    Device,
+    Model,
+    Precision,
+    app,
+    interruptible,
+    load,
+    wrong,
+)
 
 
 @app.command()

@@ -30,7 +30,7 @@ def push(
     ] = False,
 ) -> None:
     """Push a trained folder, or a dataset, with its card to the Hugging Face hub."""
-    from vlm_aes.hub import pushing
+    from vlm_aes.models.hub import push as pushing
 
     with interruptible():
         if repo.count("/") != 1 or not all(repo.split("/")):

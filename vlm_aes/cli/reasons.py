@@ -42,10 +42,10 @@ def explain(
     from rich.console import Console
 
     with interruptible():
-        from vlm_aes import show
+        from vlm_aes.explain import terminal as show
         from vlm_aes.explain.explanation import explain as explained
+        from vlm_aes.output.table import Columns
         from vlm_aes.prompts import PromptError
-        from vlm_aes.table import Columns
 
         assessor = load(model, precision, device, reasons=True)
         try:
@@ -59,7 +59,7 @@ def explain(
         else:
             show.explain(Console(highlight=False), found)
         if html is not None and not found.assessment.error:
-            from vlm_aes.report.page import write_page
+            from vlm_aes.explain.page import write_page
 
             try:
                 write_page(html, assessor, found)
@@ -82,8 +82,8 @@ def compare(
     from rich.console import Console
 
     with interruptible():
-        from vlm_aes import show
         from vlm_aes.explain import compare as comparing
+        from vlm_aes.explain import terminal as show
 
         try:
             comparing.check_number(images)
@@ -123,7 +123,7 @@ def audit(
             wrong(f"no picture found in {images}")
         chosen = random.Random(0).sample(paths, min(limit, len(paths)))
 
-        from vlm_aes import show
+        from vlm_aes.explain import terminal as show
         from vlm_aes.explain.audit import audit as measure
 
         try:

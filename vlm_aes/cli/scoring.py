@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vlm_aes.assessor import Assessor
     from vlm_aes.bulk.choosing import Cut
     from vlm_aes.bulk.looks import Look
-    from vlm_aes.table import Row
+    from vlm_aes.output.table import Row
 
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the best N.")]
 Fraction = Annotated[float | None, typer.Option(help="Keep the best share, 0 to 1.")]
@@ -120,7 +120,7 @@ def score(
 
     from vlm_aes.bulk.progress import Progress, count_aside
     from vlm_aes.bulk.sources import SourceError, find_items
-    from vlm_aes.ratings import Scale
+    from vlm_aes.ratings.scale import Scale
 
     if resume and overwrite:
         wrong("--resume and --overwrite exclude each other")
@@ -163,16 +163,16 @@ def score(
 
         from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
         from vlm_aes.bulk.distributed import EngineError, OnRay, Recipe
-        from vlm_aes.bulk.results import rows_of, starred
         from vlm_aes.bulk.run import Job, score_into, score_to_rows
-        from vlm_aes.show import ScoreList
-        from vlm_aes.table import Columns
+        from vlm_aes.output.results import rows_of, starred
+        from vlm_aes.output.table import Columns
+        from vlm_aes.output.terminal import ScoreList
 
         slow = None
         # the accelerator is the workers', unless the critiques of the chosen are written here
         here = "cpu" if on_ray and device == "auto" and not (choosing and rationale) else device
         if cascade:
-            from vlm_aes.fast import FastRater
+            from vlm_aes.models.heads import FastRater
 
             assessor = load(model, precision, here, fast=True)
             head = assessor.head
@@ -315,7 +315,7 @@ def choose(
 def _look(model: str | None, device: str) -> Look:
     """What tells which pictures look alike."""
     from vlm_aes.bulk.looks import looker
-    from vlm_aes.fast import FastRater
+    from vlm_aes.models.heads import FastRater
 
     head = load(model, "auto", device, fast=True).head
     if not isinstance(head, FastRater):
@@ -328,7 +328,7 @@ def samples(
     folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
 ) -> None:
     """Write sample photos, and spoiled copies of them, to try things on."""
-    from vlm_aes.samples import write_samples
+    from vlm_aes.images.samples import write_samples
 
     with interruptible():
         try:

@@ -11,8 +11,8 @@ import typer
 from vlm_aes.cli.options import wrong
 
 if TYPE_CHECKING:
-    from vlm_aes.preferences import PreferenceTable
-    from vlm_aes.rated import RatedTable
+    from vlm_aes.ratings.preferences import PreferenceTable
+    from vlm_aes.ratings.table import RatedTable
 
 Ratings = Annotated[
     Path, typer.Argument(help="Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files.")
@@ -31,9 +31,9 @@ def rated(
     file: Path, images: Path | None, scale: str | None, transform: str, column: str, fewest: int
 ) -> RatedTable:
     """A checked ratings table, or the end of the call."""
-    from vlm_aes.rated import read_ratings
-    from vlm_aes.ratings import Scale
-    from vlm_aes.records import RatedError
+    from vlm_aes.ratings.records import RatedError
+    from vlm_aes.ratings.scale import Scale
+    from vlm_aes.ratings.table import read_ratings
 
     try:
         wanted = Scale.parse(scale) if scale else None
@@ -50,8 +50,8 @@ def rated(
 
 def preferences(file: Path, images: Path | None) -> PreferenceTable:
     """A checked table of pairs, or the end of the call."""
-    from vlm_aes.preferences import read_preferences
-    from vlm_aes.records import RatedError
+    from vlm_aes.ratings.preferences import read_preferences
+    from vlm_aes.ratings.records import RatedError
 
     try:
         return read_preferences(file, images)

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vlm_aes import facts as measures
+from vlm_aes import measure as measures
 from vlm_aes.assessor import Assessment, Assessor
-from vlm_aes.explain.aspects import aspects
-from vlm_aes.explain.claims import is_advice, sentences
-from vlm_aes.explain.edits import saved_again
+from vlm_aes.critique.aspects import aspects
+from vlm_aes.critique.statements import is_advice, sentences
 from vlm_aes.explain.figures import critique_figures
-from vlm_aes.facts import Fact
-from vlm_aes.images import Picture, open_picture
+from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.measure import Fact
+from vlm_aes.suggest.edits import saved_again
 
 FEWEST = 2
 STABLE = 2.0

@@ -9,8 +9,8 @@ from itertools import combinations
 from itertools import pairwise as neighbours
 
 from vlm_aes.assessor import Assessment, Assessor, Source
-from vlm_aes.backbones.errors import CheckpointError
-from vlm_aes.images import Picture, open_picture
+from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.models.vlm.errors import CheckpointError
 
 FEWEST, MOST = 2, 20
 REASONS = 3
@@ -102,7 +102,7 @@ def _asked(
         return {}
     found = {}
     try:
-        from vlm_aes.pairwise import Pairwise
+        from vlm_aes.models.vlm.pairwise import Pairwise
 
         pairwise = Pairwise(assessor.rater)
         for a, b in neighbours(order):

@@ -10,13 +10,13 @@ from pathlib import Path
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from vlm_aes import ratings
 from vlm_aes.assessor import Assessment, Assessor, Seen, Source
-from vlm_aes.explain.advice import Advice, advise, judge_of
-from vlm_aes.explain.claims import Claim, claims
-from vlm_aes.explain.scored import Score
-from vlm_aes.facts.camera import camera_settings
-from vlm_aes.images import PictureError
+from vlm_aes.critique.check import Claim, claims
+from vlm_aes.images.open import PictureError
+from vlm_aes.measure.exif import camera_settings
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.suggest.engine import Advice, advise, judge_of
+from vlm_aes.suggest.scored import Score
 
 SHOWN = 5
 """Parts that moved the score most and are told."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlm_aes import metrics
-from vlm_aes.explain.claims import NOT_MEASURABLE, SUPPORTED, claims, sentences
-from vlm_aes.explain.polarity import polarity
-from vlm_aes.facts import Fact
+from vlm_aes.critique.check import NOT_MEASURABLE, SUPPORTED, claims
+from vlm_aes.critique.polarity import polarity
+from vlm_aes.critique.statements import sentences
+from vlm_aes.measure import Fact
+from vlm_aes.stats import metrics
 
 
 @dataclass(frozen=True)

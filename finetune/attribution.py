@@ -1,0 +1,70 @@
+"""What moves a checkpoint's scores, taken apart and stored with its calibration.
+
+An additive model of the checkpoint's own scores over photos that nothing was trained on: measured
+facts as the model is told them, and what each attribute adds to the score. ``explain`` reads from
+it what moved the score of one picture.
+
+    python -m finetune.attribution --data PARA --checkpoint DIR [--photos 1400] [--keep]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from finetune.edit_comparator.thresholds import photos_of
+from vlm_aes.assessor import Assessor
+from vlm_aes.explain.explanation import columns
+from vlm_aes.images.open import Picture
+from vlm_aes.stats.additive import Additive, fit
+
+BATCH = 16
+
+
+def take_apart(assessor: Assessor, pictures: list[Picture]) -> Additive:
+    """An additive model of the scores that ``assessor`` gives to N pictures.
+
+    Raises:
+        ValueError: for too few pictures.
+    """
+    rows, scores = [], []
+    for start in range(0, len(pictures), BATCH):
+        seen = [assessor.seen(p, rationale=True) for p in pictures[start : start + BATCH]]
+        for one, rated in zip(seen, assessor.rate_seen(seen, attributes=True), strict=True):
+            rows.append(columns(one, rated))
+            scores.append(rated.score or 0.0)
+    names = rows[0] if rows else {}
+    table = {
+        name: [np.nan if row[name] is None else row[name] for row in rows] for name in names
+    }  # fmt: skip
+    return fit(table, scores)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--photos", type=int, default=1400, help="tuning photos")
+    parser.add_argument("--keep", action="store_true", help="store it with the calibration")
+    a = parser.parse_args()
+    assessor = Assessor.from_pretrained(a.checkpoint)
+    if assessor.calibration is None:
+        raise SystemExit(f"{a.checkpoint} has no calibration: its attributes have no residuals")
+    photos = photos_of(a.data, "tuning", a.photos)
+    found = take_apart(
+        assessor, [Picture(image, image.width, image.height, "") for _, image in photos]
+    )
+    if a.keep:
+        replace(assessor.calibration, parts=found).save(a.checkpoint)
+    reach = {name: round(float(np.ptp(h)), 1) for name, h in found.heights.items()}
+    print(json.dumps({"n": len(photos), "explained": found.explained, "reach": reach}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""What an edit needs before it is advised, and how often advice undoes a known fault.
+
+Photos are spoiled by a known amount: tilted, under-exposed, tinted, framed too loosely. A model
+advises well when the edit that undoes the fault is among its first three, and when it leaves photos
+as their makers left them alone. What each kind of edit must gain is fitted on the tuning photos and
+stored with the calibration; the figures are of the validation photos.
+
+    python -m finetune.edit_comparator.thresholds --data PARA --checkpoint DIR [--fit 160] [--measure 200]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from finetune.photos import is_tuning, is_validation, rows_of
+from vlm_aes import measure as facts
+from vlm_aes.assessor import Assessor
+from vlm_aes.explain.explanation import raters
+from vlm_aes.images.degrade import turned
+from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.suggest.edits import (
+    CROP,
+    EXPOSURE,
+    KINDS,
+    LEVEL,
+    MOVING,
+    WHITE_BALANCE,
+    Edit,
+    lit,
+)
+from vlm_aes.suggest.engine import (
+    MOST,
+    VETO,
+    Floats,
+    Trial,
+    best_of,
+    judge_of,
+    trial,
+)
+
+CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
+LOOSE = 0.7
+"""Share of each side that a loosely framed photo keeps; the rest is a dull continuation."""
+BUDGET = 0.25
+"""Share of the tuning photos as they are that may get advice; less than the .3 that is aimed at on
+others."""
+_PRICES = np.geomspace(0.02, 50, 120)
+_HIGHEST = 50.0
+"""Log odds beyond which there is nothing."""
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A photo with a fault of a known amount.
+
+    Attributes:
+        fault: ``tilted``, ``dark``, ``tinted`` or ``loose``; ``none`` for the photo as it is.
+        picture: the photo with it.
+        undoes: whether an edit undoes it: right kind, right way, and for a crop right place.
+    """
+
+    fault: str
+    picture: Image.Image
+    undoes: Callable[[Edit], bool]
+
+
+def as_it_is(image: Image.Image) -> Spoiled:
+    """No fault, and nothing to undo."""
+    return Spoiled("none", image, lambda edit: False)
+
+
+def tilted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+    """Turned by 5 to 12 degrees, either way, and cut upright."""
+    degrees = float(rng.uniform(5, 12) * rng.choice((-1, 1)))
+    picture = turned(image, degrees)
+    return Spoiled("tilted", picture, lambda e: e.kind == LEVEL and e.amount * degrees < 0)
+
+
+def dark(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+    """Two to three and a half stops under."""
+    picture = lit(image, 2.0 ** -rng.uniform(2, 3.5))
+    return Spoiled("dark", picture, lambda e: e.kind == EXPOSURE and e.amount > 0)
+
+
+def tinted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+    """A warm, cool, green or magenta light: one or two channels at half to a third."""
+    weak = 2.0 ** -rng.uniform(1.0, 1.6)
+    gains = {
+        "warm": (1, (1 + weak) / 2, weak), "cool": (weak, (1 + weak) / 2, 1),
+        "green": (weak, 1, weak), "magenta": (1, weak, 1),
+    }  # fmt: skip
+    picture = lit(image, np.array(gains[str(rng.choice(list(gains)))], dtype=np.float32))
+    return Spoiled("tinted", picture, lambda e: e.kind == WHITE_BALANCE)
+
+
+def loose(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+    """Framed badly: the photo fills 70% of each side, in one corner, and the rest is a plain wall
+    in the mean colour of the photo. (What a crop cut off no edit can bring back.)"""
+    at = CORNERS[rng.integers(4)]
+    width, height = image.size
+    inner = image.resize((round(width * LOOSE), round(height * LOOSE)), Image.Resampling.LANCZOS)
+    left, top = round((width - inner.width) * at[0]), round((height - inner.height) * at[1])
+    frame = inner.resize((1, 1), Image.Resampling.BOX).resize(image.size)
+    frame.paste(inner, (left, top))
+    return Spoiled("loose", frame, lambda e: e.kind == CROP and e.place == at)
+
+
+FAULTS = (tilted, dark, tinted, loose)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial without its pictures, and which of its edits undo the fault."""
+
+    fault: str
+    found: Trial
+    right: tuple[bool, ...]
+
+
+def rng_of(purpose: str, image_id: str) -> np.random.Generator:
+    """Chance that a photo's id and what it is wanted for decide."""
+    digest = hashlib.sha256(f"{purpose} {image_id}".encode()).hexdigest()
+    return np.random.default_rng(int(digest[:12], 16))
+
+
+def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[Tried]:
+    """Each photo as it is and with one fault; which fault, and how strong, its id decides."""
+    score, _ = raters(assessor)
+    judge = judge_of(assessor.quick_head)
+    blank = Image.new("RGB", (1, 1))
+    done = []
+    for number, (image_id, image) in enumerate(photos):
+        bad = FAULTS[number % len(FAULTS)](image, rng_of("advice", image_id))
+        for spoiled in (as_it_is(image), bad):
+            found = trial(spoiled.picture, score, facts.measure(spoiled.picture), judge)
+            bare = [replace(edit, picture=blank, against=None) for edit in found.edits]
+            right = tuple(spoiled.undoes(edit) for edit in found.edits)
+            done.append(Tried(spoiled.fault, replace(found, plain=blank, edits=bare), right))
+    return done
+
+
+def fit(tried: Sequence[Tried], budget: float = BUDGET) -> dict[str, tuple[float, float]]:
+    """What each kind must gain, or the log odds that it must reach where versions are compared,
+    measured and not, so that the most faults are undone while no more than ``budget`` of the photos
+    as they are get advice.
+
+    Every threshold buys undone faults with advice that nobody needs; all are set at one price.
+    Where nothing compares versions, nothing is advised for less than half of what harmless changes
+    of its sort move nine scores in ten by, nor for less than they move the score of the picture
+    itself.
+    """
+    noises = np.quantile([t.found.noise for t in tried], 0.9, axis=0) / 2
+    best: tuple[int, dict[str, tuple[float, float]]] | None = None
+    for price in _PRICES:
+        needed = {
+            kind: tuple(
+                _threshold(tried, kind, way, price, float(noises[int(kind in MOVING)]))
+                for way in (True, False)
+            )
+            for kind in KINDS
+        }
+        told = [best_of(t.found, needed) for t in tried if t.fault == "none"]
+        if np.mean([bool(advice) for advice in told]) > budget:
+            continue
+        hits = sum(undone(t, needed) for t in tried if t.fault != "none")
+        if best is None or hits > best[0]:
+            best = (hits, needed)
+    if best is None:
+        raise ValueError("every threshold advises too often: fit on more photos")
+    return best[1]
+
+
+def _threshold(
+    tried: Sequence[Tried], kind: str, measured: bool, price: float, noise: float
+) -> float:
+    """What advice of a kind must pass to undo more than its price in needless advice."""
+    right, needless = [], []
+    for t in tried:
+        worth, passes = _worth(t.found, kind)
+        rows = [
+            i for i, e in enumerate(t.found.edits)
+            if e.kind == kind and e.measured == measured and passes[i]
+        ]  # fmt: skip
+        if rows:
+            top = max(rows, key=lambda i: worth[i])
+            (needless if t.fault == "none" else right if t.right[top] else []).append(
+                float(worth[top])
+            )
+    compared = any(t.found.better is not None for t in tried)
+    least = -_HIGHEST if compared else noise
+    levels = sorted({least, *(g for g in right + needless if g > least)})
+    bought = [
+        sum(g > level for g in right) - price * sum(g > level for g in needless) for level in levels
+    ]
+    last = len(bought) - 1 - int(np.argmax(bought[::-1]))
+    # none is worth its price: what no edit was seen to gain
+    return round(levels[last], 2)
+
+
+def _worth(found: Trial, kind: str) -> tuple[Floats, NDArray[np.bool_]]:
+    """What decides on each edit of a kind, and whether nothing else speaks against it."""
+    if found.better is None:
+        return found.gains, found.gains > found.noise[kind in MOVING]
+    return found.better, found.gains > -VETO
+
+
+def undone(tried: Tried, needed: Mapping[str, tuple[float, float]]) -> bool:
+    """Whether an edit that undoes the fault is among the first three."""
+    told = sorted(best_of(tried.found, needed), key=lambda a: -a.margin)[:MOST]
+    right = {e.words for e, yes in zip(tried.found.edits, tried.right, strict=True) if yes}
+    return any(advice.words in right for advice in told)
+
+
+def figures(tried: Sequence[Tried], needed: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Share of each fault, and of all, that is undone, and of the photos as they are that get
+    advice, of any kind and of each."""
+    found = {}
+    for fault in ("tilted", "dark", "tinted", "loose"):
+        rows = [t for t in tried if t.fault == fault]
+        found[fault] = float(np.mean([undone(t, needed) for t in rows])) if rows else float("nan")
+    bad = [t for t in tried if t.fault != "none"]
+    told = [best_of(t.found, needed) for t in tried if t.fault == "none"]
+    found["undone"] = float(np.mean([undone(t, needed) for t in bad]))
+    found["originals with advice"] = float(np.mean([bool(advice) for advice in told]))
+    for kind in KINDS:
+        found[f"originals told {kind}"] = float(
+            np.mean([any(a.kind == kind for a in advice) for advice in told])
+        )
+    return found
+
+
+def photos_of(data: Path, part: str, limit: int) -> list[tuple[str, Image.Image]]:
+    """Photos of a folder in PARA's layout, drawn by their ids' hash.
+
+    Args:
+        part: ``validation``, ``tuning`` or ``training``.
+    """
+    rows = []
+    for attribute_photo, row in rows_of(data):
+        held = is_validation(row["image_id"], attribute_photo=attribute_photo)
+        tuning = is_tuning(row["image_id"]) and not held
+        if part == ("validation" if held else "tuning" if tuning else "training"):
+            rows.append((row["image_id"], row["image"]["bytes"]))
+    rows.sort(key=lambda row: hashlib.sha256(f"draw {row[0]}".encode()).hexdigest())
+    found = []
+    for image_id, data_of in rows[:limit]:
+        picture = open_picture(data_of)
+        assert isinstance(picture, Picture), picture
+        found.append((image_id, picture.image))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--fit", type=int, default=0, help="tuning photos to fit on; 0 fits none")
+    parser.add_argument("--measure", type=int, default=200, help="validation photos")
+    parser.add_argument("--keep", action="store_true", help="store what was fitted")
+    parser.add_argument("--precision", default="fp32")
+    a = parser.parse_args()
+    assessor = Assessor.from_pretrained(a.checkpoint, precision=a.precision)
+    judge = judge_of(assessor.quick_head)
+    needed = judge.needed if judge else assessor.calibration.edits if assessor.calibration else {}
+    if a.fit:
+        tried = try_out(assessor, photos_of(a.data, "tuning", a.fit))
+        needed = fit(tried)
+        print(json.dumps({"needed": needed, "tuning": figures(tried, needed)}, indent=1))
+        if a.keep and judge:
+            head = assessor.quick_head
+            head.versions.needed = dict(needed)
+            head.versions.save(head.folder)
+        elif a.keep:
+            if assessor.calibration is None:
+                raise SystemExit(f"{a.checkpoint} has no calibration to keep it in")
+            replace(assessor.calibration, edits=needed).save(a.checkpoint)
+    if a.measure:
+        tried = try_out(assessor, photos_of(a.data, "validation", a.measure))
+        print(json.dumps({"n": a.measure, "validation": figures(tried, needed)}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Teaches a fast head which of two versions of a picture is better.
+
+Photos as their makers left them, and with a lapse of a known kind (:mod:`.lapses`), are edited in
+every way that advice tries. An edit that makes up for the lapse is better, one that makes it worse
+or answers another is not, and no edit is better than the photo as it was. The head's tower looks at
+every version once; a small layer learns from what it sees.
+
+    python -m finetune.edit_comparator.train --data PARA --checkpoint DIR [--photos 2400]
+
+What an edit needs before it is told is fitted afterwards, on other photos: ``finetune.advice --fit
+480 --keep``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional as F
+
+from finetune.edit_comparator.corruptions import LAPSES, UNCLEAR, Lapse, none
+from finetune.edit_comparator.thresholds import photos_of, rng_of
+from vlm_aes import measure as facts
+from vlm_aes.models.heads import FastRater, load_head
+from vlm_aes.models.heads.edit_comparator import Versions
+from vlm_aes.suggest.edits import KINDS, edits
+from vlm_aes.suggest.engine import at_working_size, mirrored, pictures_of
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The dials.
+
+    Attributes:
+        rare: power of a class's size by which each (kind, right or wrong) is weighed down: 0 weighs
+            every edit alike, 1 every class.
+    """
+
+    epochs: int = 4
+    batch_size: int = 512
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.3
+    rare: float = 0.7
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """N edits, as a tower sees them.
+
+    Attributes:
+        after, before: (2, N, D) embeddings in fp16, of the versions and of their mirror images.
+        kinds: (N,) indices into ``KINDS``.
+        right: (N,) whether the edit is the better version.
+    """
+
+    after: NDArray[np.float16]
+    before: NDArray[np.float16]
+    kinds: NDArray[np.int64]
+    right: NDArray[np.int64]
+
+
+def compared(head: FastRater, photos: Sequence[tuple[str, Image.Image]]) -> Compared:
+    """Every edit of each photo, as it is and with one lapse; which, and how strong, its id
+    decides."""
+    parts = []
+    for number, (image_id, image) in enumerate(photos):
+        rng = rng_of("versions", image_id)
+        plain = at_working_size(image)
+        parts += [_edited(head, made(plain, rng)) for made in (none, LAPSES[number % len(LAPSES)])]
+    return Compared(
+        np.concatenate([p.after for p in parts], axis=1),
+        np.concatenate([p.before for p in parts], axis=1),
+        np.concatenate([p.kinds for p in parts]),
+        np.concatenate([p.right for p in parts]),
+    )
+
+
+def _edited(head: FastRater, lapse: Lapse) -> Compared:
+    picture = lapse.picture
+    tried = [(e, lapse.judged(e)) for e in edits(picture, facts.measure(picture))]
+    tried = [(edit, judged) for edit, judged in tried if judged != UNCLEAR]
+    shown = {id(one): one for one in pictures_of(picture, [edit for edit, _ in tried])}
+    every = [*shown.values(), *map(mirrored, shown.values())]
+    looks = [
+        head.scores_and_embeddings(every[i : i + _BATCH])[1] for i in range(0, len(every), _BATCH)
+    ]
+    states = np.concatenate(looks).astype(np.float16).reshape(2, len(shown), -1)
+    row = {one: i for i, one in enumerate(shown)}
+    return Compared(
+        states[:, [row[id(e.picture)] for e, _ in tried]],
+        states[:, [row[id(picture if e.against is None else e.against)] for e, _ in tried]],
+        np.array([KINDS.index(e.kind) for e, _ in tried], dtype=np.int64),
+        np.array([judged for _, judged in tried], dtype=np.int64),
+    )
+
+
+def learn(seen: Compared, recipe: Recipe) -> Versions:
+    """The layer that tells right edits from wrong ones, by logistic regression; the same seed
+    gives the same layer."""
+    torch.manual_seed(recipe.seed)
+    versions = Versions(seen.after.shape[-1], KINDS)
+    after, before = (torch.from_numpy(side).float() for side in (seen.after, seen.before))
+    versions.standardise(torch.cat([after[0], before[0]]))
+    kinds, right = torch.from_numpy(seen.kinds), torch.from_numpy(seen.right).float()
+    weights = torch.from_numpy(_weights(seen, recipe.rare)).float()
+    optimizer = torch.optim.AdamW(versions.parameters(), weight_decay=recipe.weight_decay)
+    rng = np.random.default_rng(recipe.seed)
+    batches = list(_batches(len(kinds), recipe, rng))
+    versions.train()
+    for step, rows in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * (
+                0.5 + 0.5 * math.cos(math.pi * step / len(batches))
+            )
+        way = int(rng.integers(2))
+        found = versions(after[way, rows], before[way, rows], kinds[rows])
+        losses = F.binary_cross_entropy_with_logits(found, right[rows], reduction="none")
+        optimizer.zero_grad()
+        (losses * weights[rows]).mean().backward()
+        optimizer.step()
+    return versions.eval()
+
+
+def _batches(n: int, recipe: Recipe, rng: np.random.Generator) -> Iterator[Tensor]:
+    for _ in range(recipe.epochs):
+        order = torch.from_numpy(rng.permutation(n))
+        yield from order.split(recipe.batch_size)
+
+
+def _weights(seen: Compared, rare: float) -> NDArray[np.float64]:
+    """(N,) with mean 1."""
+    classes = 2 * seen.kinds + seen.right
+    weights = np.bincount(classes, minlength=2 * len(KINDS))[classes] ** -rare
+    found: NDArray[np.float64] = weights / weights.mean()
+    return found
+
+
+def told_apart(versions: Versions, seen: Compared) -> dict[str, float]:
+    """Of each kind, how often a right edit gets higher odds than a wrong one: the area under the
+    ROC curve; a kind without both is left out."""
+    kinds = [KINDS[k] for k in seen.kinds]
+    odds = sum(versions.better(a, b, kinds) for a, b in zip(seen.after, seen.before, strict=True))
+    found = {}
+    for number, kind in enumerate(KINDS):
+        rows = seen.kinds == number
+        if len(set(seen.right[rows])) == 2:
+            found[kind] = float(roc_auc_score(seen.right[rows], np.asarray(odds)[rows]))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="with a fast head")
+    parser.add_argument("--photos", type=int, default=2400, help="training photos")
+    parser.add_argument("--tuning", type=int, default=200, help="photos to measure on")
+    parser.add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    head = load_head(a.checkpoint, precision="fp32")
+    seen = compared(head, photos_of(a.data, "training", a.photos))
+    versions = learn(seen, Recipe(seed=a.seed))
+    held = compared(head, photos_of(a.data, "tuning", a.tuning))
+    figures = {"edits": len(seen.kinds), "right": int(seen.right.sum())}
+    print(json.dumps({**figures, "told apart": told_apart(versions, held)}, indent=1))
+    versions.save(head.folder)
+
+
+if __name__ == "__main__":
+    main()

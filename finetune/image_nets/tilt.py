@@ -1,0 +1,191 @@
+"""Learn to see by how much a photo leans, from photos that are turned by known amounts.
+
+Lines tell the tilt of a third of all photos. The rest lean by what stands in them: people, trees,
+water, the fall of the light. Photos come level for the most part, so every photo, turned, is an
+example with its answer. A small conv net learns them (845,000 weights, one grey window of 160
+pixels) and is written as ONNX for :mod:`vlm_aes.measure.lean`, which runs it with OpenCV.
+
+    python -m finetune.image_nets.tilt --data PARA --work DIR --out vlm_aes/facts/lean.onnx
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from finetune.image_nets.common import (
+    Examples,
+    GreyNet,
+    Training,
+    block,
+    command,
+    made_once,
+    seen,
+    train,
+    write_onnx,
+)
+from finetune.photos import is_tuning, is_validation, rows_of
+from vlm_aes.images.degrade import spoil, upright_share
+from vlm_aes.measure.lean import DEGREES, WINDOW, leaning_share
+
+SIDE = 192
+"""Side of the photos that windows are cut from."""
+FALSE_ALARMS = (0.02, 0.05, 0.08, 0.1)
+
+
+@dataclass(frozen=True)
+class LevelRecipe:
+    """The dials of the training."""
+
+    epochs: int = 14
+    batch: int = 128
+    level: float = 0.4
+    """Share of the windows that are not turned, but for ``wobble`` degrees."""
+    wobble: float = 0.7
+    turned: tuple[float, float] = (3.0, 19.0)
+    spread: float = 1.0
+    """Degrees by which the answer is spread over its neighbours: photos are not exactly level."""
+    seed: int = 0
+
+
+def level_net(widths: Sequence[int] = (24, 48, 96, 160)) -> GreyNet:
+    return GreyNet([block(1, widths[0], 2, 5)], widths, len(DEGREES))
+
+
+@dataclass(frozen=True)
+class Greys:
+    """Photos in grey.
+
+    Attributes:
+        photos: (N, SIDE, SIDE) uint8 that are neither validation nor tuning.
+        tuning: (M, 2, SIDE, SIDE) uint8, tuning photos and their tilted copies.
+    """
+
+    photos: np.ndarray
+    tuning: np.ndarray
+
+
+def load_greys(data: Path, work: Path) -> Greys:
+    """The photos of a folder in PARA's layout, decoded into ``work`` the first time (1 GB)."""
+
+    def decoded() -> dict[str, np.ndarray]:
+        photos, tuning = [], []
+        for attribute_photo, row in rows_of(data):
+            if is_validation(row["image_id"], attribute_photo=attribute_photo):
+                continue
+            image = Image.open(io.BytesIO(row["image"]["bytes"])).convert("RGB")
+            image = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+            if is_tuning(row["image_id"]):
+                n = len(tuning)
+                copy_of = spoil(image, "tilt", (n * 0.618) % 1, n)
+                tuning.append([np.asarray(one.convert("L")) for one in (image, copy_of)])
+            else:
+                photos.append(np.asarray(image.convert("L")))
+        return {"photos": np.array(photos), "tuning": np.array(tuning)}
+
+    return Greys(**made_once(work / "greys.npz", decoded))
+
+
+def window(
+    photo: np.ndarray, degrees: float, share: float, shift: tuple[float, float]
+) -> np.ndarray:
+    """(WINDOW, WINDOW) of a photo turned counterclockwise: ``share`` of its side, its middle moved
+    by ``shift`` pixels."""
+    scale = WINDOW / (SIDE * share)
+    middle = (SIDE - 1) / 2 + shift[0], (SIDE - 1) / 2 + shift[1]
+    matrix = cv2.getRotationMatrix2D(middle, degrees, scale)
+    matrix[:, 2] += (WINDOW - 1) / 2 - np.array(middle)
+    return cv2.warpAffine(
+        photo, matrix, (WINDOW, WINDOW), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+    )
+
+
+def example(
+    photo: np.ndarray, recipe: LevelRecipe, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """A window, and by how many degrees it was turned clockwise.
+
+    Level and turned ones are zoomed, resampled and worn alike: only what stands in the picture may
+    tell them apart.
+    """
+    if rng.random() < recipe.level:
+        degrees = float(rng.normal(0, recipe.wobble))
+    else:
+        degrees = float(rng.uniform(*recipe.turned) * rng.choice((-1, 1)))
+    most = upright_share((SIDE, SIDE), degrees)
+    other = upright_share((SIDE, SIDE), float(rng.uniform(0, recipe.turned[1])))
+    share = min(most, other) * float(rng.uniform(0.85, 1))
+    room = (most - share) / 2 * SIDE * 0.8
+    made = window(photo, -degrees, share, tuple(rng.uniform(-room, room, 2)))
+    if rng.random() < 0.5:
+        made, degrees = made[:, ::-1], -degrees
+    if rng.random() < 0.35:
+        made = cv2.GaussianBlur(made, (0, 0), rng.uniform(0.3, 1.2))
+    if rng.random() < 0.2:
+        noisy = made + rng.normal(0, rng.uniform(2, 12), made.shape)
+        made = np.clip(noisy, 0, 255).astype(np.uint8)
+    if rng.random() < 0.3:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
+        made = cv2.imdecode(cv2.imencode(".jpg", made, quality)[1], cv2.IMREAD_GRAYSCALE)
+    return made, degrees
+
+
+def answers(degrees: np.ndarray, spread: float) -> Tensor:
+    """(B, len(DEGREES)) probabilities around each angle."""
+    away = (degrees[:, None] - np.array(DEGREES)) / spread
+    weight = np.exp(-(away**2) / 2)
+    return torch.from_numpy(weight / weight.sum(1, keepdims=True)).float()
+
+
+def _mirrored(answers: Tensor) -> Tensor:
+    """A mirror image leans the other way."""
+    return answers.flip(1)
+
+
+def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
+    """Share of the tilted copies that are found at each share of false alarms, over tuning
+    photos."""
+    shares = []
+    for side in (0, 1):
+        small = [cv2.resize(p, (WINDOW, WINDOW), interpolation=cv2.INTER_AREA)
+                 for p in tuning[:, side]]  # fmt: skip
+        shares.append(leaning_share(seen(net, small, _mirrored)))
+    level, tilted = shares
+    return {
+        f"found at {rate:.0%}": float((tilted > np.quantile(level, 1 - rate)).mean())
+        for rate in FALSE_ALARMS
+    }
+
+
+def train_level(greys: Greys, work: Path, recipe: LevelRecipe) -> nn.Module:
+    """Train from nothing, or go on from ``work/level.pt``; gives the averaged weights."""
+
+    def prepare(rows: np.ndarray, rng: np.random.Generator) -> Examples:
+        made = [example(greys.photos[i], recipe, rng) for i in rows]
+        wanted = answers(np.array([degrees for _, degrees in made]), recipe.spread)
+        return np.stack([one for one, _ in made]), wanted
+
+    training = Training(recipe.epochs, recipe.batch, seed=recipe.seed)
+    return train(level_net(), np.arange(len(greys.photos)), prepare, training, work / "level.pt",
+                 lambda net: figures(net, greys.tuning))  # fmt: skip
+
+
+def main() -> None:
+    parser = command(__doc__)
+    parser.add_argument("--epochs", type=int, default=LevelRecipe.epochs)
+    a = parser.parse_args()
+    cv2.setNumThreads(1)
+    recipe = LevelRecipe(epochs=a.epochs, seed=a.seed)
+    write_onnx(train_level(load_greys(a.data, a.work), a.work, recipe), WINDOW, a.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""The tab *Compare*: two to twenty pictures in order, with the reason for each step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vlm_aes.assessor import Assessment
+from vlm_aes.demo import pieces
+from vlm_aes.demo.keeping import new_folder, write_json
+from vlm_aes.demo.model import SharedAssessor
+from vlm_aes.demo.rate import EXPLAIN
+from vlm_aes.demo.shelf import named
+from vlm_aes.demo.uploads import refusal, shown_name, upload_field
+from vlm_aes.explain import terminal as show
+from vlm_aes.explain.compare import Comparison, Pair, compare
+from vlm_aes.explain.page import data_uri
+from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.samples import PHOTOS
+
+RANKING, BURST = "Ranking", "Burst: keep one"
+TOSS_UP = 0.6
+"""Probability of being preferred below which two pictures are called as good as each other."""
+_SMALL, _LARGE = 360, 900
+
+
+def tab(model: SharedAssessor, samples: Path) -> None:
+    """Build the tab."""
+    drop = upload_field("compare-drop", many=True)
+    with gr.Row(elem_classes="tries"):
+        mode = gr.Radio(
+            [RANKING, BURST], value=RANKING, label="What for", show_label=False,
+            container=False, elem_id="compare-mode", elem_classes="segments",
+        )  # fmt: skip
+        ours = gr.Button("Try our four", size="sm", elem_classes="try", elem_id="compare-ours")
+    note = gr.HTML(elem_id="compare-note")
+    ranked = gr.HTML(elem_id="compare-result")
+    with gr.Row(elem_classes="take", visible=False) as take:
+        as_json = gr.DownloadButton("Order and pairs (JSON)", elem_id="compare-json")
+    mine = gr.State(None, time_to_live=3600)
+
+    def begin(paths: list[str] | None) -> Any:
+        return pieces.piece("waiting", "Looking at every picture") if paths else ""
+
+    def run(paths: list[str] | None, mode: str) -> list[Any]:
+        if not paths:
+            return [gr.skip()] * 6
+        unique = list(dict.fromkeys(paths))
+        try:
+            found = compare(model, unique)
+        except ValueError as error:
+            message = pieces.piece("refused", f"{len(unique)} pictures", f"{error}.".capitalize())
+            return [None, None, message, "", gr.Row(visible=False), gr.skip()]
+        held = Held(found, len(paths) - len(unique))
+        data = show.comparison_as_json(held.found)
+        file = write_json(new_folder(), "comparison.json", data)
+        shown = gr.Row(visible=bool(found.order))
+        return [None, held, "", held.drawn(mode), shown, gr.DownloadButton(value=file)]
+
+    def again(held: Held | None, mode: str) -> Any:
+        return held.drawn(mode) if held else ""
+
+    options: Any = {
+        "show_progress": "hidden", "api_visibility": "private",
+        "concurrency_id": EXPLAIN, "concurrency_limit": 2,
+    }  # fmt: skip
+    light: Any = {"show_progress": "hidden", "api_visibility": "private"}
+    outputs = [drop, mine, note, ranked, take, as_json]
+    drop.upload(begin, drop, note, **light).then(run, [drop, mode], outputs, **options)
+    four = [str(samples / name) for name in PHOTOS]
+    ours.click(lambda: begin(four), None, note, **light).then(
+        lambda mode: run(four, mode), mode, outputs, **options
+    )
+    mode.change(again, [mine, mode], ranked, **light)
+
+
+class Held:
+    """A comparison with its thumbnails, named as its visitor named the pictures."""
+
+    def __init__(self, found: Comparison, repeated: int) -> None:
+        self.repeated = repeated
+        self.found, names = named_comparison(found)
+        self.pictures = {names[a.path]: _opened(a.path) for a in found.order}
+
+    def drawn(self, mode: str) -> str:
+        """As a ranking, or as the one to keep."""
+        refused = [{"name": a.path, "reason": refusal(a.error)} for a in self.found.errors]
+        again = f"{self.repeated} sent twice, shown once." if self.repeated else ""
+        order = self.found.order
+        if len(order) < 2:
+            return pieces.piece("left_out", refused, again or "Nothing is left to compare.")
+        steps = {(p.a, p.b): p for p in self.found.pairs}
+        if mode == BURST:
+            keeper = self._of(order[0], _LARGE)
+            others = [self._of(a, _SMALL, steps[order[0].path, a.path]) for a in order[1:]]
+            near = sum(1 for a in order[1:] if steps[order[0].path, a.path].p_a < TOSS_UP)
+            keeper["near"] = (
+                f"{near} {'is' if near == 1 else 'are'} about as good: choose by eye." if near
+                else "The others are clearly below it."
+            )  # fmt: skip
+            return pieces.piece("burst", keeper, others, refused, again)
+        rows = [self._of(order[0], _SMALL)]
+        rows += [
+            self._of(below, _SMALL, steps[above.path, below.path])
+            for above, below in pairwise(order)
+        ]
+        return pieces.piece("ranking", rows, refused, again)
+
+    def _of(self, a: Assessment, side: int, pair: Pair | None = None) -> dict[str, Any]:
+        image = self.pictures[a.path]
+        return {
+            "a": a, "name": a.path,
+            "picture": data_uri(pieces.sized(image.image, side)) if image else "",
+            "sure": _sure(pair.p_a) if pair else "",
+            "why": f"{pair.why[:1].upper()}{pair.why[1:]}." if pair else "",
+        }  # fmt: skip
+
+
+def _sure(p: float) -> str:
+    """How surely the one above is better, in words and as a share."""
+    return f"A toss-up ({p:.0%})." if p < TOSS_UP else f"Better with {p:.0%}."
+
+
+def named_comparison(found: Comparison) -> tuple[Comparison, dict[str, str]]:
+    """A comparison of files here, under the names that their sender knows; and path to name."""
+    paths = [a.path for a in (*found.order, *found.errors)]
+    names = {path: name for name, path in named(paths, [shown_name(p) for p in paths]).items()}
+    order, errors = (
+        [replace(a, path=names[a.path]) for a in group] for group in (found.order, found.errors)
+    )
+    pairs = [Pair(names[p.a], names[p.b], p.p_a, p.why) for p in found.pairs]
+    return Comparison(order, pairs, errors), names
+
+
+def _opened(path: str) -> Picture | None:
+    picture = open_picture(path, needed_side=_LARGE)
+    return picture if isinstance(picture, Picture) else None

@@ -1,0 +1,90 @@
+"""The named endpoints: what the page knows, for a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from vlm_aes.bulk.pipeline import Wanted, rows
+from vlm_aes.critique.check import claims
+from vlm_aes.demo.compare import named_comparison
+from vlm_aes.demo.guard import take_only_what_was_sent
+from vlm_aes.demo.looking import look, write_critique
+from vlm_aes.demo.model import SharedAssessor
+from vlm_aes.demo.rate import EXPLAIN, SCORE
+from vlm_aes.demo.shelf import named
+from vlm_aes.demo.sort import BATCH, SORT, SORTING
+from vlm_aes.demo.uploads import MOST_FILES, shown_name
+from vlm_aes.explain import terminal as show
+from vlm_aes.explain.compare import compare
+from vlm_aes.output.table import Columns
+
+
+def endpoints(model: SharedAssessor) -> None:
+    """Add ``/rate``, ``/critique``, ``/compare`` and ``/batch``, described for ``/?view=api``."""
+    with gr.Column(visible=False):
+        one = gr.File(label="picture")
+        many = gr.File(label="pictures", file_count="multiple")
+        found = gr.JSON(label="found")
+        button = gr.Button()
+    for field in (one, many):
+        take_only_what_was_sent(field)
+
+    def rate(path: str | None) -> dict[str, Any]:
+        looked = look(model, _given(path))
+        return _named(show.as_json(looked.explanation, Columns().row(looked.assessment)))
+
+    def critique(path: str | None) -> dict[str, Any]:
+        looked = look(model, _given(path))
+        if looked.seen is not None and not model.writes:
+            raise gr.Error("This model writes no critiques.", print_exception=False)
+        write_critique(model, looked)
+        a = looked.assessment
+        return {
+            "name": looked.name, "score": a.score, "level": a.level or None,
+            "critique": a.critique, "error": a.error or None,
+            "claims": [asdict(claim) for claim in claims(a.critique or "", a.facts)],
+        }  # fmt: skip
+
+    def ranked(paths: Sequence[str] | None) -> dict[str, Any]:
+        try:
+            found_here = compare(model, list(dict.fromkeys(paths or ())))
+        except ValueError as error:
+            raise gr.Error(f"{error}.", print_exception=False) from None
+        return show.comparison_as_json(named_comparison(found_here)[0])
+
+    def batch(paths: Sequence[str] | None) -> list[dict[str, Any]]:
+        given = list(paths or ())
+        if not 0 < len(given) <= MOST_FILES:
+            raise gr.Error(f"Send 1 to {MOST_FILES} pictures.", print_exception=False)
+        names = list(named(given, [shown_name(path) for path in given]))
+        with model.patient():
+            rated = list(rows(model, given, Columns(), Wanted(), batch_size=BATCH, workers=1))
+        of = {row["path"]: row for row in rated}
+        return [_named({**of[path], "path": name}) for path, name in zip(given, names, strict=True)]
+
+    for function, source, name, queue, limit, words in (
+        (rate, one, "rate", SCORE, 4, "A picture to its row, with facts and attributes."),
+        (critique, one, "critique", EXPLAIN, 2, "A picture to its critique and checked claims."),
+        (ranked, many, "compare", EXPLAIN, 2, "Two to twenty pictures to their order and pairs."),
+        (batch, many, "batch", SORT, SORTING, "Many pictures to a row each."),
+    ):  # fmt: skip
+        button.click(
+            function, source, found, api_name=name, api_description=words,
+            concurrency_id=queue, concurrency_limit=limit, show_progress="hidden",
+        )  # fmt: skip
+
+
+def _named(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose picture is called ``name``: Gradio's client takes what has a ``path`` for a file
+    that it should download."""
+    return {"name" if key == "path" else key: value for key, value in row.items()}
+
+
+def _given(path: str | None) -> str:
+    if not path:
+        raise gr.Error("Send a picture.", print_exception=False)
+    return path

@@ -1,0 +1,219 @@
+"""What one visitor teaches: photos, stars, and the head that learns from them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm_aes.demo import pieces
+from vlm_aes.explain.page import data_uri
+from vlm_aes.models.heads import FastRater
+from vlm_aes.stats import metrics
+from vlm_aes.training.taste import FEWEST, CrossValidated, PersonalHead, TasteError
+
+MOST = 200
+"""Photos that one visitor may teach with; each is kept in memory at ``SIDE`` pixels."""
+SIDE, SMALL = 900, 200
+EVERY = 5
+"""New ratings after which it learns again by itself."""
+_STRIP = 6
+_HALF_A_STAR = 12.5
+
+
+@dataclass
+class Photo:
+    """A photo of a lesson.
+
+    Attributes:
+        name: as its sender may read it.
+        picture, thumbnail: for the page.
+        embedding: (D,) of the fast head's tower.
+        crowd: the crowd's score, 0 to 100.
+        stars: 1 to 5; nothing while it is not rated.
+    """
+
+    name: str
+    picture: str
+    thumbnail: str
+    embedding: NDArray[np.float32]
+    crowd: float
+    stars: int | None = None
+
+
+@dataclass
+class Lesson:
+    """Photos in the order of asking.
+
+    Attributes:
+        refused: messages about files that were no pictures.
+        at: place of the photo that is shown.
+        asks: whether the next photo is the one that the head is least sure of.
+        head, told: what was learned, and how good it is.
+        learned_from: number of ratings then.
+        trouble: why nothing could be learned.
+    """
+
+    photos: list[Photo] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    at: int = 0
+    asks: bool = False
+    head: PersonalHead | None = None
+    told: CrossValidated | None = None
+    learned_from: int = 0
+    trouble: str = ""
+    _picked: bool = False
+    _corrected: bool = False
+
+    @property
+    def rated(self) -> list[int]:
+        """Places of the rated photos."""
+        return [i for i, photo in enumerate(self.photos) if photo.stars is not None]
+
+    def shuffle(self) -> None:
+        """A folder's neighbours look alike; what is asked first should not."""
+        random.Random(0).shuffle(self.photos)
+
+    def rate(self, stars: int) -> None:
+        """Give the photo that is shown its stars, and go on to the next."""
+        self._corrected |= self._picked or self.photos[self.at].stars is not None
+        self._picked = False
+        self.photos[self.at].stars = stars
+        self.at = self._next()
+
+    def pick(self, place: int) -> None:
+        """Show a photo that was chosen; what is said of it is a correction."""
+        self.at, self._picked = place, True
+
+    def move(self, step: int) -> None:
+        """Back or forth."""
+        self._picked = False
+        self.at = (self.at + step) % len(self.photos)
+
+    def _next(self) -> int:
+        if self.asks and self.head is not None:
+            found = self.head.unsure(*self._numbers(), self.rated)
+            return self.at if found is None else found
+        n = len(self.photos)
+        order = [(self.at + step) % n for step in range(1, n + 1)]
+        return next((i for i in order if self.photos[i].stars is None), (self.at + 1) % n)
+
+    def is_due(self) -> bool:
+        """Whether there is something new to learn from: a correction, or enough new ratings."""
+        n = len(self.rated)
+        fresh = n - self.learned_from
+        return n >= FEWEST and (self._corrected or fresh >= (EVERY if self.head else 1))
+
+    def learn(self) -> None:
+        """Fit a head to the stars, and see how good it is."""
+        self._corrected = False
+        rated = self.rated
+        embeddings, crowd = self._numbers()
+        stars = [self.photos[i].stars for i in rated]
+        try:
+            head = PersonalHead.fit(embeddings[rated], stars, crowd[rated])
+            self.head, self.told, self.trouble = head, head.cross_validated(), ""
+        except TasteError as error:
+            self.trouble = str(error)
+        self.learned_from = len(rated)
+
+    def _numbers(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        return (
+            np.stack([photo.embedding for photo in self.photos]),
+            np.array([photo.crowd for photo in self.photos]),
+        )
+
+    def shown(self) -> str:
+        """The photo to rate."""
+        photo, n = self.photos[self.at], len(self.rated)
+        left = FEWEST - n
+        words = f"{n} rated" + (f", {left} more until it learns" if left > 0 else "")
+        return pieces.piece("lesson", photo, self.at + 1, len(self.photos), words, self.refused)
+
+    def learned(self) -> str:
+        """What was learned: how good it is, where it differs from the crowd, what to correct."""
+        if self.head is None or self.told is None:
+            return pieces.piece("left_out", [], self.trouble) if self.trouble else ""
+        embeddings, crowd = self._numbers()
+        own = self.head.score(embeddings, crowd)
+        apart = _ranks(own) - _ranks(crowd)
+        rated = np.array(self.rated)
+        unrated = np.setdiff1d(np.arange(len(own)), rated)
+        wanted = np.array([25.0 * ((self.photos[i].stars or 0) - 1) for i in rated])
+        missed = own[rated] - wanted
+        best = unrated[np.argsort(-own[unrated])]
+        half = min(_STRIP, len(best) // 2)
+        strips = [
+            ("You would place higher than the crowd", self._strip(np.argsort(-apart)[:_STRIP])),
+            ("You would place lower", self._strip(np.argsort(apart)[:_STRIP])),
+            ("It would show you first: is it right?", self._strip(best[:half])),
+            ("It would hide: is it right?", self._strip(best[::-1][:half])),
+            ("It thinks too much of these", self._strip(_largest(missed, rated))),
+            ("It thinks too little of these", self._strip(_largest(-missed, rated))),
+        ]  # fmt: skip
+        verdict = "It cannot yet be told from the crowd: rate more, or your taste is the crowd's."
+        if self.told.gain.low > 0:
+            verdict = "It knows your taste better than the crowd does."
+        elif self.told.gain.high < 0:
+            verdict = "The crowd's order is still nearer to your stars: rate more."
+        return pieces.piece(
+            "learned", self.told, verdict, metrics.srcc(own, crowd),
+            [(title, strip) for title, strip in strips if strip], self.trouble,
+        )  # fmt: skip
+
+    def _strip(self, places: NDArray[np.int64]) -> list[dict[str, Any]]:
+        return [
+            {
+                "at": int(i), "picture": self.photos[i].thumbnail, "name": self.photos[i].name,
+                "label": f"{'★' * (self.photos[i].stars or 0)}" or "not rated",
+            }
+            for i in places
+        ]  # fmt: skip
+
+    def ratings(self) -> str:
+        """The stars as a ratings table, for ``vlm-aes finetune``."""
+        made = io.StringIO()
+        writer = csv.writer(made, lineterminator="\n")
+        writer.writerow(["path", "rating"])
+        writer.writerows([self.photos[i].name, self.photos[i].stars] for i in self.rated)
+        return made.getvalue()
+
+    def save(self, folder: Path, crowd: FastRater) -> None:
+        """Write the head as a checkpoint folder.
+
+        Raises:
+            TasteError: where nothing was learned yet.
+        """
+        if self.head is None:
+            raise TasteError(f"rate {FEWEST} photos first")
+        self.head.save(folder, crowd, name="my-taste")
+
+
+def photos_of(
+    names: Sequence[str], images: Sequence[Image.Image], embeddings: NDArray[np.float32],
+    crowd: NDArray[np.float64],
+) -> list[Photo]:  # fmt: skip
+    """Photos of a lesson from what the fast head says of them."""
+    return [
+        Photo(name, data_uri(pieces.sized(image, SIDE)), data_uri(pieces.sized(image, SMALL)),
+              row, float(score))
+        for name, image, row, score in zip(names, images, embeddings, crowd, strict=True)
+    ]  # fmt: skip
+
+
+def _largest(points: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The places with the most points, if more than half a star's."""
+    order = np.argsort(-points)[:_STRIP]
+    return places[order[points[order] > _HALF_A_STAR]]
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable")

@@ -1,0 +1,152 @@
+"""One model in memory for all visitors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm_aes.assessor import Assessment, Assessor, Seen
+from vlm_aes.demo.turns import Turns
+from vlm_aes.explain.occlusion import heat_map
+from vlm_aes.measure import Fact
+from vlm_aes.models.heads import FastRater, load_head
+from vlm_aes.models.heads.folder import find_head
+from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.suggest.engine import Advice, advise, judge_of
+
+BATCH = 8
+"""Pictures a turn where many versions of one are rated: about a quarter of a second on two cores
+with the embedded model."""
+
+
+class SharedAssessor(Assessor):
+    """An assessor that many visitors use at once: what needs the model takes turns.
+
+    Args:
+        assessor: already loaded.
+    """
+
+    def __init__(self, assessor: Assessor) -> None:
+        a = assessor
+        super().__init__(a.rater, a.critic, a.prompt, a.calibration, a.head)
+        self._turns = Turns()
+        self._thread = threading.local()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Within it, this thread lets the others go first."""
+        self._thread.patient = True
+        try:
+            yield
+        finally:
+            self._thread.patient = False
+
+    def _turn(self) -> Any:
+        return self._turns.turn(quick=not getattr(self._thread, "patient", False))
+
+    def rate_seen(
+        self, looked: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
+    ) -> list[Assessment]:
+        """As :meth:`Assessor.rate_seen`, in turn."""
+        with self._turn():
+            return super().rate_seen(looked, rationale=rationale, attributes=attributes)
+
+    def critiques(
+        self,
+        looked: Sequence[Seen],
+        scores: Sequence[float],
+        levels: Sequence[str],
+        heard: Callable[[str], None] | None = None,
+    ) -> list[str]:
+        """As :meth:`Assessor.critiques`, in turn."""
+        with self._turn():
+            return super().critiques(looked, scores, levels, heard)
+
+    def scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """(N,) scores, 0 to 100, of N versions of a picture; a turn for every few."""
+        parts = [self._scores(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        return np.concatenate(parts)
+
+    def _scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        with self._turn():
+            if self.head is None:
+                rated = self.rater.rate(images)
+            else:
+                rated = self.head.rate_images(images).probabilities
+        return ratings.score(rated)[:, 0]
+
+    def heat(self, image: Image.Image) -> NDArray[np.float64]:
+        """The heat map of a picture; lets others go first."""
+        with self.patient():
+            return heat_map(image, self.scores)
+
+    def advice(self, image: Image.Image, facts: Mapping[str, Fact]) -> list[Advice]:
+        """Edits that helped, some proposed by the measured facts; lets others go first."""
+        needed = self.calibration.edits if self.calibration else None
+        judge = judge_of(self.quick_head)
+        with self.patient():
+            if judge is None:
+                return advise(image, self.scores, needed=needed, facts=facts)
+            confirm = self.scores if self.head is None else None
+            judge = replace(judge, look=partial(self._in_turn, judge.look))
+            return advise(image, self.scores, confirm, facts=facts, judge=judge)
+
+    def _in_turn(self, look: Callable[..., Any], images: Sequence[Image.Image]) -> Any:
+        with self._turn():
+            return look(images)
+
+    def cannot_teach(self) -> str:
+        """Why nothing can be taught on top of this model; empty where it can."""
+        if isinstance(self.head, FastRater) and self.head.taste is not None:
+            return "This is somebody's taste already. Teach the model that it began from."
+        folder = self.rater.backbone.folder if self.head is None else self.head.folder
+        try:
+            find_head(folder or "")
+        except CheckpointError:
+            return (
+                "This model has no fast head to teach. vlm-aes distill makes one; then open the "
+                "page again."
+            )
+        return ""
+
+    @cached_property
+    def fast_head(self) -> FastRater:
+        """The fast head that is taught on top of; loaded when it is first needed.
+
+        Raises:
+            CheckpointError: where there is none.
+        """
+        if isinstance(self.head, FastRater):
+            return self.head
+        with self._turn():
+            return load_head(self.rater.backbone.folder)
+
+    def embedded(
+        self, images: Sequence[Image.Image]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """(N, D) embeddings of N pictures and the crowd's (N,) scores, by the fast head."""
+        head = self.fast_head
+        pixels = [head.pixels(image) for image in images]
+        with self._turn():
+            states = head.states(pixels)
+            scores = ratings.score(head.probabilities(states))[:, 0]
+        return states[:, 0].float().cpu().numpy(), scores
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is a model that writes critiques."""
+        return self.critic is not None
+
+    @property
+    def asked(self) -> str:
+        """The exact text that a score answers; empty for a fast head."""
+        return "" if self.head or self.rater is None else str(self.rater.text())

@@ -1,0 +1,166 @@
+"""Assessments as pieces of the page."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm_aes.assessor import Assessment
+from vlm_aes.critique.check import CONTRADICTED, NOT_MEASURABLE, SUPPORTED, claims
+from vlm_aes.demo.looking import Looked
+from vlm_aes.demo.uploads import refusal
+from vlm_aes.explain.occlusion import drawn
+from vlm_aes.explain.page import data_uri
+from vlm_aes.images.open import to_rgb
+from vlm_aes.output.drawing import facts_drawn
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.stats.calibration import Calibration
+from vlm_aes.suggest.engine import Advice
+
+SIDE, SMALL_SIDE = 1200, 560
+"""Long sides in pixels of the picture, and of what is drawn on it."""
+
+_WARNINGS = {
+    "blank": "There is next to nothing in this picture.",
+    "not_a_photo": "This looks drawn, written or rendered; the model knows photographs.",
+    "out_of_domain": "It looks unlike the photos that the model was made for.",
+}
+_ENVIRONMENT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
+    trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+)  # fmt: skip
+
+
+def piece(name: str, *values: Any, **named: Any) -> str:
+    """A macro of ``pieces.html``, filled."""
+    named_here = {"warnings": _WARNINGS, "key": secrets.token_hex(4)}
+    named_here.update({k: named.pop(k) for k in ("reference", "reference_n") if k in named})
+    module = _ENVIRONMENT.get_template("pieces.html").make_module(named_here)
+    filled: str = getattr(module, name)(*values, **named)
+    return filled
+
+
+def sized(image: Image.Image, side: int) -> Image.Image:
+    """A picture of at most ``side`` pixels, for the page."""
+    small = to_rgb(image).copy()
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return small
+
+
+def views(
+    name: str, image: Image.Image, a: Assessment, heat: NDArray[np.float64] | None = None
+) -> str:
+    """The picture; with what was measured on it, and its heat map where there is one."""
+    small = sized(image, SMALL_SIDE)
+    tilt = a.facts.get("tilt")
+    return piece(
+        "views", name, data_uri(sized(image, SIDE)),
+        measured=data_uri(facts_drawn(small, a.facts)) if a.facts else "",
+        heat="" if heat is None else data_uri(drawn(small, heat)),
+        tilt=tilt is not None and tilt.value is not None,
+    )  # fmt: skip
+
+
+def critique(a: Assessment) -> str:
+    """The critique with its checked claims marked."""
+    text = a.critique or ""
+    found = claims(text, a.facts)
+    parts, at = [], 0
+    for claim in found:
+        start = text.find(claim.text, at)
+        if start < 0 or claim.verdict == NOT_MEASURABLE:
+            continue
+        parts.append({"text": text[at:start], "verdict": "", "fact": ""})
+        fact = claim.fact.replace("_", " ")
+        parts.append({"text": claim.text, "verdict": claim.verdict, "fact": fact})
+        at = start + len(claim.text)
+    parts.append({"text": text[at:], "verdict": "", "fact": ""})
+    verdicts = [claim.verdict for claim in found]
+    agreed, wrong = verdicts.count(SUPPORTED), verdicts.count(CONTRADICTED)
+    open_ones = verdicts.count(NOT_MEASURABLE)
+    said = [
+        (agreed, "✓ {} agrees with what was measured", "✓ {} agree with what was measured"),
+        (wrong, "✗ {} does not", "✗ {} do not"),
+        (open_ones, "{} cannot be measured and is the model's opinion",
+         "{} cannot be measured and are the model's opinion"),
+    ]  # fmt: skip
+    counted = [(one if n == 1 else many).format(n) for n, one, many in said if n]
+    key = f"Of {len(found)} {'claim' if len(found) == 1 else 'claims'}: {'; '.join(counted)}."
+    return piece("critique", parts, key if found else "")
+
+
+def words(a: Assessment) -> str:
+    """The five words with their probabilities, as bars."""
+    rows = [
+        {"name": word, "share": 100 * p, "value": f"{p:.1%}"} for word, p in a.probabilities.items()
+    ]
+    return piece("bars", rows, "The five words")
+
+
+def details(a: Assessment) -> str:
+    """Attributes and facts."""
+    attributes = [
+        {
+            "name": name.replace("_", " "), "share": value, "value": f"{value:.0f}",
+            "beside": f"{a.residuals[name]:+.1f}" if name in a.residuals else "",
+        }
+        for name, value in a.attributes.items()
+    ]  # fmt: skip
+    facts = [
+        {
+            "name": f.name.replace("_", " "), "band": f.band,
+            "value": "" if f.value is None else f"{f.value:.2f} {f.unit.replace('_', ' ')}",
+        }
+        for f in a.facts.values()
+    ]  # fmt: skip
+    return piece("details", a, attributes, facts)
+
+
+def advice(found: Sequence[Advice], image: Image.Image) -> str:
+    """What helped when it was tried, before and after; nothing where nothing did."""
+    if not found:
+        return ""
+    tried = [
+        {
+            "words": one.words,
+            "verdict": one.verdict,
+            "picture": data_uri(sized(one.picture, SMALL_SIDE)),
+        }
+        for one in found
+    ]
+    return piece("advice", tried, data_uri(sized(image, SMALL_SIDE)))
+
+
+def arithmetic(
+    name: str, image: Image.Image, a: Assessment, question: str, worth: Calibration | None
+) -> str:
+    """How the score of a picture came about."""
+    terms = [
+        {"word": word, "p": p, "weight": 100 * weight, "adds": 100 * p * weight}
+        for (word, p), weight in zip(a.probabilities.items(), ratings.WEIGHTS, strict=True)
+    ]
+    return piece(
+        "arithmetic", a, terms, question, name, data_uri(sized(image, 320)), a.score_std,
+        reference=worth.reference if worth else "", reference_n=worth.n if worth else 0,
+    )  # fmt: skip
+
+
+def explanation(looked: Looked) -> str:
+    """Everything that is known of a picture so far, in one piece."""
+    a = looked.assessment
+    if looked.seen is None:
+        return piece("refused", looked.name, refusal(a.error))
+    said = critique(a) if a.critique is not None else piece("waiting", "Looking closer")
+    beside = piece("verdict", a) + said + words(a)
+    picture = views(looked.name, looked.image, a, looked.heat)
+    return (
+        f'<article class="opened" tabindex="-1"><div>{picture}</div><div>{beside}</div>'
+        f"{details(a)}</article>"
+    )

@@ -1,0 +1,139 @@
+"""The pictures that one visitor has sorted: rows and thumbnails, in the order asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vlm_aes.demo import pieces
+from vlm_aes.demo.uploads import refusal
+from vlm_aes.explain.page import data_uri
+from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.output.table import Columns, Row
+from vlm_aes.ratings.scale import WORDS
+
+BEST, WORST, NAME, UNSURE = "Best first", "Worst first", "By name", "Least sure first"
+ORDERS = (BEST, WORST, NAME, UNSURE)
+ALL, ERRORS = "All", "Not rated"
+SHOWN = (ALL, *(word.capitalize() for word in WORDS), ERRORS)
+PAGE = 48
+"""Thumbnails shown at once."""
+THUMBNAIL = 240
+_BINS = 20
+
+
+@dataclass
+class Shelf:
+    """Rows as they come, and how their visitor wants to see them.
+
+    Attributes:
+        sources: name as shown to the file on this server.
+        rows: a row each, with its name as ``path``.
+        order, shown: of :data:`ORDERS` and :data:`SHOWN`.
+        top: at most so many of the best; 0 for all.
+        pages: how many are unrolled.
+        stopped: no more pictures are to be rated.
+        columns: of the rows.
+    """
+
+    sources: dict[str, str]
+    rows: list[Row] = field(default_factory=list)
+    order: str = BEST
+    shown: str = ALL
+    top: int = 0
+    pages: int = 1
+    stopped: bool = False
+    columns: Columns = field(default_factory=Columns)
+    _thumbnails: dict[str, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, row: Row) -> None:
+        """Take a row; its picture becomes a thumbnail."""
+        picture = "" if row["error"] else _thumbnail(self.sources[row["path"]])
+        with self._lock:
+            self._thumbnails[row["path"]] = picture
+            self.rows.append(row)
+
+    def chosen(self) -> list[Row]:
+        """Rows that are to be seen, in order."""
+        with self._lock:
+            rows = list(self.rows)
+        rated = sorted((r for r in rows if r["score"] is not None), key=lambda r: -r["score"])
+        kept = rated[: self.top] if self.top else rated
+        if self.shown == ERRORS:
+            return [r for r in rows if r["error"]]
+        if self.shown != ALL:
+            kept = [r for r in kept if r["level"] == self.shown.lower()]
+        if self.order == WORST:
+            kept.reverse()
+        elif self.order == NAME:
+            kept.sort(key=lambda r: r["path"])
+        elif self.order == UNSURE:
+            kept.sort(key=lambda r: -r["score_std"])
+        return kept
+
+    def gallery(self) -> str:
+        """Thumbnails of what is to be seen."""
+        kept = self.chosen()
+        most = PAGE * self.pages
+        at = {row["path"]: i for i, row in enumerate(self.rows)}
+        thumbs = [
+            {
+                "at": at[row["path"]], "name": row["path"],
+                "picture": self._thumbnails[row["path"]],
+                "label": f"{row['score']:.0f} {row['level']}" if row["score"] is not None
+                else refusal(row["error"]),
+            }
+            for row in kept[:most]
+        ]  # fmt: skip
+        left = len(kept) - len(thumbs)
+        more = f"{left} more below these." if left > 0 else ""
+        empty = "No picture of this kind." if self.rows else ""
+        return pieces.piece("gallery", thumbs, more, empty)
+
+    def left(self) -> bool:
+        """Whether there is more to unroll."""
+        return len(self.chosen()) > PAGE * self.pages
+
+    def histogram(self) -> str:
+        """How the scores lie."""
+        scores = [r["score"] for r in self.rows if r["score"] is not None]
+        if not scores:
+            return ""
+        counts, _ = np.histogram(scores, bins=_BINS, range=(0, 100))
+        words = f"{len(scores)} scores, half of them above {np.median(scores):.0f}"
+        return pieces.piece("histogram", [100 * c / counts.max() for c in counts], words)
+
+    def progress(self) -> str:
+        """Where the run is."""
+        done, total = len(self.rows), len(self.sources)
+        errors = sum(1 for r in self.rows if r["error"])
+        words = f"{done} of {total}"
+        if self.stopped and done < total:
+            words = f"Stopped at {words}"
+        elif done == total:
+            words = f"{total} {'picture' if total == 1 else 'pictures'}"
+        if errors:
+            words += f", {errors} could not be rated"
+        return pieces.piece("progress", done, total, f"{words}.")
+
+
+def named(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """Names that differ, each with its path."""
+    found: dict[str, str] = {}
+    for path, name in zip(paths, names, strict=True):
+        stem, dot, suffix = name.rpartition(".")
+        unique, number = name, 2
+        while unique in found:
+            unique = f"{stem} ({number}){dot}{suffix}" if stem else f"{name} ({number})"
+            number += 1
+        found[unique] = path
+    return found
+
+
+def _thumbnail(path: str) -> str:
+    picture = open_picture(path, needed_side=THUMBNAIL)
+    return data_uri(pieces.sized(picture.image, THUMBNAIL)) if isinstance(picture, Picture) else ""

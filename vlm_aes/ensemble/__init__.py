@@ -1,9 +1,0 @@
-"""Several raters as one: together, or each for its kind of picture."""
-
-from vlm_aes.ensemble.facts import FactsScorer
-from vlm_aes.ensemble.members import Ensemble, Member, ModelScorer
-from vlm_aes.ensemble.router import Route, Router, open_judge
-
-__all__ = [
-    "Ensemble", "FactsScorer", "Member", "ModelScorer", "Route", "Router", "open_judge",
-]  # fmt: skip

@@ -1,6 +1,0 @@
-"""The fast path: a vision tower and a small head that learned to answer as the model does."""
-
-from vlm_aes.fast.folder import FOLDER, is_head
-from vlm_aes.fast.rater import FastRater, load_head
-
-__all__ = ["FOLDER", "FastRater", "is_head", "load_head"]

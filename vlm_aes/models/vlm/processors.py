@@ -1,0 +1,125 @@
+"""A checkpoint's processor, with and without torchvision.
+
+Many families' own processors insist on a video processor, which needs torchvision. Pictures do not
+need one: here the family's processor is built without it, so that its own placeholder expansion is
+kept and nothing of it is written again.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, ProcessorMixin
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+from transformers.utils import cached_file, is_torchvision_available
+
+from vlm_aes.models.vlm.errors import CheckpointError
+from vlm_aes.models.vlm.families import NEEDED_PACKAGES
+
+_PARTS = ("image_processor", "tokenizer", "video_processor", "processor_class", "auto_map",
+          "feature_extractor", "chat_template", "audio_tokenizer")  # fmt: skip
+
+
+def pixel_backend(wanted: str) -> str:
+    """``pil`` or ``torchvision``; ``auto`` is always ``pil``, so that a score does not depend on
+    what else is installed.
+
+    Raises:
+        ValueError: for another name, or torchvision where it is not installed.
+    """
+    if wanted in ("auto", "pil"):
+        return "pil"
+    if wanted != "torchvision":
+        raise ValueError(f"pixel backend {wanted!r}: choose auto, pil or torchvision")
+    if not is_torchvision_available():
+        raise ValueError("the torchvision pixel backend needs torchvision: pip install torchvision")
+    return "torchvision"
+
+
+def _read_json(name: str, file: str, hub: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = cached_file(
+            name, file, _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False, **hub,
+        )  # fmt: skip
+    except OSError:
+        found = None
+    return json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
+
+
+def _processor_class(name: str, config: Any, settings: dict[str, Any]) -> type[ProcessorMixin]:
+    import transformers
+
+    package, remedy = NEEDED_PACKAGES.get(config.model_type, ("", ""))
+    if package and find_spec(package) is None:
+        raise CheckpointError(name, f"its processor needs {package}: {remedy}")
+    found = getattr(transformers, settings.get("processor_class") or "", None)
+    if not isinstance(found, type) and type(config) in PROCESSOR_MAPPING:
+        found = PROCESSOR_MAPPING[type(config)]
+    if not isinstance(found, type):
+        raise CheckpointError(
+            name,
+            f"{config.model_type} checkpoints have no processor of their own and this one names "
+            "none; is it an image-text-to-text model?",
+        )
+    return found
+
+
+def load_processor(name: str, config: AutoConfig, pixels: str, hub: dict[str, Any]) -> Any:
+    """The family's own processor for ``name``, with or without its video processor.
+
+    Args:
+        name: folder or hub id.
+        pixels: ``pil`` or ``torchvision``.
+        hub: ``revision`` and ``local_files_only``.
+
+    Raises:
+        CheckpointError: where no processor is named, or a package is missing.
+    """
+    settings = _read_json(name, "processor_config.json", hub)
+    preprocessor = _read_json(name, "preprocessor_config.json", hub)
+    settings.setdefault("processor_class", preprocessor.get("processor_class"))
+    base = _processor_class(name, config, settings)
+    tokenizer = AutoTokenizer.from_pretrained(name, **hub)
+    image_processor = load_image_processor(name, config, pixels, hub)
+
+    def check(self: Any, argument_name: str, argument: Any) -> Any:
+        if argument_name == "video_processor" and argument is None:
+            return None
+        return base.check_argument_for_proper_class(self, argument_name, argument)
+
+    # the same name, because the class's name decides how it is saved and found
+    lenient = type(base.__name__, (base,), {"check_argument_for_proper_class": check})
+    accepted = inspect.signature(base.__init__).parameters
+    extra = {k: v for k, v in settings.items() if k in accepted and k not in _PARTS}
+    if "video_processor" in accepted:
+        extra["video_processor"] = None
+    template = _chat_template(name, tokenizer, hub)
+    return lenient(
+        image_processor=image_processor, tokenizer=tokenizer, chat_template=template, **extra
+    )
+
+
+def load_image_processor(name: str, config: Any, pixels: str, hub: dict[str, Any]) -> Any:
+    """The checkpoint's image processor on the given pixel backend."""
+    if config.model_type == "lfm2_vl" and pixels == "pil":
+        from vlm_aes.models.vlm.lfm2 import Lfm2VlPilImageProcessor
+
+        settings = _read_json(name, "preprocessor_config.json", hub) or _read_json(
+            name, "processor_config.json", hub
+        ).get("image_processor", {})
+        return Lfm2VlPilImageProcessor.from_settings(settings)
+    return AutoImageProcessor.from_pretrained(name, backend=pixels, **hub)
+
+
+def _chat_template(name: str, tokenizer: Any, hub: dict[str, Any]) -> str | None:
+    if tokenizer.chat_template:
+        return str(tokenizer.chat_template)
+    found = _read_json(name, "chat_template.json", hub).get("chat_template")
+    if found:
+        tokenizer.chat_template = found
+    return found

@@ -1,0 +1,172 @@
+"""One sidecar: what was rated merged into what is there. Read and written by exiv2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from vlm_aes.output.xmp.fields import (
+    NAMESPACE,
+    OTHER_RATINGS,
+    PREFIX,
+    RATING,
+    Fields,
+    XmpError,
+    text_of,
+    whole,
+)
+from vlm_aes.output.xmp.packet import Packet, leaves
+
+_EXTENSION = "Xmp.photoshop.SidecarForExtension"
+_PICTURE_RATINGS = (RATING, *OTHER_RATINGS, "Exif.Image.Rating")
+
+
+@dataclass(frozen=True)
+class Rated:
+    """What a sidecar gets.
+
+    Attributes:
+        stars: 0 (none) to 5; nothing where they are not known.
+        keywords: each ``subject: word``; one with the same subject is replaced.
+        description: the critique.
+        notes: name to text, kept in our own namespace only.
+    """
+
+    stars: int | None = None
+    keywords: tuple[str, ...] = ()
+    description: str | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A sidecar as it should be.
+
+    Attributes:
+        data: the whole file; what was given where nothing changes.
+        changes: what is new in it, in words.
+        kept: what is a person's and stays, in words.
+    """
+
+    data: bytes
+    changes: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def library() -> Any:
+    """exiv2, quiet, with our namespace.
+
+    Raises:
+        XmpError: where it is not installed.
+    """
+    try:
+        import exiv2
+    except ImportError:
+        raise XmpError("sidecars need exiv2: pip install 'vlm-aes[xmp]'") from None
+    exiv2.LogMsg.setLevel(exiv2.LogMsg.Level.mute)
+    exiv2.XmpParser.initialize()
+    exiv2.XmpProperties.registerNs(NAMESPACE, PREFIX)
+    return exiv2
+
+
+def merged(
+    old: bytes | None, rated: Rated, *, picture_rating: int = 0, unrated: int = 0,
+    overwrite_rating: bool = False, extension: str = "",
+) -> Merged:  # fmt: skip
+    """What was rated, merged into a sidecar.
+
+    Args:
+        old: the sidecar's bytes, where there is one.
+        picture_rating: what the picture file itself holds as a rating; a person's too.
+        unrated: the rating that stands for none; darktable gives new pictures 1.
+        overwrite_rating: replace a person's rating.
+        extension: for a new sidecar whose name does not tell which file it is for.
+
+    Raises:
+        XmpError: for a sidecar that is no XMP, or that would lose something that is not ours.
+    """
+    exiv2 = library()
+    image = _opened(exiv2, old)
+    edit = Fields(exiv2, image.xmpData())
+    if old is None and extension:
+        edit.put(_EXTENSION, extension)
+    edit.rating(rated.stars, picture_rating, unrated, overwrite_rating)
+    edit.keywords(rated.keywords)
+    edit.describe(rated.description)
+    for name, text in rated.notes.items():
+        edit.note(name, text)
+    if not edit.touched:
+        return Merged(old or b"", (), tuple(edit.kept))
+    data = _bytes(image)
+    if old is None:
+        return Merged(data, tuple(edit.changes), tuple(edit.kept))
+    frame = Packet.read(old)
+    data = frame.with_body(Packet.read(data))
+    lost = leaves(frame) - leaves(Packet.read(data))
+    for leaf in edit.replaced:
+        lost[leaf] -= 1
+    gone = sorted(name for (name, _), count in lost.items() if count > 0)
+    if gone:
+        raise XmpError(f"it would lose {', '.join(gone[:3])}; it is left as it is")
+    return Merged(data, tuple(edit.changes), tuple(edit.kept))
+
+
+def _opened(exiv2: Any, old: bytes | None) -> Any:
+    if old is None:
+        return exiv2.ImageFactory.create(exiv2.ImageType.xmp)
+    try:
+        packet = Packet.read(old)
+        ElementTree.fromstring(packet.body)  # exiv2 passes over XML that breaks off
+        image = exiv2.ImageFactory.open(packet.body.encode())
+        image.readMetadata()
+        # else it would write the Exif and IPTC that it read off the XMP back over it
+        image.clearExifData()
+        image.clearIptcData()
+    except (exiv2.Exiv2Error, ElementTree.ParseError, UnicodeError):
+        raise XmpError("it is no XMP that can be read; move it away to get a new one") from None
+    return image
+
+
+def _bytes(image: Any) -> bytes:
+    image.writeMetadata()
+    io = image.io()
+    io.open()
+    try:
+        return bytes(io.mmap())
+    finally:
+        io.munmap()
+        io.close()
+
+
+def extension_in(data: bytes) -> str:
+    """The extension of the file that a sidecar says it is for, in lower case; nothing where it
+    says none or is no XMP."""
+    try:
+        image = _opened(library(), data)
+    except XmpError:
+        return ""
+    return (text_of(image.xmpData(), _EXTENSION) or "").lower()
+
+
+def rating_in(picture: Path) -> int:
+    """The rating that a picture file itself holds, -1 (rejected) to 5; 0 for none, and for a file
+    that exiv2 does not know."""
+    exiv2 = library()
+    try:
+        image = exiv2.ImageFactory.open(str(picture))
+        image.readMetadata()
+    except exiv2.Exiv2Error:
+        return 0
+    for key in _PICTURE_RATINGS:
+        data = image.exifData() if key.startswith("Exif") else image.xmpData()
+        found = whole(text_of(data, key))
+        if found:
+            return found if key in (RATING, "Exif.Image.Rating") else _of_percent(found)
+    return 0
+
+
+def _of_percent(value: int) -> int:
+    """Stars for MicrosoftPhoto's 1, 25, 50, 75, 99; smaller numbers are stars already."""
+    return value if value <= 5 and value != 1 else 1 + round(value / 25)
