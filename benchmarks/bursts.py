@@ -30,8 +30,8 @@ from vlm_aes.bulk import Sink, Wanted, find_items, rows
 from vlm_aes.bulk.choosing import Cut
 from vlm_aes.bulk.chosen import Table, chosen_from
 from vlm_aes.bulk.looks import looker
-from vlm_aes.images.degrade import FAULTS, spoil
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.degrade import FAULTS, degrade
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.output.table import Columns
 from vlm_aes.stats import metrics
 
@@ -46,8 +46,8 @@ def photos(data: Path, split: str, n: int) -> Iterator[tuple[str, Image.Image]]:
         held = is_validation(name, attribute_photo=attribute_photo)
         if attribute_photo or not (held if split == "validation" else is_tuning(name) and not held):
             continue
-        opened = open_picture(row["image"]["bytes"])
-        if isinstance(opened, Picture):
+        opened = open_image(row["image"]["bytes"])
+        if isinstance(opened, LoadedImage):
             yield name, opened.image
             n -= 1
         if not n:
@@ -58,7 +58,7 @@ def group_of(image: Image.Image, rng: np.random.Generator) -> Iterator[tuple[str
     """A photo's frames, each with what it is."""
     yield "photo", image
     for fault in FAULTS:
-        yield fault, spoil(image, fault, float(rng.random()), int(rng.integers(1 << 30)))
+        yield fault, degrade(image, fault, float(rng.random()), int(rng.integers(1 << 30)))
     for i in range(CROPS):
         keep = rng.uniform(0.85, 0.95)
         width, height = (round(side * keep) for side in image.size)

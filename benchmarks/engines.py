@@ -18,8 +18,8 @@ import torch
 from PIL import Image
 
 from vlm_aes.assessor import NANO
-from vlm_aes.images.open import Picture
-from vlm_aes.models.heads.export import difference, export, trial_pictures
+from vlm_aes.images.open import LoadedImage
+from vlm_aes.models.heads.export import difference, export, trial_images
 from vlm_aes.models.heads.onnx import ExportedRater
 from vlm_aes.models.registry import open_scorer
 from vlm_aes.models.scorer import Scorer
@@ -38,7 +38,7 @@ def rate_of(run: Callable[[], object], n: int, rounds: int = 3) -> float:
 
 def measured(scorer: Scorer, pictures: list[Image.Image], batch: int, n: int) -> float:
     """Pictures a second of the network alone."""
-    looked = [scorer.read(Picture(image, *image.size, "")) for image in pictures]
+    looked = [scorer.read(LoadedImage(image, *image.size, "")) for image in pictures]
     looked = (looked * (batch // len(looked) + 1))[:batch]
     return rate_of(lambda: [scorer.rate(looked) for _ in range(max(1, n // batch))],
                    batch * max(1, n // batch))  # fmt: skip
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000, help="a round")
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    pictures = trial_pictures(16)
+    pictures = trial_images(16)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "fast.onnx"
         scorer = open_scorer(a.model, fast=True, precision="fp32", device="cpu")
@@ -67,7 +67,7 @@ def main() -> None:
             apart = difference(scorer, engine, pictures)
             print(f"{name:<12}" + "".join(f" {s:8.0f}" for s in speeds) + f"  {apart:.1g}")
         for name, engine in list(engines.items())[:2]:
-            ready = [Picture(image, *image.size, "") for image in pictures]
+            ready = [LoadedImage(image, *image.size, "") for image in pictures]
             speed = rate_of(lambda e=engine, r=ready: [e.read(p) for p in r], len(ready))
             print(f"preparing, {name}: {speed:.0f} pictures a second on one core")
 

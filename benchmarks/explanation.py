@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlm_aes import Assessor
 from vlm_aes.explain.explanation import explain, raters
-from vlm_aes.explain.occlusion import heat_map
+from vlm_aes.explain.occlusion import occlusion_map
 from vlm_aes.measure import measure
 from vlm_aes.suggest.engine import advise
 
@@ -40,9 +40,9 @@ def main() -> None:
         "with attributes": lambda: assessor.rater.rate([image], assessor.rating_attributes),
         "facts": lambda: measure(image),
         "advice": lambda: advise(image, score, confirm, facts=measure(image)),
-        "heat map": lambda: heat_map(image, score),
+        "heat map": lambda: occlusion_map(image, score),
         "explain": lambda: explain(assessor, image),
-        "explain and map": lambda: (explain(assessor, image), heat_map(image, score)),
+        "explain and map": lambda: (explain(assessor, image), occlusion_map(image, score)),
     }
     best: dict[str, tuple[float, float]] = {}
     for number in range(a.rounds + 1):

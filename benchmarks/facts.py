@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.stats import spearmanr
 
 from finetune.edit_comparator.thresholds import photos_of
-from vlm_aes.images.degrade import spoil, turned
+from vlm_aes.images.degrade import degrade, turned
 from vlm_aes.measure import measure
 from vlm_aes.suggest.edits import lit
 
@@ -87,7 +87,7 @@ def ranked(photos: dict[str, Image.Image], fault: str, fact: str) -> dict[str, f
     """Rank correlation of a fault's strength with its fact, a photo."""
     found = {}
     for name, photo in photos.items():
-        values = [measure(spoil(photo, fault, s, 1))[fact].value for s in STEPS]
+        values = [measure(degrade(photo, fault, s, 1))[fact].value for s in STEPS]
         known = [np.nan if v is None else v for v in values]
         found[name] = abs(float(spearmanr(STEPS, known, nan_policy="omit").statistic))
     return found

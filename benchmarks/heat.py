@@ -17,7 +17,7 @@ import numpy as np
 from finetune.edit_comparator.thresholds import photos_of
 from vlm_aes import Assessor
 from vlm_aes.explain.explanation import raters
-from vlm_aes.explain.occlusion import CELLS, curves, heat_map
+from vlm_aes.explain.occlusion import CELLS, curves, occlusion_map
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     rows = []
     for _, image in photos_of(a.data, "validation", a.photos):
-        maps = [heat_map(image, score), centre, *rng.random((a.random, CELLS, CELLS))]
+        maps = [occlusion_map(image, score), centre, *rng.random((a.random, CELLS, CELLS))]
         found = [curves(image, one, score) for one in maps]
         rows.append([[c.deletion, c.insertion, c.insertion - c.deletion] for c in found])
     table = np.array(rows)  # (photos, maps, 3)

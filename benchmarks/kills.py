@@ -35,7 +35,8 @@ import torch
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, SinkError, Wanted, find_items, rows
+from vlm_aes.bulk import Sink, Wanted, find_items, rows
+from vlm_aes.errors import OutputError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
 
@@ -69,7 +70,7 @@ def forked(work: Callable[[], None]) -> int:
     try:
         work()
         code = DONE
-    except SinkError as error:
+    except OutputError as error:
         print(f"vlm-aes: {error}", file=sys.stderr)
         code = FULL
     except BaseException:

@@ -33,7 +33,7 @@ from skimage import data
 
 from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Wanted, find_items, rows
-from vlm_aes.images.open import open_picture
+from vlm_aes.images.open import open_image
 from vlm_aes.measure.domain import warning_of
 from vlm_aes.output.table import Columns
 
@@ -76,7 +76,7 @@ def parts(assessor: Assessor, files: list[Path]) -> Counter[str]:
         return content, hashlib.sha256(content).hexdigest()
 
     def decode(content: bytes, sha256: str) -> Any:
-        return open_picture(content, needed_side=head.needed_side, sha256=sha256)
+        return open_image(content, needed_side=head.needed_side, sha256=sha256)
 
     batch: list[Any] = []
     for file in files:
@@ -115,7 +115,7 @@ def plain(assessor: Assessor, files: list[Path], threads: int) -> tuple[float, f
     head = assessor.head
     wall, processor = time.perf_counter(), time.process_time()
     for file in files:
-        opened = open_picture(file)
+        opened = open_image(file)
         head.probabilities(head.states([head.pixels(opened.image)]))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     return wall / len(files), processor / len(files)

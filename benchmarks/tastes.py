@@ -36,12 +36,12 @@ from torch import nn
 
 from finetune.photos import is_validation, rows_of
 from vlm_aes import Assessor
+from vlm_aes.errors import CheckpointError
 from vlm_aes.evaluation import baselines
-from vlm_aes.images.open import open_picture
+from vlm_aes.images.open import open_image
 from vlm_aes.measure import CROP_SIDE, LONG_SIDE
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.heads.embeddings import Kept
-from vlm_aes.models.vlm import CheckpointError
 from vlm_aes.ratings.scale import Scale
 from vlm_aes.ratings.table import RatedTable, Rating
 from vlm_aes.stats import metrics
@@ -222,7 +222,7 @@ def scores_of(assessor: Assessor, held: list[Photo]) -> np.ndarray:
 @cache
 def opened(data: bytes, needed_side: int) -> Image.Image:
     """A validation photo as the assessor would open it, once for all runs."""
-    return open_picture(data, needed_side=needed_side).image
+    return open_image(data, needed_side=needed_side).image
 
 
 def by_fast_head(base: Path, rated: list[Photo], held: list[Photo]) -> np.ndarray:
@@ -245,7 +245,7 @@ def measures_of(kept: Kept, photos: list[Photo]) -> np.ndarray:
     contents = [hashlib.sha256(p.data).hexdigest() for p in photos]
     for photo, content in zip(photos, contents, strict=True):
         if content not in kept:
-            picture = open_picture(photo.data, needed_side=LONG_SIDE, native_side=CROP_SIDE)
+            picture = open_image(photo.data, needed_side=LONG_SIDE, native_side=CROP_SIDE)
             kept.append([content], [baselines.measures(picture.image, picture.native)])
     return kept.rows(contents)
 

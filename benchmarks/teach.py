@@ -24,7 +24,7 @@ import numpy as np
 
 from finetune.photos import is_validation, rows_of
 from vlm_aes.assessor import NANO
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.models.heads import FastRater, load_head
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import metrics
@@ -61,8 +61,8 @@ def photos_of(data: Path, crowd: FastRater) -> Photos:
     for attribute_photo, row in rows_of(data):
         if not attribute_photo:
             continue
-        picture = open_picture(row["image"]["bytes"], needed_side=crowd.needed_side)
-        assert isinstance(picture, Picture), picture
+        picture = open_image(row["image"]["bytes"], needed_side=crowd.needed_side)
+        assert isinstance(picture, LoadedImage), picture
         pixels.append(crowd.pixels(picture.image))
         held = is_validation(row["image_id"], attribute_photo=True)
         rest.append((row["aesthetic_mean"], row["color_mean"], held))

@@ -19,13 +19,13 @@ import numpy as np
 from finetune.edit_comparator.thresholds import photos_of
 from vlm_aes.assessor import Assessor
 from vlm_aes.explain.explanation import columns
-from vlm_aes.images.open import Picture
+from vlm_aes.images.open import LoadedImage
 from vlm_aes.stats.additive import Additive, fit
 
 BATCH = 16
 
 
-def take_apart(assessor: Assessor, pictures: list[Picture]) -> Additive:
+def take_apart(assessor: Assessor, pictures: list[LoadedImage]) -> Additive:
     """An additive model of the scores that ``assessor`` gives to N pictures.
 
     Raises:
@@ -34,7 +34,7 @@ def take_apart(assessor: Assessor, pictures: list[Picture]) -> Additive:
     rows, scores = [], []
     for start in range(0, len(pictures), BATCH):
         seen = [assessor.seen(p, rationale=True) for p in pictures[start : start + BATCH]]
-        for one, rated in zip(seen, assessor.rate_seen(seen, attributes=True), strict=True):
+        for one, rated in zip(seen, assessor.score_prepared(seen, attributes=True), strict=True):
             rows.append(columns(one, rated))
             scores.append(rated.score or 0.0)
     names = rows[0] if rows else {}
@@ -58,7 +58,7 @@ def main() -> None:
         raise SystemExit(f"{a.checkpoint} has no calibration: its attributes have no residuals")
     photos = photos_of(a.data, "tuning", a.photos)
     found = take_apart(
-        assessor, [Picture(image, image.width, image.height, "") for _, image in photos]
+        assessor, [LoadedImage(image, image.width, image.height, "") for _, image in photos]
     )
     if a.keep:
         replace(assessor.calibration, parts=found).save(a.checkpoint)

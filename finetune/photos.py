@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vlm_aes.images.degrade import FAULTS, spoil
+from vlm_aes.images.degrade import FAULTS, degrade
 
 SIDE = 128
 ATTRIBUTES = (
@@ -137,7 +137,7 @@ def _decode(row: tuple[str, bytes]) -> tuple[np.ndarray, np.ndarray]:
     image_id, data = row
     image = Image.open(io.BytesIO(data)).convert("RGB")
     fault, strength, seed = fault_of(image_id)
-    pair = (image, spoil(image, FAULTS[fault], strength, seed))
+    pair = (image, degrade(image, FAULTS[fault], strength, seed))
     plain, bad = (np.asarray(i.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for i in pair)
     return plain, bad
 

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vlm_aes.cli import app
-from vlm_aes.images.degrade import FAULTS, spoil
+from vlm_aes.images.degrade import FAULTS, degrade
 from vlm_aes.images.samples import PHOTOS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -39,7 +39,7 @@ def write_variations(folder: Path) -> None:
             crop.save(folder / f"{Path(name).stem}-{number}.png")
             for copy in range(COPIES):
                 fault = FAULTS[chance.integers(len(FAULTS))]
-                spoiled = spoil(crop, fault, chance.uniform(0, 0.6), copy)
+                spoiled = degrade(crop, fault, chance.uniform(0, 0.6), copy)
                 spoiled.save(folder / f"{Path(name).stem}-{number}-{fault}.png")
     (folder / "notes.jpg").write_text("no picture")
 

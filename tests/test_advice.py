@@ -7,7 +7,7 @@ from PIL import Image
 
 from finetune.edit_comparator.thresholds import BUDGET, Tried, figures, fit
 from vlm_aes import measure as facts
-from vlm_aes.images.degrade import spoil, turned
+from vlm_aes.images.degrade import degrade, turned
 from vlm_aes.measure import Fact
 from vlm_aes.suggest.edits import (
     CROP,
@@ -62,7 +62,7 @@ def test_white_balance_takes_a_cast_away():
 
 
 def test_a_dark_picture_is_told_to_be_brighter():
-    dark = spoil(COFFEE, "underexposure", 0.3)
+    dark = degrade(COFFEE, "underexposure", 0.3)
     told = advise(dark, brightness, facts=facts.measure(dark))
     found = next(a for a in told if a.kind == "exposure")
     assert "more exposure" in found.words
@@ -77,7 +77,7 @@ def test_nothing_is_told_where_nothing_helps_enough():
     good = advise(COFFEE, lambda images: [50.0] * len(images))
     assert good == []
     assert advise(COFFEE, brightness, needed=dict.fromkeys(KINDS, (200.0, 200.0))) == []
-    assert advise(spoil(COFFEE, "underexposure", 0.3), brightness,
+    assert advise(degrade(COFFEE, "underexposure", 0.3), brightness,
                   confirm=lambda images: [50.0] * len(images)) == []  # fmt: skip
 
 

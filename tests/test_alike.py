@@ -16,7 +16,7 @@ from vlm_aes.bulk.captured import captured_at
 from vlm_aes.bulk.chosen import bands_of
 from vlm_aes.bulk.looks import GRID, Looks, layout_of, looker, stops_of
 from vlm_aes.cli import app
-from vlm_aes.images.degrade import spoil
+from vlm_aes.images.degrade import degrade
 
 EXIF = 0x8769
 
@@ -111,7 +111,7 @@ def test_of_near_duplicates_only_the_best():
 
 def test_layout_and_stops_tell_a_darker_copy_of_the_same_frame():
     image, other = photo(), photo("coffee")
-    dark = spoil(image, "underexposure", 0.2)
+    dark = degrade(image, "underexposure", 0.2)
     assert layout_of(image) @ layout_of(dark) > 0.9 > layout_of(image) @ layout_of(other)
     assert stops_of(dark) < stops_of(image) - 1
     assert np.isfinite(layout_of(Image.new("RGB", (9, 9)))).all()
@@ -141,7 +141,7 @@ def test_the_commands(tmp_path):
     place = tmp_path / "photos"
     place.mkdir()
     save(photo(), place / "1.png", 1_700_000_000)
-    save(spoil(photo(), "underexposure", 0.8), place / "2.png", 1_700_000_001)
+    save(degrade(photo(), "underexposure", 0.8), place / "2.png", 1_700_000_001)
     save(photo("coffee"), place / "3.png", 1_700_000_100)
     table = tmp_path / "t.csv"
 

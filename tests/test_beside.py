@@ -8,9 +8,9 @@ import pytest
 import tiny_checkpoints as tiny
 
 from vlm_aes.assessor import Assessor
+from vlm_aes.errors import CheckpointError
 from vlm_aes.measure.features import features
 from vlm_aes.models.heads.personal import FILE, Taste
-from vlm_aes.models.vlm import CheckpointError
 from vlm_aes.models.vlm.rater import Rater
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import read_ratings

@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import (
-    Sink,
-    SinkError,
-    SourceError,
-    Tally,
-    Wanted,
-    find_pictures,
-    rows,
-)
+from vlm_aes.bulk import Sink, Tally, Wanted, find_images, rows
+from vlm_aes.errors import OutputError, SourceError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import Scale
@@ -56,7 +49,7 @@ def folder(tmp_path):
 
 def run(assessor, folder, out=None, columns=COLUMNS, limit=None, **sink_options):
     tally = Tally()
-    paths = find_pictures([str(folder)])
+    paths = find_images([str(folder)])
     if out is None:
         return list(rows(assessor, paths, columns, Wanted(), batch_size=4, tally=tally)), tally
     done = []
@@ -72,20 +65,20 @@ def run(assessor, folder, out=None, columns=COLUMNS, limit=None, **sink_options)
 
 def test_paths_as_typed_in_order_and_once(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
-    found = list(find_pictures(["photos"]))
+    found = list(find_images(["photos"]))
     assert found == sorted(found, key=lambda p: (Path(p).parent != Path("photos"), p))
     assert "photos/0.png" in found
     assert not [p for p in found if "hidden" in p or "txt" in p]
-    assert next(find_pictures(["photos/0.png", "photos", "photos/0.png"])) == "photos/0.png"
-    assert len(list(find_pictures(["photos", "photos"]))) == len(found)
-    assert list(find_pictures(["photos/*.png"])) == ["photos/0.png", "photos/2.png",
+    assert next(find_images(["photos/0.png", "photos", "photos/0.png"])) == "photos/0.png"
+    assert len(list(find_images(["photos", "photos"]))) == len(found)
+    assert list(find_images(["photos/*.png"])) == ["photos/0.png", "photos/2.png",
         "photos/4.png", "photos/6.png", "photos/8.png", "photos/c.png"]  # fmt: skip
-    assert list(find_pictures(["-"], ["photos/0.png\n", "\n", "gone.png\n"])) == [
+    assert list(find_images(["-"], ["photos/0.png\n", "\n", "gone.png\n"])) == [
         "photos/0.png", "gone.png"]  # fmt: skip
-    assert next(find_pictures(["./photos"])) == "./photos/0.png"
-    assert list(find_pictures(["notes.txt"])) == ["notes.txt"]
+    assert next(find_images(["./photos"])) == "./photos/0.png"
+    assert list(find_images(["notes.txt"])) == ["notes.txt"]
     (folder / "a[1].png").write_bytes((folder / "0.png").read_bytes())
-    assert list(find_pictures(["photos/a[1].png"])) == ["photos/a[1].png"]
+    assert list(find_images(["photos/a[1].png"])) == ["photos/a[1].png"]
 
 
 def test_every_file_a_row_and_equal_content_rated_once(assessor, folder):
@@ -109,19 +102,19 @@ def test_formats_hold_the_same(assessor, folder, tmp_path, suffix):
 def test_an_existing_file_is_not_overwritten_unasked(assessor, folder, tmp_path):
     out = tmp_path / "t.csv"
     out.write_text("precious")
-    with pytest.raises(SinkError, match="--resume goes on with it, --overwrite replaces it"):
+    with pytest.raises(OutputError, match="--resume goes on with it, --overwrite replaces it"):
         run(assessor, folder, out)
     assert out.read_text() == "precious"
     run(assessor, folder, out, overwrite=True)
     assert out.read_text().startswith("path,sha256")
-    with pytest.raises(SinkError, match="ends in .csv"):
+    with pytest.raises(OutputError, match="ends in .csv"):
         Sink(str(tmp_path / "t.xlsx"), COLUMNS.schema)
 
 
 def test_second_run_on_one_file_is_refused(tmp_path):
     with (
         Sink(str(tmp_path / "t.csv"), COLUMNS.schema),
-        pytest.raises(SinkError, match="another run"),
+        pytest.raises(OutputError, match="another run"),
         Sink(str(tmp_path / "t.csv"), COLUMNS.schema, resume=True),
     ):
         pass
@@ -183,7 +176,7 @@ def test_full_disk_keeps_the_good_part(assessor, folder, tmp_path, monkeypatch):
     monkeypatch.setattr("vlm_aes.bulk.sinks.SHARD_ROWS", 4)
     monkeypatch.setattr(pq, "write_table", full)
     out = tmp_path / "t.csv"
-    with pytest.raises(SinkError, match=r"No space left.*make room and run again with --resume"):
+    with pytest.raises(OutputError, match=r"No space left.*make room and run again with --resume"):
         run(assessor, folder, out)
     assert not out.exists()
     monkeypatch.setattr(pq, "write_table", real)
@@ -201,10 +194,10 @@ class Failing:
     def __getattr__(self, name):
         return getattr(self.real, name)
 
-    def rate_seen(self, looked, **wanted):
+    def score_prepared(self, looked, **wanted):
         if len(looked) > 2 or any(s.picture.sha256 == self.poison for s in looked):
             raise RuntimeError("out of memory")
-        return self.real.rate_seen(looked, **wanted)
+        return self.real.score_prepared(looked, **wanted)
 
 
 def test_one_picture_that_the_model_cannot_take_is_one_error(assessor, folder):
@@ -274,7 +267,7 @@ def test_interrupted_ends_cleanly_and_keeps_what_is_done(interrupted):
 def test_a_torn_journal_gives_its_whole_rows(assessor, folder, tmp_path):
     out = tmp_path / "t.parquet"
     with Sink(str(out), COLUMNS.schema) as sink:
-        for _ in rows(assessor, find_pictures([str(folder)]), COLUMNS, Wanted(), batch_size=4,
+        for _ in rows(assessor, find_images([str(folder)]), COLUMNS, Wanted(), batch_size=4,
                       sink=sink):  # fmt: skip
             pass
     journal = out.with_name("t.parquet.part") / "_journal-0001.jsonl"
@@ -299,7 +292,7 @@ def test_a_full_disk_in_the_journal_keeps_what_was_committed(
         return real(handle, data)
 
     monkeypatch.setattr("vlm_aes.bulk.sinks.os.write", full)
-    with pytest.raises(SinkError, match="No space left"):
+    with pytest.raises(OutputError, match="No space left"):
         run(assessor, folder, out)
     monkeypatch.undo()
     journal = out.with_name("t.csv.part") / "_journal-0001.jsonl"
@@ -323,10 +316,10 @@ class Counting:
         self.opened += 1
         return self.real.see(data, **options)
 
-    def rate_seen(self, looked, **options):
+    def score_prepared(self, looked, **options):
         self.rated += len(looked)
         self.most = max(self.most, len(looked))
-        return self.real.rate_seen(looked, **options)
+        return self.real.score_prepared(looked, **options)
 
 
 @pytest.mark.parametrize("sinked", [True, False])
@@ -363,7 +356,7 @@ def test_little_room_for_decoded_pictures_ends_no_run(assessor, folder, monkeypa
 
 def test_a_source_that_fails_midway_says_so_and_keeps_what_is_done(assessor, folder, tmp_path):
     def items():
-        yield from find_pictures([str(folder)])
+        yield from find_images([str(folder)])
         raise SourceError("t.csv breaks")
 
     with (

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from vlm_aes.errors import CalibrationError
 from vlm_aes.measure import domain as limits
 from vlm_aes.measure.domain import warning_of
 from vlm_aes.stats import calibration
-from vlm_aes.stats.calibration import CalibrationError, Familiar, fit, load
+from vlm_aes.stats.calibration import Familiar, fit, load
 
 
 def rated(n, seed=0, noise=8.0):

@@ -16,9 +16,10 @@ from vlm_aes import Assessor
 from vlm_aes.bulk import Item, Sink, Tally, Wanted, find_items
 from vlm_aes.bulk.cascade import IN, OPEN, OUT, zone_of
 from vlm_aes.bulk.choosing import Cut, Rated, choose, take
-from vlm_aes.bulk.placing import PlaceError, place, undo
+from vlm_aes.bulk.placing import place, undo
 from vlm_aes.bulk.run import Job, score_into
 from vlm_aes.cli import app
+from vlm_aes.errors import OutputError
 from vlm_aes.models.heads.folder import Agreement
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
@@ -122,12 +123,12 @@ def test_files_placed_and_taken_back(tmp_path):
         assert [(folder / f"{r:04d}-{i}.jpg").read_text() for r, i in ((1, 2), (2, 1), (3, 0))] == [
             "2", "1", "0"]  # fmt: skip
         assert all(f.exists() for f in files) == (way != "move")
-        with pytest.raises(PlaceError, match="earlier choice"):
+        with pytest.raises(OutputError, match="earlier choice"):
             place([], folder, way)
         assert undo(folder) == 3
         assert [f.read_text() for f in files] == ["0", "1", "2"]
         assert list(folder.iterdir()) == []
-        with pytest.raises(PlaceError, match="holds no choice"):
+        with pytest.raises(OutputError, match="holds no choice"):
             undo(folder)
 
 
@@ -137,21 +138,21 @@ def test_nothing_is_overwritten_or_lost(tmp_path):
     folder = tmp_path / "best"
     place([str(file)], folder, "move")
     file.write_text("another")
-    with pytest.raises(PlaceError, match="exists again"):
+    with pytest.raises(OutputError, match="exists again"):
         undo(folder)
     assert (folder / "0001-a.jpg").read_text() == "a"
     file.unlink()
     assert undo(folder) == 1
     place([str(file)], folder, "copy")
     file.unlink()
-    with pytest.raises(PlaceError, match="only copy left"):
+    with pytest.raises(OutputError, match="only copy left"):
         undo(folder)
-    with pytest.raises(PlaceError, match="no such file"):
+    with pytest.raises(OutputError, match="no such file"):
         place([str(tmp_path / "gone.jpg")], tmp_path / "new", "copy")
     assert not (tmp_path / "new").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "0001-0001-a.jpg").write_text("mine")
-    with pytest.raises(PlaceError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         place([str(folder / "0001-a.jpg")], tmp_path / "full", "copy")
     assert (tmp_path / "full" / "0001-0001-a.jpg").read_text() == "mine"
 

@@ -9,8 +9,8 @@ import torch
 import transformers as t
 
 from vlm_aes import Assessor
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.external.classifier import worth_of
-from vlm_aes.models.vlm import CheckpointError
 
 VIT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
        "num_attention_heads": 2, "image_size": 32, "patch_size": 16}  # fmt: skip

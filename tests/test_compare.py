@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from vlm_aes import Assessment, Assessor
 from vlm_aes.cli import app
 from vlm_aes.explain.compare import compare, preferred, why
-from vlm_aes.images.degrade import spoil
+from vlm_aes.images.degrade import degrade
 from vlm_aes.measure import Fact
 
 scores = st.floats(0, 100)
@@ -24,8 +24,8 @@ def folder(tmp_path_factory):
     where = tmp_path_factory.mktemp("photos")
     coffee = Image.fromarray(skimage.data.coffee())
     coffee.save(where / "good.png")
-    spoil(coffee, "blur", 1.0).save(where / "blurred.png")
-    spoil(coffee, "noise", 1.0).save(where / "noisy.png")
+    degrade(coffee, "blur", 1.0).save(where / "blurred.png")
+    degrade(coffee, "noise", 1.0).save(where / "noisy.png")
     (where / "broken.png").write_bytes(b"no picture")
     return where
 

@@ -4,13 +4,14 @@ import pytest
 import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
-from vlm_aes.bulk import SinkError, SourceError, find_items
+from vlm_aes.bulk import find_items
 from vlm_aes.bulk.datasets import is_hub_name, write_dataset
 from vlm_aes.bulk.sources import count
 from vlm_aes.cli import app
+from vlm_aes.errors import HubError, OutputError, SourceError
 from vlm_aes.images.items import Item
-from vlm_aes.images.open import PictureError
-from vlm_aes.models.hub.push import PushError, packed
+from vlm_aes.images.open import ImageError
+from vlm_aes.models.hub.push import packed
 from vlm_aes.output.table import Columns
 
 datasets = pytest.importorskip("datasets")
@@ -39,7 +40,7 @@ def test_a_saved_dataset(made, files, tmp_path):
     items = list(find_items([str(place)]))
     assert [i.path for i in items] == [f"{place}/{n}/{c}" for n, c in enumerate("abcd")]
     assert [i.read() for i in items[:3]] == [f.read_bytes() for f in files]
-    assert isinstance(items[3].read(), PictureError)
+    assert isinstance(items[3].read(), ImageError)
     again = list(find_items([str(place)]))
     assert [i.marked() for i in again] == [i.marked() for i in items]
     assert len({str(i.marked()) for i in items}) == 4
@@ -105,7 +106,7 @@ def test_what_is_written_loads_again(files, tmp_path):
     # and as a source, and as a parcel for the hub
     again = [i.read() for i in find_items([f"{place}/data/*.parquet"])]
     assert again == [f.read_bytes() for f in files]
-    with pytest.raises(PushError, match="names no license"):
+    with pytest.raises(HubError, match="names no license"):
         packed(place)
     parcel = packed(place, "cc-by-4.0")
     assert (parcel.kind, list(parcel.files)) == ("dataset", ["data/train-00000-of-00001.parquet"])
@@ -127,7 +128,7 @@ def test_many_rows_are_many_files(tmp_path, monkeypatch):
     assert write_dataset(tmp_path / "none", [], items, columns.schema) == 0
     assert (tmp_path / "none" / "data" / "train-00000-of-00001.parquet").is_file()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(SinkError, match="Not a directory"):
+    with pytest.raises(OutputError, match="Not a directory"):
         write_dataset(tmp_path / "file" / "out", rows, items, columns.schema)
 
 

@@ -37,7 +37,7 @@ from vlm_aes.demo.shelf import (
 )
 from vlm_aes.demo.turns import Turns
 from vlm_aes.demo.uploads import NAME_LENGTH, refusal, shown_name, upload_field
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 from vlm_aes.output.card import WIDTH, card
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import WORDS
@@ -116,7 +116,7 @@ def test_names_stay_apart():
 
 
 def test_a_refusal_says_what_is_wrong_and_what_to_do():
-    said = refusal(PictureError("truncated", "the file ends too soon; copy it again"))
+    said = refusal(ImageError("truncated", "the file ends too soon; copy it again"))
     assert said.startswith("The file is cut short.")
     assert said.endswith("copy it again.")
 

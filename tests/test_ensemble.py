@@ -14,12 +14,11 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessor
 from vlm_aes.cli import app
-from vlm_aes.images.open import open_picture
-from vlm_aes.measure import Fact
-from vlm_aes.measure import measure
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import open_image
+from vlm_aes.measure import Fact, measure
 from vlm_aes.models.ensemble.facts import Additive
 from vlm_aes.models.registry import open_any
-from vlm_aes.models.vlm import CheckpointError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings import scale as ratings
@@ -142,7 +141,7 @@ def test_fitted_to_ratings(photos, slow, tmp_path):
 
     path = str(photos / "07.png")
     found = Assessor.from_pretrained(out).assess(path, facts=False)
-    picture = open_picture(path)
+    picture = open_image(path)
     measured = measure(picture.image, picture.native)
     facts = json.loads((out / "facts" / "facts.json").read_text())
     scores = [

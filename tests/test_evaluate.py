@@ -12,8 +12,9 @@ from PIL import Image
 from scipy import stats
 
 from vlm_aes.assessor import Assessment, Assessor
+from vlm_aes.errors import EvaluationError
 from vlm_aes.evaluation.baselines import cross_fitted, people
-from vlm_aes.evaluation.evaluate import EvaluateError, Report, evaluate
+from vlm_aes.evaluation.evaluate import Report, evaluate
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import RatedTable, Rating
 from vlm_aes.stats import metrics
@@ -89,7 +90,7 @@ def test_what_cannot_be_told_is_null_and_never_nan():
     assert found["baselines"] == {"facts": None, "one_rater": None, "split_half": None}
     assert found["mae"]["low"] <= found["mae"]["value"]
     assert report.notes == ["every picture has the same score: no correlation"]
-    with pytest.raises(EvaluateError, match="1 of 3 pictures could be rated; 3 are needed"):
+    with pytest.raises(EvaluationError, match="1 of 3 pictures could be rated; 3 are needed"):
         evaluate(Known([None, None, 5]), table([0, 0.5, 1]), facts=False)
 
 

@@ -11,10 +11,10 @@ from vlm_aes.evaluation.evaluate import FIGURES, Judged, Report
 from vlm_aes.evaluation.page import evaluation_page, shares, steps, write_evaluation
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import RatedTable, Rating
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 
 HUNDRED = ratings.Scale(0, 100)
-FIGURE = Figure(0.728, 0.707, 0.75)
+FIGURE = Estimate(0.728, 0.707, 0.75)
 NAMES = {"model": "nano@1", "prompt": "nano@2", "terms": "for research"}
 
 

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from vlm_aes import Assessor
 from vlm_aes.assessor import NANO
 from vlm_aes.cli import app
-from vlm_aes.models.heads.export import ExportError, difference, export, trial_pictures
+from vlm_aes.errors import CheckpointError, ExportError
+from vlm_aes.models.heads.export import difference, export, trial_images
 from vlm_aes.models.heads.onnx import ExportedRater
 from vlm_aes.models.registry import open_scorer
-from vlm_aes.models.vlm import CheckpointError
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def exported(tmp_path_factory):
 
 def test_onnx_and_torch_agree(exported):
     fast = Assessor.from_pretrained(fast=True)
-    assert difference(fast.head, ExportedRater(exported), trial_pictures()) < 1e-4
+    assert difference(fast.head, ExportedRater(exported), trial_images()) < 1e-4
     images = tiny.pictures(5)
     wanted = fast.assess(images, facts=False)
     assessor = Assessor.from_pretrained(exported)
@@ -51,7 +51,7 @@ def test_openvino_agrees_too(exported):
     pytest.importorskip("openvino")
     fast = Assessor.from_pretrained(fast=True)
     other = Assessor.from_pretrained(f"openvino:{exported}")
-    assert difference(fast.head, other.head, trial_pictures()) < 1e-4
+    assert difference(fast.head, other.head, trial_images()) < 1e-4
     assert other.model_id.endswith(":openvino")
 
 

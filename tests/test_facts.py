@@ -5,10 +5,10 @@ from PIL import Image, ImageDraw
 from scipy.stats import spearmanr
 
 from vlm_aes import measure as facts
-from vlm_aes.images.degrade import FAULTS, spoil
+from vlm_aes.images.degrade import FAULTS, degrade
 
 PHOTOS = [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "chelsea", "coffee")]
-BOTH = pytest.mark.parametrize("measure", [facts.measure, facts.measure_told])
+BOTH = pytest.mark.parametrize("measure", [facts.measure, facts.measure_for_prompt])
 
 
 def gray(value, size=(256, 192)):
@@ -60,14 +60,14 @@ def test_no_line_no_tilt():
 def test_stronger_faults_measure_stronger(measure, photo, fault, fact, sign):
     strengths = np.linspace(0, 1, 7)
     small = photo.resize((300, 300))
-    values = [measure(spoil(small, fault, s, 1))[fact].value for s in strengths]
+    values = [measure(degrade(small, fault, s, 1))[fact].value for s in strengths]
     assert spearmanr(strengths, values).statistic * sign >= 0.9
 
 
 def test_underexposure_is_told_in_stops():
     photo = PHOTOS[1]
     before, after = (facts.measure(p)["exposure"].value
-                     for p in (photo, spoil(photo, "underexposure", 0.0)))  # fmt: skip
+                     for p in (photo, degrade(photo, "underexposure", 0.0)))  # fmt: skip
     assert before - after == pytest.approx(2.0, abs=0.25)
 
 
@@ -144,7 +144,7 @@ def test_columns_carry_their_unit():
 @pytest.mark.parametrize("fault", FAULTS)
 def test_spoil_keeps_the_size_and_is_repeatable(fault):
     image = PHOTOS[2].resize((210, 140))
-    copies = [spoil(image, fault, 0.5, 3) for _ in range(2)]
+    copies = [degrade(image, fault, 0.5, 3) for _ in range(2)]
     assert copies[0].size == image.size
     assert copies[0].tobytes() == copies[1].tobytes()
     assert copies[0].tobytes() != image.tobytes()
@@ -152,9 +152,9 @@ def test_spoil_keeps_the_size_and_is_repeatable(fault):
 
 def test_spoil_refuses_what_it_does_not_know():
     with pytest.raises(ValueError, match="choose one of blur"):
-        spoil(PHOTOS[0], "ugliness")
+        degrade(PHOTOS[0], "ugliness")
     with pytest.raises(ValueError, match="from 0 to 1"):
-        spoil(PHOTOS[0], "blur", 2)
+        degrade(PHOTOS[0], "blur", 2)
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_a_flower_is_no_cast_and_a_light_that_colours_what_is_grey_is(ground, ba
     noise = np.random.default_rng(0).integers(-12, 12, (96, 96, 1))
     pixels = np.clip(np.full((96, 96, 3), (205, 90, 160)) + noise, 0, 255).astype(np.uint8)
     pixels[:20] = np.clip(np.full((20, 96, 3), ground) + noise[:20], 0, 255)
-    found = facts.measure_told(Image.fromarray(pixels))["cast"].band
+    found = facts.measure_for_prompt(Image.fromarray(pixels))["cast"].band
     assert found == band if isinstance(band, str) else found.endswith("magenta")

@@ -13,7 +13,7 @@ PHOTOS = [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "ch
 
 
 def test_models_are_told_what_they_were_taught():
-    told = facts.measure_told(PHOTOS[0])
+    told = facts.measure_for_prompt(PHOTOS[0])
     assert list(told) == [
         "exposure", "highlights_clipped", "shadows_clipped", "contrast", "sharpness", "noise",
         "blocking", "colourfulness", "hue", "cast", "tilt", "brightest", "detail",

@@ -14,16 +14,16 @@ from typer.testing import CliRunner
 from vlm_aes import Assessor
 from vlm_aes.bulk import Item
 from vlm_aes.cli import app
+from vlm_aes.errors import CheckpointError, TrainingError
 from vlm_aes.models.heads import FastRater, load_head
 from vlm_aes.models.heads.embeddings import Kept
 from vlm_aes.models.heads.folder import About, is_head
 from vlm_aes.models.heads.tower import load_tower, own_tower
-from vlm_aes.models.vlm import CheckpointError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import FIVE_POINTS
 from vlm_aes.stats.calibration import Familiar
-from vlm_aes.training.distill import DistillError, Recipe, train_head
+from vlm_aes.training.distill import Recipe, train_head
 from vlm_aes.training.head_card import distill, tower_for
 from vlm_aes.training.material import Material, Opinion, gather
 
@@ -255,11 +255,11 @@ def test_kept_rows_survive_a_torn_end(tmp_path):
 def test_nothing_to_learn_is_refused(tmp_path, teacher):
     few = Material(["a"] * 5, ["0"] * 5, np.zeros((5, 4), np.float32), np.full((5, 5), 0.2),
                    np.full((5, 5), np.nan), np.full(5, np.nan), np.zeros(5, bool))  # fmt: skip
-    with pytest.raises(DistillError, match="too few: give at least 20"):
+    with pytest.raises(TrainingError, match="too few: give at least 20"):
         train_head(few, QUICK)
     same = Material(["a"] * 50, ["0"] * 50, np.zeros((50, 4), np.float32), np.full((50, 5), 0.2),
                     np.full((50, 5), np.nan), np.full(50, np.nan), np.zeros(50, bool))  # fmt: skip
-    with pytest.raises(DistillError, match="nothing to learn"):
+    with pytest.raises(TrainingError, match="nothing to learn"):
         train_head(same, QUICK)
 
 

@@ -17,14 +17,14 @@ import torch
 from transformers import TrainerCallback, TrainerState
 
 from vlm_aes.assessor import NANO, Assessor
-from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.errors import CheckpointError, TrainingError
 from vlm_aes.models.vlm.rater import Rater
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import RatedTable, Rating, read_ratings
 from vlm_aes.stats import metrics
 from vlm_aes.training import losses
 from vlm_aes.training.adapters import eyes, linear_targets, text_model, with_lora
-from vlm_aes.training.call import Call, FinetuneError
+from vlm_aes.training.call import Call
 from vlm_aes.training.examples import (
     IGNORED,
     Collator,
@@ -238,10 +238,10 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         finetune(call("broken"), callbacks=[Killed(12)])
     assert not (tmp_path / "broken").exists()
-    with pytest.raises(FinetuneError, match=r"broken.part holds an unfinished training; --resume"):
+    with pytest.raises(TrainingError, match=r"broken.part holds an unfinished training; --resume"):
         finetune(call("broken"))
     other = replace(call("broken", resume=True), recipe=replace(QUICK, epochs=1))
-    with pytest.raises(FinetuneError, match=r"another training \(recipe differ\)"):
+    with pytest.raises(TrainingError, match=r"another training \(recipe differ\)"):
         finetune(other)
     half_kept(tmp_path / "broken.part" / "steps")
     resumed = finetune(call("broken", resume=True))
@@ -255,7 +255,7 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
         for name in ("whole", "broken")
     ]  # fmt: skip
     assert scores[0] == scores[1]
-    with pytest.raises(FinetuneError, match="whole exists; take another --out, or --overwrite"):
+    with pytest.raises(TrainingError, match="whole exists; take another --out, or --overwrite"):
         finetune(call("whole"))
 
 
@@ -320,7 +320,7 @@ def test_a_taste_is_learned_on_nano_and_loads_by_its_path(table, tmp_path):
     assert kept["table"]["scale"] == [1, 5]
     assert kept["model"] == assessor.model_id
     assert kept["figures"]["srcc"] == report.as_json()["srcc"]
-    with pytest.raises(FinetuneError, match="is an adapter itself"):
+    with pytest.raises(TrainingError, match="is an adapter itself"):
         finetune(Call(table, tmp_path / "more", recipe, model=moved))
 
 
@@ -361,17 +361,17 @@ def test_broken_pictures_versions_and_splits(shoot, tmp_path):
     kept = survey(named(*own, (tmp_path / "copy.png", 3, "train")), 0.3, 0.3, 0)
     assert kept.leaked == 1
     assert [r.split for r in kept.table.ratings][:9] == ["validation"] * 8 + ["train"]
-    with pytest.raises(FinetuneError, match="row 41, column split: empty"):
+    with pytest.raises(TrainingError, match="row 41, column split: empty"):
         survey(named(*own, (tmp_path / "copy.png", 3, "")), 0.3, 0.3, 0)
-    with pytest.raises(FinetuneError, match="40 for train, 0 for validation, 0 for test; at least"):
+    with pytest.raises(TrainingError, match="40 for train, 0 for validation, 0 for test; at least"):
         survey(named(*rows), 0.0, 0.0, 0)
-    with pytest.raises(FinetuneError, match="must leave something"):
+    with pytest.raises(TrainingError, match="must leave something"):
         survey(named(*rows), 0.5, 0.6, 0)
 
 
 def test_wrong_calls(table, tmp_path):
     full = replace(QUICK, full=True)
-    with pytest.raises(FinetuneError, match="cannot go with --quantize"):
+    with pytest.raises(TrainingError, match="cannot go with --quantize"):
         finetune(Call(table, tmp_path / "x", full, quantize="4bit"))
     with pytest.raises(CheckpointError, match="nowhere"):
         finetune(Call(table, tmp_path / "x", QUICK, model="nowhere"))

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessor
 from vlm_aes.cli import app
+from vlm_aes.errors import TrainingError
 from vlm_aes.ratings.table import read_ratings
 from vlm_aes.stats import metrics
-from vlm_aes.training.call import Call, FinetuneError
+from vlm_aes.training.call import Call
 from vlm_aes.training.fast import finetune_fast
 from vlm_aes.training.pair_taste import taste_from_pairs
-from vlm_aes.training.taste import TasteError
 from vlm_aes.training.training import Recipe
 
 N = 120
@@ -105,7 +105,7 @@ def test_preferences_give_back_the_line_that_made_them():
     one_sided = np.where(told[:, None] > 0.5, ends, ends[:, ::-1])
     always = taste_from_pairs(seen, crowd, one_sided, np.ones(len(ends)))
     assert metrics.srcc(truth, always.score(seen, crowd)) > 0.95
-    with pytest.raises(TasteError, match="10 pairs to learn from are too few: give 20"):
+    with pytest.raises(TrainingError, match="10 pairs to learn from are too few: give 20"):
         taste_from_pairs(seen, crowd, ends[5:15], told[5:15])
 
 
@@ -113,6 +113,6 @@ def test_what_does_not_go_with_fast_is_said(shoot, tmp_path):
     folder, _ = shoot
     table = read_ratings(folder / "r.csv", folder)
     call = Call(table, tmp_path / "x", Recipe())
-    with pytest.raises(FinetuneError, match="leave --full and --quantize out"):
+    with pytest.raises(TrainingError, match="leave --full and --quantize out"):
         finetune_fast(replace(call, quantize="4bit"))
     assert not list(tmp_path.iterdir())

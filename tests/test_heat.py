@@ -6,7 +6,7 @@ import skimage.data
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.explain.occlusion import CELLS, curves, drawn, heat_map
+from vlm_aes.explain.occlusion import CELLS, curves, drawn, occlusion_map
 from vlm_aes.ratings import scale as ratings
 
 
@@ -26,15 +26,15 @@ def liveliness(images):
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (2, 5), (7, 3)])
 def test_the_part_that_makes_the_score_is_found(row, column):
-    heat = heat_map(textured(row, column), liveliness)
+    heat = occlusion_map(textured(row, column), liveliness)
     assert np.unravel_index(heat.argmax(), heat.shape) == (row, column)
-    lowered = heat_map(textured(row, column), lambda images: [-v for v in liveliness(images)])
+    lowered = occlusion_map(textured(row, column), lambda images: [-v for v in liveliness(images)])
     assert np.unravel_index(lowered.argmin(), heat.shape) == (row, column)
 
 
 def test_curves_tell_a_good_map_from_a_wrong_one():
     image = textured(2, 5)
-    heat = heat_map(image, liveliness)
+    heat = occlusion_map(image, liveliness)
     right, wrong = curves(image, heat, liveliness), curves(image, -heat, liveliness)
     assert right.deletion < wrong.deletion
     assert right.insertion > wrong.insertion
@@ -43,7 +43,7 @@ def test_curves_tell_a_good_map_from_a_wrong_one():
 @pytest.mark.parametrize("size", [(1, 1), (8, 900), (900, 8), (64, 64)])
 def test_any_shape(size):
     image = Image.new("RGB", size, (90, 120, 40))
-    heat = heat_map(image, liveliness)
+    heat = occlusion_map(image, liveliness)
     assert heat.shape == (CELLS, CELLS)
     assert np.isfinite(heat).all()
     assert drawn(image, heat).size[0] >= 1
@@ -51,7 +51,7 @@ def test_any_shape(size):
 
 def test_with_a_model():
     rater = Assessor.from_pretrained().rater
-    heat = heat_map(
+    heat = occlusion_map(
         Image.fromarray(skimage.data.coffee()), lambda i: ratings.score(rater.rate(i))[:, 0]
     )
     assert np.ptp(heat) > 0.1

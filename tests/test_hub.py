@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessor
 from vlm_aes.cli import app
+from vlm_aes.errors import CheckpointError, HubError
 from vlm_aes.models.hub.download import cached_identity, fetched, named
-from vlm_aes.models.hub.push import PushError, packed
-from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.models.hub.push import packed
 from vlm_aes.models.vlm.loading import locate
 
 COMMIT, OLDER = "a" * 40, "b" * 40
@@ -63,24 +63,24 @@ def test_weights_of_others_bring_their_terms(trained):
     parcel = packed(trained)
     about = ModelCard(parcel.card).data
     assert (parcel.license, about.license_link) == ("other", "nano/LICENSE-WEIGHTS")
-    with pytest.raises(PushError, match="terms of their own"):
+    with pytest.raises(HubError, match="terms of their own"):
         packed(trained, "mit")
 
 
 def test_what_cannot_be_pushed(trained, tmp_path):
-    with pytest.raises(PushError, match="the card names no license: say one with --license"):
+    with pytest.raises(HubError, match="the card names no license: say one with --license"):
         packed(trained)
     (trained / "README.md").write_text("---\n: [\n---\n")
-    with pytest.raises(PushError, match="metadata cannot be read"):
+    with pytest.raises(HubError, match="metadata cannot be read"):
         packed(trained, "mit")
     (trained / "README.md").unlink()
-    with pytest.raises(PushError, match=r"holds no README\.md"):
+    with pytest.raises(HubError, match=r"holds no README\.md"):
         packed(trained, "mit")
     (trained / "README.md").write_text("# a\n")
     (trained / "adapter_config.json").write_text('{"base_model_name_or_path": "/home/me/base"}')
-    with pytest.raises(PushError, match="its base is the folder /home/me/base"):
+    with pytest.raises(HubError, match="its base is the folder /home/me/base"):
         packed(trained, "mit")
-    with pytest.raises(PushError, match="no checkpoint, adapter or fast head"):
+    with pytest.raises(HubError, match="no checkpoint, adapter or fast head"):
         packed(tmp_path, "mit")
 
 

@@ -37,7 +37,7 @@ def test_parts_give_what_the_whole_gives(assessor, looked, lanes, n):
 
 def test_a_picture_that_fails_is_one_error(assessor, looked, monkeypatch):
     bad = looked[11].picture.sha256
-    real = assessor.rate_seen
+    real = assessor.score_prepared
 
     def failing(some, **options):
         if any(seen.picture.sha256 == bad for seen in some):

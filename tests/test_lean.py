@@ -54,7 +54,7 @@ def test_flat_and_tiny_pictures_lean_nowhere():
     for size in ((1, 1), (3, 700), (400, 400)):
         flat = Image.new("RGB", size, (90, 20, 60))
         assert facts.measure(flat)["tilt"].band == "unknown"
-        assert facts.measure_told(flat)["tilt"].band == "unknown"
+        assert facts.measure_for_prompt(flat)["tilt"].band == "unknown"
 
 
 @pytest.mark.parametrize(("size", "n"), [((300, 300), 1), ((300, 280), 1), ((600, 300), 2)])

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessor
 from vlm_aes.cli import app
+from vlm_aes.errors import TrainingError
 from vlm_aes.ratings.preferences import Preference, PreferenceTable, read_preferences
-from vlm_aes.training.call import Call, FinetuneError
+from vlm_aes.training.call import Call
 from vlm_aes.training.pair_recipe import finetune_pairs, gaps_of
 from vlm_aes.training.pair_survey import survey_pairs
 from vlm_aes.training.pairs import PAIRS, Pairs, accuracy
@@ -91,7 +92,7 @@ def test_an_own_split_is_kept_and_its_leaks_told(table):
     assert [p.split for p in found.table.pairs] == sides
     assert found.leaked == 1
     pairs[3] = replace(pairs[3], split="")
-    with pytest.raises(FinetuneError, match="row 4, column split: empty; give every pair"):
+    with pytest.raises(TrainingError, match="row 4, column split: empty; give every pair"):
         survey_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
 
 
@@ -139,6 +140,6 @@ def test_a_picture_that_cannot_be_opened_takes_its_pairs_along(table, tmp_path):
 
 def test_too_few_pairs_to_choose_by(table, tmp_path):
     call = Call(table.select(range(20)), tmp_path / "x", QUICK, validation=0.1)
-    with pytest.raises(FinetuneError, match="at least 2 pairs to train on and 5 for validation"):
+    with pytest.raises(TrainingError, match="at least 2 pairs to train on and 5 for validation"):
         finetune_pairs(call)
     assert not list(tmp_path.iterdir())

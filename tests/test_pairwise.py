@@ -7,8 +7,9 @@ import pytest
 import tiny_checkpoints
 
 from vlm_aes import Assessor
+from vlm_aes.errors import CheckpointError
 from vlm_aes.explain.compare import compare
-from vlm_aes.models.vlm import CheckpointError, load_backbone
+from vlm_aes.models.vlm import load_backbone
 from vlm_aes.models.vlm.pairwise import Pairwise
 from vlm_aes.models.vlm.rater import Rater
 from vlm_aes.prompts import PairQuestion, load_prompt

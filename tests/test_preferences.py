@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints as tiny
 
+from vlm_aes.errors import RatingsError
 from vlm_aes.ratings.preferences import is_preferences, read_preferences
-from vlm_aes.ratings.records import RatedError
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +61,12 @@ def test_forms_read_the_same(photos, tmp_path, suffix):
     ],
 )
 def test_wrong_tables(photos, tmp_path, rows, said):
-    with pytest.raises(RatedError, match=said):
+    with pytest.raises(RatingsError, match=said):
         read_preferences(written(tmp_path, rows), photos, fewest=1)
 
 
 def test_too_few(photos, tmp_path):
-    with pytest.raises(RatedError, match="2 pairs are too few; give 20"):
+    with pytest.raises(RatingsError, match="2 pairs are too few; give 20"):
         read_preferences(written(tmp_path, [row(), row("b")]), photos)
 
 

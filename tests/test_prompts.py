@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from vlm_aes.prompts import PRESETS, PromptError, load_prompt, prompt_for
+from vlm_aes.errors import PromptError
+from vlm_aes.prompts import PRESETS, load_prompt, prompt_for
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda p: p.name)

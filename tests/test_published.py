@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessor
 from vlm_aes.cli import app
-from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.errors import CheckpointError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
 

@@ -12,7 +12,8 @@ import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
 from vlm_aes.cli import app
-from vlm_aes.ratings.table import RatedError, Scale, read_ratings
+from vlm_aes.errors import RatingsError
+from vlm_aes.ratings.table import Scale, read_ratings
 
 N = 24
 MEANS = [1 + (i * 7 % 33) / 8 for i in range(N)]
@@ -84,7 +85,7 @@ def test_one_content_with_two_ratings_in_the_table(tmp_path):
     tiny.pictures(1)[0].save(buffer, "PNG")
     file = tmp_path / "r.parquet"
     pq.write_table(pa.table({"image": [buffer.getvalue()] * 2, "rating": [1.0, 2.0]}), file)
-    with pytest.raises(RatedError, match="row 2, column rating: row 2 has a rating in row 1"):
+    with pytest.raises(RatingsError, match="row 2, column rating: row 2 has a rating in row 1"):
         read_ratings(file)
 
 
@@ -155,7 +156,7 @@ WRONG = {
 @pytest.mark.parametrize("kind", WRONG)
 def test_wrong_tables(photos, tmp_path, kind):
     records, options, reason = WRONG[kind]
-    with pytest.raises(RatedError, match=reason):
+    with pytest.raises(RatingsError, match=reason):
         read_ratings(csv_file(tmp_path, records), photos, **options)
 
 
@@ -188,5 +189,5 @@ def test_what_is_no_table(tmp_path):
         "r.csv": "row 1: more fields", "gone.csv": "cannot be read", "none": "no .parquet file",
         "text.parquet": "column image: not the bytes",
     }.items():  # fmt: skip
-        with pytest.raises(RatedError, match=reason):
+        with pytest.raises(RatingsError, match=reason):
             read_ratings(tmp_path / name)

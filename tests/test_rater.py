@@ -12,7 +12,8 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from vlm_aes.models.vlm import CheckpointError, load_backbone, loading, processors
+from vlm_aes.errors import CheckpointError
+from vlm_aes.models.vlm import load_backbone, loading, processors
 from vlm_aes.models.vlm.families import REQUIRED_INPUTS
 from vlm_aes.models.vlm.rater import Rater
 from vlm_aes.prompts import load_prompt

@@ -19,8 +19,9 @@ from vlm_aes.output.table import Columns
 
 exiv2 = pytest.importorskip("exiv2")
 
+from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp import sidecar as xmp
-from vlm_aes.output.xmp.fields import PREFIX, XmpError
+from vlm_aes.output.xmp.fields import PREFIX
 from vlm_aes.output.xmp.sidecar import Rated, merged, rating_in
 from vlm_aes.output.xmp.sidecars import Sidecars, rated_of, sidecars_of
 
@@ -194,7 +195,7 @@ def test_a_persons_description_stays_and_ours_is_renewed():
 @pytest.mark.parametrize("data", [b"", b"dear diary", LAYOUTS["darktable"][:900], b"\xff\xfe\0",
                                   b"<svg/>", b"\x89PNG\r\n\x1a\n"])  # fmt: skip
 def test_what_is_no_xmp_is_left(data):
-    with pytest.raises(XmpError, match="no XMP that can be read"):
+    with pytest.raises(OutputError, match="no XMP that can be read"):
         merged(data, RATED)
 
 
@@ -203,7 +204,7 @@ def test_keywords_in_a_form_that_is_no_list_are_left():
         b"<rdf:li>Ada</rdf:li>",
         b'<rdf:li rdf:parseType="Resource"><dc:title>Ada</dc:title></rdf:li>',
     )
-    with pytest.raises(XmpError, match=r"dc\.subject is no plain list"):
+    with pytest.raises(OutputError, match=r"dc\.subject is no plain list"):
         merged(odd, RATED)
 
 
@@ -214,7 +215,9 @@ def test_a_sidecar_that_would_lose_something_is_left(monkeypatch):
         return real(library, data.replace(b'darktable:operation="exposure"', b""))
 
     monkeypatch.setattr(xmp, "_opened", forgetful)
-    with pytest.raises(XmpError, match=r"it would lose .*darktable.*operation; it is left as it"):
+    with pytest.raises(
+        OutputError, match=r"it would lose .*darktable.*operation; it is left as it"
+    ):
         merged(LAYOUTS["darktable"], RATED)
 
 
@@ -259,10 +262,10 @@ def test_where_a_sidecar_lies(photos):
     assert names("a.png") == ["a.png.xmp"]
     assert names("c.jpg") == ["c.jpg.xmp"]  # c.xmp says that it is for c.cr2
     assert names("a.png", "adobe") == ["a.xmp"]
-    with pytest.raises(XmpError, match=r"c\.xmp is for the \.cr2 file"):
+    with pytest.raises(OutputError, match=r"c\.xmp is for the \.cr2 file"):
         names("c.jpg", "adobe")
     (photos / "c.xmp").write_bytes(LAYOUTS["digikam"])
-    with pytest.raises(XmpError, match=r"could be for \.png of the same name"):
+    with pytest.raises(OutputError, match=r"could be for \.png of the same name"):
         names("c.jpg", "adobe")
     (photos / "c.nef").write_bytes(b"")
     assert names("c.nef", "adobe") == names("c.nef") == ["c.xmp"]

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import tiny_checkpoints as tiny
 
-from vlm_aes.bulk import SourceError, find_items
+from vlm_aes.bulk import find_items
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.sources import count
-from vlm_aes.images.open import PictureError
+from vlm_aes.errors import SourceError
+from vlm_aes.images.open import ImageError
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_parquet_that_holds_pictures(photos, wanted, tmp_path, struct):
     items = list(find_items([str(file)]))
     assert [i.read() for i in items[:-1]] == wanted
     assert items[1].path == f"{file}/1" + ("/1.png" if struct else "")
-    assert isinstance(items[-1].read(), PictureError)
+    assert isinstance(items[-1].read(), ImageError)
     assert len({json.dumps(i.marked()) for i in items}) == 6
     assert count([str(file)]) == 6
 
@@ -81,7 +82,7 @@ def test_archives_and_one_that_breaks_off(photos, wanted, tmp_path):
     (tmp_path / "cut.tar").write_bytes((tmp_path / "a-0.tar").read_bytes()[:cut])
     good, last = contents(tmp_path / "cut.tar")
     assert good == wanted[0]
-    assert isinstance(last, PictureError)
+    assert isinstance(last, ImageError)
     assert str(last).startswith("truncated: the archive breaks off")
 
 

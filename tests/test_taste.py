@@ -10,11 +10,11 @@ from PIL import Image
 
 from vlm_aes import Assessor
 from vlm_aes.assessor import NANO
+from vlm_aes.errors import CheckpointError, TrainingError
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.heads.personal import FILE, Taste
-from vlm_aes.models.vlm import CheckpointError
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.training.taste import PersonalHead, TasteError
+from vlm_aes.training.taste import PersonalHead
 
 WIDTH = 24
 
@@ -105,13 +105,13 @@ def test_expected_fall_of_variance_is_what_it_says():
 )
 def test_wrong_ratings_say_what_to_do(stars, said):
     seen, crowd, _ = photos(len(stars))
-    with pytest.raises(TasteError, match=said):
+    with pytest.raises(TrainingError, match=said):
         PersonalHead.fit(seen, stars, crowd)
 
 
 def test_rows_that_do_not_go_together_are_refused():
     seen, crowd, stars = photos(30)
-    with pytest.raises(TasteError, match="do not go together"):
+    with pytest.raises(TrainingError, match="do not go together"):
         PersonalHead.fit(seen, stars[:29], crowd)
 
 
@@ -144,12 +144,12 @@ def test_a_saved_taste_loads_as_a_model_and_scores_the_same(taught):
 
 def test_a_taste_is_not_taught_on_a_taste_nor_written_over_something_else(taught, tmp_path):
     head, crowd, folder, *_ = taught
-    with pytest.raises(TasteError, match="is a personal head itself"):
+    with pytest.raises(TrainingError, match="is a personal head itself"):
         head.save(tmp_path / "second", load_head(folder))
-    with pytest.raises(TasteError, match="is no head; take another"):
+    with pytest.raises(TrainingError, match="is no head; take another"):
         head.save(tmp_path, crowd)
     narrow = taught_on(30)
-    with pytest.raises(TasteError, match="another tower"):
+    with pytest.raises(TrainingError, match="another tower"):
         narrow.save(tmp_path / "third", crowd)
     assert not list(tmp_path.iterdir())
 

@@ -13,9 +13,9 @@ from finetune.edit_comparator.thresholds import BUDGET, Tried, figures, fit
 from finetune.edit_comparator.train import Compared, Recipe, compared, learn, told_apart
 from vlm_aes import measure as facts
 from vlm_aes.assessor import NANO, Assessor
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.heads import load_head
-from vlm_aes.models.heads.edit_comparator import FILE, Versions
-from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.models.heads.edit_comparator import FILE, EditComparatorHead
 from vlm_aes.suggest.edits import (
     CROP,
     EXPOSURE,
@@ -32,7 +32,7 @@ from vlm_aes.suggest.engine import (
     Judge,
     Trial,
     advise,
-    judge_of,
+    edit_comparator_of,
 )
 
 COFFEE = Image.fromarray(skimage.data.coffee()).resize((300, 200))
@@ -107,19 +107,19 @@ def test_kept_and_loaded_it_says_the_same(tmp_path):
     versions = learn(edges(200), Recipe(epochs=1))
     versions.needed = {CROP: (0.5, 2.0)}
     versions.save(tmp_path)
-    loaded = Versions.load(tmp_path, 8)
+    loaded = EditComparatorHead.load(tmp_path, 8)
     assert loaded.needed == versions.needed
     seen = edges(50, seed=2)
     kinds = [KINDS[k] for k in seen.kinds]
     a, b = (v.better(seen.after[0], seen.before[0], kinds) for v in (versions, loaded))
     assert np.allclose(a, b, atol=0.02)
     assert np.isneginf(loaded.better(seen.after[0][:1], seen.before[0][:1], ["blur"]))
-    assert Versions.load(tmp_path / "elsewhere", 8) is None
+    assert EditComparatorHead.load(tmp_path / "elsewhere", 8) is None
     with pytest.raises(CheckpointError, match="delete it, or learn it anew"):
-        Versions.load(tmp_path, 9)
+        EditComparatorHead.load(tmp_path, 9)
     (tmp_path / FILE).write_bytes(b"broken")
     with pytest.raises(CheckpointError, match=FILE):
-        Versions.load(tmp_path, 8)
+        EditComparatorHead.load(tmp_path, 8)
 
 
 def judged(lapse, kind, **wanted):
@@ -171,7 +171,7 @@ def nano_head():
 
 def test_nano_compares_versions_and_says_so():
     assessor = Assessor.from_pretrained(NANO)
-    judge = judge_of(assessor.quick_head)
+    judge = edit_comparator_of(assessor.quick_head)
     assert set(judge.needed) == set(KINDS)
     dark = lit(COFFEE, 2.0**-3)
     told = advise(dark, None, facts=facts.measure(dark), judge=judge)

@@ -8,8 +8,8 @@ import transformers as t
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from vlm_aes import Assessor
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.external.zero_shot import Pairs
-from vlm_aes.models.vlm import CheckpointError
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
          "num_attention_heads": 2}  # fmt: skip

@@ -12,11 +12,12 @@ from typing import Any, overload
 from PIL import Image
 
 from vlm_aes import measure as measures
-from vlm_aes.images.open import Picture, PictureError, open_picture
+from vlm_aes.errors import PromptError
+from vlm_aes.images.open import ImageError, LoadedImage, open_image
 from vlm_aes.measure import Fact
 from vlm_aes.measure.domain import warning_of
 from vlm_aes.models.scorer import Scorer, Scores, Value
-from vlm_aes.prompts import PromptError, RatingPrompt
+from vlm_aes.prompts import RatingPrompt
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import calibration
 from vlm_aes.stats.calibration import Calibration
@@ -83,7 +84,7 @@ class Seen:
         pixels: what the scorer reads, where there is one.
     """
 
-    picture: Picture
+    picture: LoadedImage
     warning: str = ""
     facts: dict[str, Fact] = field(default_factory=dict)
     told: dict[str, Fact] = field(default_factory=dict)
@@ -210,8 +211,8 @@ class Assessor:
         where there is none."""
         if self.head is not None or self.rater is None:
             return self.head
+        from vlm_aes.errors import CheckpointError
         from vlm_aes.models.heads import load_head
-        from vlm_aes.models.vlm import CheckpointError
 
         backbone = self.rater.backbone
         if backbone.folder is None or backbone.adapter:
@@ -306,10 +307,10 @@ class Assessor:
             part = source[start : start + batch_size]
             looked = [self.see(s, rationale=rationale, facts=facts) for s in part]
             good = [s for s in looked if isinstance(s, Seen)]
-            rated = iter(self.rate_seen(good, rationale=rationale, attributes=attributes))
+            rated = iter(self.score_prepared(good, rationale=rationale, attributes=attributes))
             for s, seen in zip(part, looked, strict=True):
                 path = str(s) if isinstance(s, str | Path) else ""
-                if isinstance(seen, PictureError):
+                if isinstance(seen, ImageError):
                     results.append(self.refused(seen, path))
                 else:
                     results.append(replace(next(rated), path=path))
@@ -318,7 +319,7 @@ class Assessor:
     def see(
         self, source: Source, *, rationale: bool = False, facts: bool = False, suffix: str = "",
         sha256: str = "",
-    ) -> Seen | PictureError:  # fmt: skip
+    ) -> Seen | ImageError:  # fmt: skip
         """Open a picture and measure what is asked for: all that needs no model, in any thread.
 
         The fast path decodes no more than its tower reads; what else is measured does not change
@@ -330,20 +331,20 @@ class Assessor:
         """
         native = measures.CROP_SIDE if facts else None
         if self.head is None or rationale or facts:
-            picture = open_picture(
+            picture = open_image(
                 source, needed_side=self.needed_side, native_side=native, suffix=suffix,
                 sha256=sha256,
             )  # fmt: skip
         if self.head is None:
-            return picture if isinstance(picture, PictureError) else self.seen(
+            return picture if isinstance(picture, ImageError) else self.seen(
                 picture, rationale=rationale, facts=facts
             )  # fmt: skip
         opened = self.head.look(source, suffix, sha256)
-        if isinstance(opened, PictureError):
+        if isinstance(opened, ImageError):
             return opened
         small, pixels = opened
         if rationale or facts:
-            if isinstance(picture, PictureError):
+            if isinstance(picture, ImageError):
                 return picture
             looked = self.seen(picture, rationale=rationale, facts=facts)
         else:
@@ -352,17 +353,17 @@ class Assessor:
         warning = warning_of(small.image)
         return replace(looked, pixels=pixels, warning=warning)
 
-    def seen(self, picture: Picture, *, rationale: bool = False, facts: bool = False) -> Seen:
+    def seen(self, picture: LoadedImage, *, rationale: bool = False, facts: bool = False) -> Seen:
         """What is known of an opened picture before the vision-language model looks at it."""
         tells = self.prompt is not None and bool(self.prompt.facts_line)
         return Seen(
             picture,
             warning=warning_of(picture.image),
             facts=measures.measure(picture.image, picture.native) if facts else {},
-            told=measures.measure_told(picture.image) if rationale or tells else {},
+            told=measures.measure_for_prompt(picture.image) if rationale or tells else {},
         )
 
-    def refused(self, error: PictureError, path: str = "") -> Assessment:
+    def refused(self, error: ImageError, path: str = "") -> Assessment:
         """The assessment of a picture that could not be opened."""
         return Assessment(
             path=path,
@@ -374,9 +375,9 @@ class Assessor:
             error=str(error),
         )
 
-    def assess_pictures(
+    def assess_images(
         self,
-        pictures: Sequence[Picture],
+        pictures: Sequence[LoadedImage],
         *,
         rationale: bool = False,
         facts: bool = False,
@@ -391,9 +392,9 @@ class Assessor:
             looked = [
                 replace(s, pixels=self.head.read(p)) for s, p in zip(looked, pictures, strict=True)
             ]
-        return self.rate_seen(looked, rationale=rationale, attributes=attributes)
+        return self.score_prepared(looked, rationale=rationale, attributes=attributes)
 
-    def rate_seen(
+    def score_prepared(
         self, looked: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
     ) -> list[Assessment]:
         """Rate pictures that were looked at, in one batch; paths are left empty."""
@@ -417,7 +418,7 @@ class Assessor:
             picture, overall = seen.picture, found.probabilities[i, 0]
             if failed[i]:
                 size = (picture.width, picture.height)
-                rated.append(self.refused(PictureError("model", failed[i], picture.sha256, *size)))
+                rated.append(self.refused(ImageError("model", failed[i], picture.sha256, *size)))
                 continue
             rated.append(
                 Assessment(

@@ -13,16 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vlm_aes.errors import PromptError
+
 _IN_WHEEL = Path(__file__).parent / "prompt_files"
 FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parent.parent / "prompts"
 """The TOML files: a clone reads them from ``prompts/``, a wheel holds a copy in the package."""
 OWN_FILE = "vlm_aes.toml"
 N_WORDS = 5
 NO_FAULT = "none"
-
-
-class PromptError(ValueError):
-    """A prompt file that cannot be used, with its name and what is wrong."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from vlm_aes import measure as facts
 from vlm_aes.assessor import Assessor
 from vlm_aes.explain.explanation import raters
 from vlm_aes.images.degrade import turned
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.suggest.edits import (
     CROP,
     EXPOSURE,
@@ -43,7 +43,7 @@ from vlm_aes.suggest.engine import (
     Floats,
     Trial,
     best_of,
-    judge_of,
+    edit_comparator_of,
     trial,
 )
 
@@ -135,7 +135,7 @@ def rng_of(purpose: str, image_id: str) -> np.random.Generator:
 def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[Tried]:
     """Each photo as it is and with one fault; which fault, and how strong, its id decides."""
     score, _ = raters(assessor)
-    judge = judge_of(assessor.quick_head)
+    judge = edit_comparator_of(assessor.quick_head)
     blank = Image.new("RGB", (1, 1))
     done = []
     for number, (image_id, image) in enumerate(photos):
@@ -253,8 +253,8 @@ def photos_of(data: Path, part: str, limit: int) -> list[tuple[str, Image.Image]
     rows.sort(key=lambda row: hashlib.sha256(f"draw {row[0]}".encode()).hexdigest())
     found = []
     for image_id, data_of in rows[:limit]:
-        picture = open_picture(data_of)
-        assert isinstance(picture, Picture), picture
+        picture = open_image(data_of)
+        assert isinstance(picture, LoadedImage), picture
         found.append((image_id, picture.image))
     return found
 
@@ -271,7 +271,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.checkpoint, precision=a.precision)
-    judge = judge_of(assessor.quick_head)
+    judge = edit_comparator_of(assessor.quick_head)
     needed = judge.needed if judge else assessor.calibration.edits if assessor.calibration else {}
     if a.fit:
         tried = try_out(assessor, photos_of(a.data, "tuning", a.fit))

@@ -32,9 +32,9 @@ from finetune.edit_comparator.corruptions import LAPSES, UNCLEAR, Lapse, none
 from finetune.edit_comparator.thresholds import photos_of, rng_of
 from vlm_aes import measure as facts
 from vlm_aes.models.heads import FastRater, load_head
-from vlm_aes.models.heads.edit_comparator import Versions
+from vlm_aes.models.heads.edit_comparator import EditComparatorHead
 from vlm_aes.suggest.edits import KINDS, edits
-from vlm_aes.suggest.engine import at_working_size, mirrored, pictures_of
+from vlm_aes.suggest.engine import at_working_size, images_of, mirrored
 
 _BATCH = 32
 
@@ -92,7 +92,7 @@ def _edited(head: FastRater, lapse: Lapse) -> Compared:
     picture = lapse.picture
     tried = [(e, lapse.judged(e)) for e in edits(picture, facts.measure(picture))]
     tried = [(edit, judged) for edit, judged in tried if judged != UNCLEAR]
-    shown = {id(one): one for one in pictures_of(picture, [edit for edit, _ in tried])}
+    shown = {id(one): one for one in images_of(picture, [edit for edit, _ in tried])}
     every = [*shown.values(), *map(mirrored, shown.values())]
     looks = [
         head.scores_and_embeddings(every[i : i + _BATCH])[1] for i in range(0, len(every), _BATCH)
@@ -107,11 +107,11 @@ def _edited(head: FastRater, lapse: Lapse) -> Compared:
     )
 
 
-def learn(seen: Compared, recipe: Recipe) -> Versions:
+def learn(seen: Compared, recipe: Recipe) -> EditComparatorHead:
     """The layer that tells right edits from wrong ones, by logistic regression; the same seed
     gives the same layer."""
     torch.manual_seed(recipe.seed)
-    versions = Versions(seen.after.shape[-1], KINDS)
+    versions = EditComparatorHead(seen.after.shape[-1], KINDS)
     after, before = (torch.from_numpy(side).float() for side in (seen.after, seen.before))
     versions.standardise(torch.cat([after[0], before[0]]))
     kinds, right = torch.from_numpy(seen.kinds), torch.from_numpy(seen.right).float()
@@ -148,7 +148,7 @@ def _weights(seen: Compared, rare: float) -> NDArray[np.float64]:
     return found
 
 
-def told_apart(versions: Versions, seen: Compared) -> dict[str, float]:
+def told_apart(versions: EditComparatorHead, seen: Compared) -> dict[str, float]:
     """Of each kind, how often a right edit gets higher odds than a wrong one: the area under the
     ROC curve; a kind without both is left out."""
     kinds = [KINDS[k] for k in seen.kinds]

@@ -33,7 +33,7 @@ from finetune.image_nets.common import (
     write_onnx,
 )
 from finetune.photos import is_tuning, is_validation, rows_of
-from vlm_aes.images.degrade import spoil, upright_share
+from vlm_aes.images.degrade import degrade, upright_share
 from vlm_aes.measure.lean import DEGREES, WINDOW, leaning_share
 
 SIDE = 192
@@ -85,7 +85,7 @@ def load_greys(data: Path, work: Path) -> Greys:
             image = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
             if is_tuning(row["image_id"]):
                 n = len(tuning)
-                copy_of = spoil(image, "tilt", (n * 0.618) % 1, n)
+                copy_of = degrade(image, "tilt", (n * 0.618) % 1, n)
                 tuning.append([np.asarray(one.convert("L")) for one in (image, copy_of)])
             else:
                 photos.append(np.asarray(image.convert("L")))

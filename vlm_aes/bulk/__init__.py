@@ -1,9 +1,19 @@
 """Bulk rating: sources, the pipeline, sinks, choosing."""
 
 from vlm_aes.bulk.pipeline import Tally, Wanted, rows
-from vlm_aes.bulk.sinks import Sink, SinkError
-from vlm_aes.bulk.sources import find_items, find_pictures
-from vlm_aes.images.items import Item, SourceError
+from vlm_aes.bulk.sinks import Sink
+from vlm_aes.bulk.sources import find_images, find_items
+from vlm_aes.errors import OutputError, SourceError
+from vlm_aes.images.items import Item
 
-__all__ = ["Item", "Sink", "SinkError", "SourceError", "Tally", "Wanted", "find_items",
-           "find_pictures", "rows"]  # fmt: skip
+__all__ = [
+           "Item",
+           "OutputError",
+           "Sink",
+           "SourceError",
+           "Tally",
+           "Wanted",
+           "find_items",
+           "find_pictures",
+           "rows",
+]  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 from vlm_aes.assessor import Seen
 from vlm_aes.bulk.finished import Finished
 from vlm_aes.images.items import Item, Link, linked
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 from vlm_aes.output.table import Row
 
 MOST_WORKERS = 16
@@ -26,7 +26,7 @@ HELD_BYTES = 512 * 2**20
 LINKED = 100_000
 """Files with several names whose content is remembered: the names are not read one by one."""
 
-See = Callable[[bytes, str, str], Seen | PictureError]
+See = Callable[[bytes, str, str], Seen | ImageError]
 """From a file's bytes, its suffix and its SHA-256 to what a model needs."""
 
 
@@ -46,11 +46,11 @@ class Entry:
     mark: dict[str, Any]
     sha256: str = ""
     kept: Row | None = None
-    error: PictureError | None = None
-    decoding: Future[Seen | PictureError] | None = None
+    error: ImageError | None = None
+    decoding: Future[Seen | ImageError] | None = None
     held: int = 0
 
-    def seen(self) -> Seen | PictureError:
+    def seen(self) -> Seen | ImageError:
         """The decoded picture, or why there is none; waits for it."""
         assert self.decoding is not None
         return self.decoding.result()
@@ -183,7 +183,7 @@ class Ahead:
         if seen_as is not None and self._known(seen_as):
             return _Read(Entry(item.path, mark, seen_as), again=item)
         data = item.read()
-        if isinstance(data, PictureError):
+        if isinstance(data, ImageError):
             return _Read(Entry(item.path, mark, error=data))
         digest = hashlib.sha256(data).hexdigest()
         if link and len(self._links) < LINKED:
@@ -212,13 +212,13 @@ class Ahead:
                 entry.decoding = self._pool.submit(self._decode, entry, read.data, read.suffix)
         self._hand_on(entry)
 
-    def _decode(self, entry: Entry, data: bytes, suffix: str) -> Seen | PictureError:
+    def _decode(self, entry: Entry, data: bytes, suffix: str) -> Seen | ImageError:
         try:
             seen = self._see(data, suffix, entry.sha256)
         except Exception as error:
             text = " ".join(str(error).split())[:120] or type(error).__name__
             advice = f"it cannot be prepared for the model ({text}); save it anew"
-            return PictureError("model", advice, entry.sha256)
+            return ImageError("model", advice, entry.sha256)
         if isinstance(seen, Seen):
             image = seen.picture.image
             size = image.width * image.height * 3

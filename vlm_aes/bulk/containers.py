@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes.images.items import Container, Item, SourceError, mark_of
-from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, PictureError
+from vlm_aes.errors import SourceError
+from vlm_aes.images.items import Container, Item, mark_of
+from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, ImageError
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
@@ -83,7 +84,7 @@ def _at(file: str, number: int, path: object) -> Item:
 
 def unnamed(row: str) -> Item:
     """A table's row that names no picture."""
-    return Item(row, lambda: PictureError("missing", "the row names no picture"))
+    return Item(row, lambda: ImageError("missing", "the row names no picture"))
 
 
 def _holds_pictures(file: str, suffix: str, column: str | None) -> bool:
@@ -136,7 +137,7 @@ def _held(
         name = name or value.get("path")
         value = value.get("bytes")
     path = f"{file}/{row}" + (f"/{name}" if name else "")
-    found: bytes | PictureError = value or PictureError("missing", "the row holds no picture")
+    found: bytes | ImageError = value or ImageError("missing", "the row holds no picture")
     return Item(path, lambda: found, {**mark, "row": row})
 
 
@@ -153,22 +154,22 @@ def _archived(file: str) -> Iterator[Item]:
                 yield _member(file, archive, member, mark)
     except (tarfile.TarError, EOFError, OSError) as error:
         # what came before is rated; the archive itself becomes an error row
-        damage = PictureError("truncated", f"the archive breaks off ({_brief(error)}); get it anew")
+        damage = ImageError("truncated", f"the archive breaks off ({_brief(error)}); get it anew")
         yield Item(file, lambda: damage)
 
 
 def _member(
     file: str, archive: tarfile.TarFile, member: tarfile.TarInfo, mark: dict[str, Any]
 ) -> Item:
-    data: bytes | PictureError
+    data: bytes | ImageError
     if member.size > MAX_BYTES:
-        data = PictureError(
+        data = ImageError(
             "too_large",
             f"a file of {member.size // 2**20} MB, the limit is {MAX_BYTES // 2**20}; "
             "give a smaller copy",
         )
     else:
         opened = archive.extractfile(member)
-        data = opened.read() if opened else PictureError("unreadable", "it cannot be read")
+        data = opened.read() if opened else ImageError("unreadable", "it cannot be read")
     place = {**mark, "offset": member.offset}
     return Item(f"{file}/{member.name}", lambda: data, place)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from vlm_aes.assessor import Assessor, Seen
 from vlm_aes.bulk.ahead import Ahead, Entry
 from vlm_aes.images.items import Item
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 from vlm_aes.output.table import Row
 
 
@@ -24,7 +24,7 @@ def with_critiques(
     wanted = {row["path"]: row for row in rows}
     written: dict[str, str | None] = {}
 
-    def see(data: bytes, suffix: str, sha256: str) -> Seen | PictureError:
+    def see(data: bytes, suffix: str, sha256: str) -> Seen | ImageError:
         return assessor.see(data, rationale=True, suffix=suffix, sha256=sha256)
 
     def write(batch: list[Entry]) -> None:

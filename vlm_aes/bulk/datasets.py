@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes.bulk.sinks import SinkError
-from vlm_aes.images.items import Item, SourceError
-from vlm_aes.images.open import PictureError, read_file
+from vlm_aes.errors import OutputError, SourceError
+from vlm_aes.images.items import Item
+from vlm_aes.images.open import ImageError, read_file
 from vlm_aes.output.table import Row
 
 HUB = "hf://datasets/"
@@ -90,10 +90,10 @@ class _Load:
     def __init__(self, part: Any, column: str, number: int) -> None:
         self._part, self._column, self._number = part, column, number
 
-    def __call__(self) -> bytes | PictureError:
+    def __call__(self) -> bytes | ImageError:
         value = self._part[self._number][self._column]
         if not value:
-            return PictureError("missing", "the row holds no picture")
+            return ImageError("missing", "the row holds no picture")
         if value.get("bytes"):
             return bytes(value["bytes"])
         return read_file(Path(value["path"]))
@@ -103,14 +103,14 @@ def check_new(folder: Path) -> None:
     """That a dataset can be written there.
 
     Raises:
-        SinkError: where something is there, or the library is not installed.
+        OutputError: where something is there, or the library is not installed.
     """
     try:
         import datasets  # noqa: F401
     except ImportError:
-        raise SinkError(f"{folder}: datasets need: pip install 'vlm-aes[hub]'") from None
+        raise OutputError(f"{folder}: datasets need: pip install 'vlm-aes[hub]'") from None
     if folder.exists():
-        raise SinkError(f"{folder} exists already: name another folder for the dataset")
+        raise OutputError(f"{folder} exists already: name another folder for the dataset")
 
 
 def write_dataset(
@@ -125,7 +125,7 @@ def write_dataset(
         schema: of the rows.
 
     Raises:
-        SinkError: where it cannot be written; nothing is left then.
+        OutputError: where it cannot be written; nothing is left then.
     """
     from datasets import Features, Image
 
@@ -138,7 +138,7 @@ def write_dataset(
         (staging / "README.md").write_text(_card(folder.name, n, chosen, schema), encoding="utf-8")
         staging.replace(folder)
     except OSError as error:
-        raise SinkError(f"{folder}: {error.strerror or error}") from None
+        raise OutputError(f"{folder}: {error.strerror or error}") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return n

@@ -30,8 +30,9 @@ from vlm_aes.bulk.finished import Finished, Held
 from vlm_aes.bulk.pipeline import Tally, Wanted
 from vlm_aes.bulk.sinks import Sink, Source
 from vlm_aes.bulk.sources import find_items
+from vlm_aes.errors import EngineError
 from vlm_aes.images.items import Container, Item
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns, Row
 
@@ -51,10 +52,6 @@ EXTRA = (
     ("_path", pa.binary()), ("_mark", pa.string()), ("_kept", pa.bool_()), ("_repeated", pa.int64())
 )  # fmt: skip
 """Columns that come back beside those of a row."""
-
-
-class EngineError(Exception):
-    """Ray is not there, or a worker cannot do its work; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +175,8 @@ class Worker:
         return bool(self._done[at] == digest)
 
 
-def _nothing() -> PictureError:
-    return PictureError("unreadable", "the row of an earlier run was lost; run again with --resume")
+def _nothing() -> ImageError:
+    return ImageError("unreadable", "the row of an earlier run was lost; run again with --resume")
 
 
 def _opened(piece: pa.Table, column: str | None) -> Iterator[Item]:

@@ -16,7 +16,7 @@ import torch
 
 from vlm_aes.assessor import Assessment, Assessor, Seen
 from vlm_aes.bulk.ahead import MOST_WORKERS
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 
 FEWEST = 8
 """Pictures in a part; fewer would be quicker whole."""
@@ -66,7 +66,7 @@ class Lanes:
         if not looked:
             return []
         try:
-            return self._assessor.rate_seen(
+            return self._assessor.score_prepared(
                 looked, rationale=self._rationale, attributes=self._attributes
             )
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -75,8 +75,6 @@ class Lanes:
                 text = " ".join(str(error).split())[:160] or type(error).__name__
                 advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
                 size = (picture.width, picture.height)
-                return [
-                    self._assessor.refused(PictureError("model", advice, picture.sha256, *size))
-                ]
+                return [self._assessor.refused(ImageError("model", advice, picture.sha256, *size))]
         middle = len(looked) // 2
         return self._rate(looked[:middle]) + self._rate(looked[middle:])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vlm_aes.bulk.ahead import Ahead, Entry
 from vlm_aes.images.items import Item
-from vlm_aes.images.open import PictureError, open_picture
+from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.measure.base import Frame
 from vlm_aes.measure.exposure import exposure
 from vlm_aes.models.heads.rater import FastRater
@@ -62,8 +62,8 @@ def looker(head: FastRater) -> Look:
     middle, scale = (t.cpu().numpy() for t in (head.head.mean, head.head.scale))
 
     def see(data: bytes, suffix: str, sha256: str) -> Any:
-        opened = open_picture(data, needed_side=head.needed_side, suffix=suffix, sha256=sha256)
-        if isinstance(opened, PictureError):
+        opened = open_image(data, needed_side=head.needed_side, suffix=suffix, sha256=sha256)
+        if isinstance(opened, ImageError):
             return opened
         return head.pixels(opened.image), layout_of(opened.image), stops_of(opened.image)
 
@@ -75,7 +75,7 @@ def looker(head: FastRater) -> Look:
 
         def settle(batch: list[tuple[int, Entry]]) -> None:
             told: list[tuple[int, Any]] = [(i, e.seen()) for i, e in batch if e.decoding]
-            seen = [(i, s) for i, s in told if not isinstance(s, PictureError)]
+            seen = [(i, s) for i, s in told if not isinstance(s, ImageError)]
             if seen:
                 states = head.states([s[0] for _, s in seen])[:, 0].float().cpu().numpy()
                 rows = [i for i, _ in seen]

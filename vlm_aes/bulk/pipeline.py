@@ -20,7 +20,7 @@ from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.lanes import Lanes
 from vlm_aes.bulk.sinks import Place, Sink, Source
 from vlm_aes.images.items import Item
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 from vlm_aes.output.table import Columns, Row
 
 REMEMBERED = 20_000
@@ -149,7 +149,7 @@ def rows(
         finished = Finished(sink, {(assessor.model_id, assessor.prompt_id)}, index, needed)
     contents = Contents(sink, index)
 
-    def see(data: bytes, suffix: str, sha256: str) -> Seen | PictureError:
+    def see(data: bytes, suffix: str, sha256: str) -> Seen | ImageError:
         return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix,
                             sha256=sha256)  # fmt: skip
 
@@ -184,7 +184,7 @@ def rows(
                 row = {**contents.row(entry.sha256), "path": entry.path}
             else:
                 seen = next(looked)[1]
-                if isinstance(seen, PictureError):
+                if isinstance(seen, ImageError):
                     row = columns.row(assessor.refused(seen, entry.path))
                 else:
                     tally.rated += 1

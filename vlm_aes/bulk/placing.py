@@ -14,13 +14,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from vlm_aes.errors import OutputError
+
 WAYS = ("copy", "link", "move")
 LOG = "vlm-aes-placed.jsonl"
 """In the folder: a line a file, from where to where; what :func:`undo` reads."""
-
-
-class PlaceError(Exception):
-    """Files cannot be placed; the message says what to do."""
 
 
 def place(
@@ -38,20 +36,20 @@ def place(
         How many were placed.
 
     Raises:
-        PlaceError: for a folder that has been placed into before, or a file that cannot be read or
+        OutputError: for a folder that has been placed into before, or a file that cannot be read or
             written; what was placed so far is in the log.
     """
     files = [Path(p) for p in paths]
     parts = [""] * len(files) if below is None else list(below)
     log = folder / LOG
     if log.exists():
-        raise PlaceError(
+        raise OutputError(
             f"{folder} holds an earlier choice: vlm-aes choose --undo {folder} takes it back, or "
             "name another folder"
         )
     for file in files:
         if not file.is_file():
-            raise PlaceError(f"{file}: no such file; only pictures that are files can be placed")
+            raise OutputError(f"{file}: no such file; only pictures that are files can be placed")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with log.open("x", encoding="utf-8") as lines:
@@ -60,7 +58,7 @@ def place(
                 target = folder / part / f"{rank:0{digits}d}-{file.name}"
                 target.parent.mkdir(exist_ok=True)
                 if os.path.lexists(target):
-                    raise PlaceError(f"{target} exists already: name another folder")
+                    raise OutputError(f"{target} exists already: name another folder")
                 entry = {
                     "from": str(file.absolute()),
                     "to": str(target.relative_to(folder)),
@@ -71,7 +69,7 @@ def place(
                 os.fsync(lines.fileno())
                 _put(file, target, way)
     except OSError as error:
-        raise PlaceError(
+        raise OutputError(
             f"{error.filename or folder}: {error.strerror or error}; vlm-aes choose --undo "
             f"{folder} takes back what was done"
         ) from None
@@ -117,16 +115,16 @@ def undo(folder: Path) -> int:
         How many files were taken back.
 
     Raises:
-        PlaceError: for a folder without a log, or where something else stands in a file's old
+        OutputError: for a folder without a log, or where something else stands in a file's old
             place; nothing is overwritten.
     """
     log = folder / LOG
     try:
         entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
-        raise PlaceError(f"{folder} holds no choice: there is no {LOG} in it") from None
+        raise OutputError(f"{folder} holds no choice: there is no {LOG} in it") from None
     except ValueError:
-        raise PlaceError(f"{log} is damaged; mend it, it says what lay where") from None
+        raise OutputError(f"{log} is damaged; mend it, it says what lay where") from None
     taken = 0
     for entry in reversed(entries):
         origin, target = Path(entry["from"]), folder / entry["to"]
@@ -134,11 +132,11 @@ def undo(folder: Path) -> int:
             continue  # it was not done, or is undone already
         if entry["way"] == "move":
             if os.path.lexists(origin):
-                raise PlaceError(f"{origin} exists again: move it away first, nothing is replaced")
+                raise OutputError(f"{origin} exists again: move it away first, nothing is replaced")
             origin.parent.mkdir(parents=True, exist_ok=True)
             _move(target, origin)
         elif entry["way"] == "copy" and not origin.is_file():
-            raise PlaceError(f"{target} is the only copy left ({origin} is gone): it stays")
+            raise OutputError(f"{target} is the only copy left ({origin} is gone): it stays")
         else:
             target.unlink()
         taken += 1

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any
 
 from vlm_aes.bulk.pipeline import Tally
-from vlm_aes.bulk.sources import SourceError, count
+from vlm_aes.bulk.sources import count
+from vlm_aes.errors import SourceError
 
 EVERY, EVERY_IN_A_LOG = 0.2, 60.0
 Total = Callable[[], int | None]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from vlm_aes.images.items import Item, SourceError
-from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, PictureError
+from vlm_aes.errors import SourceError
+from vlm_aes.images.items import Item
+from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, ImageError
 
 _TELLING = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 """What stores say of a file that tells whether it is unchanged."""
@@ -50,15 +51,15 @@ def _readable(name: str) -> bool:
 def _item(store: Any, name: str, address: str, about: dict[str, Any]) -> Item:
     size = about.get("size") or 0
 
-    def load() -> bytes | PictureError:
+    def load() -> bytes | ImageError:
         if size > MAX_BYTES:
-            return PictureError("too_large", f"a file of {size // 2**20} MB; give a smaller copy")
+            return ImageError("too_large", f"a file of {size // 2**20} MB; give a smaller copy")
         try:
             return bytes(store.cat_file(name))
         except FileNotFoundError:
-            return PictureError("missing", "no such file; check the address")
+            return ImageError("missing", "no such file; check the address")
         except Exception as error:  # each store has errors of its own
             text = " ".join(str(error).split())[:120] or type(error).__name__
-            return PictureError("unreadable", f"the store says {text}; try again with --resume")
+            return ImageError("unreadable", f"the store says {text}; try again with --resume")
 
     return Item(address, load, {k: str(about[k]) for k in _TELLING if about.get(k) is not None})

@@ -68,7 +68,7 @@ def score_into(
         The chosen rows, where there is a cut.
 
     Raises:
-        SinkError, SourceError: say what to do; what was rated is kept.
+        OutputError, SourceError: say what to do; what was rated is kept.
     """
     # with a cut, critiques are written for the chosen alone
     wanted = job.wanted if job.cut is None else replace(job.wanted, rationale=False)

@@ -22,6 +22,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlm_aes.errors import OutputError
 from vlm_aes.output import table
 from vlm_aes.output.table import Row
 
@@ -40,10 +41,6 @@ Place = tuple[int, int]
 """Of a row: the ordinal of its shard, and its row there."""
 
 
-class SinkError(Exception):
-    """The output cannot be used as asked; the message says what to do."""
-
-
 class Sink:
     """Gathers rows in ``FILE.part/`` and turns them into FILE at the end.
 
@@ -58,7 +55,7 @@ class Sink:
         overwrite: start afresh, whatever is there.
 
     Raises:
-        SinkError: for an unknown suffix, an existing target without permission, or one that another
+        OutputError: for an unknown suffix, an existing target without permission, or one that another
             run is writing.
     """
 
@@ -70,7 +67,7 @@ class Sink:
         self.schema = schema
         self.resume = resume
         if not self.is_folder and self.path.suffix.lower() not in table.FORMATS:
-            raise SinkError(
+            raise OutputError(
                 f"{target}: name a file that ends in {', '.join(table.FORMATS)}, or a folder "
                 "(with a / at the end)"
             )
@@ -80,7 +77,7 @@ class Sink:
         else:
             there = self.path.exists()
         if there and not (resume or overwrite):
-            raise SinkError(
+            raise OutputError(
                 f"{target} exists already: --resume goes on with it, --overwrite replaces it"
             )
         self.overwrite = overwrite
@@ -102,12 +99,12 @@ class Sink:
             self.part.mkdir(parents=True, exist_ok=True)
             self._lock = (self.part / LOCK).open("a")
         except OSError as error:
-            raise SinkError(f"{self.part}: {error.strerror}; choose another --out") from None
+            raise OutputError(f"{self.part}: {error.strerror}; choose another --out") from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise SinkError(
+            raise OutputError(
                 f"another run is writing {self.path}: wait for it, or choose another --out"
             ) from None
         if not self.resume:
@@ -135,7 +132,7 @@ class Sink:
             about: model, prompt and columns, for whoever finds the folder.
 
         Raises:
-            SinkError: where what is there cannot be read, or the disk is full.
+            OutputError: where what is there cannot be read, or the disk is full.
         """
         try:
             self._take_in_what_is_there()
@@ -163,7 +160,7 @@ class Sink:
             for number, rows in enumerate(batches):
                 self._write_shard(self.part / f"shard-0000-{number:08d}.parquet", rows, [])
         except ValueError as error:
-            raise SinkError(f"{error}: --overwrite replaces it") from None
+            raise OutputError(f"{error}: --overwrite replaces it") from None
 
     def finished_rows(self) -> Iterator[tuple[Place, Row]]:
         """Rows of earlier runs that hold every column, with their places; those of a later run
@@ -208,7 +205,7 @@ class Sink:
         """Append what was added to the journal; whole shards go to disk.
 
         Raises:
-            SinkError: for a full disk; what was committed before is kept.
+            OutputError: for a full disk; what was committed before is kept.
         """
         if self._uncommitted:
             first = len(self._pending) - self._uncommitted
@@ -268,8 +265,8 @@ class Sink:
             staging.unlink(missing_ok=True)
             raise
 
-    def _no_room(self, error: OSError) -> SinkError:
-        return SinkError(
+    def _no_room(self, error: OSError) -> OutputError:
+        return OutputError(
             f"{self.part}: {error.strerror or error}; what is there is kept: make room and run "
             "again with --resume"
         )
@@ -292,7 +289,7 @@ class Sink:
             tables: what is written, of the sink's schema; by default every row of this run.
 
         Raises:
-            SinkError: for a full disk; the rows are kept for ``--resume``.
+            OutputError: for a full disk; the rows are kept for ``--resume``.
         """
         self.flush()
         if self.is_folder:
@@ -306,7 +303,7 @@ class Sink:
             staging.replace(self.path)
         except OSError as error:
             staging.unlink(missing_ok=True)
-            raise SinkError(
+            raise OutputError(
                 f"{self.path}: {error.strerror or error}; the rows are kept in {self.part}: make "
                 "room and run again with --resume"
             ) from None

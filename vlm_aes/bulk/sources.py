@@ -11,7 +11,8 @@ from pathlib import Path
 from vlm_aes.bulk.containers import CONTAINERS, members
 from vlm_aes.bulk.datasets import find_rows, is_hub_name, is_saved
 from vlm_aes.bulk.index import Index
-from vlm_aes.images.items import Container, Item, SourceError
+from vlm_aes.errors import SourceError
+from vlm_aes.images.items import Container, Item
 from vlm_aes.images.open import READABLE_SUFFIXES
 
 __all__ = ["Item", "SourceError", "count", "find_items", "find_pictures", "opened"]
@@ -60,7 +61,7 @@ def opened(items: Iterable[Item], column: str | None = None) -> Iterator[Item]:
             yield item
 
 
-def find_pictures(paths: Sequence[str], stdin: Iterable[str] | None = None) -> Iterator[str]:
+def find_images(paths: Sequence[str], stdin: Iterable[str] | None = None) -> Iterator[str]:
     """The paths of :func:`find_items`."""
     return (item.path for item in find_items(paths, stdin))
 

@@ -54,9 +54,8 @@ def ensemble(
     with interruptible():
         table = rated(ratings, images, ratings_scale, "", "rating", 20)
 
+        from vlm_aes.errors import CheckpointError, PromptError
         from vlm_aes.models.registry import Way, open_any
-        from vlm_aes.models.vlm import CheckpointError
-        from vlm_aes.prompts import PromptError
         from vlm_aes.training import ensemble as fitting
 
         way = Way(precision, device)
@@ -75,7 +74,7 @@ def ensemble(
             fitting.save(
                 fitted, members, seen.wanted, out, reference=table.name, overwrite=overwrite
             )
-        except (CheckpointError, PromptError, fitting.FitError) as error:
+        except (CheckpointError, PromptError, fitting.TrainingError) as error:
             wrong(str(error))
         except OSError as error:
             wrong(f"{error.filename or out}: {error.strerror or error}")
@@ -121,7 +120,7 @@ def route(
     if out.exists() and not overwrite:
         wrong(f"{out} is there already; --overwrite replaces it")
     with interruptible():
-        from vlm_aes.models.vlm import CheckpointError
+        from vlm_aes.errors import CheckpointError
         from vlm_aes.training import router as routing
 
         try:
@@ -129,7 +128,7 @@ def route(
             table = routing.read_kinds(kinds, images, [r.name for r in routes])
             found = routing.learn(table, routes, tower, out, seed=seed, device=device,
                                   overwrite=overwrite)  # fmt: skip
-        except (CheckpointError, routing.RoutingError) as error:
+        except (CheckpointError, routing.TrainingError) as error:
             wrong(str(error))
         except OSError as error:
             wrong(f"{error.filename or out}: {error.strerror or error}")
@@ -155,10 +154,9 @@ def export(
         wrong(f"{out} is there already; --overwrite replaces it")
     with interruptible():
         from vlm_aes.assessor import NANO
-        from vlm_aes.models.heads.export import ExportError
+        from vlm_aes.errors import CheckpointError, ExportError
         from vlm_aes.models.heads.export import export as write
         from vlm_aes.models.registry import open_scorer
-        from vlm_aes.models.vlm import CheckpointError
 
         try:
             scorer = open_scorer(model or NANO, fast=True, precision="fp32", device="cpu")

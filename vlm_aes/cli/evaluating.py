@@ -72,9 +72,9 @@ def evaluate(
             others = table.select(table.of_split("train")) if split != "train" else None
             table = table.select(chosen)
 
-        from vlm_aes.evaluation.evaluate import EvaluateError
-        from vlm_aes.evaluation.evaluate import evaluate as measure
+        from vlm_aes.errors import EvaluationError
         from vlm_aes.evaluation import terminal as show
+        from vlm_aes.evaluation.evaluate import evaluate as measure
 
         assessor = load(model, precision, device, fast=fast)
         try:
@@ -83,7 +83,7 @@ def evaluate(
                     assessor, table, others=others, facts=facts, batch_size=batch_size,
                     progress=progress,
                 )  # fmt: skip
-        except EvaluateError as error:
+        except EvaluationError as error:
             wrong(str(error))
         for note in found.notes:
             print(f"vlm-aes: {note}", file=sys.stderr)

@@ -110,12 +110,10 @@ def finetune(
         else:
             table = rated(ratings, images, ratings_scale, transform, column, FEWEST)
 
+        from vlm_aes.errors import CalibrationError, CheckpointError, PromptError, TrainingError
         from vlm_aes.evaluation.terminal import report
         from vlm_aes.output.terminal import figures
-        from vlm_aes.models.vlm import CheckpointError
-        from vlm_aes.prompts import PromptError
-        from vlm_aes.stats.calibration import CalibrationError
-        from vlm_aes.training.call import Call, FinetuneError
+        from vlm_aes.training.call import Call
         from vlm_aes.training.fast import finetune_fast, finetune_fast_pairs
         from vlm_aes.training.pair_recipe import finetune_pairs
         from vlm_aes.training.recipe import finetune as finetune_ratings
@@ -142,7 +140,7 @@ def finetune(
         }  # fmt: skip
         try:
             found = ways[pairs, fast](call, say=lambda line: print(line, file=sys.stderr))
-        except (FinetuneError, CheckpointError, PromptError, CalibrationError) as error:
+        except (TrainingError, CheckpointError, PromptError, CalibrationError) as error:
             wrong(str(error))
         if found is not None:
             console = Console(highlight=False)
@@ -189,10 +187,10 @@ def distill(
     """Make a fast head: it learns to answer as a model does, as people do, or both."""
     with interruptible():
         from vlm_aes.assessor import terms_of
-        from vlm_aes.bulk.sources import SourceError, find_items
+        from vlm_aes.bulk.sources import find_items
+        from vlm_aes.errors import CheckpointError, SourceError, TrainingError
         from vlm_aes.models.heads.embeddings import default_cache
-        from vlm_aes.models.vlm import CheckpointError
-        from vlm_aes.training.distill import DistillError, Recipe
+        from vlm_aes.training.distill import Recipe
         from vlm_aes.training.head_card import card_of, distill, tower_for
         from vlm_aes.training.material import opinions_of
 
@@ -214,7 +212,7 @@ def distill(
                 teacher=master, people=people, recipe=Recipe(seed=seed),
                 terms=terms_of(home, whole=True) if home else "",
             )  # fmt: skip
-        except (DistillError, CheckpointError, SourceError) as error:
+        except (TrainingError, CheckpointError, SourceError) as error:
             wrong(str(error))
         except OSError as error:
             wrong(f"{error.filename or out}: {error.strerror or error}")

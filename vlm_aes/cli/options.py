@@ -47,9 +47,7 @@ def load(
 ) -> Assessor:  # fmt: skip
     """The model that was named, or the end of the call; ``reasons``: one that can give them."""
     from vlm_aes.assessor import Assessor
-    from vlm_aes.models.vlm import CheckpointError
-    from vlm_aes.prompts import PromptError
-    from vlm_aes.stats.calibration import CalibrationError
+    from vlm_aes.errors import CalibrationError, CheckpointError, PromptError
 
     try:
         assessor = Assessor.from_pretrained(

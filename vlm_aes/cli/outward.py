@@ -74,7 +74,7 @@ class Outward:
             schema: of the rows.
 
         Raises:
-            vlm_aes.bulk.SinkError: where the dataset cannot be written.
+            vlm_aes.bulk.OutputError: where the dataset cannot be written.
         """
         failed = 0
         if self.sidecars is not None:
@@ -112,11 +112,11 @@ def outward(
 
 def _check_dataset(folder: Path) -> None:
     from vlm_aes.bulk.datasets import check_new
-    from vlm_aes.bulk.sinks import SinkError
+    from vlm_aes.errors import OutputError
 
     try:
         check_new(folder)
-    except SinkError as error:
+    except OutputError as error:
         wrong(str(error))
 
 
@@ -130,12 +130,12 @@ def _rule(stars: str | None, among: str) -> StarRule:
 
 
 def _sidecars(layout: str, overwrite_ratings: bool, unrated: int, dry_run: bool) -> Sidecars:
-    from vlm_aes.output.xmp.fields import XmpError
+    from vlm_aes.errors import OutputError
     from vlm_aes.output.xmp.sidecars import Sidecars
 
     try:
         return Sidecars(layout, overwrite_ratings, unrated, dry_run)
-    except (XmpError, ValueError) as error:
+    except (OutputError, ValueError) as error:
         wrong(str(error))
 
 

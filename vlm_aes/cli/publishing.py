@@ -49,7 +49,7 @@ def push(
                 return
             commit = pushing.push(parcel, repo, revision=revision, private=private,
                                   message=message)  # fmt: skip
-        except pushing.PushError as error:
+        except pushing.HubError as error:
             wrong(str(error))
         way = f"--model {repo}@{commit}" if parcel.kind == "model" else f"{repo}@{commit}"
         print(f"pushed: {way}", file=sys.stderr)

@@ -42,10 +42,10 @@ def explain(
     from rich.console import Console
 
     with interruptible():
+        from vlm_aes.errors import PromptError
         from vlm_aes.explain import terminal as show
         from vlm_aes.explain.explanation import explain as explained
         from vlm_aes.output.table import Columns
-        from vlm_aes.prompts import PromptError
 
         assessor = load(model, precision, device, reasons=True)
         try:
@@ -115,10 +115,10 @@ def audit(
 
     from rich.console import Console
 
-    from vlm_aes.bulk.sources import find_pictures
+    from vlm_aes.bulk.sources import find_images
 
     with interruptible():
-        paths = list(find_pictures([str(images)]))
+        paths = list(find_images([str(images)]))
         if not paths:
             wrong(f"no picture found in {images}")
         chosen = random.Random(0).sample(paths, min(limit, len(paths)))

@@ -119,7 +119,8 @@ def score(
     from rich.console import Console
 
     from vlm_aes.bulk.progress import Progress, count_aside
-    from vlm_aes.bulk.sources import SourceError, find_items
+    from vlm_aes.bulk.sources import find_items
+    from vlm_aes.errors import SourceError
     from vlm_aes.ratings.scale import Scale
 
     if resume and overwrite:
@@ -161,9 +162,10 @@ def score(
         if first is None:
             wrong(f"no picture found in {', '.join(paths)}")
 
-        from vlm_aes.bulk import Sink, SinkError, Tally, Wanted
-        from vlm_aes.bulk.distributed import EngineError, OnRay, Recipe
+        from vlm_aes.bulk import Sink, Tally, Wanted
+        from vlm_aes.bulk.distributed import OnRay, Recipe
         from vlm_aes.bulk.run import Job, score_into, score_to_rows
+        from vlm_aes.errors import EngineError, OutputError
         from vlm_aes.output.results import rows_of, starred
         from vlm_aes.output.table import Columns
         from vlm_aes.output.terminal import ScoreList
@@ -241,7 +243,7 @@ def score(
                     rated = list(starred(lambda: rated, in_run))
                 finished = (lambda: rows_of(Path(out), schema)) if out else (lambda: rated)
                 failed = outward.write(finished, job.items, schema)
-        except (SinkError, SourceError, EngineError, ValueError) as error:
+        except (OutputError, SourceError, EngineError, ValueError) as error:
             wrong(str(error))
         progress.summary(out)
         if stats is not None:
@@ -308,7 +310,7 @@ def choose(
             if not ways:
                 for i, row in enumerate(found):
                     print(row["path"] if below is None else f"{below[i]}\t{row['path']}")
-        except (placing.PlaceError, ValueError) as error:
+        except (placing.OutputError, ValueError) as error:
             wrong(str(error))
 
 

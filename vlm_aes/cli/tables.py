@@ -31,7 +31,7 @@ def rated(
     file: Path, images: Path | None, scale: str | None, transform: str, column: str, fewest: int
 ) -> RatedTable:
     """A checked ratings table, or the end of the call."""
-    from vlm_aes.ratings.records import RatedError
+    from vlm_aes.errors import RatingsError
     from vlm_aes.ratings.scale import Scale
     from vlm_aes.ratings.table import read_ratings
 
@@ -40,7 +40,7 @@ def rated(
         table = read_ratings(
             file, images, scale=wanted, transform=transform, column=column, fewest=fewest
         )
-    except (RatedError, ValueError) as error:
+    except (RatingsError, ValueError) as error:
         wrong(str(error))
     if not table.declared:
         ends = f"{table.scale.low:g} to {table.scale.high:g}"
@@ -50,10 +50,10 @@ def rated(
 
 def preferences(file: Path, images: Path | None) -> PreferenceTable:
     """A checked table of pairs, or the end of the call."""
+    from vlm_aes.errors import RatingsError
     from vlm_aes.ratings.preferences import read_preferences
-    from vlm_aes.ratings.records import RatedError
 
     try:
         return read_preferences(file, images)
-    except RatedError as error:
+    except RatingsError as error:
         wrong(str(error))

@@ -19,7 +19,7 @@ from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 from vlm_aes.explain import terminal as show
 from vlm_aes.explain.compare import Comparison, Pair, compare
 from vlm_aes.explain.page import data_uri
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.images.samples import PHOTOS
 
 RANKING, BURST = "Ranking", "Burst: keep one"
@@ -136,6 +136,6 @@ def named_comparison(found: Comparison) -> tuple[Comparison, dict[str, str]]:
     return Comparison(order, pairs, errors), names
 
 
-def _opened(path: str) -> Picture | None:
-    picture = open_picture(path, needed_side=_LARGE)
-    return picture if isinstance(picture, Picture) else None
+def _opened(path: str) -> LoadedImage | None:
+    picture = open_image(path, needed_side=_LARGE)
+    return picture if isinstance(picture, LoadedImage) else None

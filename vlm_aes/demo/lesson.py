@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.demo import pieces
+from vlm_aes.errors import TrainingError
 from vlm_aes.explain.page import data_uri
 from vlm_aes.models.heads import FastRater
 from vlm_aes.stats import metrics
-from vlm_aes.training.taste import FEWEST, CrossValidated, PersonalHead, TasteError
+from vlm_aes.training.taste import FEWEST, CrossValidated, PersonalHead
 
 MOST = 200
 """Photos that one visitor may teach with; each is kept in memory at ``SIDE`` pixels."""
@@ -121,7 +122,7 @@ class Lesson:
         try:
             head = PersonalHead.fit(embeddings[rated], stars, crowd[rated])
             self.head, self.told, self.trouble = head, head.cross_validated(), ""
-        except TasteError as error:
+        except TrainingError as error:
             self.trouble = str(error)
         self.learned_from = len(rated)
 
@@ -190,10 +191,10 @@ class Lesson:
         """Write the head as a checkpoint folder.
 
         Raises:
-            TasteError: where nothing was learned yet.
+            TrainingError: where nothing was learned yet.
         """
         if self.head is None:
-            raise TasteError(f"rate {FEWEST} photos first")
+            raise TrainingError(f"rate {FEWEST} photos first")
         self.head.save(folder, crowd, name="my-taste")
 
 

@@ -19,7 +19,7 @@ from vlm_aes.critique.check import claims
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import shown_name
 from vlm_aes.explain.explanation import Explanation
-from vlm_aes.images.open import PictureError, read_file
+from vlm_aes.images.open import ImageError, read_file
 from vlm_aes.suggest.engine import Advice
 
 _KEPT = 480
@@ -90,16 +90,16 @@ def look(model: SharedAssessor, path: str, name: str | None = None) -> Looked:
     """Open and rate a picture. One that cannot be rated has an assessment with ``error``."""
     name = name or shown_name(path)
     data = read_file(Path(path))
-    if isinstance(data, PictureError):
+    if isinstance(data, ImageError):
         return Looked(name, model.refused(data, name))
     seen = model.see(data, rationale=model.writes, facts=True, suffix=Path(path).suffix.lower())
-    if isinstance(seen, PictureError):
+    if isinstance(seen, ImageError):
         return Looked(name, model.refused(seen, name))
     try:
-        assessment = model.rate_seen([seen], attributes=True)[0]
+        assessment = model.score_prepared([seen], attributes=True)[0]
     except (RuntimeError, MemoryError):
         picture = seen.picture
-        error = PictureError("model", "try a smaller copy", picture.sha256)
+        error = ImageError("model", "try a smaller copy", picture.sha256)
         return Looked(name, model.refused(error, name))
     return Looked(name, replace(assessment, path=name), seen)
 

@@ -15,13 +15,13 @@ from PIL import Image
 
 from vlm_aes.assessor import Assessment, Assessor, Seen
 from vlm_aes.demo.turns import Turns
-from vlm_aes.explain.occlusion import heat_map
+from vlm_aes.errors import CheckpointError
+from vlm_aes.explain.occlusion import occlusion_map
 from vlm_aes.measure import Fact
 from vlm_aes.models.heads import FastRater, load_head
 from vlm_aes.models.heads.folder import find_head
-from vlm_aes.models.vlm import CheckpointError
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.suggest.engine import Advice, advise, judge_of
+from vlm_aes.suggest.engine import Advice, advise, edit_comparator_of
 
 BATCH = 8
 """Pictures a turn where many versions of one are rated: about a quarter of a second on two cores
@@ -53,12 +53,12 @@ class SharedAssessor(Assessor):
     def _turn(self) -> Any:
         return self._turns.turn(quick=not getattr(self._thread, "patient", False))
 
-    def rate_seen(
+    def score_prepared(
         self, looked: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
     ) -> list[Assessment]:
-        """As :meth:`Assessor.rate_seen`, in turn."""
+        """As :meth:`Assessor.score_prepared`, in turn."""
         with self._turn():
-            return super().rate_seen(looked, rationale=rationale, attributes=attributes)
+            return super().score_prepared(looked, rationale=rationale, attributes=attributes)
 
     def critiques(
         self,
@@ -87,12 +87,12 @@ class SharedAssessor(Assessor):
     def heat(self, image: Image.Image) -> NDArray[np.float64]:
         """The heat map of a picture; lets others go first."""
         with self.patient():
-            return heat_map(image, self.scores)
+            return occlusion_map(image, self.scores)
 
     def advice(self, image: Image.Image, facts: Mapping[str, Fact]) -> list[Advice]:
         """Edits that helped, some proposed by the measured facts; lets others go first."""
         needed = self.calibration.edits if self.calibration else None
-        judge = judge_of(self.quick_head)
+        judge = edit_comparator_of(self.quick_head)
         with self.patient():
             if judge is None:
                 return advise(image, self.scores, needed=needed, facts=facts)

@@ -11,7 +11,7 @@ import numpy as np
 from vlm_aes.demo import pieces
 from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.page import data_uri
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.output.table import Columns, Row
 from vlm_aes.ratings.scale import WORDS
 
@@ -135,5 +135,7 @@ def named(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 
 def _thumbnail(path: str) -> str:
-    picture = open_picture(path, needed_side=THUMBNAIL)
-    return data_uri(pieces.sized(picture.image, THUMBNAIL)) if isinstance(picture, Picture) else ""
+    picture = open_image(path, needed_side=THUMBNAIL)
+    return (
+        data_uri(pieces.sized(picture.image, THUMBNAIL)) if isinstance(picture, LoadedImage) else ""
+    )

@@ -10,12 +10,13 @@ import gradio as gr
 
 from vlm_aes.demo import pieces
 from vlm_aes.demo.keeping import new_folder, zipped
-from vlm_aes.demo.lesson import MOST, Lesson, TasteError, photos_of
+from vlm_aes.demo.lesson import MOST, Lesson, photos_of
 from vlm_aes.demo.model import BATCH, SharedAssessor
 from vlm_aes.demo.rate import EXPLAIN, VISIT
 from vlm_aes.demo.sort import CLICKED
 from vlm_aes.demo.uploads import refusal, shown_name, upload_field
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.errors import TrainingError
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.images.samples import write_samples
 
 _SIDE = 1024
@@ -114,7 +115,7 @@ def tab(model: SharedAssessor) -> None:
         folder = new_folder()
         try:
             lesson_now.save(folder / "my-taste", model.fast_head)
-        except TasteError as error:
+        except TrainingError as error:
             raise gr.Error(f"{error}.", print_exception=False) from None
         ratings = folder / "ratings.csv"
         ratings.write_text(lesson_now.ratings(), encoding="utf-8")
@@ -151,8 +152,8 @@ def _take(model: SharedAssessor, lesson: Lesson, paths: Sequence[str]) -> None:
     """Open a few photos and have the fast head look at them."""
     names, images = [], []
     for path in paths:
-        picture = open_picture(path, needed_side=_SIDE, suffix=Path(path).suffix.lower())
-        if isinstance(picture, Picture):
+        picture = open_image(path, needed_side=_SIDE, suffix=Path(path).suffix.lower())
+        if isinstance(picture, LoadedImage):
             names.append(shown_name(path))
             images.append(picture.image)
         else:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import gradio as gr
 
 from vlm_aes.demo.guard import take_only_what_was_sent
-from vlm_aes.images.open import READABLE_SUFFIXES, PictureError
+from vlm_aes.images.open import READABLE_SUFFIXES, ImageError
 
 MAX_FILE = 64 * 2**20
 """Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""
@@ -55,7 +55,7 @@ def shown_name(path: str) -> str:
     return name or "picture"
 
 
-def refusal(error: PictureError | str) -> str:
+def refusal(error: ImageError | str) -> str:
     """Why a picture was not rated, for its sender: what is wrong, then the detail."""
     kind, _, advice = str(error).partition(": ")
     detail = advice[:1].upper() + advice[1:]

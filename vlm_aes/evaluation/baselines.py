@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes import measure as facts
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.measure.features import features
 from vlm_aes.ratings import splits
 from vlm_aes.ratings.table import RatedTable, Rating
 from vlm_aes.stats import metrics
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def people(rated: Sequence[Rating], seed: int = 0) -> dict[str, dict[str, Any] |
         if np.isnan(everyone).all():
             return None
         low, high = np.nanquantile(values, [0.025, 0.975])
-        return asdict(Figure(float(np.nanmean(everyone)), float(low), float(high)))
+        return asdict(Estimate(float(np.nanmean(everyone)), float(low), float(high)))
 
     return {"one_rater": compared(half=False), "split_half": compared(half=True)}
 
@@ -82,10 +82,10 @@ def measured(table: RatedTable) -> Measured:
     """Open and measure every picture of a table."""
     kept, rows, contents = [], [], []
     for i in range(len(table)):
-        picture = open_picture(
+        picture = open_image(
             table.source(i), needed_side=facts.LONG_SIDE, native_side=facts.CROP_SIDE
         )
-        if isinstance(picture, Picture):
+        if isinstance(picture, LoadedImage):
             kept.append(i)
             rows.append(measures(picture.image, picture.native))
             contents.append(picture.sha256)

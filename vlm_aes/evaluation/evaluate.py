@@ -12,21 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.assessor import Assessment, Assessor
+from vlm_aes.errors import EvaluationError
 from vlm_aes.evaluation import baselines
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 from vlm_aes.ratings.table import RatedTable
 from vlm_aes.stats import metrics
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 
 Floats = NDArray[np.float64]
 
 FEWEST = 3
 """Rated pictures below which a correlation means nothing."""
 BATCH = 16
-
-
-class EvaluateError(ValueError):
-    """Why there are no figures."""
 
 
 FIGURES = {
@@ -83,29 +80,29 @@ class Report:
 
     n: int
     n_error: int
-    srcc: Figure | None
-    krcc: Figure | None
-    plcc: Figure | None
-    plcc_fitted: Figure | None
-    rmse: Figure | None
-    mae: Figure | None
-    accuracy: Figure | None
-    emd: Figure | None = None
-    kl: Figure | None = None
-    chi_square: Figure | None = None
-    coverage_90: Figure | None = None
-    interval_width: Figure | None = None
+    srcc: Estimate | None
+    krcc: Estimate | None
+    plcc: Estimate | None
+    plcc_fitted: Estimate | None
+    rmse: Estimate | None
+    mae: Estimate | None
+    accuracy: Estimate | None
+    emd: Estimate | None = None
+    kl: Estimate | None = None
+    chi_square: Estimate | None = None
+    coverage_90: Estimate | None = None
+    interval_width: Estimate | None = None
     baselines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     pictures: list[Judged] = field(default_factory=list, repr=False)
 
-    def in_words(self) -> dict[str, Figure]:
+    def in_words(self) -> dict[str, Estimate]:
         """The figures that there are, baselines too, by their names in words."""
         told = {words: getattr(self, name) for name, words in FIGURES.items()}
         for name, words in BASELINES.items():
             found = self.baselines.get(name)
             if found is not None:
-                told[words] = Figure(found["value"], found["low"], found["high"])
+                told[words] = Estimate(found["value"], found["low"], found["high"])
         return {words: figure for words, figure in told.items() if figure is not None}
 
     def as_json(self) -> dict[str, Any]:
@@ -134,13 +131,13 @@ def evaluate(
         progress: told after each batch how many pictures are done.
 
     Raises:
-        EvaluateError: where fewer than 3 pictures could be rated.
+        EvaluationError: where fewer than 3 pictures could be rated.
     """
     said = list(_assessed(assessor, table, batch_size, progress))
     good = [i for i, a in enumerate(said) if a.score is not None]
     if len(good) < FEWEST:
         why = f"; {said[0].error}" if said and said[0].error else ""
-        raise EvaluateError(
+        raise EvaluationError(
             f"{len(good)} of {len(said)} pictures could be rated; {FEWEST} are needed{why}"
         )
     table, rated = table.select(good), [said[i] for i in good]
@@ -195,10 +192,10 @@ def _alone(assessor: Assessor, source: str | bytes) -> Assessment:
         return assessor.assess(source, facts=False)
     except (RuntimeError, MemoryError) as error:
         said = " ".join(str(error).split())[:160] or type(error).__name__
-        return assessor.refused(PictureError("model", f"the model failed on it ({said})"))
+        return assessor.refused(ImageError("model", f"the model failed on it ({said})"))
 
 
-def _figure(statistic: metrics.Statistic, *arrays: Floats, seed: int) -> Figure | None:
+def _figure(statistic: metrics.Statistic, *arrays: Floats, seed: int) -> Estimate | None:
     """A figure, or nothing where it is not defined: JSON has no NaN."""
     if len(arrays) == 2 and any(np.ptp(a) == 0 for a in arrays) and statistic in _CORRELATIONS:
         return None

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vlm_aes.evaluation.evaluate import Judged, Report
 from vlm_aes.explain.page import data_uri
-from vlm_aes.images.open import Picture, open_picture, to_rgb
+from vlm_aes.images.open import LoadedImage, open_image, to_rgb
 from vlm_aes.ratings.scale import WORDS
 from vlm_aes.ratings.table import RatedTable
 
@@ -127,8 +127,8 @@ def _misses(table: RatedTable, judged: list[Judged], gap: Floats) -> list[Miss]:
 
 
 def _small(source: str | bytes) -> str | None:
-    picture = open_picture(source, needed_side=THUMBNAIL)
-    if not isinstance(picture, Picture):
+    picture = open_image(source, needed_side=THUMBNAIL)
+    if not isinstance(picture, LoadedImage):
         return None
     small = to_rgb(picture.image).copy()
     small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)

@@ -20,7 +20,7 @@ from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.critique.aspects import aspects
 from vlm_aes.critique.statements import is_advice, sentences
 from vlm_aes.explain.figures import critique_figures
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.measure import Fact
 from vlm_aes.suggest.edits import saved_again
 
@@ -111,20 +111,20 @@ def _batches(sources: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (sources[start : start + size] for start in range(0, len(sources), size))
 
 
-def _open(assessor: Assessor, sources: Sequence[str]) -> list[tuple[str, Picture]]:
-    opened = ((s, open_picture(s, needed_side=assessor.needed_side)) for s in sources)
-    return [(s, picture) for s, picture in opened if isinstance(picture, Picture)]
+def _open(assessor: Assessor, sources: Sequence[str]) -> list[tuple[str, LoadedImage]]:
+    opened = ((s, open_image(s, needed_side=assessor.needed_side)) for s in sources)
+    return [(s, picture) for s, picture in opened if isinstance(picture, LoadedImage)]
 
 
 def _listen(
-    assessor: Assessor, opened: Sequence[tuple[str, Picture]]
+    assessor: Assessor, opened: Sequence[tuple[str, LoadedImage]]
 ) -> tuple[list[_Heard], list[float]]:
     """What is said of each picture, and by how much its score moves when it is saved again."""
     pictures = [picture for _, picture in opened]
-    rated = assessor.assess_pictures(pictures, rationale=True, attributes=True)
-    again = assessor.assess_pictures([_saved_again(picture) for picture in pictures])
+    rated = assessor.assess_images(pictures, rationale=True, attributes=True)
+    again = assessor.assess_images([_saved_again(picture) for picture in pictures])
     told = [
-        assessor.known(measures.measure_told(picture.image), picture.image, a.score or 0)
+        assessor.known(measures.measure_for_prompt(picture.image), picture.image, a.score or 0)
         for picture, a in zip(pictures, rated, strict=True)
     ]
     faults = assessor.faults([picture.image for picture in pictures], told)
@@ -135,9 +135,9 @@ def _listen(
     return heard, [abs((a.score or 0) - (b.score or 0)) for a, b in zip(rated, again, strict=True)]
 
 
-def _saved_again(picture: Picture) -> Picture:
+def _saved_again(picture: LoadedImage) -> LoadedImage:
     image = saved_again(picture.image.convert("RGB"))
-    return Picture(image, picture.width, picture.height, "")
+    return LoadedImage(image, picture.width, picture.height, "")
 
 
 def _own_photo(assessor: Assessor, heard: Sequence[_Heard], batch_size: int) -> dict[str, float]:

@@ -9,8 +9,8 @@ from itertools import combinations
 from itertools import pairwise as neighbours
 
 from vlm_aes.assessor import Assessment, Assessor, Source
-from vlm_aes.images.open import Picture, open_picture
-from vlm_aes.models.vlm.errors import CheckpointError
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import LoadedImage, open_image
 
 FEWEST, MOST = 2, 20
 REASONS = 3
@@ -107,9 +107,9 @@ def _asked(
         pairwise = Pairwise(assessor.rater)
         for a, b in neighbours(order):
             one, other = (
-                open_picture(sources[x.path], needed_side=assessor.needed_side) for x in (a, b)
+                open_image(sources[x.path], needed_side=assessor.needed_side) for x in (a, b)
             )
-            if isinstance(one, Picture) and isinstance(other, Picture):
+            if isinstance(one, LoadedImage) and isinstance(other, LoadedImage):
                 found[(a.path, b.path)] = pairwise.preferred(one.image, other.image)
     except CheckpointError:
         return {}

@@ -12,10 +12,10 @@ from PIL import Image
 
 from vlm_aes.assessor import Assessment, Assessor, Seen, Source
 from vlm_aes.critique.check import Claim, claims
-from vlm_aes.images.open import PictureError
+from vlm_aes.images.open import ImageError
 from vlm_aes.measure.exif import camera_settings
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.suggest.engine import Advice, advise, judge_of
+from vlm_aes.suggest.engine import Advice, advise, edit_comparator_of
 from vlm_aes.suggest.scored import Score
 
 SHOWN = 5
@@ -66,9 +66,9 @@ def explain(assessor: Assessor, source: Source) -> Explanation:
     """Explain one picture. A picture that cannot be opened gives an assessment with ``error``."""
     path = str(source) if isinstance(source, str | Path) else ""
     seen = assessor.see(source, rationale=True, facts=True)
-    if isinstance(seen, PictureError):
+    if isinstance(seen, ImageError):
         return Explanation(assessor.refused(seen, path))
-    (rated,) = assessor.rate_seen([seen], rationale=True, attributes=True)
+    (rated,) = assessor.score_prepared([seen], rationale=True, attributes=True)
     rated = replace(rated, path=path)
     image = seen.picture.image
     score, confirm = raters(assessor)
@@ -84,7 +84,7 @@ def explain(assessor: Assessor, source: Source) -> Explanation:
             confirm,
             worth.edits if worth else None,
             rated.facts,
-            judge_of(assessor.quick_head),
+            edit_comparator_of(assessor.quick_head),
         ),
         camera={} if isinstance(source, Image.Image) else camera_settings(source),
         image=image,

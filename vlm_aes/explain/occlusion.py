@@ -27,7 +27,7 @@ _EDGE = 0.35
 _BATCH = 32
 
 
-def heat_map(image: Image.Image, score: Score, cells: int = CELLS) -> NDArray[np.float64]:
+def occlusion_map(image: Image.Image, score: Score, cells: int = CELLS) -> NDArray[np.float64]:
     """(cells, cells) points of score that each part of the picture adds: positive where it raised
     the score, negative where it lowered it."""
     plain, hidden = _views(image)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from vlm_aes.assessor import Assessor, terms_of
 from vlm_aes.explain.explanation import Explanation, raters
-from vlm_aes.explain.occlusion import drawn, heat_map
+from vlm_aes.explain.occlusion import drawn, occlusion_map
 from vlm_aes.images.open import to_rgb
 from vlm_aes.output.drawing import facts_drawn
 
@@ -26,7 +26,7 @@ def page(found: Explanation, heat: ArrayLike, terms: str = "") -> str:
     """HTML of one explained picture.
 
     Args:
-        heat: from :func:`vlm_aes.explain.occlusion.heat_map`.
+        heat: from :func:`vlm_aes.explain.occlusion.occlusion_map`.
         terms: of the weights, for the foot of the page.
 
     Raises:
@@ -70,7 +70,7 @@ def write_page(file: Path, assessor: Assessor, found: Explanation) -> None:
     """
     if found.image is None:
         raise ValueError(f"no page of a picture that was not rated: {found.assessment.error}")
-    heat = heat_map(found.image, raters(assessor)[0])
+    heat = occlusion_map(found.image, raters(assessor)[0])
     folder = assessor.rater.backbone.folder
     text = page(found, heat, terms_of(folder) if folder else "")
     staging = file.with_name(f".{file.name}.{os.getpid()}.tmp")

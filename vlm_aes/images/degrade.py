@@ -25,7 +25,7 @@ FAULTS: tuple[str, ...] = (
     "tilt",
     "compression",
 )
-"""The faults that :func:`spoil` can make."""
+"""The faults that :func:`degrade` can make."""
 
 
 def _between(low: float, high: float, strength: float) -> float:
@@ -106,7 +106,7 @@ _SPOILERS: dict[str, Callable[[Image.Image, float, np.random.Generator], Image.I
 }
 
 
-def spoil(image: Image.Image, fault: str, strength: float = 0.5, seed: int = 0) -> Image.Image:
+def degrade(image: Image.Image, fault: str, strength: float = 0.5, seed: int = 0) -> Image.Image:
     """Give a copy of ``image`` with one fault that a person sees at once.
 
     Args:

@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlm_aes.images.open import PictureError, read_file
-
-
-class SourceError(Exception):
-    """Something that was named cannot give pictures; the message says what to do."""
+from vlm_aes.images.open import ImageError, read_file
 
 
 @dataclass(frozen=True)
@@ -26,10 +22,10 @@ class Item:
     """
 
     path: str
-    load: Callable[[], bytes | PictureError] | None = None
+    load: Callable[[], bytes | ImageError] | None = None
     mark: dict[str, Any] = field(default_factory=dict)
 
-    def read(self) -> bytes | PictureError:
+    def read(self) -> bytes | ImageError:
         """The file's bytes, or why there are none."""
         return read_file(Path(self.path)) if self.load is None else self.load()
 

@@ -1,4 +1,4 @@
-"""Opening a picture safely. A bad picture is a value, :class:`PictureError`, never an exception."""
+"""Opening a picture safely. A bad picture is a value, :class:`ImageError`, never an exception."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _CORE_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
 
 
 @dataclass(frozen=True)
-class Picture:
+class LoadedImage:
     """An opened picture.
 
     Attributes:
@@ -67,7 +67,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class PictureError:
+class ImageError:
     """Why a picture cannot be rated; ``str()`` gives ``kind: what to do``.
 
     Attributes:
@@ -85,7 +85,7 @@ class PictureError:
         return f"{self.kind}: {self.advice}"
 
 
-def open_picture(
+def open_image(
     source: str | Path | bytes | Image.Image,
     *,
     needed_side: int | None = None,
@@ -93,7 +93,7 @@ def open_picture(
     max_pixels: int = MAX_PIXELS,
     suffix: str = "",
     sha256: str = "",
-) -> Picture | PictureError:
+) -> LoadedImage | ImageError:
     """Open a picture in full, or, where the format allows, as small as it may be.
 
     Args:
@@ -116,21 +116,21 @@ def open_picture(
         return _from_bytes(source, suffix, needed_side, native_side, max_pixels, sha256)
     path = Path(source)
     data = read_file(path)
-    if isinstance(data, PictureError):
+    if isinstance(data, ImageError):
         return data
     return _from_bytes(data, path.suffix.lower(), needed_side, native_side, max_pixels)
 
 
-def read_file(path: Path) -> bytes | PictureError:
+def read_file(path: Path) -> bytes | ImageError:
     """A file's bytes, or why there are none; never waits for a pipe, never reads what is no
     picture for its size."""
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             kind = os.fstat(file.fileno())
             if not stat.S_ISREG(kind.st_mode):
-                return PictureError("unreadable", "this is no regular file; name a picture")
+                return ImageError("unreadable", "this is no regular file; name a picture")
             if kind.st_size > MAX_BYTES:
-                return PictureError(
+                return ImageError(
                     "too_large",
                     f"a file of {kind.st_size // 2**20} MB, the limit is {MAX_BYTES // 2**20}; "
                     "give a smaller copy",
@@ -138,18 +138,18 @@ def read_file(path: Path) -> bytes | PictureError:
             return file.read()
     except FileNotFoundError:
         if path.is_symlink():
-            return PictureError("missing", "the link points nowhere; mend or remove it")
-        return PictureError("missing", "no such file; check the path")
+            return ImageError("missing", "the link points nowhere; mend or remove it")
+        return ImageError("missing", "no such file; check the path")
     except IsADirectoryError:
-        return PictureError("unreadable", "this is a folder; name a picture")
+        return ImageError("unreadable", "this is a folder; name a picture")
     except PermissionError:
-        return PictureError("unreadable", "no permission to read it; change its access rights")
+        return ImageError("unreadable", "no permission to read it; change its access rights")
     except ValueError:  # a null byte in the name
-        return PictureError("missing", "no such file; check the path")
+        return ImageError("missing", "no such file; check the path")
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
-            return PictureError("missing", "no such file; check the path")
-        return PictureError("unreadable", f"the disk says {error.strerror}; copy it anew")
+            return ImageError("missing", "no such file; check the path")
+        return ImageError("unreadable", f"the disk says {error.strerror}; copy it anew")
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -157,7 +157,7 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _from_pil(image: Image.Image) -> Picture | PictureError:
+def _from_pil(image: Image.Image) -> LoadedImage | ImageError:
     try:
         image.load()
         digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
@@ -166,13 +166,13 @@ def _from_pil(image: Image.Image) -> Picture | PictureError:
     except Exception as error:
         text = _brief(error)
         if _tells_of_an_end(error):
-            return PictureError("truncated", "the image breaks off; load it from a whole file")
-        return PictureError("unreadable", f"the image cannot be decoded ({text})")
+            return ImageError("truncated", "the image breaks off; load it from a whole file")
+        return ImageError("unreadable", f"the image cannot be decoded ({text})")
     if min(upright.size) < SMALLEST_SIDE:
         return _too_small(digest.hexdigest(), upright.width, upright.height)
     if upright is image:
         upright = image.copy()
-    return Picture(upright, upright.width, upright.height, digest.hexdigest())
+    return LoadedImage(upright, upright.width, upright.height, digest.hexdigest())
 
 
 _header_lock = threading.Lock()
@@ -189,8 +189,8 @@ def _open_header(file: IO[bytes], formats: tuple[str, ...] | None) -> Image.Imag
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _too_small(sha256: str, width: int, height: int) -> PictureError:
-    return PictureError(
+def _too_small(sha256: str, width: int, height: int) -> ImageError:
+    return ImageError(
         "too_small",
         f"{width} x {height} pixels; give one of at least {SMALLEST_SIDE} a side",
         sha256,
@@ -239,10 +239,10 @@ def _pillow_is_quiet() -> Iterator[None]:
 def _from_bytes(
     data: bytes, suffix: str, needed_side: int | None, native_side: int | None, max_pixels: int,
     sha256: str = "",
-) -> Picture | PictureError:  # fmt: skip
+) -> LoadedImage | ImageError:  # fmt: skip
     sha256 = sha256 or hashlib.sha256(data).hexdigest()
     if not data:
-        return PictureError("truncated", "the file is empty; copy it anew", sha256)
+        return ImageError("truncated", "the file is empty; copy it anew", sha256)
     name = sniff(data)
     if name == "RAW" or (suffix in RAW_SUFFIXES and name in (None, "TIFF")):
         return _from_raw(data, sha256, max_pixels)
@@ -253,7 +253,7 @@ def _from_bytes(
 
             pillow_heif.register_heif_opener()
         except ImportError:
-            return PictureError(
+            return ImageError(
                 "unsupported", "HEIC needs an extra: pip install 'vlm-aes[heic]'", sha256
             )
         formats = (*_CORE_FORMATS, "HEIF")
@@ -264,17 +264,17 @@ def _from_bytes(
     except UnidentifiedImageError:
         return _unidentified(data, name, sha256)
     except MemoryError:
-        return PictureError(
+        return ImageError(
             "too_large", "not enough memory to decode it; give a smaller copy",
             sha256, seen.width, seen.height,
         )  # fmt: skip
     except Exception as error:  # decoders raise whatever they like
         if breaks_off(data, name) or _tells_of_an_end(error):
-            return PictureError(
+            return ImageError(
                 "truncated", "the file breaks off or is damaged; copy it anew",
                 sha256, seen.width, seen.height,
             )  # fmt: skip
-        return PictureError(
+        return ImageError(
             "unreadable", f"it cannot be decoded ({_brief(error)}); save it anew",
             sha256, seen.width, seen.height,
         )  # fmt: skip
@@ -295,7 +295,7 @@ _large = threading.Lock()
 def _decode(
     data: bytes, formats: tuple[str, ...], sha256: str, needed_side: int | None,
     native_side: int | None, max_pixels: int, seen: _Seen,
-) -> Picture | PictureError | None:  # fmt: skip
+) -> LoadedImage | ImageError | None:  # fmt: skip
     """The picture, or why it is refused, or nothing for camera raw in the guise of TIFF."""
     image = _open_header(io.BytesIO(data), formats)
     width, height = seen.width, seen.height = image.size
@@ -314,7 +314,7 @@ def _decode(
         allowed = min(allowed, MAX_PIXELS_NO_DRAFT)
         in_memory = width * height
     if in_memory > allowed:
-        return PictureError(
+        return ImageError(
             "too_large",
             f"{width} x {height} pixels, the limit is {allowed // 1_000_000} million; "
             "give a smaller copy",
@@ -341,20 +341,20 @@ def _decode(
                 native = _middle(upright, native_side)
             size = _shrunk(upright.size, needed_side)
             upright = upright.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return Picture(upright, width, height, sha256, native)
+    return LoadedImage(upright, width, height, sha256, native)
 
 
-def _unidentified(data: bytes, name: str | None, sha256: str) -> PictureError:
+def _unidentified(data: bytes, name: str | None, sha256: str) -> ImageError:
     if name in OPENED:
         if breaks_off(data, name) or len(data) < 64 or name in ("JPEG", "PNG"):
-            return PictureError("truncated", "the file breaks off; copy it anew", sha256)
-        return PictureError(
+            return ImageError("truncated", "the file breaks off; copy it anew", sha256)
+        return ImageError(
             "unsupported", f"a rare or damaged kind of {name}; save it as JPEG or PNG", sha256
         )
     if name or _known_but_not_open(data):
         what = f"{name} is not read here; " if name else ""
-        return PictureError("unsupported", f"{what}convert it to JPEG, PNG, WebP or TIFF", sha256)
-    return PictureError("not_an_image", "no image format is recognised; remove it", sha256)
+        return ImageError("unsupported", f"{what}convert it to JPEG, PNG, WebP or TIFF", sha256)
+    return ImageError("not_an_image", "no image format is recognised; remove it", sha256)
 
 
 def _is_raw(image: Image.Image) -> bool:
@@ -391,18 +391,18 @@ def _known_but_not_open(data: bytes) -> bool:
         return False
 
 
-def _from_raw(data: bytes, sha256: str, max_pixels: int) -> Picture | PictureError:
+def _from_raw(data: bytes, sha256: str, max_pixels: int) -> LoadedImage | ImageError:
     try:
         import rawpy
     except ImportError:
-        return PictureError(
+        return ImageError(
             "unsupported", "camera raw needs an extra: pip install 'vlm-aes[raw]'", sha256
         )
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             width, height = raw.sizes.width, raw.sizes.height
             if width * height > max_pixels:
-                return PictureError(
+                return ImageError(
                     "too_large",
                     f"{width} x {height} pixels, the limit is {max_pixels // 1_000_000} million; "
                     "give a smaller copy",
@@ -413,18 +413,18 @@ def _from_raw(data: bytes, sha256: str, max_pixels: int) -> Picture | PictureErr
             pixels = raw.postprocess(use_camera_wb=True, half_size=True)
     except rawpy.LibRawFileUnsupportedError:
         if sniff(data) is None:
-            return PictureError("not_an_image", "no raw format is recognised; remove it", sha256)
-        return PictureError(
+            return ImageError("not_an_image", "no raw format is recognised; remove it", sha256)
+        return ImageError(
             "unsupported", "LibRaw does not know this camera; convert it to JPEG or TIFF", sha256
         )
     except rawpy.LibRawIOError:
-        return PictureError("truncated", "the raw file breaks off; copy it anew", sha256)
+        return ImageError("truncated", "the raw file breaks off; copy it anew", sha256)
     except Exception as error:
-        return PictureError("unreadable", f"the raw file cannot be developed ({_brief(error)}); "
+        return ImageError("unreadable", f"the raw file cannot be developed ({_brief(error)}); "
                             "save it anew", sha256)  # fmt: skip
     image = Image.fromarray(pixels)
     if (width > height) != (image.width > image.height):
         width, height = height, width
     if min(width, height) < SMALLEST_SIDE:
         return _too_small(sha256, width, height)
-    return Picture(image, width, height, sha256)
+    return LoadedImage(image, width, height, sha256)

@@ -8,7 +8,7 @@ from pathlib import Path
 import skimage
 from PIL import Image
 
-from vlm_aes.images.degrade import FAULTS, spoil
+from vlm_aes.images.degrade import FAULTS, degrade
 
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 """Astronaut and rocket are in the public domain (NASA, SpaceX); Chelsea and coffee are CC0."""
@@ -29,7 +29,7 @@ def write_samples(folder: Path) -> list[Path]:
         stem = Path(name).stem
         copies = {f"{stem}.png": photo}
         for seed, fault in enumerate(FAULTS):
-            copies[f"{stem}-{fault}.png"] = spoil(photo, fault, STRENGTH, seed)
+            copies[f"{stem}-{fault}.png"] = degrade(photo, fault, STRENGTH, seed)
         for file_name, picture in copies.items():
             target = folder / file_name
             if not target.exists():

@@ -52,7 +52,7 @@ def measure(image: Image.Image, native: Image.Image | None = None) -> dict[str, 
     return _measure(Frame(image, square=False, native=native), told=False)
 
 
-def measure_told(image: Image.Image) -> dict[str, Fact]:
+def measure_for_prompt(image: Image.Image) -> dict[str, Fact]:
     """The facts that a model is told, of a picture squashed to the square that it is told about."""
     return _measure(Frame(image, square=True), told=True)
 

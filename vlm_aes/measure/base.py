@@ -121,7 +121,7 @@ _FOR_PEOPLE: list[Measure] = []
 
 def register(measure: Measure) -> Measure:
     """Add a measure, a function from a frame to one or more facts, that models are told too: its
-    facts stand in :func:`vlm_aes.measure.measure_told`."""
+    facts stand in :func:`vlm_aes.measure.measure_for_prompt`."""
     _MEASURES.append(measure)
     return measure
 

@@ -68,7 +68,7 @@ def with_smear(
     net for smears).
 
     Args:
-        facts: as :func:`vlm_aes.measure.base` or ``measure_told`` gives them; may be empty.
+        facts: as :func:`vlm_aes.measure.base` or ``measure_for_prompt`` gives them; may be empty.
         score: 0 to 100, of its quality.
     """
     needed = next((sure for below, sure in SURE if score < below), None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import AutoConfig
 
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.ensemble import (
     Ensemble,
     FactsScorer,
@@ -26,7 +27,7 @@ from vlm_aes.models.heads import FOLDER, is_head, load_head
 from vlm_aes.models.heads.onnx import is_exported, load_exported
 from vlm_aes.models.remote import Settings, is_served, open_served
 from vlm_aes.models.scorer import Scorer
-from vlm_aes.models.vlm import CheckpointError, load_backbone
+from vlm_aes.models.vlm import load_backbone
 from vlm_aes.models.vlm.rater import Rater
 from vlm_aes.prompts import PRESETS, prompt_for
 from vlm_aes.ratings.scale import Scale

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.images.open import Picture, PictureError, open_picture
+from vlm_aes.images.open import ImageError, LoadedImage, open_image
 from vlm_aes.ratings.scale import WORDS
 from vlm_aes.stats.calibration import Calibration
 
@@ -85,7 +85,7 @@ class Scorer(ABC):
     apart: bool = False
 
     @abstractmethod
-    def read(self, picture: Picture) -> Any:
+    def read(self, picture: LoadedImage) -> Any:
         """What it looks at in an opened picture; in any thread."""
 
     @abstractmethod
@@ -98,14 +98,14 @@ class Scorer(ABC):
 
     def look(
         self, source: str | Path | bytes | Image.Image, suffix: str = "", sha256: str = ""
-    ) -> tuple[Picture, Any] | PictureError:
+    ) -> tuple[LoadedImage, Any] | ImageError:
         """Open a picture as large as is needed, and read it; in any thread."""
-        picture = open_picture(
+        picture = open_image(
             source, needed_side=self.needed_side, native_side=self.native_side, suffix=suffix,
             sha256=sha256,
         )  # fmt: skip
-        return picture if isinstance(picture, PictureError) else (picture, self.read(picture))
+        return picture if isinstance(picture, ImageError) else (picture, self.read(picture))
 
     def rate_images(self, images: Sequence[Image.Image]) -> Scores:
         """Rate pictures that are open already, such as edited versions of one."""
-        return self.rate([self.read(Picture(i, i.width, i.height, "")) for i in images])
+        return self.rate([self.read(LoadedImage(i, i.width, i.height, "")) for i in images])

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from vlm_aes.output.table import Row
 from vlm_aes.ratings.scale import WORDS
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 
 LEVEL_COLORS = dict(
     zip(WORDS, ("red", "dark_orange", "yellow", "green", "bright_green"), strict=True)
@@ -60,7 +60,7 @@ def shorten(path: str, width: int) -> str:
     return set_cell_size(path, width)
 
 
-def figures(console: Console, heading: str, found: Mapping[str, Figure]) -> None:
+def figures(console: Console, heading: str, found: Mapping[str, Estimate]) -> None:
     """Figures in words, with their 95% intervals."""
     console.print(f"{heading}\n")
     console.print(f"[bold]{'':<28} {'value':>8}   95% interval[/bold]")

@@ -12,7 +12,7 @@ from itertools import islice
 from PIL import Image
 
 from vlm_aes.images.items import Item
-from vlm_aes.images.open import Picture, PictureError, open_picture
+from vlm_aes.images.open import ImageError, LoadedImage, open_image
 
 SIDE = 360
 """Long side in pixels: two columns of a phone at twice its CSS pixels."""
@@ -40,10 +40,10 @@ def thumbnails(items: Iterable[Item]) -> Iterator[tuple[str, str]]:
 
     def make(item: Item) -> tuple[str, str] | None:
         data = item.read()
-        if isinstance(data, PictureError):
+        if isinstance(data, ImageError):
             return None
-        picture = open_picture(data, needed_side=SIDE, suffix=item.suffix)
-        if not isinstance(picture, Picture):
+        picture = open_image(data, needed_side=SIDE, suffix=item.suffix)
+        if not isinstance(picture, LoadedImage):
             return None
         encoded = base64.b64encode(thumbnail(picture.image)).decode()
         return item.path, f"data:image/webp;base64,{encoded}"

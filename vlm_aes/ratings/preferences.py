@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes.ratings.records import RatedError, Where, read_records, split_of
+from vlm_aes.errors import RatingsError
+from vlm_aes.ratings.records import Where, read_records, split_of
 
 COLUMNS = ("path_a", "path_b", "preferred")
 FEWEST = 20
@@ -66,7 +67,7 @@ def is_preferences(file: str | Path) -> bool:
     """Whether a table holds pairs; one that cannot be read does not."""
     try:
         records, _ = read_records(Path(file))
-    except RatedError:
+    except RatingsError:
         return False
     return bool(records) and set(COLUMNS) <= set(records[0])
 
@@ -83,14 +84,14 @@ def read_preferences(
         fewest: pairs that are enough.
 
     Raises:
-        RatedError: says which row and column is wrong, and how.
+        RatingsError: says which row and column is wrong, and how.
     """
     file = Path(file)
     records, _ = read_records(file)
     where = Where(file)
     if not records or not set(COLUMNS) <= set(records[0]):
         found = ", ".join(map(str, records[0])) if records else "no rows"
-        raise RatedError(f"{file}: preferences need {', '.join(COLUMNS)}; it has {found}")
+        raise RatingsError(f"{file}: preferences need {', '.join(COLUMNS)}; it has {found}")
     places: dict[str, int] = {}
     pairs = []
     for row, record in enumerate(records, 1):
@@ -112,9 +113,9 @@ def read_preferences(
         a, b = (places[os.path.join(images or "", side)] for side in sides)  # noqa: PTH118
         pairs.append(Preference(row, a, b, share, split_of(record, row, where)))
     if len(pairs) < fewest:
-        raise RatedError(f"{file}: {len(pairs)} pairs are too few; give {fewest}")
+        raise RatingsError(f"{file}: {len(pairs)} pairs are too few; give {fewest}")
     if all(pair.preferred == 0.5 for pair in pairs):
-        raise RatedError(
+        raise RatingsError(
             f"{file}, column preferred: every pair is a tie; there is nothing to learn"
         )
     return PreferenceTable(file.name, list(places), pairs)

@@ -15,14 +15,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vlm_aes.errors import RatingsError
+
 Record = dict[str, Any]
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
           "val": "validation", "dev": "validation", "test": "test"}  # fmt: skip
 """What a ``split`` column may say."""
-
-
-class RatedError(ValueError):
-    """A table of ratings that cannot be used: where, why, and what to do."""
 
 
 class Where:
@@ -31,8 +29,8 @@ class Where:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def __call__(self, row: int, column: str, reason: str) -> RatedError:
-        return RatedError(f"{self.file}, row {row}, column {column}: {reason}")
+    def __call__(self, row: int, column: str, reason: str) -> RatingsError:
+        return RatingsError(f"{self.file}, row {row}, column {column}: {reason}")
 
 
 def read_records(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
@@ -46,8 +44,8 @@ def read_records(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
         if suffix == ".csv":
             return list(_csv_rows(file)), None
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise RatedError(f"{file} cannot be read as a table ({error})") from None
-    raise RatedError(f"{file}: a ratings table ends in .csv, .jsonl or .parquet")
+        raise RatingsError(f"{file} cannot be read as a table ({error})") from None
+    raise RatingsError(f"{file}: a ratings table ends in .csv, .jsonl or .parquet")
 
 
 def _csv_rows(file: Path) -> Iterator[Record]:
@@ -55,7 +53,7 @@ def _csv_rows(file: Path) -> Iterator[Record]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         for i, row in enumerate(csv.DictReader(lines), 1):
             if None in row:
-                raise RatedError(f"{file}, row {i}: more fields than the header has columns")
+                raise RatingsError(f"{file}, row {i}: more fields than the header has columns")
             yield dict(row)
 
 
@@ -65,9 +63,9 @@ def _json_lines(file: Path) -> Iterator[Record]:
             try:
                 row = json.loads(line)
             except ValueError as error:
-                raise RatedError(f"{file}, row {i}: not JSON ({error})") from None
+                raise RatingsError(f"{file}, row {i}: not JSON ({error})") from None
             if not isinstance(row, dict):
-                raise RatedError(f"{file}, row {i}: not a JSON object")
+                raise RatingsError(f"{file}, row {i}: not a JSON object")
             yield row
 
 
@@ -75,7 +73,7 @@ def _parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
     if file.is_dir():
         shards = sorted(file.glob("*.parquet"))
         if not shards:
-            raise RatedError(f"{file}: no .parquet file in this folder")
+            raise RatingsError(f"{file}: no .parquet file in this folder")
         table = pa.concat_tables([pq.read_table(s) for s in shards], promote_options="default")
     else:
         table = pq.read_table(file)
@@ -92,10 +90,10 @@ def _parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
         pa.types.is_binary(pictures.type) or pa.types.is_large_binary(pictures.type)
     )
     if not binary:
-        raise RatedError(f"{file}, column image: not the bytes of picture files")
+        raise RatingsError(f"{file}, column image: not the bytes of picture files")
     for i, value in enumerate(pictures.is_null().to_pylist(), 1):
         if value:
-            raise RatedError(f"{file}, row {i}, column image: empty")
+            raise RatingsError(f"{file}, row {i}, column image: empty")
     return table.drop_columns(["image"]).to_pylist(), pictures
 
 
@@ -103,7 +101,7 @@ def number_of(value: Any, row: int, column: str, where: Where) -> float:
     """A cell as a number.
 
     Raises:
-        RatedError: for an empty one, or one that is none.
+        RatingsError: for an empty one, or one that is none.
     """
     try:
         number = float(value)
@@ -119,7 +117,7 @@ def split_of(record: Record, row: int, where: Where) -> str:
     """``train``, ``validation``, ``test``, or nothing where the table says nothing.
 
     Raises:
-        RatedError: for another word.
+        RatingsError: for another word.
     """
     split = str(record.get("split") or "").strip().lower()
     if split and split not in SPLITS:

@@ -18,14 +18,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from vlm_aes.ratings.records import (
-    RatedError,
-    Record,
-    Where,
-    number_of,
-    read_records,
-    split_of,
-)
+from vlm_aes.errors import RatingsError
+from vlm_aes.ratings.records import Record, Where, number_of, read_records, split_of
 from vlm_aes.ratings.scale import Scale, soft_label, soft_label_from_votes
 
 Floats = NDArray[np.float64]
@@ -133,7 +127,7 @@ def read_ratings(
         fewest: rated pictures that are enough.
 
     Raises:
-        RatedError: says which row and column is wrong, and how.
+        RatingsError: says which row and column is wrong, and how.
     """
     file = Path(file)
     records, stored = read_records(file)
@@ -147,12 +141,12 @@ def read_ratings(
     declared = scale is not None
     if transform:
         if "rater" in names:
-            raise RatedError(f"{file}: a transform is for counts, and this table holds votes")
+            raise RatingsError(f"{file}: a transform is for counts, and this table holds votes")
         values = _transformed(values, transform, records, where, column)
         scale = Scale(float(values.min()), float(values.max())) if np.ptp(values) > 0 else None
         declared = True
     if len(values) and np.ptp(values) == 0:
-        raise RatedError(
+        raise RatingsError(
             f"{file}, column {column}: every rating is {values[0]:g}; there is nothing to learn "
             "from a constant"
         )
@@ -167,7 +161,7 @@ def read_ratings(
     else:
         ratings = _from_means(records, keys, paths, values, where, scale, column, transform)
     if len(ratings) < fewest:
-        raise RatedError(f"{file}: {len(ratings)} rated pictures are too few; give {fewest}")
+        raise RatingsError(f"{file}: {len(ratings)} rated pictures are too few; give {fewest}")
     if stored is None:
         _check_files(ratings, where)
     return RatedTable(file.name, ratings, scale, declared, transform, stored)
@@ -175,14 +169,14 @@ def read_ratings(
 
 def _require(file: Path, records: list[Record], column: str, transform: str) -> None:
     if transform and transform not in TRANSFORMS:
-        raise RatedError(f"transform {transform!r}: choose one of {', '.join(TRANSFORMS)}")
+        raise RatingsError(f"transform {transform!r}: choose one of {', '.join(TRANSFORMS)}")
     if not records:
-        raise RatedError(f"{file}: no rows")
+        raise RatingsError(f"{file}: no rows")
     found = ", ".join(map(str, records[0]))
     if column not in records[0]:
-        raise RatedError(f"{file}: no column {column!r} with the ratings; its columns: {found}")
+        raise RatingsError(f"{file}: no column {column!r} with the ratings; its columns: {found}")
     if transform == "per-age" and "age" not in records[0]:
-        raise RatedError(f"{file}: per-age needs a column age; its columns: {found}")
+        raise RatingsError(f"{file}: per-age needs a column age; its columns: {found}")
 
 
 def _path_of(
@@ -220,7 +214,7 @@ def _read_off(values: Floats, file: Path, column: str) -> Scale:
     for low, high in KNOWN_SCALES:
         if low <= values.min() and values.max() <= high:
             return Scale(low, high)
-    raise RatedError(
+    raise RatingsError(
         f"{file}, column {column}: ratings from {values.min():g} to {values.max():g} are on no "
         "usual scale; declare it (--ratings-scale 1-7), or for counts a transform"
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vlm_aes.errors import CalibrationError
 from vlm_aes.stats.additive import Additive
 
 FILE = "calibration.json"
@@ -22,10 +23,6 @@ FEWEST = 40
 """Rated pictures below which an interval would be a guess."""
 RARE = 0.005
 """Share of the reference pictures that would be called unfamiliar."""
-
-
-class CalibrationError(ValueError):
-    """A calibration that cannot be fitted or read, and why."""
 
 
 @dataclass(frozen=True)

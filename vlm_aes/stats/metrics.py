@@ -17,7 +17,7 @@ SMALLEST = 1e-12
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A figure with its 95% interval."""
 
     value: float
@@ -107,7 +107,7 @@ def fitted(wanted: ArrayLike, found: ArrayLike) -> Array:
 
 def bootstrap(
     statistic: Statistic, *arrays: ArrayLike, draws: int = 1000, level: float = 0.95, seed: int = 0
-) -> Figure:
+) -> Estimate:
     """A statistic with its percentile bootstrap interval over rows (Efron 1979).
 
     Args:
@@ -130,7 +130,7 @@ def bootstrap(
         rows = rng.integers(0, n, n)
         values.append(statistic(*(c[rows] for c in columns)))
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Figure(float(statistic(*columns)), float(low), float(high))
+    return Estimate(float(statistic(*columns)), float(low), float(high))
 
 
 def mean(values: ArrayLike) -> float:

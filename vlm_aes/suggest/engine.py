@@ -45,7 +45,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Judge:
+class EditComparator:
     """Tells which of two versions of a picture is better.
 
     Attributes:
@@ -61,13 +61,13 @@ class Judge:
     needed: Mapping[str, tuple[float, float]]
 
 
-def judge_of(head: Any) -> Judge | None:
+def edit_comparator_of(head: Any) -> EditComparator | None:
     """What compares versions of a picture; nothing where there is no fast head, or it never learned
     to, or it gives one person's scores, whose taste in versions nobody asked."""
     versions = getattr(head, "versions", None)
     if versions is None or getattr(head, "taste", None) is not None:
         return None
-    return Judge(head.scores_and_embeddings, versions.better, versions.needed)
+    return EditComparator(head.scores_and_embeddings, versions.better, versions.needed)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def trial(
     image: Image.Image,
     score: Score,
     facts: Mapping[str, Fact] | None = None,
-    judge: Judge | None = None,
+    judge: EditComparator | None = None,
 ) -> Trial:
     """Every edit of a picture applied and rated in one go; by the judge where there is one.
 
@@ -146,8 +146,8 @@ def trial(
     if judge is None:
         harmless = [cropped(plain, 0.97, (0.5, 0.5)), saved_again(plain), lit(plain, 2.0**0.1)]
     moving = [edit for edit in tried if edit.kind in MOVING]
-    shown = {id(one): one for one in (*pictures_of(plain, tried), *harmless)}
-    turned = {id(one): one for one in (*pictures_of(plain, moving), *harmless[:1])}
+    shown = {id(one): one for one in (*images_of(plain, tried), *harmless)}
+    turned = {id(one): one for one in (*images_of(plain, moving), *harmless[:1])}
     pictures = [*shown.values(), *map(mirrored, turned.values())]
     if judge is None:
         found, states = scores_of(score, pictures, _BATCH), None
@@ -182,7 +182,9 @@ def trial(
     return Trial(plain, (0.0, 0.0), tried, np.array(gains), (sides[0] + sides[1]) / 2)
 
 
-def _looked(judge: Judge, pictures: Sequence[Image.Image]) -> tuple[Floats, NDArray[np.float32]]:
+def _looked(
+    judge: EditComparator, pictures: Sequence[Image.Image]
+) -> tuple[Floats, NDArray[np.float32]]:
     parts = [judge.look(pictures[i : i + _BATCH]) for i in range(0, len(pictures), _BATCH)]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
@@ -193,7 +195,7 @@ def advise(
     confirm: Score | None = None,
     needed: Mapping[str, tuple[float, float]] | None = None,
     facts: Mapping[str, Fact] | None = None,
-    judge: Judge | None = None,
+    judge: EditComparator | None = None,
 ) -> list[Advice]:
     """At most three edits of different kinds, the surest first: by what passes what they need.
 
@@ -255,7 +257,7 @@ def at_working_size(image: Image.Image) -> Image.Image:
     return plain
 
 
-def pictures_of(plain: Image.Image, tried: Sequence[Edit]) -> list[Image.Image]:
+def images_of(plain: Image.Image, tried: Sequence[Edit]) -> list[Image.Image]:
     """Every picture that rating some edits of a picture takes: itself, what comes after each, and
     what that is held against where it is another."""
     pairs = ((edit.picture, edit.against) for edit in tried)

@@ -15,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from vlm_aes.assessor import NANO, Assessor, terms_of
+from vlm_aes.errors import TrainingError
 from vlm_aes.models.hub.download import fetched
 from vlm_aes.models.vlm.loading import locate
 from vlm_aes.prompts import prompt_file
@@ -23,11 +24,6 @@ from vlm_aes.ratings.table import RatedTable
 from vlm_aes.training.adapters import train_everything, with_lora
 from vlm_aes.training.checkpoint import save_adapter, save_full
 from vlm_aes.training.training import Recipe
-
-
-class FinetuneError(ValueError):
-    """A training that cannot begin or go on, and what to do."""
-
 
 Table = TypeVar("Table", bound=RatedTable | PreferenceTable)
 
@@ -84,19 +80,19 @@ def check(call: Call[Any]) -> None:
     """See that a call can be done.
 
     Raises:
-        FinetuneError: where it cannot.
+        TrainingError: where it cannot.
     """
     if call.quantize and call.recipe.full:
-        raise FinetuneError("--full trains the weights themselves: it cannot go with --quantize")
+        raise TrainingError("--full trains the weights themselves: it cannot go with --quantize")
     if locate(call.base).adapter is not None and not call.recipe.full:
-        raise FinetuneError(
+        raise TrainingError(
             f"{call.base} is an adapter itself; train its base on both tables, or go on from it "
             "with --full"
         )
     if call.out.exists() and not call.overwrite:
-        raise FinetuneError(f"{call.out} exists; take another --out, or --overwrite")
+        raise TrainingError(f"{call.out} exists; take another --out, or --overwrite")
     if call.work.exists() and not (call.resume or call.overwrite):
-        raise FinetuneError(f"{call.work} holds an unfinished training; --resume or --overwrite it")
+        raise TrainingError(f"{call.work} holds an unfinished training; --resume or --overwrite it")
 
 
 def begin(call: Call[Any], table: RatedTable | PreferenceTable) -> Assessor:
@@ -106,7 +102,7 @@ def begin(call: Call[Any], table: RatedTable | PreferenceTable) -> Assessor:
         table: with its split.
 
     Raises:
-        FinetuneError: where the work folder holds another training.
+        TrainingError: where the work folder holds another training.
     """
     # weights that are trained themselves need all their bits
     precision = call.quantize or ("fp32" if call.recipe.full else "auto")
@@ -122,7 +118,7 @@ def begin(call: Call[Any], table: RatedTable | PreferenceTable) -> Assessor:
         known = json.loads(file.read_text(encoding="utf-8"))
         other = sorted(k for k in same if known.get(k) != same[k])
         if other:
-            raise FinetuneError(
+            raise TrainingError(
                 f"{call.work} holds another training ({', '.join(other)} differ); give the same "
                 "arguments, or --overwrite"
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from vlm_aes.evaluation.evaluate import Report
 from vlm_aes.ratings.table import RatedTable
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 
 _PACKAGES = ("vlm-aes", "torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
@@ -127,7 +127,7 @@ def _purpose(run: Run) -> str:
     return " and ".join(uses) or "not used"
 
 
-def _cell(figure: Figure | None) -> str:
+def _cell(figure: Estimate | None) -> str:
     return "" if figure is None else str(figure)
 
 
@@ -167,7 +167,7 @@ def _figures(run: Run) -> str:
 
 
 def _of(values: dict[str, float]) -> str:
-    return str(Figure(values["value"], values["low"], values["high"]))
+    return str(Estimate(values["value"], values["low"], values["high"]))
 
 
 def _curve(run: Run) -> str:

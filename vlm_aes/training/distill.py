@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from vlm_aes.assessor import Assessor
+from vlm_aes.errors import TrainingError
 from vlm_aes.models.heads.folder import TOWER, About, Agreement
 from vlm_aes.models.heads.head import HIDDEN, Head
 from vlm_aes.models.heads.personal import Taste
@@ -32,10 +33,6 @@ from vlm_aes.training.material import Material
 
 FEWEST = 20
 """Pictures below which there is nothing to learn from."""
-
-
-class DistillError(Exception):
-    """Nothing can be learnt from what was given; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +59,13 @@ def train_head(material: Material, recipe: Recipe) -> Head:
     """Train on what is not held back.
 
     Raises:
-        DistillError: for too few pictures, or ratings that are all the same.
+        TrainingError: for too few pictures, or ratings that are all the same.
     """
     rows = np.flatnonzero(~material.held)
     labelled = ~np.isnan(material.teacher[:, 0]) | ~np.isnan(material.people[:, 0])
     rows = rows[labelled[rows]]
     if len(rows) < FEWEST:
-        raise DistillError(
+        raise TrainingError(
             f"{len(rows)} pictures to learn from are too few: give at least {FEWEST}, better 1000"
         )
     x = torch.from_numpy(material.embeddings[rows])
@@ -84,7 +81,7 @@ def train_head(material: Material, recipe: Recipe) -> Head:
     target /= target.sum(1, keepdim=True)
     weights = torch.tensor(ratings.WEIGHTS)
     if float((target @ weights).std()) < 1e-4:
-        raise DistillError("every picture has the same rating: there is nothing to learn")
+        raise TrainingError("every picture has the same rating: there is nothing to learn")
     torch.manual_seed(recipe.seed)
     order = torch.Generator().manual_seed(recipe.seed)
     head = Head(x.shape[1], recipe.hidden, recipe.dropout)
@@ -144,9 +141,9 @@ class Report:
     n_train: int
     n_held: int
     errors: dict[str, int]
-    teacher: dict[str, metrics.Figure]
-    people: dict[str, metrics.Figure]
-    teacher_people: dict[str, metrics.Figure]
+    teacher: dict[str, metrics.Estimate]
+    people: dict[str, metrics.Estimate]
+    teacher_people: dict[str, metrics.Estimate]
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``: figures as ``{value, low, high}``."""
@@ -155,7 +152,7 @@ class Report:
 
 def _agreement(
     wanted: NDArray[np.float64], found: NDArray[np.float64]
-) -> dict[str, metrics.Figure]:
+) -> dict[str, metrics.Estimate]:
     both = ~np.isnan(wanted) & ~np.isnan(found)
     if both.sum() < FEWEST:
         return {}

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from vlm_aes.images.open import PictureError, open_picture
-from vlm_aes.measure import CROP_SIDE, LONG_SIDE, Fact
-from vlm_aes.measure import measure
+from vlm_aes.errors import TrainingError
+from vlm_aes.images.open import ImageError, open_image
+from vlm_aes.measure import CROP_SIDE, LONG_SIDE, Fact, measure
 from vlm_aes.models.ensemble.facts import Additive, FactsScorer
 from vlm_aes.models.ensemble.members import LABEL, Ensemble, Member
 from vlm_aes.models.scorer import Floats, Scorer
@@ -23,17 +23,13 @@ from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings import splits
 from vlm_aes.ratings.table import FEWEST, RatedTable
 from vlm_aes.stats import calibration, metrics
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 
 FACTS = "facts"
 """The member that is not loaded but fitted here: measured facts alone."""
 FOLDS = 5
 BATCH = 16
 FILE = "rater.toml"
-
-
-class FitError(ValueError):
-    """Why there is no ensemble."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def see(
     """Rate every picture of a table with every member.
 
     Raises:
-        FitError: where too few could be rated.
+        TrainingError: where too few could be rated.
     """
     scorers = [m.scorer for m in members if m.scorer is not None]
     measured = any(m.scorer is None for m in members)
@@ -129,7 +125,9 @@ def see(
                     hashes.append(sha256)
         progress(min(start + BATCH, len(table)))
     if len(kept) < FEWEST:
-        raise FitError(f"{len(kept)} pictures could be rated by every member; {FEWEST} are needed")
+        raise TrainingError(
+            f"{len(kept)} pictures could be rated by every member; {FEWEST} are needed"
+        )
     chosen = table.select(kept)
     links = splits.same(hashes) + splits.same([r.group for r in chosen.ratings])
     rated = iter(np.array(columns).T)
@@ -143,13 +141,13 @@ def see(
 def _look(
     source: str | bytes, scorers: Sequence[Scorer], measured: bool
 ) -> tuple[str, dict[str, Fact], list[Any]] | None:
-    picture = open_picture(source, needed_side=LONG_SIDE, native_side=CROP_SIDE)
-    if isinstance(picture, PictureError):
+    picture = open_image(source, needed_side=LONG_SIDE, native_side=CROP_SIDE)
+    if isinstance(picture, ImageError):
         return None
     read = []
     for scorer in scorers:
         found = scorer.look(source)
-        if isinstance(found, PictureError):
+        if isinstance(found, ImageError):
             return None
         read.append(found[1])
     own = measure(picture.image, picture.native) if measured else {}
@@ -204,7 +202,7 @@ def fit(seen: Seen, seed: int = 0) -> Fitted:
     """Fit the weights, and the facts member where there is one.
 
     Raises:
-        FitError: where no member says anything of the ratings.
+        TrainingError: where no member says anything of the ratings.
     """
     folds = _folds(seen.cluster, seed)
     scores = seen.scores.copy()
@@ -222,7 +220,7 @@ def fit(seen: Seen, seed: int = 0) -> Fitted:
     weights = np.zeros(len(scores))
     weights[kept], intercept = weigh(scores[kept], seen.wanted)
     if not weights.any():
-        raise FitError("no member's scores rise with the ratings")
+        raise TrainingError("no member's scores rise with the ratings")
     lines = np.array([
         np.polyfit(own, seen.wanted, 1)[::-1] if np.ptp(own) else (float(seen.wanted.mean()), 0.0)
         for own in scores
@@ -238,7 +236,7 @@ def _folds(cluster: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return found
 
 
-def figures(fitted: Fitted, wanted: Floats, names: Sequence[str]) -> dict[str, dict[str, Figure]]:
+def figures(fitted: Fitted, wanted: Floats, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
     """Member, and ``ensemble``, to its SRCC and PLCC with the ratings, out of fold."""
     return {
         name: {
@@ -257,10 +255,10 @@ def save(
     """Write a folder that ``--model`` takes: complete, or not at all.
 
     Raises:
-        FitError: for a folder that is there and not to be replaced.
+        TrainingError: for a folder that is there and not to be replaced.
     """
     if out.exists() and not overwrite:
-        raise FitError(f"{out} is there already; --overwrite replaces it")
+        raise TrainingError(f"{out} is there already; --overwrite replaces it")
     staging = out.with_name(f".{out.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from vlm_aes import measure as facts
 from vlm_aes.assessor import Assessor
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import RatedTable
 from vlm_aes.training.targets import Targets
@@ -111,7 +111,7 @@ class Examples(Dataset[Example]):
         taught: Inputs | None = None
         answer = 0
         if critique:
-            line = facts.sentence(facts.measure_told(image))
+            line = facts.sentence(facts.measure_for_prompt(image))
             asked, text = critique_texts(
                 self.assessor, line, float(score), ratings.level(label.double().numpy()), critique
             )
@@ -127,8 +127,8 @@ def opened(assessor: Assessor, source: str | bytes, name: str) -> Image.Image:
     Raises:
         RuntimeError: for one that could be opened before, and no longer can.
     """
-    picture = open_picture(source, needed_side=assessor.needed_side)
-    if not isinstance(picture, Picture):
+    picture = open_image(source, needed_side=assessor.needed_side)
+    if not isinstance(picture, LoadedImage):
         raise RuntimeError(f"{name} has changed ({picture})")
     return picture.image
 
@@ -141,7 +141,7 @@ def question(assessor: Assessor, image: Image.Image) -> Inputs:
 def told_line(assessor: Assessor, image: Image.Image) -> str | None:
     """The measured facts in words, where the model is told them before it rates."""
     told = assessor.prompt is not None and assessor.prompt.facts_line
-    return facts.sentence(facts.measure_told(image)) if told else None
+    return facts.sentence(facts.measure_for_prompt(image)) if told else None
 
 
 def _size(example: Example) -> int:

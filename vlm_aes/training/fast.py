@@ -11,22 +11,15 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from vlm_aes.assessor import Assessor
-from vlm_aes.evaluation.evaluate import EvaluateError, Report, evaluate
+from vlm_aes.errors import EvaluationError, TrainingError
+from vlm_aes.evaluation.evaluate import Report, evaluate
 from vlm_aes.models.heads import FastRater, load_head
 from vlm_aes.models.heads.rater import LABEL
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.preferences import PreferenceTable
 from vlm_aes.ratings.table import RatedTable
 from vlm_aes.stats import calibration, metrics
-from vlm_aes.training.call import (
-    Call,
-    FinetuneError,
-    check,
-    finish,
-    hash_of,
-    say_counts,
-    say_left_out,
-)
+from vlm_aes.training.call import Call, check, finish, hash_of, say_counts, say_left_out
 from vlm_aes.training.card import Run, card
 from vlm_aes.training.examples import opened
 from vlm_aes.training.pair_card import PairReport, PairRun, pair_card
@@ -34,7 +27,7 @@ from vlm_aes.training.pair_survey import survey_pairs
 from vlm_aes.training.pair_taste import taste_from_pairs
 from vlm_aes.training.pairs import accuracy
 from vlm_aes.training.survey import SIDES, survey
-from vlm_aes.training.taste import PersonalHead, TasteError, as_familiar, check_crowd, write_taste
+from vlm_aes.training.taste import PersonalHead, as_familiar, check_crowd, write_taste
 
 BATCH = 32
 
@@ -68,7 +61,7 @@ def finetune_fast(
     write the folder.
 
     Raises:
-        FinetuneError: for a call that cannot be done.
+        TrainingError: for a call that cannot be done.
         vlm_aes.models.vlm.CheckpointError: for a base without a fast head.
     """
     crowd = _begin(call)
@@ -100,7 +93,7 @@ def finetune_fast(
         before = evaluate(Assessor.from_pretrained(call.base, fast=True, device=call.device),
                           measured, facts=False)  # fmt: skip
         report = evaluate(trained, measured, others=table.select(learned))
-    except EvaluateError:
+    except EvaluationError:
         before = report = None
     run = Run(
         name=call.out.name, table=table, table_hash=hash_of(table),
@@ -122,7 +115,7 @@ def finetune_fast_pairs(
     """Fit a head to preferences, measure on the test pairs, write the folder.
 
     Raises:
-        FinetuneError: for a call that cannot be done.
+        TrainingError: for a call that cannot be done.
         vlm_aes.models.vlm.CheckpointError: for a base without a fast head.
     """
     crowd = _begin(call)
@@ -139,12 +132,12 @@ def finetune_fast_pairs(
     learned = rows["train"]
     try:
         taste = taste_from_pairs(embeddings, scores, ends[learned], preferred[learned])
-    except TasteError as error:
-        raise FinetuneError(f"{table.name}: {error}") from None
+    except TrainingError as error:
+        raise TrainingError(f"{table.name}: {error}") from None
     chosen = "test" if len(rows["test"]) else "validation"
     held = rows[chosen]
 
-    def figure(found: np.ndarray) -> metrics.Figure:
+    def figure(found: np.ndarray) -> metrics.Estimate:
         gaps = found[ends[held, 0]] - found[ends[held, 1]]
         return metrics.bootstrap(accuracy, gaps, preferred[held])
 
@@ -169,11 +162,11 @@ def finetune_fast_pairs(
 def _begin(call: Call[RatedTable] | Call[PreferenceTable]) -> FastRater:
     """The base's fast head, and an empty work folder."""
     if call.recipe.full or call.quantize:
-        raise FinetuneError("--fast fits a head alone: leave --full and --quantize out")
+        raise TrainingError("--fast fits a head alone: leave --full and --quantize out")
     check(call)
     crowd = load_head(call.base, device=call.device)
     try:
         check_crowd(crowd)
-    except TasteError as error:
-        raise FinetuneError(str(error)) from None
+    except TrainingError as error:
+        raise TrainingError(str(error)) from None
     return crowd

@@ -66,7 +66,7 @@ def distill(
     """Distill a head into ``out`` (a checkpoint's ``fast/``, or the folder itself).
 
     Raises:
-        DistillError: where nothing can be learnt; nothing is written.
+        TrainingError: where nothing can be learnt; nothing is written.
     """
     recipe = recipe or Recipe()
     live = sys.stderr.isatty()

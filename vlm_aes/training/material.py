@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.assessor import Assessor, Seen
-from vlm_aes.images.degrade import FAULTS, spoil
-from vlm_aes.images.open import PictureError, open_picture
+from vlm_aes.images.degrade import FAULTS, degrade
+from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.models.heads.embeddings import Kept
 from vlm_aes.models.heads.tower import Pixels, Tower
 from vlm_aes.ratings import scale as ratings
@@ -44,7 +44,7 @@ class Readable(Protocol):
     def suffix(self) -> str:
         """Of its file's name."""
 
-    def read(self) -> bytes | PictureError:
+    def read(self) -> bytes | ImageError:
         """The file's bytes, or why there are none."""
 
 
@@ -112,7 +112,7 @@ def spoiled_copy(image: Image.Image, content: str) -> Image.Image:
     """A copy with one fault; which one, and how strong, is fixed by the content's hash."""
     digest = bytes.fromhex(content)
     fault = FAULTS[digest[0] % len(FAULTS)]
-    return spoil(image, fault, digest[1] / 255, int.from_bytes(digest[2:6], "little"))
+    return degrade(image, fault, digest[1] / 255, int.from_bytes(digest[2:6], "little"))
 
 
 def held_back(name: str, content: str) -> bool:
@@ -160,14 +160,14 @@ def gather(
 
     def look(picture: Readable) -> _Looked:
         data = picture.read()
-        if isinstance(data, PictureError):
+        if isinstance(data, ImageError):
             return _Looked(picture.path, error=data.kind)
         found = _Looked(picture.path, sha256(data).hexdigest())
         spoils = len(copied) < FAMILIAR and not held(found.name, found.sha256)
         spoils = spoils and found.sha256 not in copies
         if spoils or found.sha256 not in embeddings:
-            opened = open_picture(data, needed_side=tower.needed_side, suffix=picture.suffix)
-            if isinstance(opened, PictureError):
+            opened = open_image(data, needed_side=tower.needed_side, suffix=picture.suffix)
+            if isinstance(opened, ImageError):
                 return _Looked(picture.path, error=opened.kind)
             if found.sha256 not in embeddings:
                 found.pixels = tower.pixels(opened.image)
@@ -175,7 +175,7 @@ def gather(
                 found.copy = tower.pixels(spoiled_copy(opened.image, found.sha256))
         if teacher is not None and answers is not None and found.sha256 not in answers:
             seen = teacher.see(data, suffix=picture.suffix)
-            if isinstance(seen, PictureError):
+            if isinstance(seen, ImageError):
                 return _Looked(picture.path, error=seen.kind)
             found.seen = seen
         return found
@@ -189,7 +189,7 @@ def gather(
         _embed(tower, copies, {b.sha256: b.copy for b in batch if b.copy is not None})
         asked = {b.sha256: b.seen for b in batch if b.seen is not None}
         if asked and teacher is not None and answers is not None:
-            rated = teacher.rate_seen(list(asked.values()))
+            rated = teacher.score_prepared(list(asked.values()))
             answers.append(list(asked), [list(a.probabilities.values()) for a in rated])
         for b in batch:
             if b.error:

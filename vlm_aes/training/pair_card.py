@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 from vlm_aes.training.call import hash_of
 from vlm_aes.training.card import versions
 from vlm_aes.training.pair_survey import PairSurvey
@@ -23,8 +23,8 @@ class PairReport:
     """
 
     n: int
-    before: Figure
-    after: Figure
+    before: Estimate
+    after: Estimate
     measured_on: str
 
     def as_json(self) -> dict[str, Any]:

@@ -9,13 +9,13 @@ import numpy as np
 from transformers import TrainerCallback
 
 from vlm_aes.assessor import Assessor
+from vlm_aes.errors import TrainingError
 from vlm_aes.models.heads.personal import Taste
 from vlm_aes.ratings.preferences import PreferenceTable
 from vlm_aes.stats import metrics
 from vlm_aes.training import beside
 from vlm_aes.training.call import (
     Call,
-    FinetuneError,
     Said,
     begin,
     check,
@@ -51,7 +51,7 @@ def finetune_pairs(
         The figures; nothing in other processes than the first of several.
 
     Raises:
-        FinetuneError: for a call that cannot be done.
+        TrainingError: for a call that cannot be done.
         vlm_aes.models.vlm.CheckpointError: for a base that cannot be used.
     """
     check(call)
@@ -124,7 +124,7 @@ def gaps_of(assessor: Assessor, table: PreferenceTable, rows: Sequence[int]) -> 
     """(N,) score of the first less that of the second picture of these pairs, in points.
 
     Raises:
-        FinetuneError: where a picture that was opened before cannot be rated.
+        TrainingError: where a picture that was opened before cannot be rated.
     """
     pairs = [table.pairs[int(row)] for row in rows]
     places = sorted({end for pair in pairs for end in (pair.a, pair.b)})
@@ -132,6 +132,6 @@ def gaps_of(assessor: Assessor, table: PreferenceTable, rows: Sequence[int]) -> 
     score = {}
     for place, a in zip(places, rated, strict=True):
         if a.score is None:
-            raise FinetuneError(f"{table.paths[place]} could be opened before: {a.error}")
+            raise TrainingError(f"{table.paths[place]} could be opened before: {a.error}")
         score[place] = a.score
     return np.array([score[pair.a] - score[pair.b] for pair in pairs])

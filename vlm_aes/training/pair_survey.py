@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vlm_aes.errors import TrainingError
 from vlm_aes.ratings import splits
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.training.call import FinetuneError
 from vlm_aes.training.survey import SIDES, check_sides, look_at
 
 
@@ -39,7 +39,7 @@ def survey_pairs(
     hang together, the pictures are split instead, and pairs between two sides are left out.
 
     Raises:
-        FinetuneError: where too little is left to train on and to choose by.
+        TrainingError: where too little is left to train on and to choose by.
     """
     used = sorted({end for pair in table.pairs for end in (pair.a, pair.b)})
     looked = look_at(table.paths[end] for end in used)
@@ -53,7 +53,7 @@ def survey_pairs(
     if own:
         empty = next((pair.row for pair in found.pairs if not pair.split), None)
         if empty is not None:
-            raise FinetuneError(
+            raise TrainingError(
                 f"{table.name}, row {empty}, column split: empty; give every pair a split, or none"
             )
         trained = {
@@ -73,7 +73,7 @@ def survey_pairs(
                 cluster, looked.contents, validation=validation, test=test, seed=seed
             )
         except ValueError as error:
-            raise FinetuneError(str(error)) from None
+            raise TrainingError(str(error)) from None
         kept = [
             replace(pair, split=sides[a])
             for pair, (a, b) in zip(found.pairs, ends, strict=True) if sides[a] == sides[b]

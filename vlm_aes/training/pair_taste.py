@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vlm_aes.errors import TrainingError
 from vlm_aes.models.heads.personal import Taste
 from vlm_aes.training.beside import Preferred, weights_of
-from vlm_aes.training.taste import Columns, Floats, TasteError
+from vlm_aes.training.taste import Columns, Floats
 
 FEWEST = 20
 
@@ -25,16 +26,16 @@ def taste_from_pairs(
         preferred: (P,) share that took the first; ties say nothing, and are left out.
 
     Raises:
-        TasteError: for fewer than 20 pairs that are no ties, or where they tell nothing.
+        TrainingError: for fewer than 20 pairs that are no ties, or where they tell nothing.
     """
     pairs = Preferred.of(ends, preferred)
     if len(pairs.first) < FEWEST:
-        raise TasteError(f"{len(pairs.first)} pairs to learn from are too few: give {FEWEST}")
+        raise TrainingError(f"{len(pairs.first)} pairs to learn from are too few: give {FEWEST}")
     columns = Columns.of(embeddings, crowd)
     at = columns.of_photos(embeddings, crowd)
     weights = weights_of(*pairs.turned(at))
     spread = float((at @ weights).std())
     if spread == 0:
-        raise TasteError("the preferences tell nothing: every picture has the same score")
+        raise TrainingError("the preferences tell nothing: every picture has the same score")
     weights = weights * float(crowd.std()) / spread
     return columns.taste(weights, float(crowd.mean() - (at @ weights).mean()))

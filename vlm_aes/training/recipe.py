@@ -11,8 +11,9 @@ import numpy as np
 from transformers import TrainerCallback
 
 from vlm_aes.assessor import Assessor
-from vlm_aes.evaluation.evaluate import EvaluateError, Report, evaluate
-from vlm_aes.images.open import Picture, open_picture
+from vlm_aes.errors import EvaluationError
+from vlm_aes.evaluation.evaluate import Report, evaluate
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.models.heads.personal import Taste
 from vlm_aes.ratings.table import RatedTable
 from vlm_aes.stats import calibration
@@ -55,7 +56,7 @@ def finetune(
         the first of several.
 
     Raises:
-        FinetuneError: for a call that cannot be done.
+        TrainingError: for a call that cannot be done.
         vlm_aes.models.vlm.CheckpointError: for a base that cannot be used.
     """
     check(call)
@@ -122,17 +123,17 @@ def _measured(
 ) -> Report | None:  # fmt: skip
     try:
         return evaluate(assessor, table.select(rows), others=others, facts=facts)
-    except EvaluateError:
+    except EvaluationError:
         return None
 
 
-def _pictures(table: RatedTable, rows: Any, assessor: Assessor) -> Iterator[list[Picture]]:
+def _pictures(table: RatedTable, rows: Any, assessor: Assessor) -> Iterator[list[LoadedImage]]:
     for start in range(0, len(rows), BATCH):
         opened = [
-            open_picture(table.source(int(i)), needed_side=assessor.needed_side)
+            open_image(table.source(int(i)), needed_side=assessor.needed_side)
             for i in rows[start : start + BATCH]
         ]
-        yield [picture for picture in opened if isinstance(picture, Picture)]
+        yield [picture for picture in opened if isinstance(picture, LoadedImage)]
 
 
 def _calibrate(assessor: Assessor, table: RatedTable, rows: Any, folder: Path) -> int:
@@ -143,7 +144,7 @@ def _calibrate(assessor: Assessor, table: RatedTable, rows: Any, folder: Path) -
     asked = assessor.rating_attributes
     found = np.concatenate([
         [[a.score, *a.attributes.values()]
-         for a in assessor.assess_pictures(batch, attributes=True)]
+         for a in assessor.assess_images(batch, attributes=True)]
         for batch in _pictures(table, rows, assessor)
     ])  # fmt: skip
     try:

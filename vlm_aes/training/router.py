@@ -13,16 +13,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vlm_aes.images.open import PictureError, open_picture
+from vlm_aes.errors import TrainingError
+from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.models.ensemble.router import FEWEST, LearnedJudge, open_tower
 from vlm_aes.models.heads.tower import Tower
 
 FOLDS = 5
 FILE, WEIGHTS = "rater.toml", "judge.safetensors"
-
-
-class RoutingError(ValueError):
-    """Why there is no router."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +51,17 @@ def parse_routes(texts: Sequence[str]) -> list[Way]:
     """``ROUTE=MODEL`` or ``ROUTE=fast:MODEL``, at least two.
 
     Raises:
-        RoutingError: for something else.
+        TrainingError: for something else.
     """
     routes = []
     for text in texts:
         name, equals, model = text.partition("=")
         if not (name and equals and model):
-            raise RoutingError(f"--to {text}: a route is named ROUTE=MODEL")
+            raise TrainingError(f"--to {text}: a route is named ROUTE=MODEL")
         plain = model.removeprefix("fast:")
         routes.append(Way(name, plain, plain != model))
     if len(routes) < 2 or len({r.name for r in routes}) < len(routes):
-        raise RoutingError("name at least two routes, each once: --to photo=A --to drawing=B")
+        raise TrainingError("name at least two routes, each once: --to photo=A --to drawing=B")
     return routes
 
 
@@ -72,29 +69,29 @@ def read_kinds(file: Path, images: Path | None, names: Sequence[str]) -> list[tu
     """Paths with the number of their route.
 
     Raises:
-        RoutingError: says which row is wrong, and how; or which route has too few pictures.
+        TrainingError: says which row is wrong, and how; or which route has too few pictures.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RoutingError(f"{file} cannot be read as a table ({error})") from None
+        raise TrainingError(f"{file} cannot be read as a table ({error})") from None
     found = []
     for i, row in enumerate(rows, 1):
         if not row.get("path") or row.get("route") not in names:
-            raise RoutingError(
+            raise TrainingError(
                 f"{file}, row {i}: it needs a path, and a route that is one of {', '.join(names)}"
             )
         path = os.path.join(images or "", row["path"])  # noqa: PTH118  (as typed: "./" stays)
         if not Path(path).is_file():
-            raise RoutingError(
+            raise TrainingError(
                 f"{file}, row {i}: no file {path}; relative paths are below --images"
             )
         found.append((path, list(names).index(row["route"])))
     for k, name in enumerate(names):
         n = sum(kind == k for _, kind in found)
         if n < FEWEST:
-            raise RoutingError(f"{file}: {n} pictures of {name} are too few; give {FEWEST}")
+            raise TrainingError(f"{file}: {n} pictures of {name} are too few; give {FEWEST}")
     return found
 
 
@@ -105,15 +102,15 @@ def learn(
     """Learn the judge and write a folder that ``--model`` takes: complete, or not at all.
 
     Raises:
-        RoutingError: where too few pictures can be opened, or ``out`` is there.
+        TrainingError: where too few pictures can be opened, or ``out`` is there.
     """
     if out.exists() and not overwrite:
-        raise RoutingError(f"{out} is there already; --overwrite replaces it")
+        raise TrainingError(f"{out} is there already; --overwrite replaces it")
     eyes = open_tower(tower, device=device)
     embeddings, kinds = _embedded(table, eyes)
     for k, way in enumerate(routes):
         if (kinds == k).sum() < FEWEST:
-            raise RoutingError(f"too few pictures of {way.name} could be opened; give {FEWEST}")
+            raise TrainingError(f"too few pictures of {way.name} could be opened; give {FEWEST}")
     folds = _folds(kinds, seed)
     guesses = np.zeros(len(kinds), np.int64)
     for fold in range(FOLDS):
@@ -131,8 +128,8 @@ def learn(
 def _embedded(table: Sequence[tuple[str, int]], tower: Tower) -> tuple[torch.Tensor, np.ndarray]:
     rows, kinds = [], []
     for path, kind in table:
-        picture = open_picture(path, needed_side=tower.needed_side)
-        if not isinstance(picture, PictureError):
+        picture = open_image(path, needed_side=tower.needed_side)
+        if not isinstance(picture, ImageError):
             rows.append(tower.embed([tower.pixels(picture.image)]).cpu())
             kinds.append(kind)
     return torch.cat(rows or [torch.zeros(0, 1)]), np.array(kinds, np.int64)

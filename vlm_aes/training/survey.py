@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from vlm_aes.images.open import PictureError, open_picture
+from vlm_aes.errors import TrainingError
+from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.ratings import splits
 from vlm_aes.ratings.table import RatedTable
-from vlm_aes.training.call import FinetuneError
 
 SIDES = ("train", "validation", "test")
 FEWEST_TO_CHOOSE = 5
@@ -36,8 +36,8 @@ def look_at(sources: Iterable[str | bytes]) -> Looked:
     """Open every picture and find the versions of one: equal content, or near-duplicates."""
     found, hashes = Looked(), []
     for i, source in enumerate(sources):
-        picture = open_picture(source, needed_side=64)
-        if isinstance(picture, PictureError):
+        picture = open_image(source, needed_side=64)
+        if isinstance(picture, ImageError):
             found.errors[i] = str(picture)
             continue
         found.good.append(i)
@@ -50,11 +50,11 @@ def check_sides(name: str, what: str, counts: dict[str, int]) -> None:
     """See that there is something to train on and to choose by.
 
     Raises:
-        FinetuneError: where there is not.
+        TrainingError: where there is not.
     """
     if counts["train"] < 2 or counts["validation"] < FEWEST_TO_CHOOSE:
         said = ", ".join(f"{n} for {side}" for side, n in counts.items())
-        raise FinetuneError(
+        raise TrainingError(
             f"{name}: {said}; at least 2 {what} to train on and {FEWEST_TO_CHOOSE} for validation "
             "are needed"
         )
@@ -82,7 +82,7 @@ def survey(table: RatedTable, validation: float, test: float, seed: int) -> Surv
     """Open every picture, find versions of the same, and split what has no split of its own.
 
     Raises:
-        FinetuneError: where too little is left to train on and to choose by.
+        TrainingError: where too little is left to train on and to choose by.
     """
     looked = look_at(table.source(i) for i in range(len(table)))
     found = table.select(looked.good)
@@ -96,10 +96,10 @@ def survey(table: RatedTable, validation: float, test: float, seed: int) -> Surv
                 cluster, looked.contents, validation=validation, test=test, seed=seed
             )
         except ValueError as error:
-            raise FinetuneError(str(error)) from None
+            raise TrainingError(str(error)) from None
     elif not all(sides):
         row = next(r.row for r in found.ratings if not r.split)
-        raise FinetuneError(
+        raise TrainingError(
             f"{table.name}, row {row}, column split: empty; give every picture a split, or none"
         )
     found = replace(

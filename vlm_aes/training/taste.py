@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vlm_aes.assessor import terms_of
+from vlm_aes.errors import TrainingError
 from vlm_aes.models.heads import FastRater, is_head
 from vlm_aes.models.heads.folder import TOWER
 from vlm_aes.models.heads.personal import Taste, standardised
 from vlm_aes.models.heads.rater import LABEL
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration
-from vlm_aes.stats.metrics import Figure
+from vlm_aes.stats.metrics import Estimate
 from vlm_aes.training.distill import write_head
 
 Floats = NDArray[np.float64]
@@ -35,10 +36,6 @@ CROWD = 2.0
 """How much further a taste is expected to follow the crowd than the embedding, in deviations."""
 OTHERS = 512
 """Photos, evenly picked, that the next question is to make surer."""
-
-
-class TasteError(ValueError):
-    """A taste that cannot be fitted or saved, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +50,9 @@ class CrossValidated:
     """
 
     n: int
-    srcc: Figure
-    crowd: Figure
-    gain: Figure
+    srcc: Estimate
+    crowd: Estimate
+    gain: Estimate
 
 
 @dataclass(frozen=True)
@@ -123,24 +120,24 @@ class PersonalHead:
             crowd: (N,) the crowd's scores, 0 to 100.
 
         Raises:
-            TasteError: for fewer than 20 ratings, stars outside 1 to 5 or all the same, or numbers
+            TrainingError: for fewer than 20 ratings, stars outside 1 to 5 or all the same, or numbers
                 that are none.
         """
         seen = np.asarray(embeddings, dtype=np.float64)
         said, others = (np.asarray(a, dtype=np.float64) for a in (stars, crowd))
         if seen.ndim != 2 or said.shape != (len(seen),) or others.shape != said.shape:
-            raise TasteError(
+            raise TrainingError(
                 f"embeddings {seen.shape}, stars {said.shape} and crowd {others.shape} do not go "
                 "together: give a row, a rating and a score for each photo"
             )
         if not all(np.isfinite(a).all() for a in (seen, said, others)):
-            raise TasteError("a rating, a score or an embedding is not a number")
+            raise TrainingError("a rating, a score or an embedding is not a number")
         if len(said) < FEWEST:
-            raise TasteError(f"{len(said)} ratings are too few: give {FEWEST}")
+            raise TrainingError(f"{len(said)} ratings are too few: give {FEWEST}")
         if said.min() < 1 or said.max() > 5:
-            raise TasteError(f"stars go from 1 to 5, not from {said.min():g} to {said.max():g}")
+            raise TrainingError(f"stars go from 1 to 5, not from {said.min():g} to {said.max():g}")
         if np.ptp(said) == 0:
-            raise TasteError(f"every photo has {said[0]:g} stars: give some more, some fewer")
+            raise TrainingError(f"every photo has {said[0]:g} stars: give some more, some fewer")
         return cls._fitted(Columns.of(seen, others), seen, 25 * (said - 1), others)
 
     @classmethod
@@ -232,13 +229,13 @@ class PersonalHead:
             name: whose taste, in words, for the card.
 
         Raises:
-            TasteError: where ``crowd`` is a personal head itself or of another width, or ``folder``
+            TrainingError: where ``crowd`` is a personal head itself or of another width, or ``folder``
                 holds something else.
             OSError: where nothing can be written there.
         """
         folder = Path(folder)
         if folder.exists() and not is_head(folder):
-            raise TasteError(f"{folder} exists and is no head; take another folder")
+            raise TrainingError(f"{folder} exists and is no head; take another folder")
         check_crowd(crowd, len(self.taste.weights))
         card = card_of(self, crowd, name or folder.name)
         write_taste(folder, self.taste, crowd, worth=self._worth(crowd), card=card)
@@ -260,14 +257,14 @@ def check_crowd(crowd: FastRater, width: int | None = None) -> None:
         width: numbers of an embedding that the taste was fitted on.
 
     Raises:
-        TasteError: where it cannot.
+        TrainingError: where it cannot.
     """
     if crowd.taste is not None:
-        raise TasteError(
+        raise TrainingError(
             f"{crowd.folder} is a personal head itself: teach the head that it began from"
         )
     if width is not None and crowd.about.width != width:
-        raise TasteError("this taste was fitted on embeddings of another tower")
+        raise TrainingError("this taste was fitted on embeddings of another tower")
 
 
 def as_familiar(worth: Calibration, crowd: FastRater) -> Calibration:

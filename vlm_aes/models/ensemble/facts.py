@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vlm_aes.images.open import Picture
-from vlm_aes.measure import CROP_SIDE, LONG_SIDE, Fact
-from vlm_aes.measure import measure
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import LoadedImage
+from vlm_aes.measure import CROP_SIDE, LONG_SIDE, Fact, measure
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.ratings.scale import two_hot
 
 KNOTS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
@@ -116,7 +115,7 @@ class FactsScorer(Scorer):
             f"facts-1@{hashlib.sha256(' '.join(model.names).encode()).hexdigest()[:12]}"
         )
 
-    def read(self, picture: Picture) -> dict[str, Fact]:
+    def read(self, picture: LoadedImage) -> dict[str, Fact]:
         """The facts; in any thread."""
         return measure(picture.image, picture.native)
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vlm_aes import measure as measures
-from vlm_aes.images.open import Picture, PictureError
+from vlm_aes.images.open import ImageError, LoadedImage
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 from vlm_aes.models.vlm.rater import Rater
 from vlm_aes.ratings import scale as ratings
@@ -34,10 +34,10 @@ class ModelScorer(Scorer):
         # as the model by itself decodes, so that its score here is its score there
         self.needed_side = max(measures.LONG_SIDE, rater.backbone.needed_side or AMPLE_SIDE)
 
-    def read(self, picture: Picture) -> tuple[Image.Image, str | None]:
+    def read(self, picture: LoadedImage) -> tuple[Image.Image, str | None]:
         """The picture, and the measured facts in words where the model is told them."""
         tells = bool(self.rater.prompt.facts_line)
-        told = measures.sentence(measures.measure_told(picture.image)) if tells else None
+        told = measures.sentence(measures.measure_for_prompt(picture.image)) if tells else None
         return picture.image, told
 
     def rate(
@@ -111,13 +111,13 @@ class Ensemble(Scorer):
         self.needed_side = max(m.scorer.needed_side for m in members)
         self.native_side = max((m.scorer.native_side or 0 for m in members), default=0) or None
 
-    def read(self, picture: Picture) -> list[Any]:
+    def read(self, picture: LoadedImage) -> list[Any]:
         """What each member looks at."""
         return [m.scorer.read(picture) for m in self.members]
 
     def look(
         self, source: str | Path | bytes | Image.Image, suffix: str = "", sha256: str = ""
-    ) -> tuple[Picture, list[Any]] | PictureError:
+    ) -> tuple[LoadedImage, list[Any]] | ImageError:
         """Open the picture as each member by itself does, so that it says here what it says
         there."""
         return looked_by([m.scorer for m in self.members], source, suffix, sha256)
@@ -159,18 +159,18 @@ def looked_by(
     source: str | Path | bytes | Image.Image,
     suffix: str,
     sha256: str = "",
-) -> tuple[Picture, list[Any]] | PictureError:
+) -> tuple[LoadedImage, list[Any]] | ImageError:
     """A picture as each of several opens it, and what each reads of it; opened once for those that
     need it alike."""
     sides = [(s.needed_side, s.native_side) for s in scorers]
-    opened: dict[tuple[int, int | None], Picture] = {}
+    opened: dict[tuple[int, int | None], LoadedImage] = {}
     read = []
     for scorer, side in zip(scorers, sides, strict=True):
         if side in opened:
             read.append(scorer.read(opened[side]))
             continue
         found = scorer.look(source, suffix, sha256)
-        if isinstance(found, PictureError):
+        if isinstance(found, ImageError):
             return found
         opened[side] = found[0]
         read.append(found[1])

@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoConfig
 
-from vlm_aes.images.open import Picture, PictureError
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import ImageError, LoadedImage
 from vlm_aes.models.ensemble.members import looked_by
 from vlm_aes.models.external.zero_shot import TwoTowers, load_two_towers
 from vlm_aes.models.heads.tower import Pixels, Tower, load_tower, own_tower, placed
 from vlm_aes.models.scorer import Floats, Scorer, Scores, Value
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.ratings.scale import WORDS
 
 FEWEST = 10
@@ -43,7 +43,7 @@ class Route:
     prompts: tuple[str, ...] = ()
 
 
-class Judge(ABC):
+class RouteClassifier(ABC):
     """Tells the kind of a picture.
 
     Attributes:
@@ -59,7 +59,7 @@ class Judge(ABC):
         """(B, kinds) how probable each kind is."""
 
 
-class PromptJudge(Judge):
+class PromptJudge(RouteClassifier):
     """By whose prompts a picture is nearest to: the prompts of a kind share its probability, which
     is that of CLIP's softmax over all of them."""
 
@@ -78,7 +78,7 @@ class PromptJudge(Judge):
         return np.stack([each[:, self._kinds == k].sum(1) for k in kinds], axis=1)
 
 
-class LearnedJudge(Judge):
+class LearnedJudge(RouteClassifier):
     """A straight line over a tower's standardised embedding, learned from a table of kinds."""
 
     def __init__(self, tower: Tower, weights: Mapping[str, Tensor]) -> None:
@@ -140,7 +140,7 @@ class Router(Scorer):
 
     columns = ("route",)
 
-    def __init__(self, routes: Sequence[Route], judge: Judge) -> None:
+    def __init__(self, routes: Sequence[Route], judge: RouteClassifier) -> None:
         names = [route.name for route in routes]
         if len(routes) < 2 or len(set(names)) < len(names):
             raise ValueError("a router has at least two routes, each with a name of its own")
@@ -157,22 +157,22 @@ class Router(Scorer):
         self.needed_side = max(judge.tower.needed_side, *(r.scorer.needed_side for r in routes))
         self.native_side = max((r.scorer.native_side or 0 for r in routes), default=0) or None
 
-    def read(self, picture: Picture) -> list[Any]:
+    def read(self, picture: LoadedImage) -> list[Any]:
         """What the judge, then each rater looks at: which is needed is not known yet."""
         read = [route.scorer.read(picture) for route in self.routes]
         return [self.judge.tower.pixels(picture.image), *read]
 
     def look(
         self, source: str | Path | bytes | Image.Image, suffix: str = "", sha256: str = ""
-    ) -> tuple[Picture, list[Any]] | PictureError:
+    ) -> tuple[LoadedImage, list[Any]] | ImageError:
         """Open the picture as each rater by itself does."""
         found = looked_by([route.scorer for route in self.routes], source, suffix, sha256)
-        if isinstance(found, PictureError):
+        if isinstance(found, ImageError):
             return found
         return found[0], [self.judge.tower.pixels(found[0].image), *found[1]]
 
     def rate(self, looked: Sequence[list[Any]], attributes: Sequence[str] = ()) -> Scores:
-        """Judge, then rate; see :class:`vlm_aes.models.scorer.Scorer`."""
+        """RouteClassifier, then rate; see :class:`vlm_aes.models.scorer.Scorer`."""
         chosen = self.judge.shares([own[0] for own in looked]).argmax(1)
         probabilities = np.zeros((len(looked), 1 + len(attributes), len(WORDS)))
         errors = [""] * len(looked)
@@ -191,7 +191,7 @@ class Router(Scorer):
 def open_judge(
     settings: Mapping[str, Any], routes: Sequence[Route], found: Callable[[str], str], *,
     precision: str = "auto", device: str = "auto",
-) -> Judge:  # fmt: skip
+) -> RouteClassifier:  # fmt: skip
     """What a rater file says of its judge: ``model``, of pictures and words, where every route has
     prompts; or ``tower`` and ``weights``, learned by ``vlm-aes route``.
 

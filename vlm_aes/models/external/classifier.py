@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForImageClassification
 
-from vlm_aes.images.open import Picture
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import LoadedImage
 from vlm_aes.models.heads.tower import Pixels, Tower, brief, placed, weights_hash
 from vlm_aes.models.scorer import Scorer, Scores
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 from vlm_aes.models.vlm.weights import check_whole, hub_options, quiet
 from vlm_aes.ratings.scale import Scale, two_hot
@@ -82,7 +82,7 @@ class ClassifierRater(Scorer):
         self.prompt_id = f"classifier-1@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         self.needed_side = tower.needed_side
 
-    def read(self, picture: Picture) -> Pixels:
+    def read(self, picture: LoadedImage) -> Pixels:
         """What the classifier reads of a picture; in any thread."""
         return self.tower.pixels(picture.image)
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from vlm_aes.models.vlm.errors import CheckpointError
+from vlm_aes.errors import CheckpointError
 from vlm_aes.ratings.scale import Scale
 
 Shapes = dict[str, tuple[int, ...]]

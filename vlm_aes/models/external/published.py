@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, CLIPVisionModelWithProjection, SiglipVisionModel
 
-from vlm_aes.images.open import Picture
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import LoadedImage
 from vlm_aes.models.external.layouts import LAYOUTS, Layout, network_of, read_weights, recognised
 from vlm_aes.models.heads.embeddings import default_cache
 from vlm_aes.models.heads.tower import Pixels, Tower, brief, placed, weights_hash
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.models.vlm.loading import content_hash_of
 from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 from vlm_aes.models.vlm.weights import hub_options, quiet
@@ -60,7 +60,7 @@ class PublishedRater(Scorer):
         self.prompt_id = f"published-1@{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
         self.needed_side = tower.needed_side
 
-    def read(self, picture: Picture) -> Pixels:
+    def read(self, picture: LoadedImage) -> Pixels:
         """What the tower reads of a picture; in any thread."""
         return self.tower.pixels(picture.image)
 

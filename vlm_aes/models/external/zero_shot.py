@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
-from vlm_aes.images.open import Picture
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import LoadedImage
 from vlm_aes.models.heads.tower import Pixels, Tower, brief, placed, weights_hash
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 from vlm_aes.models.vlm.weights import check_whole, hub_options, quiet
 from vlm_aes.prompts import FOLDER
@@ -126,7 +126,7 @@ class ZeroShotRater(Scorer):
             for name, asked in {"": pairs.overall, **pairs.attributes}.items()
         }
 
-    def read(self, picture: Picture) -> Pixels:
+    def read(self, picture: LoadedImage) -> Pixels:
         """What the picture tower reads; in any thread."""
         return self.towers.pixels(picture.image)
 

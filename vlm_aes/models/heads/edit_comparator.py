@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.heads.tower import brief
-from vlm_aes.models.vlm.errors import CheckpointError
 
 FILE = "versions.safetensors"
 HIDDEN = 64
@@ -28,7 +28,7 @@ FARTHEST = 6.0
 """Deviations beyond which an embedding is no longer told apart."""
 
 
-class Versions(nn.Module):
+class EditComparatorHead(nn.Module):
     """Log odds that a picture after an edit is better than before it, for each kind of edit: a
     straight line over the change of the embedding and over the embedding before, and a layer of
     hidden units over both.
@@ -103,7 +103,7 @@ class Versions(nn.Module):
         part.replace(folder / FILE)
 
     @staticmethod
-    def load(folder: Path, width: int) -> Versions | None:
+    def load(folder: Path, width: int) -> EditComparatorHead | None:
         """What a head's folder holds; nothing where there is none.
 
         Args:
@@ -120,7 +120,7 @@ class Versions(nn.Module):
                 state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
             needed = {k: (float(a), float(b)) for k, (a, b) in json.loads(about["needed"]).items()}
             hidden = len(state["inner.bias"])
-            found = Versions(width, json.loads(about["kinds"]), needed, hidden)
+            found = EditComparatorHead(width, json.loads(about["kinds"]), needed, hidden)
             found.load_state_dict(state)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vlm_aes.images.open import Picture
+from vlm_aes.errors import ExportError
+from vlm_aes.images.open import LoadedImage
 from vlm_aes.models.external.published import PublishedRater, embedded
 from vlm_aes.models.heads.framing import Framing
 from vlm_aes.models.heads.onnx import (
@@ -35,10 +36,6 @@ from vlm_aes.stats import calibration
 
 TOLERANCE = 1e-4
 """Largest difference between probabilities by torch and by ONNX Runtime that is let pass."""
-
-
-class ExportError(Exception):
-    """Why there is no file."""
 
 
 class Graph(nn.Module):
@@ -102,7 +99,7 @@ def export(scorer: Scorer, out: Path) -> float:
     staged = Path(staging)
     try:
         _write(Graph(scorer).eval(), framing, about, staged)
-        apart = difference(scorer, ExportedRater(staged), trial_pictures())
+        apart = difference(scorer, ExportedRater(staged), trial_images())
         if not apart <= TOLERANCE:
             raise ExportError(f"ONNX and torch differ by {apart:.2g}, more than {TOLERANCE:g}")
         staged.chmod(0o644)
@@ -151,12 +148,12 @@ def difference(one: Scorer, other: Scorer, pictures: list[Image.Image]) -> float
     """The largest difference between two raters' probabilities."""
     said = []
     for scorer in (one, other):
-        looked = [scorer.read(Picture(image, *image.size, "")) for image in pictures]
+        looked = [scorer.read(LoadedImage(image, *image.size, "")) for image in pictures]
         said.append(scorer.rate(looked).probabilities)
     return float(np.abs(said[0] - said[1]).max())
 
 
-def trial_pictures(n: int = 12) -> list[Image.Image]:
+def trial_images(n: int = 12) -> list[Image.Image]:
     """Pictures of many shapes, smooth and rough, the same each time."""
     rng = np.random.default_rng(0)
     found = []
@@ -175,7 +172,7 @@ def _check_framing(tower: Tower, framing: Framing) -> None:
     """
     settings = json.loads(tower.processor.to_json_string())
     plain = not settings.get("do_normalize", True)
-    for image in trial_pictures(4):
+    for image in trial_images(4):
         wanted = tower.pixels(image)
         if set(wanted) != {"pixel_values"}:
             raise ValueError(f"the tower reads {', '.join(wanted)}")

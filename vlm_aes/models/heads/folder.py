@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vlm_aes.models.vlm.errors import CheckpointError
+from vlm_aes.errors import CheckpointError
 
 FOLDER = "fast"
 """Subfolder of a checkpoint that holds its fast head."""

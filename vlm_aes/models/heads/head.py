@@ -9,8 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.heads.folder import WEIGHTS, About
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.ratings.scale import WORDS
 
 HIDDEN = 128

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from vlm_aes.images.open import Picture
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import LoadedImage
 from vlm_aes.models.heads.framing import Bytes, Framing
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.ratings.scale import Scale, two_hot
 from vlm_aes.stats import calibration
 
@@ -63,7 +63,7 @@ class ExportedRater(Scorer):
             raise CheckpointError(file, f"vlm-aes export did not write it ({error})") from None
         self.columns = () if self.scale is None else ("score_own",)
 
-    def read(self, picture: Picture) -> Bytes:
+    def read(self, picture: LoadedImage) -> Bytes:
         """The levels that the graph reads, (H, W, 3); in any thread."""
         return self.framing.apply(picture.image)
 

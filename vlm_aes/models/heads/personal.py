@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from vlm_aes.models.vlm.errors import CheckpointError
+from vlm_aes.errors import CheckpointError
 
 FILE = "taste.safetensors"
 FARTHEST = 10.0

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vlm_aes.images.open import Picture
-from vlm_aes.models.heads.edit_comparator import Versions
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.open import LoadedImage
+from vlm_aes.models.heads.edit_comparator import EditComparatorHead
 from vlm_aes.models.heads.folder import FOLDER, TOWER, About, find_head
 from vlm_aes.models.heads.head import Head
 from vlm_aes.models.heads.personal import Taste
 from vlm_aes.models.heads.tower import Pixels, Tower, load_tower, own_tower, placed
 from vlm_aes.models.hub.download import cached_identity
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.models.vlm.loading import content_hash
 from vlm_aes.ratings.scale import WORDS, score, tilted
 
@@ -47,7 +47,7 @@ class FastRater(Scorer):
 
     def __init__(
         self, tower: Tower, head: Head, about: About, folder: Path, name: str,
-        taste: Taste | None = None, versions: Versions | None = None,
+        taste: Taste | None = None, versions: EditComparatorHead | None = None,
     ) -> None:  # fmt: skip
         self.tower = tower
         self.head = head
@@ -63,7 +63,7 @@ class FastRater(Scorer):
         self.needed_side = tower.needed_side
         self.apart = tower.model.device.type == "cpu"
 
-    def read(self, picture: Picture) -> Pixels:
+    def read(self, picture: LoadedImage) -> Pixels:
         """What the tower reads of a picture; in any thread."""
         return self.pixels(picture.image)
 
@@ -135,5 +135,5 @@ def load_head(
     inside = resolved.name == FOLDER
     name = f"{resolved.parent.name}/{FOLDER}" if inside else resolved.name
     head, taste = Head.load(folder, about), Taste.load(folder, about.width)
-    versions = Versions.load(folder, about.width)
+    versions = EditComparatorHead.load(folder, about.width)
     return FastRater(tower, head.to(place), about, folder, name, taste, versions)

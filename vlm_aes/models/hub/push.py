@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from vlm_aes.errors import HubError
+
 CARD, TERMS = "README.md", "LICENSE-WEIGHTS"
 _LEFT_HERE = (".*", "*.part", "*.tmp", "__pycache__", "checkpoint-*", "optimizer.pt", "*.lock")
-
-
-class PushError(Exception):
-    """A folder that cannot be pushed as it is; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,12 @@ def packed(folder: Path, license_id: str | None = None) -> Parcel:
         license_id: of the hub's list (``apache-2.0``, ``other``), where the card names none.
 
     Raises:
-        PushError: for a folder without checkpoint or card, one that needs a folder of this machine,
+        HubError: for a folder without checkpoint or card, one that needs a folder of this machine,
             or whose terms are not known.
     """
     kind = _kind(folder)
     if not (folder / CARD).is_file():
-        raise PushError(f"{folder} holds no {CARD}: write a card that says what it is")
+        raise HubError(f"{folder} holds no {CARD}: write a card that says what it is")
     _check_base(folder)
     files = {
         path.relative_to(folder).as_posix(): path
@@ -75,7 +73,7 @@ def push(
         The commit.
 
     Raises:
-        PushError: where the hub refuses or cannot be reached.
+        HubError: where the hub refuses or cannot be reached.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
@@ -95,7 +93,7 @@ def push(
         )  # fmt: skip
     except (HfHubHTTPError, OSError, ValueError) as error:
         text = " ".join(str(error).split())[:200]
-        raise PushError(f"{repo}: {text}; logged in? hf auth login") from None
+        raise HubError(f"{repo}: {text}; logged in? hf auth login") from None
     return str(done.oid)
 
 
@@ -104,7 +102,7 @@ def _kind(folder: Path) -> str:
         return "model"
     if any((folder / "data").glob("*.parquet")):
         return "dataset"
-    raise PushError(
+    raise HubError(
         f"{folder} holds no checkpoint, adapter or fast head, and no data/*.parquet: name a folder "
         "that finetune, distill or score --dataset wrote"
     )
@@ -121,7 +119,7 @@ def _check_base(folder: Path) -> None:
         return
     base = str(json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
     if not (folder / base).resolve().is_relative_to(folder.resolve()):
-        raise PushError(
+        raise HubError(
             f"its base is the folder {base}, which nobody else has: push that first, put its hub "
             f"id into {file}, and push again; or train with --full"
         )
@@ -140,18 +138,18 @@ def _completed(
         card = (ModelCard if kind == "model" else DatasetCard)(text, ignore_metadata_errors=False)
     except (ValueError, YAMLError) as error:
         brief = " ".join(str(error).split())[:160]
-        raise PushError(f"{file}: its metadata cannot be read ({brief})") from None
+        raise HubError(f"{file}: its metadata cannot be read ({brief})") from None
     about = card.data
     named = about.get("license") or license_id
     if terms and not about.get("license"):
         # weights that came from others bring their terms along
         if license_id not in (None, "other"):
-            raise PushError(f"the weights in it have terms of their own ({terms[0]}): leave "
+            raise HubError(f"the weights in it have terms of their own ({terms[0]}): leave "
                             "--license out, or say other")  # fmt: skip
         named = about["license"] = "other"
         about["license_name"], about["license_link"] = "terms-of-the-weights", terms[0]
     if not named:
-        raise PushError(
+        raise HubError(
             "the card names no license: say one with --license (apache-2.0, cc-by-nc-4.0, other)"
         )
     about["license"] = named

@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from vlm_aes.errors import ServerError
+
 ATTEMPTS = 4
 PAUSE = 0.5
 """Seconds before the second attempt; doubled before each further one."""
@@ -20,10 +22,6 @@ PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 """Answers that may be another one later."""
 KEY = "OPENAI_API_KEY"
 """Environment variable whose value, where there is one, goes along as the bearer token."""
-
-
-class ServerError(Exception):
-    """What a server said instead of an answer, or that it said nothing."""
 
 
 class Client:

@@ -16,11 +16,11 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from vlm_aes.images.open import Picture
-from vlm_aes.models.remote.client import Client, ServerError
+from vlm_aes.errors import CheckpointError, ServerError
+from vlm_aes.images.open import LoadedImage
+from vlm_aes.models.remote.client import Client
 from vlm_aes.models.remote.logprobs import Told, told
 from vlm_aes.models.scorer import Scorer, Scores
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.prompts import RatingPrompt
 from vlm_aes.ratings.scale import WORDS
 
@@ -98,7 +98,7 @@ class ServedRater(Scorer):
         self.prompt_id = f"served-{prompt.name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         self.needed_side = settings.side
 
-    def read(self, picture: Picture) -> str:
+    def read(self, picture: LoadedImage) -> str:
         """The picture as it is sent: PNG, so that nothing is lost, as a data address."""
         image = picture.image
         longest = max(image.size)
@@ -182,7 +182,7 @@ class ServedRater(Scorer):
             CheckpointError: where the server does not answer, or not with what rating needs.
         """
         plain = Image.linear_gradient("L").convert("RGB")
-        answer = self._answer(self.read(Picture(plain, *plain.size, "")), None)
+        answer = self._answer(self.read(LoadedImage(plain, *plain.size, "")), None)
         if isinstance(answer, str):
             raise CheckpointError(f"{SCHEME}{self.settings.url}#{self.name}", answer)
 

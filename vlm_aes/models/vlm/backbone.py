@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessorList
 
+from vlm_aes.errors import CheckpointError
 from vlm_aes.images.open import to_rgb
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.models.vlm.families import REQUIRED_INPUTS, TESTED, WITHOUT_SOFT_CAP
 from vlm_aes.models.vlm.streaming import Hearing
 
@@ -122,7 +122,7 @@ class Backbone:
         placeholders are expanded: the checkpoint's chat template with the generation prompt, then
         ``stem``.
 
-        Picture and question are handed to the template in the order asked for; some templates put
+        LoadedImage and question are handed to the template in the order asked for; some templates put
         pictures first whatever they are given. Where the template ends in a word or a colon
         (``ASSISTANT:``), the stem is set off by a space.
 

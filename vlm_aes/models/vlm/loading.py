@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.hub.download import cached_identity, named
 from vlm_aes.models.vlm.backbone import Backbone
-from vlm_aes.models.vlm.errors import CheckpointError
 from vlm_aes.models.vlm.families import UNQUANTIZED_MODULES
 from vlm_aes.models.vlm.processors import load_processor, pixel_backend
 from vlm_aes.models.vlm.weights import check_whole, quiet

@@ -6,7 +6,7 @@ import math
 
 from PIL import Image
 
-from vlm_aes.models.vlm import CheckpointError
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.vlm.rater import Rater
 
 _MOST_SURE = 1e-6

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, Processo
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import cached_file, is_torchvision_available
 
-from vlm_aes.models.vlm.errors import CheckpointError
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.vlm.families import NEEDED_PACKAGES
 
 _PARTS = ("image_processor", "tokenizer", "video_processor", "processor_class", "auto_map",

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vlm_aes.errors import CheckpointError
 from vlm_aes.measure.features import count, features
 from vlm_aes.models.heads.personal import FILE, Taste
-from vlm_aes.models.vlm import Backbone, CheckpointError
+from vlm_aes.models.vlm import Backbone
 from vlm_aes.prompts import RatingPrompt
 from vlm_aes.ratings.scale import score, tilted
 

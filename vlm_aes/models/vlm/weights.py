@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
-from vlm_aes.models.vlm.errors import CheckpointError
+from vlm_aes.errors import CheckpointError
 
 
 def hub_options(name: str | Path, revision: str | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp.packet import Leaf
 
 NAMESPACE, PREFIX = "urn:vlm-aes:xmp:1/", "vlmaes"
@@ -19,10 +20,6 @@ _DESCRIPTION, _SUBJECT = "Xmp.dc.description", "Xmp.dc.subject"
 _TREES = {"Xmp.lr.hierarchicalSubject": "|", "Xmp.digiKam.TagsList": "/"}
 """Keywords as trees. Programs that read one of these do not look at the plain list beside it."""
 _DEFAULT = "x-default"
-
-
-class XmpError(Exception):
-    """A sidecar that cannot be merged into; it stays as it is. The message says what to do."""
 
 
 class Fields:
@@ -138,7 +135,7 @@ class Fields:
             return []
         value = self._data[key].getValue()
         if not isinstance(value, self._library.XmpArrayValue):
-            raise XmpError(f"its {key[4:]} is no plain list; it is left as it is")
+            raise OutputError(f"its {key[4:]} is no plain list; it is left as it is")
         return [str(part) for part in value]
 
     def _set_list(self, key: str, parts: list[str]) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp.fields import (
     NAMESPACE,
     OTHER_RATINGS,
     PREFIX,
     RATING,
     Fields,
-    XmpError,
     text_of,
     whole,
 )
@@ -59,12 +59,12 @@ def library() -> Any:
     """exiv2, quiet, with our namespace.
 
     Raises:
-        XmpError: where it is not installed.
+        OutputError: where it is not installed.
     """
     try:
         import exiv2
     except ImportError:
-        raise XmpError("sidecars need exiv2: pip install 'vlm-aes[xmp]'") from None
+        raise OutputError("sidecars need exiv2: pip install 'vlm-aes[xmp]'") from None
     exiv2.LogMsg.setLevel(exiv2.LogMsg.Level.mute)
     exiv2.XmpParser.initialize()
     exiv2.XmpProperties.registerNs(NAMESPACE, PREFIX)
@@ -85,7 +85,7 @@ def merged(
         extension: for a new sidecar whose name does not tell which file it is for.
 
     Raises:
-        XmpError: for a sidecar that is no XMP, or that would lose something that is not ours.
+        OutputError: for a sidecar that is no XMP, or that would lose something that is not ours.
     """
     exiv2 = library()
     image = _opened(exiv2, old)
@@ -109,7 +109,7 @@ def merged(
         lost[leaf] -= 1
     gone = sorted(name for (name, _), count in lost.items() if count > 0)
     if gone:
-        raise XmpError(f"it would lose {', '.join(gone[:3])}; it is left as it is")
+        raise OutputError(f"it would lose {', '.join(gone[:3])}; it is left as it is")
     return Merged(data, tuple(edit.changes), tuple(edit.kept))
 
 
@@ -125,7 +125,7 @@ def _opened(exiv2: Any, old: bytes | None) -> Any:
         image.clearExifData()
         image.clearIptcData()
     except (exiv2.Exiv2Error, ElementTree.ParseError, UnicodeError):
-        raise XmpError("it is no XMP that can be read; move it away to get a new one") from None
+        raise OutputError("it is no XMP that can be read; move it away to get a new one") from None
     return image
 
 
@@ -145,7 +145,7 @@ def extension_in(data: bytes) -> str:
     says none or is no XMP."""
     try:
         image = _opened(library(), data)
-    except XmpError:
+    except OutputError:
         return ""
     return (text_of(image.xmpData(), _EXTENSION) or "").lower()
 

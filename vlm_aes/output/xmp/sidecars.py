@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlm_aes.errors import OutputError
 from vlm_aes.images.formats import RAW_SUFFIXES, READABLE_SUFFIXES
 from vlm_aes.output.table import Row
-from vlm_aes.output.xmp.fields import XmpError
 from vlm_aes.output.xmp.sidecar import Rated, extension_in, library, merged, rating_in
 from vlm_aes.ratings import scale as ratings
 
@@ -59,7 +59,7 @@ class Sidecars:
         dry_run: write nothing.
 
     Raises:
-        XmpError: where exiv2 is not installed.
+        OutputError: where exiv2 is not installed.
         ValueError: for another layout.
     """
 
@@ -89,7 +89,7 @@ class Sidecars:
             try:
                 for sidecar in sidecars_of(picture, self.layout):
                     yield self._one(row, picture, sidecar)
-            except (XmpError, OSError) as error:
+            except (OutputError, OSError) as error:
                 reason = (isinstance(error, OSError) and error.strerror) or str(error)
                 yield Outcome(row["path"], sidecar, "left", reason=reason, failed=True)
 
@@ -97,7 +97,7 @@ class Sidecars:
         old = None
         if sidecar.exists():
             if sidecar.stat().st_size > MAX_BYTES:
-                raise XmpError(f"larger than {MAX_BYTES // 2**20} MB")
+                raise OutputError(f"larger than {MAX_BYTES // 2**20} MB")
             old = sidecar.read_bytes()
         found = merged(
             old,
@@ -133,7 +133,7 @@ def sidecars_of(picture: Path, layout: str) -> list[Path]:
     """The sidecars that are to be written for a picture.
 
     Raises:
-        XmpError: where ``name.xmp`` was asked for and belongs to another file, or could.
+        OutputError: where ``name.xmp`` was asked for and belongs to another file, or could.
     """
     own = picture.with_name(f"{picture.name}.xmp")
     shared = picture.with_suffix(".xmp")
@@ -145,7 +145,7 @@ def sidecars_of(picture: Path, layout: str) -> list[Path]:
     if layout == "adobe":
         reason = _another_owner(picture, shared)
         if reason:
-            raise XmpError(reason)
+            raise OutputError(reason)
         return [shared]
     found = [own] if own.exists() else []
     if shared.exists() and not _another_owner(picture, shared):
