@@ -20,7 +20,7 @@ def no_network(monkeypatch):
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory):
     """From a family's name to the folder of its tiny random checkpoint, built once."""
-    import tiny_checkpoints
+    from tests import tiny_checkpoints
 
     built = {}
 

@@ -5,7 +5,7 @@ import io
 import tempfile
 from pathlib import Path
 
-import demo_server
+from tests import demo_server
 from PIL import Image
 from playwright.sync_api import sync_playwright
 

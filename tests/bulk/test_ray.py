@@ -1,0 +1,191 @@
+"""The pipeline on a local Ray cluster gives the rows of the local run, whatever happens to a
+worker. In a process of its own: no cluster is left behind, and the suite's ban on connections is
+not in its way."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+from tests import tiny_checkpoints as tiny
+from typer.testing import CliRunner
+
+from vlm_aes import Assessor
+from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
+from vlm_aes.bulk.cascade import IN, OPEN, OUT, Cascaded
+from vlm_aes.bulk.distributed import (
+    MOST_PATHS,
+    OPENED,
+    PLAIN,
+    UNNAMED,
+    digests_of,
+    pieces_of,
+)
+from vlm_aes.bulk.finished import Finished, Held
+from vlm_aes.cli import app
+from vlm_aes.images.items import Container, Item
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+
+pytest.importorskip("ray")
+PICTURES = 120
+DRIVER = """
+import json, os, signal, sys, threading, time
+import psutil, ray
+from vlm_aes.cli import app
+
+photos, archive, model, place = sys.argv[1:]
+ray.init(num_cpus=2, object_store_memory=200 * 2**20, include_dashboard=False, log_to_driver=False)
+killed = []
+
+def kill_one():
+    while not (os.path.exists(f"{place}/killed.parquet.part")
+               and any(f.stat().st_size for f in os.scandir(f"{place}/killed.parquet.part")
+                       if f.name.startswith("_journal"))):
+        time.sleep(0.01)
+    mine = psutil.Process().children(recursive=True)
+    workers = [p for p in mine if p.name().startswith("ray::MapWorker")]
+    if not os.path.exists(f"{place}/killed.parquet"):
+        workers[0].send_signal(signal.SIGKILL)
+        killed.append(len(workers))
+
+def call(*words):
+    try:
+        app(["score", *words, "--model", model, "--engine", "ray", "--workers", "2",
+             "--batch-size", "2"])
+    except SystemExit as end:
+        return end.code
+
+watch = threading.Thread(target=kill_one, daemon=True)
+watch.start()
+codes = [call(photos, "--out", f"{place}/killed.parquet"),
+         call(photos, archive, "--out", f"{place}/resumed.parquet", "--resume"),
+         call(photos, "--top-k", "5", "--out", f"{place}/best.jsonl")]
+print(json.dumps({"codes": codes, "killed": killed}))
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny.build("qwen3_5", tmp_path_factory.mktemp("tiny") / "qwen")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ray") / "photos"
+    folder.mkdir()
+    for i, image in enumerate(tiny.pictures(PICTURES)):
+        image.resize((48, 40)).save(folder / f"{i:04d}.png")
+    (folder / "bad.jpg").write_text("no picture")
+    return folder
+
+
+def local(model, paths, out, limit=None):
+    """Rows of a run in this process; with a limit, of one that ends there."""
+    columns = Columns()
+    with Sink(str(out), columns.schema) as sink:
+        every = rows(Assessor.from_pretrained(model), find_items(paths), columns, Wanted(),
+                     batch_size=2, sink=sink, tally=Tally())  # fmt: skip
+        for number, _ in enumerate(every, 1):
+            if number == limit:
+                sink.flush()
+                return []
+        sink.finish()
+    return table.read(out, columns.schema)
+
+
+def same(one, other):
+    return len(one) == len(other) and all(
+        abs(a[k] - b[k]) <= 0.01 if isinstance(a[k], float) else a[k] == b[k]
+        for a, b in zip(one, other, strict=True)
+        for k in a
+    )
+
+
+def test_a_worker_is_killed_and_a_run_is_gone_on_with(model, photos, tmp_path):
+    archive = tmp_path / "more.tar"
+    with tarfile.open(archive, "w") as tar:
+        for file in sorted(photos.glob("000*.png")):
+            tar.add(file, f"again/{file.name}")
+    whole = local(model, [str(photos)], tmp_path / "whole.parquet")
+    both = local(model, [str(photos), str(archive)], tmp_path / "both.parquet")
+    local(model, [str(photos), str(archive)], tmp_path / "resumed.parquet", limit=60)
+    words = [str(photos), str(archive), str(model), str(tmp_path)]
+    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
+    done = subprocess.run([sys.executable, "-c", DRIVER, *words], capture_output=True, text=True,
+                          timeout=240, env=environment)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # Ray may print there, too
+    told = json.loads(next(x for x in done.stdout.splitlines() if x.startswith("{")))
+    assert told == {"codes": [1, 1, 1], "killed": [2]}, done.stderr  # one picture is none
+    schema = Columns().schema
+    assert same(table.read(tmp_path / "killed.parquet", schema), whole)
+    assert same(table.read(tmp_path / "resumed.parquet", schema), both)
+    assert "60 kept" in done.stderr
+    assert not (tmp_path / "killed.parquet.part").exists()
+    good = [r for r in whole if not r["error"]]
+    best = sorted(good, key=lambda r: -r["score"])[:5]
+    assert [r["path"] for r in table.read(tmp_path / "best.jsonl", schema)] == [
+        r["path"] for r in best
+    ]
+
+
+def test_without_ray_the_call_says_what_to_install(photos, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["score", str(photos), "--fast", "--engine", "ray"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "t.csv")])
+    assert done.exit_code == 2
+    assert "vlm-aes[ray]" in done.stderr
+    assert CliRunner().invoke(app, words).exit_code == 2  # where would the rows be kept?
+    assert CliRunner().invoke(app, ["score", str(photos), "--engine", "spark"]).exit_code == 2
+
+
+def row_of(path, sha256, model="slow"):
+    empty = dict.fromkeys(Columns(cascade=True).names)
+    return empty | {"path": path, "sha256": sha256, "score": 50.0, "model": model, "prompt": "p"}
+
+
+def test_workers_are_told_what_holds(tmp_path):
+    schema = Columns(cascade=True).schema
+    out = str(tmp_path / "t.parquet")
+    with Sink(out, schema) as sink:
+        sink.begin({})
+        for name in "abc":
+            sink.add(row_of(name, f"sha {name}"), {"size": 1})
+        sink.add(row_of("d", "sha d", model="another"), {"size": 1})
+        sink.flush()
+    with Sink(out, schema, resume=True) as sink, Sink(f"{tmp_path}/fast/", schema) as first:
+        sink.begin({})
+        finished = Finished(sink, {("slow", "p")})
+        known = [Held(name, {"size": 1}, f"sha {name}") for name in "abc"]
+        assert list(finished.held()) == known
+        assert finished.row_of("a")["score"] == 50.0
+        assert finished.row_of("d") is None
+        first.begin({})
+        for name in "ade":
+            first.add(row_of(name, f"sha {name}", model="fast"), {})
+        first.flush()
+        cascaded = Cascaded(first, np.array([OPEN, IN, OUT]))
+        cascaded.earlier = finished
+        decided = [Held(name, None, f"sha {name}") for name in "de"]
+        assert list(cascaded.held()) == decided + known
+        assert cascaded.row_of("d")["model"] == "fast"
+        assert cascaded.row_of("d")["score_fast"] == 50.0
+        assert cascaded.row_of("a")["model"] == "slow"
+    digests = digests_of(decided + known)
+    assert (np.diff(digests.astype(float)) >= 0).all() and len(digests) == 3 * 5
+
+
+def test_pieces_hold_the_source_in_order():
+    items = [*(Item(f"{i}.jpg") for i in range(5000)), Container("a.tar"),
+             Item("table.csv/3", lambda: b""), Item("s3://b/x.jpg", lambda: b"")]  # fmt: skip
+    pieces = list(pieces_of(iter(items)))
+    assert max(map(len, pieces)) <= MOST_PATHS
+    assert len(pieces[0]) <= 32
+    found = [row for piece in pieces for row in piece.to_pylist()]
+    assert [os.fsdecode(row["path"]) for row in found] == [item.path for item in items]
+    assert [row["how"] for row in found[4999:]] == [PLAIN, OPENED, UNNAMED, OPENED]
+    assert not list(pieces_of(iter(())))

@@ -1,0 +1,175 @@
+"""The command as a person types it: streams, exit codes, bad input."""
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests import tiny_checkpoints as tiny
+from PIL import Image
+
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return str(tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "fast_vlm"))
+
+
+def vlm_aes(*words, stdin=""):
+    return subprocess.run(
+        [sys.executable, "-m", "vlm_aes.cli", *map(str, words)],
+        capture_output=True, text=True, input=stdin, check=False,
+    )  # fmt: skip
+
+
+def png_header(width, height):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(
+            ">I", zlib.crc32(kind + data))  # fmt: skip
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(b"\0" * 5000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + body + chunk(b"IEND", b"")
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """Good pictures of every odd kind, and bad files of every kind."""
+    folder = tmp_path_factory.mktemp("zoo")
+    photo = tiny.pictures(1)[0].resize((120, 90))
+    photo.save(folder / "good.jpg")
+    photo.convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(
+        folder / "sixteen.png"
+    )
+    photo.save(folder / "moving.gif", save_all=True, append_images=[photo.rotate(90)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.save(folder / "turned.jpg", exif=exif)
+    clear = photo.convert("RGBA")
+    clear.putalpha(90)
+    clear.save(folder / "clear.png")
+    photo.save(folder / "zähne 東京 [1].webp")
+    (folder / "cut.jpg").write_bytes((folder / "good.jpg").read_bytes()[:900])
+    (folder / "text.jpg").write_text("dear diary")
+    (folder / "empty.jpg").write_bytes(b"")
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    (folder / "huge.png").write_bytes(png_header(30_000, 30_000))
+    return folder
+
+
+ERRORS = {"cut.jpg": "truncated", "text.jpg": "not_an_image", "empty.jpg": "truncated",
+          "dot.png": "too_small", "huge.png": "too_large"}  # fmt: skip
+
+
+def test_every_file_a_row(zoo, checkpoint, tmp_path):
+    out = tmp_path / "t.csv"
+    code = (
+        "import sys; from pathlib import Path; from vlm_aes.cli import app\n"
+        f"sys.argv = ['vlm-aes', 'score', {str(zoo)!r}, '--model', {checkpoint!r}, '--out', "
+        f"{str(out)!r}, '--attributes', '--facts', '--rationale']\n"
+        "try: app()\n"
+        # getrusage would tell of the process that started this one, too
+        "finally: print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1, result.stderr
+    assert int(result.stdout) < 2_000_000  # kilobytes
+    rows = {Path(r["path"]).name: r for r in table.read(out, Columns(facts=True).schema)}
+    assert len(rows) == 12
+    for name, row in rows.items():
+        if name in ERRORS:
+            assert row["error"].startswith(ERRORS[name] + ": "), row
+            assert row["score"] is None
+        else:
+            assert row["error"] is None, row
+            assert 0 <= row["score"] <= 100
+    assert (rows["turned.jpg"]["width"], rows["turned.jpg"]["height"]) == (90, 120)
+    assert rows["cmyk.jpg"]["score"] is not None
+    assert "5 pictures" not in result.stderr
+    assert "12 pictures" in result.stderr
+
+
+def test_table_on_stdout_all_else_on_stderr(zoo, checkpoint):
+    result = vlm_aes("score", zoo / "good.jpg", "--model", checkpoint, "--rationale")
+    assert result.returncode == 0
+    assert "good.jpg" in result.stdout
+    assert "1 pictures" in result.stderr
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+def test_list_on_stdin_and_scale(zoo, checkpoint, tmp_path):
+    out = tmp_path / "t.jsonl"
+    result = vlm_aes("score", "-", "--model", checkpoint, "--out", out, "--scale", "1-5",
+                     stdin=f"{zoo / 'good.jpg'}\n{zoo / 'gone.jpg'}\n")  # fmt: skip
+    assert result.returncode == 1
+    good, gone = map(json.loads, out.read_text().splitlines())
+    assert good["score_scaled"] == pytest.approx(1 + good["score"] / 25)
+    assert gone["error"].startswith("missing: ")
+    assert gone["score"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["score"], "Missing argument"),
+        (["score", "EMPTY"], "no picture found"),
+        (["score", "GOOD", "--model", "nowhere"], "neither a preset nor a hub id"),
+        (["score", "GOOD", "--out", "x.docx"], "ends in .csv"),
+        (["score", "GOOD", "--resume"], "go with --out"),
+        (["score", "GOOD", "--out", "x.csv", "--resume", "--overwrite"], "exclude each other"),
+        (["score", "GOOD", "--scale", "big"], "not like 1-5"),
+        (["score", "GOOD", "--batch-size", "0"], "batch-size"),
+        (["explain", "GOOD", "--precision", "int3"], "choose one of auto"),
+    ],
+)
+def test_wrong_calls_end_with_two_and_write_nothing(
+    zoo, checkpoint, tmp_path, monkeypatch, words, reason
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").mkdir()
+    places = {"EMPTY": tmp_path / "none", "GOOD": zoo / "good.jpg"}
+    words = [places.get(w, w) for w in words]
+    if "--model" not in words and words[0] == "score" and len(words) > 1:
+        words += ["--model", checkpoint]
+    result = vlm_aes(*words)
+    assert result.returncode == 2, result.stderr
+    assert reason in result.stderr
+    assert result.stdout == ""
+    assert [p.name for p in tmp_path.iterdir()] == ["none"]
+
+
+def test_explain_prints_one_object(zoo, checkpoint):
+    result = vlm_aes("explain", zoo / "good.jpg", "--model", checkpoint, "--json")
+    assert result.returncode == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert {*Columns(rationale=True).names, "facts", "attributes", "claims"} <= set(data)
+    assert data["facts"]["exposure"]["unit"] == "stops"
+    shown = vlm_aes("explain", zoo / "good.jpg", "--model", checkpoint)
+    assert "excellent" in shown.stdout
+    assert vlm_aes("explain", zoo / "cut.jpg", "--model", checkpoint).returncode == 1
+
+
+def test_samples(tmp_path):
+    result = vlm_aes("samples", tmp_path / "s")
+    assert result.returncode == 0
+    files = sorted((tmp_path / "s").iterdir())
+    assert len(files) == 28
+    assert not result.stdout
+    before = files[0].stat().st_mtime_ns
+    vlm_aes("samples", tmp_path / "s")
+    assert files[0].stat().st_mtime_ns == before
+    assert vlm_aes("samples", files[0]).returncode == 2
+
+
+def test_help_is_what_the_docs_say():
+    from tests.docs_cli import render
+
+    page = Path(__file__).parent.parent / "docs" / "cli.md"
+    assert page.read_text(encoding="utf-8") == render(), "run: python tests/docs_cli.py"

@@ -1,0 +1,314 @@
+"""The fast path: towers, heads, what is kept of them, distillation, and its command."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tests import tiny_checkpoints as tiny
+import torch
+import transformers as t
+from PIL import Image
+from typer.testing import CliRunner
+
+from vlm_aes import Assessor
+from vlm_aes.bulk import Item
+from vlm_aes.cli import app
+from vlm_aes.errors import CheckpointError, TrainingError
+from vlm_aes.models.heads import FastRater, load_head
+from vlm_aes.models.heads.embeddings import Kept
+from vlm_aes.models.heads.folder import About, is_head
+from vlm_aes.models.heads.tower import load_tower, own_tower
+from vlm_aes.output import table
+from vlm_aes.output.table import Columns
+from vlm_aes.ratings.scale import FIVE_POINTS
+from vlm_aes.stats.calibration import Familiar
+from vlm_aes.training.distill import Recipe, train_head
+from vlm_aes.training.head_card import distill, tower_for
+from vlm_aes.training.material import Material, Opinion, gather
+
+SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+         "num_attention_heads": 2, "image_size": 32, "patch_size": 8}  # fmt: skip
+QUICK = Recipe(steps=300, batch=64)
+
+
+def build_tower(kind, folder):
+    """A tiny random tower, with the text tower where its family has one."""
+    torch.manual_seed(0)
+    if kind == "siglip":
+        text = {k: v for k, v in SMALL.items() if k not in ("image_size", "patch_size")}
+        model = t.SiglipModel(
+            t.SiglipConfig(
+                text_config=t.SiglipTextConfig(vocab_size=64, **text),
+                vision_config=t.SiglipVisionConfig(**SMALL),
+            )
+        )
+        tiny._siglip(32).save_pretrained(folder)
+    elif kind == "siglip2":
+        vision = t.Siglip2VisionConfig(**{k: v for k, v in SMALL.items() if k != "image_size"},
+                                       num_patches=16)  # fmt: skip
+        model = t.Siglip2VisionModel(vision)
+        from transformers.models.siglip2.image_processing_pil_siglip2 import (
+            Siglip2ImageProcessorPil,
+        )
+
+        Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16).save_pretrained(folder)
+    elif kind == "clip":
+        model = t.CLIPVisionModel(t.CLIPVisionConfig(**SMALL))
+        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+        CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+                              ).save_pretrained(folder)  # fmt: skip
+    else:
+        model = t.Dinov2Model(t.Dinov2Config(**SMALL))
+        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+        CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+                              ).save_pretrained(folder)  # fmt: skip
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    for i, image in enumerate(tiny.pictures(260, seed=3)):
+        image.resize((48, 40)).save(folder / f"{i:03d}.bmp")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def items(photos):
+    return [Item(str(f)) for f in sorted(photos.iterdir())]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A checkpoint whose scores differ from picture to picture."""
+    folder = tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "teacher")
+    assessor = Assessor.from_pretrained(folder)
+    tiny.stretch(assessor.rater, tiny.pictures(8))
+    assessor.rater.backbone.model.config.tie_word_embeddings = False
+    assessor.rater.backbone.model.config.text_config.tie_word_embeddings = False
+    assessor.rater.backbone.model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def taught(teacher, items, tmp_path_factory):
+    """The same checkpoint with a fast head."""
+    folder = tmp_path_factory.mktemp("taught") / "checkpoint"
+    shutil.copytree(teacher, folder)
+    tower, name = tower_for(None, folder, folder)
+    assert name == "own"
+    report = distill(
+        items, folder, tower, name, tmp_path_factory.mktemp("cache"),
+        teacher=Assessor.from_pretrained(folder), recipe=QUICK,
+    )  # fmt: skip
+    return folder, report
+
+
+@pytest.mark.parametrize("kind", ["siglip", "siglip2", "clip", "dinov2"])
+def test_any_tower_gives_the_same_embedding_alone_and_in_a_batch(kind, tmp_path):
+    tower = load_tower(build_tower(kind, tmp_path))
+    pixels = [tower.pixels(image) for image in tiny.pictures(5)]
+    together = tower.embed(pixels)
+    assert torch.isfinite(together).all()
+    assert float(together.std(0).mean()) > 0
+    for one, all_of_them in zip(pixels, together, strict=True):
+        torch.testing.assert_close(tower.embed([one])[0], all_of_them, atol=1e-5, rtol=1e-4)
+    again = load_tower(tmp_path)
+    assert again.identity == tower.identity
+
+
+def test_own_tower_is_the_one_of_the_checkpoint(teacher):
+    tower = own_tower(teacher)
+    whole = Assessor.from_pretrained(teacher).rater.backbone.model.model.vision_tower
+    pixels = tower.pixels(tiny.pictures(1)[0])
+    with torch.no_grad():
+        wanted = whole(**pixels).last_hidden_state
+    torch.testing.assert_close(tower.model(**pixels).last_hidden_state, wanted)
+
+
+def test_a_tower_that_cannot_be_used_is_named(tmp_path, tiny_checkpoint):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="cannot be loaded as a vision tower"):
+        load_tower(tmp_path)
+    with pytest.raises(CheckpointError, match="name a --tower"):
+        own_tower(tmp_path)
+
+
+def test_a_head_learns_its_teacher(taught, photos):
+    folder, report = taught
+    assert report.teacher["srcc"].value > 0.6
+    slow, fast = Assessor.from_pretrained(folder), Assessor.from_pretrained(folder, fast=True)
+    paths = sorted(map(str, photos.iterdir()))[:40]
+    one, other = slow.assess(paths, facts=False), fast.assess(paths, facts=False)
+    gap = [abs(a.score - b.score) for a, b in zip(one, other, strict=True)]
+    flat = np.std([a.score for a in one])
+    assert np.mean(gap) < flat
+    b = other[0]
+    weights = (0, 0.25, 0.5, 0.75, 1)
+    expected = sum(p * w for p, w in zip(b.probabilities.values(), weights, strict=True))
+    assert b.score == pytest.approx(100 * expected)
+    assert sum(b.probabilities.values()) == pytest.approx(1)
+    assert b.model != one[0].model
+    assert b.model.startswith("checkpoint/fast@")
+    assert b.prompt.startswith("fast-1@")
+    assert (b.sha256, b.width, b.height) == (one[0].sha256, one[0].width, one[0].height)
+    alone = fast.assess(paths[7], facts=False)
+    assert alone.score == pytest.approx(other[7].score, abs=0.01)
+    measured = fast.assess(paths[7], facts=True)
+    assert measured.score == alone.score
+    assert measured.facts
+
+
+def test_critiques_come_from_the_model_behind(taught, photos):
+    fast = Assessor.from_pretrained(taught[0], fast=True, critic=True)
+    a = fast.assess(str(next(photos.iterdir())), rationale=True)
+    assert isinstance(a.critique, str)
+    assert a.model.startswith("checkpoint/fast@")
+
+
+def test_a_folder_of_its_own_holds_its_tower(teacher, items, tmp_path):
+    tower, name = tower_for(None, tmp_path / "head", teacher)
+    distill(items[:60], tmp_path / "head", tower, name, tmp_path / "cache",
+            teacher=Assessor.from_pretrained(teacher), recipe=QUICK)  # fmt: skip
+    assert is_head(tmp_path / "head")
+    assert "Learned from the answers of" in (tmp_path / "head" / "README.md").read_text()
+    assessor = Assessor.from_pretrained(tmp_path / "head")
+    assert isinstance(assessor.head, FastRater)
+    assert assessor.head.behind is None
+    a = assessor.assess(tiny.pictures(1)[0])
+    assert 0 <= a.score <= 100
+    (tmp_path / "head" / "tower" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError):
+        load_head(tmp_path / "head")
+
+
+def test_people_alone_teach_it_too(items, tmp_path):
+    folder = build_tower("dinov2", tmp_path / "tower")
+    tower = load_tower(folder)
+    people = {}
+    for item in items:
+        brightness = np.asarray(Image.open(item.path).convert("L")).mean() / 255
+        people[item.path] = Opinion.of(1 + 4 * brightness, None, FIVE_POINTS)
+    report = distill(
+        items, tmp_path / "head", tower, "tower", tmp_path / "cache", people=people, recipe=QUICK,
+        held=lambda name, content: int(content, 16) % 3 == 0,
+    )  # fmt: skip
+    assert not report.teacher
+    assert report.people["srcc"].value > 0.7
+    a = Assessor.from_pretrained(tmp_path / "head").assess(items[0].path)
+    assert a.score_low < a.score_high
+    assert 0 <= a.percentile <= 100
+    about = About.load(tmp_path / "head")
+    assert about.agreement is None
+
+
+def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monkeypatch):
+    tower = own_tower(teacher)
+    assessor = Assessor.from_pretrained(teacher)
+    first = gather(items[:40], tower, assessor, {}, tmp_path)
+
+    def refuse(*_, **__):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(assessor, "rate_seen", refuse)
+    monkeypatch.setattr(assessor, "see", refuse)
+    again = gather([*items[:40], *items[:5]], tower, assessor, {}, tmp_path)
+    assert again.sha256s == first.sha256s
+    np.testing.assert_array_equal(again.embeddings, first.embeddings)
+    np.testing.assert_array_equal(again.teacher, first.teacher)
+    np.testing.assert_array_equal(again.spoiled, first.spoiled)
+
+
+def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
+    material = gather(items[:40], own_tower(teacher), Assessor.from_pretrained(teacher), {},
+                      tmp_path)  # fmt: skip
+    learnt = material.embeddings[~material.held]
+    assert material.spoiled.shape == learnt.shape
+    differs = np.abs(material.spoiled - learnt).max(1) > 0
+    assert differs.mean() > 0.8  # an even picture looks the same when it is tilted
+    assert len(material.familiar) == 2 * len(learnt)
+    limit = Familiar.fit(material.familiar).limit
+    assert np.isfinite(limit) and limit > 0
+
+
+def test_kept_rows_survive_a_torn_end(tmp_path):
+    kept = Kept(tmp_path, "model", 3)
+    names = [f"{i:064x}" for i in range(5)]
+    kept.append(names[:4], np.arange(12).reshape(4, 3))
+    rows_file = next(tmp_path.rglob("rows.bin"))
+    with rows_file.open("ab") as file:
+        file.write(b"\1\2\3\4\5\6\7")
+    again = Kept(tmp_path, "model", 3)
+    assert len(again) == 4
+    assert names[4] not in again
+    again.append(names[4:], [[7, 8, 9]])
+    assert Kept(tmp_path, "model", 3).rows([names[4], names[1]]).tolist() == [[7, 8, 9], [3, 4, 5]]
+    assert len(Kept(tmp_path, "another model", 3)) == 0
+    with pytest.raises(ValueError, match="expected"):
+        again.append(names[:1], [[1, 2]])
+
+
+def test_nothing_to_learn_is_refused(tmp_path, teacher):
+    few = Material(["a"] * 5, ["0"] * 5, np.zeros((5, 4), np.float32), np.full((5, 5), 0.2),
+                   np.full((5, 5), np.nan), np.full(5, np.nan), np.zeros(5, bool))  # fmt: skip
+    with pytest.raises(TrainingError, match="too few: give at least 20"):
+        train_head(few, QUICK)
+    same = Material(["a"] * 50, ["0"] * 50, np.zeros((50, 4), np.float32), np.full((50, 5), 0.2),
+                    np.full((50, 5), np.nan), np.full(50, np.nan), np.zeros(50, bool))  # fmt: skip
+    with pytest.raises(TrainingError, match="nothing to learn"):
+        train_head(same, QUICK)
+
+
+def test_a_head_of_another_tower_is_refused(taught, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(taught[0], folder)
+    about = json.loads((folder / "fast" / "fast.json").read_text())
+    about["tower_hash"] = "0" * 12
+    (folder / "fast" / "fast.json").write_text(json.dumps(about))
+    with pytest.raises(CheckpointError, match="another vision tower"):
+        load_head(folder)
+    (folder / "fast" / "fast.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"fast.json cannot be read.*distill it anew"):
+        load_head(folder)
+
+
+def run(*words):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def test_the_commands(teacher, photos, tmp_path):
+    none = run("score", photos, "--fast", "--model", teacher)
+    assert none.exit_code == 2
+    assert "vlm-aes distill" in none.stderr
+    out = tmp_path / "head"
+    table_file = tmp_path / "ratings.csv"
+    names = sorted(f.name for f in photos.iterdir())
+    table_file.write_text("path,rating\n" + "".join(
+        f"{n},{1 + i % 5}\n" for i, n in enumerate(names)))  # fmt: skip
+    made = run("distill", "--images", photos, "--teacher", teacher, "--out", out, "--cache",
+               tmp_path / "cache", "--ratings", table_file, "--json")  # fmt: skip
+    assert made.exit_code == 0, made.stderr
+    report = json.loads(made.stdout)
+    assert set(report["teacher"]["srcc"]) == {"value", "low", "high"}
+    rated = run("score", photos, "--model", out, "--out", tmp_path / "t.parquet",
+                "--stats", tmp_path / "s.json")  # fmt: skip
+    assert rated.exit_code == 0, rated.stderr
+    assert len(table.read(tmp_path / "t.parquet", Columns().schema)) == 260
+    assert json.loads((tmp_path / "s.json").read_text())["rated"] == 260
+    for words, reason in (
+        (["--attributes"], "rates the picture as a whole"),
+        (["--rationale"], "no model behind it"),
+        (["--cascade"], "go with --top-k"),
+        (["--cascade", "--top-k", 3], "needs a checkpoint with a fast head"),
+    ):
+        result = run("score", photos, "--model", out, "--fast", *words)
+        assert (result.exit_code, reason in result.stderr) == (2, True), result.stderr
+    table_file.write_text("path,rating\na.png,9\nb.png,3\n")
+    wrong = run("distill", "--images", photos, "--ratings", table_file, "--out", tmp_path / "x")
+    assert wrong.exit_code == 2
+    assert "row 1, column path" in wrong.stderr
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,241 @@
+"""The gallery: everything on one page, small enough, and alive in a browser."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from tests import tiny_checkpoints as tiny
+from PIL import Image
+from typer.testing import CliRunner
+
+from vlm_aes.cli import app
+from vlm_aes.images.items import Item
+from vlm_aes.output import table
+from vlm_aes.output.gallery import SHEET, SHOWN, Gallery, page, write_gallery
+from vlm_aes.output.table import Columns
+from vlm_aes.output.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
+from vlm_aes.ratings.scale import WORDS
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NAMES = ("<b>ä & Co.png", "東京 [1].png", "c.png", "d.png", "e.png", "f.png")
+
+
+def row(path, score, **values):
+    level = WORDS[min(4, int(score // 20))] if score is not None else None
+    return {"path": str(path), "sha256": None, "width": 300, "height": 200, "score": score,
+            "score_std": 9.0, "score_low": None, "score_high": None, "percentile": None,
+            "level": level, **{f"p_{w}": 0.2 for w in WORDS}, "model": "m@1", "prompt": "p",
+            "warning": None, "error": None, **values}  # fmt: skip
+
+
+def failed(path):
+    return row(path, None, error="truncated: get it <anew>")
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Six pictures of two shapes, one that has gone, and one error."""
+    folder = tmp_path_factory.mktemp("gallery") / "photos & more"
+    folder.mkdir()
+    found = []
+    for i, (name, image) in enumerate(zip(NAMES, tiny.pictures(6))):
+        image.resize((300, 200) if i % 2 else (200, 900)).save(folder / name)
+        found.append(row(
+            folder / name, 10.0 + 15 * i, score_fast=12.0 + 14 * i, score_low=5.0, score_high=95.0,
+            percentile=50.0, stars=3, critique="Fine </script> & <i>good</i>.", attr_light=61.4,
+            attr_light_residual=1.0, width=300 if i % 2 else 200, height=200 if i % 2 else 900,
+        ))  # fmt: skip
+    gone = row(folder / "gone.png", 33.0, score_fast=None)
+    return [*found, gone, failed(folder / "cut.jpg")]
+
+
+@pytest.fixture(scope="module")
+def file(rows, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "gallery.html"
+    write_gallery(out, lambda: rows, lambda: (Item(r["path"]) for r in rows))
+    assert [p.name for p in out.parent.iterdir()] == ["gallery.html"]
+    return out
+
+
+def test_what_is_gathered(rows):
+    found = Gallery.of(lambda: rows)
+    assert found.title == "photos & more"
+    assert [r["score"] for r in found.shown] == [85.0, 70.0, 55.0, 40.0, 33.0, 25.0, 10.0]
+    assert found.counts == {"excellent": 1, "good": 1, "fair": 2, "poor": 2, "bad": 1}
+    assert (found.n_errors, found.errors[0][1]) == (1, "truncated: get it <anew>")
+    # 2, 1, 0, 1, 2 and 3 points apart
+    assert found.distance == pytest.approx(1.5)
+    assert [r.rsplit("/", 1)[1] for r in found.apart] == [
+        "f.png", NAMES[0], "e.png", NAMES[1], "d.png"]  # fmt: skip
+    bars = found.bars()
+    assert sum(b["n"] for b in bars) == 7
+    assert max(b["height"] for b in bars) == 100
+
+
+def test_fast_scores_of_another_table(rows):
+    plain = [{k: v for k, v in r.items() if k != "score_fast"} for r in rows]
+    assert Gallery.of(lambda: plain).distance is None
+    path = plain[2]["path"]
+    found = Gallery.of(lambda: plain, {path: 90.0})
+    assert found.apart == [path]
+    assert found.distance == 50.0
+
+
+def test_of_many_the_ends_and_the_disagreements_are_shown():
+    chance = np.random.default_rng(0)
+    scores = chance.permutation(np.linspace(0, 100, 5000))
+    rows = [row(f"p/{i}.jpg", float(s), score_fast=float(s)) for i, s in enumerate(scores)]
+    rows[77]["score_fast"] = 1000.0
+    found = Gallery.of(lambda: rows)
+    shown = [r["score"] for r in found.shown]
+    assert SHOWN <= len(shown) <= SHOWN + SHEET
+    assert shown == sorted(shown, reverse=True)
+    assert shown[:300] == sorted(scores, reverse=True)[:300]
+    assert shown[-300:] == sorted(scores, reverse=True)[-300:]
+    assert found.apart == ["p/77.jpg"]
+    assert found.apart[0] in {r["path"] for r in found.shown}
+    assert len(found.scores) == 5000
+
+
+@pytest.mark.parametrize("size", [(4000, 3000), (9000, 30), (8, 8), (360, 360)])
+def test_a_thumbnail_stays_within_its_budget(size):
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    data = thumbnail(Image.fromarray(noise))
+    assert len(data) <= BUDGET
+    import io
+
+    with Image.open(io.BytesIO(data)) as small:
+        assert max(small.size) <= SIDE
+
+
+def test_five_hundred_pictures_stay_under_eight_megabytes(tmp_path):
+    rows = [row(f"holiday/{i:04d}-a-rather-long-name.jpg", i / 5, critique="A fine picture. " * 20,
+                **{f"attr_{n}": 50.0 for n in ("color", "composition", "content", "light")})
+            for i in range(500)]  # fmt: skip
+    largest = "data:image/webp;base64," + "A" * (4 * -(-BUDGET // 3))
+    text = page(Gallery.of(lambda: rows), {r["path"]: largest for r in rows}, tmp_path)
+    assert 7_000_000 < len(text.encode()) < 8_000_000
+
+
+def test_pictures_that_cannot_be_opened_have_no_thumbnail(rows, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no picture")
+    items = [Item(r["path"]) for r in rows] + [Item(str(tmp_path / "bad.jpg"))]
+    assert [path for path, _ in thumbnails(items)] == [r["path"] for r in rows[:6]]
+
+
+def test_the_page_is_safe_and_alone(file, rows):
+    text = file.read_text(encoding="utf-8")
+    assert "<b>ä" not in text
+    assert text.count("</script>") == 3
+    assert "truncated: get it &lt;anew&gt;" in text
+    assert not re.search(r"https?://(?!www\.w3\.org)", text)
+    cards = json.loads(re.search(r'id="cards">(.*?)</script>', text, re.S)[1])
+    assert cards[-1]["name"] == NAMES[0]
+    assert cards[0]["attributes"] == {"light": 61}
+    link = cards[-1]["link"]
+    assert link.startswith("../")
+    assert link.endswith("photos%20%26%20more/%3Cb%3E%C3%A4%20%26%20Co.png")
+    assert cards[4]["link"] == ""  # it has gone
+
+
+def test_nothing_but_errors_is_a_page_too(tmp_path):
+    rows = [failed("a.jpg"), failed("b.jpg")]
+    write_gallery(tmp_path / "g.html", lambda: rows, list)
+    text = (tmp_path / "g.html").read_text()
+    assert "2 not rated" in text
+    assert "0 pictures rated" in text
+
+
+def test_a_page_that_cannot_be_written(tmp_path):
+    tiny.pictures(1)[0].save(tmp_path / "a.png")
+    result = CliRunner().invoke(
+        app, ["score", str(tmp_path), "--html", str(tmp_path / "no/g.html")]
+    )
+    assert result.exit_code == 2
+    assert "no folder" in result.stderr
+    (tmp_path / "g.html").mkdir()
+    result = CliRunner().invoke(app, ["score", str(tmp_path), "--html", str(tmp_path / "g.html")])
+    assert result.exit_code == 2
+    assert "Is a directory" in result.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "g.html"]
+
+
+def test_in_one_call_and_from_its_table(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, image in enumerate(tiny.pictures(3)):
+        image.save(photos / f"{i}.png")
+    run = CliRunner().invoke
+    one, two, out = tmp_path / "1.html", tmp_path / "2.html", tmp_path / "t.csv"
+    assert run(app, ["score", str(photos), "--out", str(out), "--html", str(one)]).exit_code == 0
+    assert len(table.read(out, Columns().schema)) == 3
+    assert run(app, ["gallery", str(out), "--html", str(two)]).exit_code == 0
+    assert one.read_text() == two.read_text()
+    listed = run(app, ["score", "-", "--html", str(two)], input=f"{photos / '1.png'}\n")
+    assert listed.exit_code == 0, listed.output
+    assert two.read_text().count("data:image/webp") == 1
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    wrong = run(app, ["gallery", str(tmp_path / "x.csv"), "--html", str(two)])
+    assert (wrong.exit_code, "no table that score wrote" in wrong.stderr) == (2, True)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_in_a_browser(browser, file, width):
+    said, asked = [], []
+    view = browser.new_page(viewport={"width": width, "height": 844})
+    view.on("console", lambda message: said.append(message.text))
+    view.on("pageerror", lambda error: said.append(str(error)))
+    view.on("request", lambda request: asked.append(request.url))
+    view.goto(file.as_uri())
+
+    def names():
+        return view.locator(".wall figure:not([hidden]) figcaption span").all_inner_texts()
+
+    def wide():
+        return view.evaluate("document.documentElement.scrollWidth - innerWidth")
+
+    assert names() == ["f.png", "e.png", "d.png", "c.png", "gone.png", NAMES[1], NAMES[0]]
+    assert wide() <= 0
+    view.locator(".bands button", has_text="poor").click()
+    assert names() == ["gone.png", NAMES[1]]
+    assert view.locator("#count").inner_text() == "2 shown"
+    view.locator(".bands button", has_text="poor").click()
+    view.locator('.bars button[data-low="85.0"]').click()
+    assert names() == ["f.png"]
+    view.locator(".bands button", has_text="all").click()
+    view.locator("#order").select_option("apart")
+    assert names()[0] == "f.png"
+    assert names()[-1] == "gone.png"
+    view.locator("#order").select_option("worst")
+    assert names()[0] == NAMES[0]
+    view.locator(".wall figure").first.scroll_into_view_if_needed()
+    view.wait_for_function("document.querySelector('.wall img').naturalWidth > 0")
+
+    view.locator(".wall figure").first.click()
+    assert view.locator("#critique").inner_text() == "Fine </script> & <i>good</i>."
+    assert view.locator("#score").inner_text() == "10"
+    assert view.locator("#verdict").inner_text() == "of 100, bad, ★★★"
+    view.keyboard.press("ArrowRight")
+    assert view.locator("#name").inner_text() == NAMES[1]
+    view.keyboard.press("ArrowRight")
+    assert view.locator("#name").inner_text() == "gone.png"
+    assert view.locator("#large").is_hidden()
+    view.keyboard.press("Escape")
+    assert view.locator("dialog").is_hidden()
+    assert wide() <= 0
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
+    view.close()
