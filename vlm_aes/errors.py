@@ -24,6 +24,14 @@ class VlmAesError(Exception):
         return f"{self.message}: {self.hint}" if self.hint else self.message
 
 
+class SettingsError(VlmAesError, ValueError):
+    """A setting that is out of its range, or that does not go with another one."""
+
+
+class TableError(VlmAesError, ValueError):
+    """A table of scores that cannot be read, or that ``score`` did not write."""
+
+
 class CheckpointError(VlmAesError):
     """A model that cannot be loaded, or lacks what was asked of it."""
 

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vlm_aes.errors import SettingsError
+
 PER = ("all", "folder", "burst")
 Tables = Callable[[], Iterable[pa.Table]]
 """Gives the same rows, shard by shard, each time it is called."""
@@ -38,15 +40,15 @@ class Cut:
     def __post_init__(self) -> None:
         given = [v for v in (self.top_k, self.fraction, self.threshold) if v is not None]
         if len(given) != 1:
-            raise ValueError("name one of --top-k, --fraction and --threshold")
+            raise SettingsError("name one of --top-k, --fraction and --threshold")
         if self.top_k is not None and self.top_k < 1:
-            raise ValueError("--top-k is at least 1")
+            raise SettingsError("--top-k is at least 1")
         if self.fraction is not None and not 0 < self.fraction <= 1:
-            raise ValueError("--fraction is above 0 and at most 1")
+            raise SettingsError("--fraction is above 0 and at most 1")
         if self.threshold is not None and not math.isfinite(self.threshold):
-            raise ValueError("--threshold is a score")
+            raise SettingsError("--threshold is a score")
         if self.per not in PER:
-            raise ValueError(f"--per is one of {', '.join(PER)}")
+            raise SettingsError(f"--per is one of {', '.join(PER)}")
 
     def places(self, n: int) -> int:
         """How many of ``n`` rated pictures are chosen, where their number decides."""

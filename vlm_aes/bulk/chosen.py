@@ -19,6 +19,7 @@ from vlm_aes.bulk.alike import distinct, grouped, runs_of, value_within
 from vlm_aes.bulk.captured import captured_at
 from vlm_aes.bulk.choosing import Cut, Rated, choose, take
 from vlm_aes.bulk.looks import Look
+from vlm_aes.errors import SettingsError, TableError
 from vlm_aes.output.table import BASE, read_batches
 
 WORKERS = 8
@@ -39,7 +40,7 @@ class Table:
         """Its rows, part by part; each time anew."""
         files = sorted(self.file.glob("*.parquet")) if self.file.is_dir() else [self.file]
         if not files:
-            raise ValueError(f"{self.file} holds no Parquet file; name a table that score wrote")
+            raise TableError(f"{self.file} holds no Parquet file; name a table that score wrote")
         schema = pa.schema(BASE)
         for file in files:
             some = False
@@ -47,7 +48,7 @@ class Table:
                 some = True
                 yield pa.Table.from_pylist(rows, schema=schema)
             if not some:
-                raise ValueError(
+                raise TableError(
                     f"{file} is no table that score wrote: it lacks rows or columns"
                 )  # fmt: skip
 
@@ -141,7 +142,7 @@ def bands_of(text: str) -> list[Band]:
         ends = []
     ends = [0.0, *ends, 100.0]
     if len(ends) < 3 or any(not low < high for low, high in pairwise(ends)):
-        raise ValueError(f"--bands {text}: name rising scores between 0 and 100, as in 40,60")
+        raise SettingsError(f"--bands {text}: name rising scores between 0 and 100, as in 40,60")
     return [Band(low, high) for low, high in pairwise(ends)][::-1]
 
 

@@ -19,6 +19,7 @@ from vlm_aes import measure as measures
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.critique.aspects import aspects
 from vlm_aes.critique.statements import is_advice, sentences
+from vlm_aes.errors import SettingsError
 from vlm_aes.explain.figures import critique_figures
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.measure import Fact
@@ -84,7 +85,7 @@ def audit(assessor: Assessor, sources: Sequence[str], batch_size: int = 16) -> d
             heard += some
             moves += moved
     if len(heard) < FEWEST:
-        raise ValueError(f"{len(heard)} readable pictures: an audit needs {FEWEST}")
+        raise SettingsError(f"{len(heard)} readable pictures: an audit needs {FEWEST}")
     texts = [h.assessment.critique or "" for h in heard]
     scores = [h.assessment.score or 0.0 for h in heard]
     said = asdict(critique_figures(texts, [h.told for h in heard], scores))

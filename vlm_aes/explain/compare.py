@@ -9,7 +9,7 @@ from itertools import combinations
 from itertools import pairwise as neighbours
 
 from vlm_aes.assessor import Assessment, Assessor, Source
-from vlm_aes.errors import CheckpointError
+from vlm_aes.errors import CheckpointError, SettingsError
 from vlm_aes.images.open import LoadedImage, open_image
 
 FEWEST, MOST = 2, 20
@@ -69,7 +69,7 @@ class Comparison:
 def check_number(sources: Sequence[Source]) -> None:
     """Raise a :class:`ValueError` for fewer than two pictures or more than twenty."""
     if not FEWEST <= len(sources) <= MOST:
-        raise ValueError(f"compare takes {FEWEST} to {MOST} pictures, not {len(sources)}")
+        raise SettingsError(f"compare takes {FEWEST} to {MOST} pictures, not {len(sources)}")
 
 
 def compare(assessor: Assessor, sources: Sequence[Source]) -> Comparison:

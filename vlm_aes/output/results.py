@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from vlm_aes.errors import TableError
 from vlm_aes.output import table
 from vlm_aes.output.stars import Standing, StarRule
 from vlm_aes.output.table import Row
@@ -26,7 +27,7 @@ def rows_of(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
     """
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     if not files and schema is None:
-        raise ValueError(f"{place} holds no Parquet file; name a table that score wrote")
+        raise TableError(f"{place} holds no Parquet file; name a table that score wrote")
     for file in files:
         for rows in table.read_batches(file, schema or table.schema_of(file)):
             yield from rows
@@ -52,7 +53,7 @@ def starred(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
         if standing is not None:
             place = standing.percentile(score)
         elif score is not None and place is None:
-            raise ValueError(
+            raise TableError(
                 "this table has no percentiles, its model has no reference photos: "
                 "--stars-among run"
             )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vlm_aes.errors import SettingsError
+
 AMONG = ("reference", "run")
 """A picture stands among the checkpoint's reference photos, or among those of the same run."""
 
@@ -29,11 +31,11 @@ class StarRule:
 
     def __post_init__(self) -> None:
         if self.among not in AMONG:
-            raise ValueError(f"--stars-among {self.among}: choose one of {', '.join(AMONG)}")
+            raise SettingsError(f"--stars-among {self.among}: choose one of {', '.join(AMONG)}")
         ascending = list(self.percentiles) == sorted(self.percentiles)
         inside = all(0 <= p <= 100 for p in self.percentiles)
         if len(self.percentiles) != 5 or not ascending or not inside:
-            raise ValueError(
+            raise SettingsError(
                 "--stars takes five ascending percentiles, 0 to 100, from which 1 to 5 stars are "
                 "given, like 0,20,50,80,95"
             )
@@ -52,7 +54,7 @@ class StarRule:
         except ValueError as error:
             if "--stars" in str(error):
                 raise
-            raise ValueError(f"--stars {text}: five numbers, like 0,20,50,80,95") from None
+            raise SettingsError(f"--stars {text}: five numbers, like 0,20,50,80,95") from None
 
     def stars(self, percentile: float | None) -> int | None:
         """0 to 5 for a percentile from 0 to 100; nothing for none."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlm_aes.assessor import Assessment
+from vlm_aes.errors import TableError
 from vlm_aes.measure import fact_columns
 from vlm_aes.output.stars import Standing, StarRule
 from vlm_aes.ratings import scale as ratings
@@ -229,7 +230,7 @@ def read_batches(file: Path, schema: pa.Schema, size: int = 8192) -> Iterator[li
         while rows := [{n: _typed(r.get(n), k) for n, k in kinds} for r in islice(every, size)]:
             yield rows
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ValueError(f"{file} cannot be read as a table ({error})") from None
+        raise TableError(f"{file} cannot be read as a table ({error})") from None
 
 
 def schema_of(file: Path) -> pa.Schema:
@@ -244,10 +245,10 @@ def schema_of(file: Path) -> pa.Schema:
         else:
             names = list(next(_raw_rows(file, 1), {}))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise ValueError(f"{file} cannot be read as a table ({error})") from None
+        raise TableError(f"{file} cannot be read as a table ({error})") from None
     missing = [name for name, _ in BASE if name not in names]
     if missing:
-        raise ValueError(
+        raise TableError(
             f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row"
         )
     known = dict(BASE) | {"score_fast": REAL, "score_scaled": REAL, "stars": WHOLE,

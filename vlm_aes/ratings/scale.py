@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
+from vlm_aes.errors import SettingsError
+
 WORDS: tuple[str, ...] = ("bad", "poor", "fair", "good", "excellent")
 WEIGHTS: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
 _UNIT_WEIGHTS = np.array(WEIGHTS)
@@ -98,7 +100,7 @@ class Scale:
 
     def __post_init__(self) -> None:
         if not (np.isfinite([self.low, self.high]).all() and self.high > self.low):
-            raise ValueError(f"a scale goes from low to high, not from {self.low} to {self.high}")
+            raise SettingsError(f"a scale goes from low to high, not {self.low:g} to {self.high:g}")
 
     @classmethod
     def parse(cls, text: str) -> Scale:
@@ -107,7 +109,7 @@ class Scale:
             low, high = (float(part) for part in text.split("-"))
             return cls(low, high)
         except ValueError:
-            raise ValueError(f"scale {text!r} is not like 1-5, 1-10 or 0-100") from None
+            raise SettingsError(f"scale {text!r} is not like 1-5, 1-10 or 0-100") from None
 
     def to_unit(self, values: ArrayLike) -> Floats:
         """Values on this scale to 0..1."""

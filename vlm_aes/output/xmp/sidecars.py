@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlm_aes.errors import OutputError
+from vlm_aes.errors import OutputError, SettingsError
 from vlm_aes.images.formats import RAW_SUFFIXES, READABLE_SUFFIXES
 from vlm_aes.output.table import Row
 from vlm_aes.output.xmp.sidecar import Rated, extension_in, library, merged, rating_in
@@ -70,7 +70,7 @@ class Sidecars:
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
-            raise ValueError(f"--xmp-layout {self.layout}: choose one of {', '.join(LAYOUTS)}")
+            raise SettingsError(f"--xmp-layout {self.layout}: choose one of {', '.join(LAYOUTS)}")
         library()
 
     def write(self, rows: Iterable[Row]) -> Iterator[Outcome]:
