@@ -30,7 +30,7 @@ from vlm_aes.bulk import Sink, Wanted, find_items, rows
 from vlm_aes.bulk.choosing import Cut
 from vlm_aes.bulk.chosen import Table, chosen_from
 from vlm_aes.bulk.looks import looker
-from vlm_aes.images.degrade import FAULTS, degrade
+from vlm_aes.images.degrade import DEGRADATIONS, degrade
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.output.table import Columns
 from vlm_aes.stats import metrics
@@ -57,7 +57,7 @@ def photos(data: Path, split: str, n: int) -> Iterator[tuple[str, Image.Image]]:
 def group_of(image: Image.Image, rng: np.random.Generator) -> Iterator[tuple[str, Image.Image]]:
     """A photo's frames, each with what it is."""
     yield "photo", image
-    for fault in FAULTS:
+    for fault in DEGRADATIONS:
         yield fault, degrade(image, fault, float(rng.random()), int(rng.integers(1 << 30)))
     for i in range(CROPS):
         keep = rng.uniform(0.85, 0.95)

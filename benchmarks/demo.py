@@ -24,7 +24,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from vlm_aes.images.samples import PHOTOS, write_samples
+from vlm_aes.images.samples import SAMPLE_PHOTOS, write_samples
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
@@ -36,7 +36,7 @@ LIMIT = 120_000
 def pictures(folder: Path, n: int) -> list[Path]:
     """``n`` crops of the sample photos, no two alike, as JPEGs of two megapixels."""
     originals = [p for p in write_samples(folder / "samples") if p.stem in
-                 {Path(name).stem for name in PHOTOS}]  # fmt: skip
+                 {Path(name).stem for name in SAMPLE_PHOTOS}]  # fmt: skip
     chance, made = random.Random(0), []
     for i in range(n):
         with Image.open(originals[i % len(originals)]) as file:

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from scipy.stats import spearmanr
 
 from finetune.edit_comparator.thresholds import photos_of
-from vlm_aes.images.degrade import degrade, turned
+from vlm_aes.images.degrade import degrade, rotate_and_crop
 from vlm_aes.measure import measure
 from vlm_aes.suggest.edits import lit
 
@@ -66,18 +66,18 @@ def horizons() -> Rows:
         grain = rng.normal(0, 6, (700, 900, 1))
         image = Image.fromarray(np.uint8(np.clip(np.asarray(image) + grain, 0, 255)))
         for degrees in (-12, -7, -3, -1, 0, 2, 5, 9):
-            found = measure(turned(image, -degrees))["tilt"].value
+            found = measure(rotate_and_crop(image, -degrees))["tilt"].value
             rows.append((f"horizon {seed}", degrees, np.nan if found is None else found))
     return rows
 
 
 def tilted(photos: dict[str, Image.Image]) -> Rows:
-    """By how much a photo was turned, where lines tell a tilt before and after."""
+    """By how much a photo was rotated, where lines tell a tilt before and after."""
     rows = []
     for name, photo in photos.items():
         start = measure(photo)["tilt"].value
         for degrees in (-6, -3, 3, 6):
-            found = measure(turned(photo, -degrees))["tilt"].value
+            found = measure(rotate_and_crop(photo, -degrees))["tilt"].value
             both = start is not None and found is not None
             rows.append((name, degrees, found - start if both else np.nan))
     return rows

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from vlm_aes.images.degrade import FAULTS, degrade
+from vlm_aes.images.degrade import DEGRADATIONS, degrade
 
 SIDE = 128
 ATTRIBUTES = (
@@ -66,7 +66,7 @@ class Photos:
         ids: (N,) image ids.
         pixels: (N, SIDE, SIDE, 3) uint8, memory-mapped.
         spoiled: (N, SIDE, SIDE, 3) uint8, one spoiled copy of each, memory-mapped.
-        faults: (N,) index into ``FAULTS`` of the fault of the spoiled copy.
+        faults: (N,) index into ``DEGRADATIONS`` of the fault of the spoiled copy.
         strengths: (N,) strength of that fault, 0 to 1.
         aesthetic: (N,) mean opinion score, 1 to 5.
         attributes: (N, 7) means in the order of ``ATTRIBUTES`` (1 to 5; object emphasis 0 to 1),
@@ -130,14 +130,14 @@ class Photos:
 def fault_of(image_id: str) -> tuple[int, float, int]:
     """Which fault the spoiled copy of a photo has, how strong, and its seed: fixed by the id."""
     digest = hashlib.sha256(f"spoil {image_id}".encode()).digest()
-    return digest[0] % len(FAULTS), digest[1] / 255, int.from_bytes(digest[2:6], "little")
+    return digest[0] % len(DEGRADATIONS), digest[1] / 255, int.from_bytes(digest[2:6], "little")
 
 
 def _decode(row: tuple[str, bytes]) -> tuple[np.ndarray, np.ndarray]:
     image_id, data = row
     image = Image.open(io.BytesIO(data)).convert("RGB")
     fault, strength, seed = fault_of(image_id)
-    pair = (image, degrade(image, FAULTS[fault], strength, seed))
+    pair = (image, degrade(image, DEGRADATIONS[fault], strength, seed))
     plain, bad = (np.asarray(i.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for i in pair)
     return plain, bad
 

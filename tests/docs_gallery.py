@@ -15,8 +15,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vlm_aes.cli import app
-from vlm_aes.images.degrade import FAULTS, degrade
-from vlm_aes.images.samples import PHOTOS
+from vlm_aes.images.degrade import DEGRADATIONS, degrade
+from vlm_aes.images.samples import SAMPLE_PHOTOS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 CROPS, COPIES = 8, 3
@@ -28,7 +28,7 @@ KEPT = ("gallery", "gallery-wall", "gallery-phone-wall", "gallery-phone-picture"
 def write_variations(folder: Path) -> None:
     """Crops of each sample photo, plain and spoiled by chance, and one file that is no picture."""
     chance = np.random.default_rng(7)
-    for name in PHOTOS:
+    for name in SAMPLE_PHOTOS:
         with Image.open(Path(skimage.__file__).parent / "data" / name) as file:
             photo = file.convert("RGB")
         for number in range(CROPS):
@@ -38,7 +38,7 @@ def write_variations(folder: Path) -> None:
             crop = photo.crop((left, top, left + size[0], top + size[1]))
             crop.save(folder / f"{Path(name).stem}-{number}.png")
             for copy in range(COPIES):
-                fault = FAULTS[chance.integers(len(FAULTS))]
+                fault = DEGRADATIONS[chance.integers(len(DEGRADATIONS))]
                 spoiled = degrade(crop, fault, chance.uniform(0, 0.6), copy)
                 spoiled.save(folder / f"{Path(name).stem}-{number}-{fault}.png")
     (folder / "notes.jpg").write_text("no picture")

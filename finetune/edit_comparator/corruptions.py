@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from finetune.edit_comparator.thresholds import CORNERS
-from vlm_aes.images.degrade import turned
-from vlm_aes.images.srgb import to_linear
+from vlm_aes.images.color import to_linear
+from vlm_aes.images.degrade import rotate_and_crop
 from vlm_aes.suggest.edits import CROP, LEVEL, WHITE_BALANCE, Edit, lit
 
 RIGHT, WRONG, UNCLEAR = 1, 0, -1
@@ -54,7 +54,7 @@ def leaning(image: Image.Image, rng: np.random.Generator) -> Lapse:
     def judged(edit: Edit) -> int:
         return _closer(abs(degrees + edit.amount), abs(degrees)) if edit.kind == LEVEL else WRONG
 
-    return Lapse(turned(image, degrees), judged)
+    return Lapse(rotate_and_crop(image, degrees), judged)
 
 
 def dark(image: Image.Image, rng: np.random.Generator) -> Lapse:

@@ -25,7 +25,7 @@ from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes import measure as facts
 from vlm_aes.assessor import Assessor
 from vlm_aes.explain.explanation import raters
-from vlm_aes.images.degrade import turned
+from vlm_aes.images.degrade import rotate_and_crop
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.suggest.edits import (
     CROP,
@@ -81,7 +81,7 @@ def as_it_is(image: Image.Image) -> Spoiled:
 def tilted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
     """Turned by 5 to 12 degrees, either way, and cut upright."""
     degrees = float(rng.uniform(5, 12) * rng.choice((-1, 1)))
-    picture = turned(image, degrees)
+    picture = rotate_and_crop(image, degrees)
     return Spoiled("tilted", picture, lambda e: e.kind == LEVEL and e.amount * degrees < 0)
 
 

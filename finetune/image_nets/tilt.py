@@ -33,7 +33,7 @@ from finetune.image_nets.common import (
     write_onnx,
 )
 from finetune.photos import is_tuning, is_validation, rows_of
-from vlm_aes.images.degrade import degrade, upright_share
+from vlm_aes.images.degrade import degrade, inscribed_scale
 from vlm_aes.measure.lean import DEGREES, WINDOW, leaning_share
 
 SIDE = 192
@@ -120,8 +120,8 @@ def example(
         degrees = float(rng.normal(0, recipe.wobble))
     else:
         degrees = float(rng.uniform(*recipe.turned) * rng.choice((-1, 1)))
-    most = upright_share((SIDE, SIDE), degrees)
-    other = upright_share((SIDE, SIDE), float(rng.uniform(0, recipe.turned[1])))
+    most = inscribed_scale((SIDE, SIDE), degrees)
+    other = inscribed_scale((SIDE, SIDE), float(rng.uniform(0, recipe.turned[1])))
     share = min(most, other) * float(rng.uniform(0.85, 1))
     room = (most - share) / 2 * SIDE * 0.8
     made = window(photo, -degrees, share, tuple(rng.uniform(-room, room, 2)))

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests import tiny_checkpoints as tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
-from vlm_aes.bulk import Item, Sink, Tally, Wanted, find_items
+from vlm_aes.bulk import ImageSource, Sink, Tally, Wanted, find_items
 from vlm_aes.bulk.cascade import IN, OPEN, OUT, zone_of
 from vlm_aes.bulk.choosing import Cut, Rated, choose, take
 from vlm_aes.bulk.placing import place, undo
@@ -178,7 +178,7 @@ def model(tmp_path_factory, photos):
     network.config.tie_word_embeddings = network.config.text_config.tie_word_embeddings = False
     network.save_pretrained(folder)
     tower, name = tower_for(None, folder, folder)
-    items = [Item(str(f)) for f in sorted(photos.rglob("*.png"))]
+    items = [ImageSource(str(f)) for f in sorted(photos.rglob("*.png"))]
     distill(items, folder, tower, name, tmp_path_factory.mktemp("cache"),
             teacher=Assessor.from_pretrained(folder), recipe=Recipe(steps=150, batch=64),
             held=lambda n, c: int(c, 16) % 2 == 0)  # fmt: skip

@@ -1,16 +1,16 @@
 """Datasets as a source and as a sink."""
 
 import pytest
-from tests import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes.bulk import find_items
 from vlm_aes.bulk.datasets import is_hub_name, write_dataset
 from vlm_aes.bulk.sources import count
 from vlm_aes.cli import app
 from vlm_aes.errors import HubError, OutputError, SourceError
-from vlm_aes.images.items import Item
 from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import ImageSource
 from vlm_aes.models.hub.push import packed
 from vlm_aes.output.table import Columns
 
@@ -42,8 +42,8 @@ def test_a_saved_dataset(made, files, tmp_path):
     assert [i.read() for i in items[:3]] == [f.read_bytes() for f in files]
     assert isinstance(items[3].read(), ImageError)
     again = list(find_items([str(place)]))
-    assert [i.marked() for i in again] == [i.marked() for i in items]
-    assert len({str(i.marked()) for i in items}) == 4
+    assert [i.current_fingerprint() for i in again] == [i.current_fingerprint() for i in items]
+    assert len({str(i.current_fingerprint()) for i in items}) == 4
     assert count([str(place)]) is None
 
 
@@ -119,7 +119,7 @@ def test_many_rows_are_many_files(tmp_path, monkeypatch):
     empty = dict.fromkeys(columns.names)
     rows = [{**empty, "path": str(n), "score": float(n), "model": "m", "prompt": "p"}
             for n in range(9)]  # fmt: skip
-    items = [Item(str(n), lambda n=n: bytes([n])) for n in [*range(9), 77]]
+    items = [ImageSource(str(n), lambda n=n: bytes([n])) for n in [*range(9), 77]]
     assert write_dataset(tmp_path / "out", rows, items, columns.schema) == 9
     names = sorted(f.name for f in (tmp_path / "out" / "data").iterdir())
     assert names == [f"train-0000{n}-of-00003.parquet" for n in range(3)]

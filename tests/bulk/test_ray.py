@@ -10,9 +10,9 @@ import tarfile
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
 from vlm_aes.bulk.cascade import IN, OPEN, OUT, Cascaded
@@ -26,7 +26,7 @@ from vlm_aes.bulk.distributed import (
 )
 from vlm_aes.bulk.finished import Finished, Held
 from vlm_aes.cli import app
-from vlm_aes.images.items import Container, Item
+from vlm_aes.images.source import ImageContainer, ImageSource
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
 
@@ -180,8 +180,8 @@ def test_workers_are_told_what_holds(tmp_path):
 
 
 def test_pieces_hold_the_source_in_order():
-    items = [*(Item(f"{i}.jpg") for i in range(5000)), Container("a.tar"),
-             Item("table.csv/3", lambda: b""), Item("s3://b/x.jpg", lambda: b"")]  # fmt: skip
+    items = [*(ImageSource(f"{i}.jpg") for i in range(5000)), ImageContainer("a.tar"),
+             ImageSource("table.csv/3", lambda: b""), ImageSource("s3://b/x.jpg", lambda: b"")]  # fmt: skip
     pieces = list(pieces_of(iter(items)))
     assert max(map(len, pieces)) <= MOST_PATHS
     assert len(pieces[0]) <= 32

@@ -8,8 +8,8 @@ import tarfile
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests import tiny_checkpoints as tiny
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes.bulk import find_items
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.sources import count
@@ -57,7 +57,7 @@ def test_parquet_that_holds_pictures(photos, wanted, tmp_path, struct):
     assert [i.read() for i in items[:-1]] == wanted
     assert items[1].path == f"{file}/1" + ("/1.png" if struct else "")
     assert isinstance(items[-1].read(), ImageError)
-    assert len({json.dumps(i.marked()) for i in items}) == 6
+    assert len({json.dumps(i.current_fingerprint()) for i in items}) == 6
     assert count([str(file)]) == 6
 
 

@@ -7,7 +7,6 @@ import socket
 import zipfile
 from pathlib import Path
 
-from tests import demo_server
 import httpx
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +15,8 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from vlm_aes.images.degrade import FAULTS
+from tests import demo_server
+from vlm_aes.images.degrade import DEGRADATIONS
 from vlm_aes.images.samples import write_samples
 
 FROZEN = json.loads((Path(__file__).parent / "frozen_scores.json").read_text())["pil"]
@@ -225,7 +225,7 @@ def test_sort_uploads(visit, samples, tmp_path):
     page.get_by_role("tab", name="Sort a folder").click()
     broken = tmp_path / "broken.png"
     broken.write_bytes((samples / "coffee.png").read_bytes()[:5000])
-    names = ["coffee.png", *(f"coffee-{fault}.png" for fault in FAULTS)]
+    names = ["coffee.png", *(f"coffee-{fault}.png" for fault in DEGRADATIONS)]
     send(page, "sort-drop", broken, *(samples / name for name in names))
     page.wait_for_selector("#sort-csv:not([disabled])")
     assert "1 could not be rated" in page.inner_text("#sort-progress")

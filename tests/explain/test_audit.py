@@ -13,7 +13,7 @@ from vlm_aes import Assessment, Assessor
 from vlm_aes.cli import app
 from vlm_aes.critique.aspects import aspects
 from vlm_aes.explain.audit import selectivity
-from vlm_aes.images.degrade import FAULTS, degrade
+from vlm_aes.images.degrade import DEGRADATIONS, degrade
 
 FIGURES = {
     "n", "own_photo_preferred", "contradiction_rate", "polarity_srcc", "aspects_mean",
@@ -29,7 +29,7 @@ def assessor():
 @pytest.fixture(scope="module")
 def photos():
     coffee = Image.fromarray(skimage.data.coffee())
-    return [coffee, *(degrade(coffee, fault, 0.8) for fault in FAULTS)]
+    return [coffee, *(degrade(coffee, fault, 0.8) for fault in DEGRADATIONS)]
 
 
 def test_likelihood_is_the_models_own_and_ignores_the_batch(assessor, photos):

@@ -5,7 +5,7 @@ from PIL import Image, ImageDraw
 from scipy.stats import spearmanr
 
 from vlm_aes import measure as facts
-from vlm_aes.images.degrade import FAULTS, degrade
+from vlm_aes.images.degrade import DEGRADATIONS, degrade
 
 PHOTOS = [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "chelsea", "coffee")]
 BOTH = pytest.mark.parametrize("measure", [facts.measure, facts.measure_for_prompt])
@@ -141,7 +141,7 @@ def test_columns_carry_their_unit():
     assert len(set(columns)) == len(columns)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", DEGRADATIONS)
 def test_spoil_keeps_the_size_and_is_repeatable(fault):
     image = PHOTOS[2].resize((210, 140))
     copies = [degrade(image, fault, 0.5, 3) for _ in range(2)]

@@ -19,7 +19,7 @@ from finetune.image_nets.tilt import (
     window,
 )
 from vlm_aes import measure as facts
-from vlm_aes.images.degrade import turned
+from vlm_aes.images.degrade import rotate_and_crop
 from vlm_aes.measure import lean as lean_of
 from vlm_aes.measure.lean import DEGREES, WINDOW, lean, leaning_share
 from vlm_aes.measure.tilt import TILTED
@@ -34,13 +34,13 @@ def grey(image):
 
 @pytest.mark.parametrize("degrees", [-10, 9])
 def test_a_turned_photo_is_seen_to_lean(degrees):
-    found = lean(grey(turned(PHOTO, -degrees)))
+    found = lean(grey(rotate_and_crop(PHOTO, -degrees)))
     assert found.sure > 0.5
     assert found.degrees == pytest.approx(degrees, abs=4)
 
 
 def test_a_mirrored_photo_leans_the_other_way():
-    one, other = lean(grey(turned(PHOTO, 9))), lean(grey(turned(PHOTO, 9))[:, ::-1])
+    one, other = lean(grey(rotate_and_crop(PHOTO, 9))), lean(grey(rotate_and_crop(PHOTO, 9))[:, ::-1])
     assert one.sure == pytest.approx(other.sure, abs=1e-3)
     assert one.degrees == pytest.approx(-other.degrees, abs=1e-2)
 

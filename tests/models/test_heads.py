@@ -5,14 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 import torch
 import transformers as t
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
-from vlm_aes.bulk import Item
+from vlm_aes.bulk import ImageSource
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError, TrainingError
 from vlm_aes.models.heads import FastRater, load_head
@@ -79,7 +79,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def items(photos):
-    return [Item(str(f)) for f in sorted(photos.iterdir())]
+    return [ImageSource(str(f)) for f in sorted(photos.iterdir())]
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes.cli import app
-from vlm_aes.images.items import Item
+from vlm_aes.images.source import ImageSource
 from vlm_aes.output import table
 from vlm_aes.output.gallery import SHEET, SHOWN, Gallery, page, write_gallery
 from vlm_aes.output.table import Columns
@@ -54,7 +54,7 @@ def rows(tmp_path_factory):
 @pytest.fixture(scope="module")
 def file(rows, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "gallery.html"
-    write_gallery(out, lambda: rows, lambda: (Item(r["path"]) for r in rows))
+    write_gallery(out, lambda: rows, lambda: (ImageSource(r["path"]) for r in rows))
     assert [p.name for p in out.parent.iterdir()] == ["gallery.html"]
     return out
 
@@ -121,7 +121,7 @@ def test_five_hundred_pictures_stay_under_eight_megabytes(tmp_path):
 
 def test_pictures_that_cannot_be_opened_have_no_thumbnail(rows, tmp_path):
     (tmp_path / "bad.jpg").write_text("no picture")
-    items = [Item(r["path"]) for r in rows] + [Item(str(tmp_path / "bad.jpg"))]
+    items = [ImageSource(r["path"]) for r in rows] + [ImageSource(str(tmp_path / "bad.jpg"))]
     assert [path for path, _ in thumbnails(items)] == [r["path"] for r in rows[:6]]
 
 

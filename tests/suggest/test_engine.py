@@ -7,7 +7,7 @@ from PIL import Image
 
 from finetune.edit_comparator.thresholds import BUDGET, Tried, figures, fit
 from vlm_aes import measure as facts
-from vlm_aes.images.degrade import degrade, turned
+from vlm_aes.images.degrade import degrade, rotate_and_crop
 from vlm_aes.measure import Fact
 from vlm_aes.suggest.edits import (
     CROP,
@@ -39,8 +39,8 @@ def test_edits_keep_the_frame(size):
 
 
 def test_turning_back_undoes_a_tilt():
-    there = turned(COFFEE, 9)
-    back = np.asarray(turned(there, -9), dtype=float)
+    there = rotate_and_crop(COFFEE, 9)
+    back = np.asarray(rotate_and_crop(there, -9), dtype=float)
     middle = np.asarray(cropped(COFFEE, 0.62, (0.5, 0.5)), dtype=float)
     assert np.abs(back - middle).mean() < np.abs(np.asarray(there, dtype=float) - middle).mean()
 
@@ -84,7 +84,7 @@ def test_nothing_is_told_where_nothing_helps_enough():
 def horizon(degrees):
     image = Image.new("RGB", (900, 600), (140, 170, 210))
     image.paste((60, 80, 50), (0, 320, 900, 600))
-    return turned(image, degrees)
+    return rotate_and_crop(image, degrees)
 
 
 @pytest.mark.parametrize("degrees", [-6.0, 5.0])
@@ -105,7 +105,7 @@ def test_what_is_level_or_unknown_is_not_turned():
 
 def test_a_tilt_that_no_line_tells_is_turned_back_as_it_is_seen():
     photo = Image.fromarray(skimage.data.camera()).convert("RGB")
-    leaning = turned(photo, -9)
+    leaning = rotate_and_crop(photo, -9)
     told = {"tilt": Fact("tilt", None, "degrees", "tilted")}
     (found,) = (e for e in edits(leaning, told) if e.kind == LEVEL)
     assert found.measured

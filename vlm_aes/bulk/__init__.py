@@ -4,10 +4,10 @@ from vlm_aes.bulk.pipeline import Tally, Wanted, rows
 from vlm_aes.bulk.sinks import Sink
 from vlm_aes.bulk.sources import find_images, find_items
 from vlm_aes.errors import OutputError, SourceError
-from vlm_aes.images.items import Item
+from vlm_aes.images.source import ImageSource
 
 __all__ = [
-           "Item",
+           "ImageSource",
            "OutputError",
            "Sink",
            "SourceError",

@@ -15,8 +15,8 @@ from typing import Any
 
 from vlm_aes.assessor import Seen
 from vlm_aes.bulk.finished import Finished
-from vlm_aes.images.items import Item, Link, linked
 from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import HardLink, ImageSource, hard_link
 from vlm_aes.output.table import Row
 
 MOST_WORKERS = 16
@@ -61,7 +61,7 @@ class _Read:
     entry: Entry
     data: bytes = b""
     suffix: str = ""
-    again: Item | None = None
+    again: ImageSource | None = None
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Ahead:
 
     def __init__(
         self,
-        items: Iterable[Item],
+        items: Iterable[ImageSource],
         finished: Finished | None,
         known: Callable[[str], bool],
         see: See,
@@ -111,7 +111,7 @@ class Ahead:
             2 * batch_size + self._workers
         )
         self._flight = _Flight()
-        self._links: dict[Link, str] = {}
+        self._links: dict[HardLink, str] = {}
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         self._feeder = threading.Thread(target=self._feed, name="read-ahead", daemon=True)
@@ -173,12 +173,12 @@ class Ahead:
             ended = _Ended(ended.error or error)
         self._hand_on(ended)
 
-    def _read(self, item: Item) -> _Read:
-        mark = item.marked()
+    def _read(self, item: ImageSource) -> _Read:
+        mark = item.current_fingerprint()
         kept = self._finished.row_for(item, mark) if self._finished else None
         if kept is not None:
             return _Read(Entry(item.path, mark, kept=kept))
-        link = linked(item)
+        link = hard_link(item)
         seen_as = self._links.get(link) if link else None
         if seen_as is not None and self._known(seen_as):
             return _Read(Entry(item.path, mark, seen_as), again=item)

@@ -13,7 +13,7 @@ from vlm_aes.bulk.choosing import Cut, Rated
 from vlm_aes.bulk.finished import Finished, Held
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.sinks import Sink, Source
-from vlm_aes.images.items import Item
+from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads.folder import Agreement
 from vlm_aes.output.table import Row
 
@@ -98,7 +98,7 @@ class Cascaded(Finished):
         row, _ = self._first.row_at((self._first.earlier + shard, number - self._starts[shard]))
         return row, number
 
-    def row_for(self, item: Item, mark: Source) -> Row | None:
+    def row_for(self, item: ImageSource, mark: Source) -> Row | None:
         """The head's row where it decided, else the model's of an earlier run."""
         return self._decided(item.path) or self.earlier.row_for(item, mark)
 

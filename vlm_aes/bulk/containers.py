@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlm_aes.errors import SourceError
-from vlm_aes.images.items import Container, Item, mark_of
-from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, ImageError
+from vlm_aes.images.formats import READABLE_SUFFIXES
+from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import MAX_FILE_BYTES, ImageContainer, ImageSource, file_fingerprint
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
@@ -27,9 +28,9 @@ HELD = 16
 
 def members(
     file: str, suffix: str, column: str | None, unopened: bool = False
-) -> Iterator[Item]:  # fmt: skip
+) -> Iterator[ImageSource]:  # fmt: skip
     """The pictures of a table or an archive; ``unopened``, what holds pictures itself is given as
-    a :class:`Container`.
+    a :class:`ImageContainer`.
 
     A picture that a Parquet file holds is called ``FILE/ROW`` or ``FILE/ROW/NAME``, one of an
     archive ``FILE/NAME``. Paths in a table are taken as they stand.
@@ -39,7 +40,7 @@ def members(
     """
     try:
         if unopened and (suffix in ARCHIVES or _holds_pictures(file, suffix, column)):
-            yield Container(file)
+            yield ImageContainer(file)
         elif suffix in ARCHIVES:
             yield from _archived(file)
         elif suffix == ".parquet":
@@ -62,7 +63,7 @@ def _column(file: str, names: list[str], wanted: str | None) -> str:
     raise SourceError(f"{file} has {asked}; it has {', '.join(names)}: name one with --column")
 
 
-def _named(file: str, suffix: str, column: str | None) -> Iterator[Item]:
+def _named(file: str, suffix: str, column: str | None) -> Iterator[ImageSource]:
     with Path(file).open(encoding="utf-8-sig", newline="") as lines:
         rows: Iterator[Any]
         if suffix == ".jsonl":
@@ -77,14 +78,14 @@ def _named(file: str, suffix: str, column: str | None) -> Iterator[Item]:
             yield _at(file, number, row.get(chosen))
 
 
-def _at(file: str, number: int, path: object) -> Item:
+def _at(file: str, number: int, path: object) -> ImageSource:
     """The picture that a row names; one that names none becomes an error row."""
-    return Item(path) if isinstance(path, str) and path else unnamed(f"{file}/{number}")
+    return ImageSource(path) if isinstance(path, str) and path else unnamed(f"{file}/{number}")
 
 
-def unnamed(row: str) -> Item:
+def unnamed(row: str) -> ImageSource:
     """A table's row that names no picture."""
-    return Item(row, lambda: ImageError("missing", "the row names no picture"))
+    return ImageSource(row, lambda: ImageError("missing", "the row names no picture"))
 
 
 def _holds_pictures(file: str, suffix: str, column: str | None) -> bool:
@@ -101,11 +102,11 @@ def _chosen(file: str, schema: pa.Schema, column: str | None) -> str:
     return _column(file, schema.names, column or (held[0] if held else None))
 
 
-def _parquet(file: str, column: str | None) -> Iterator[Item]:
+def _parquet(file: str, column: str | None) -> Iterator[ImageSource]:
     with pq.ParquetFile(file) as parquet:
         schema = parquet.schema_arrow
         chosen = _chosen(file, schema, column)
-        mark = mark_of(file)
+        mark = file_fingerprint(file)
         if _holds_bytes(schema.field(chosen).type):
             names = [n for n in ("path", "image_id", "__key__", "file_name") if n in schema.names]
             columns = [chosen, *[n for n in names if n != chosen][:1]]
@@ -130,7 +131,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 def _held(
     file: str, row: int, values: dict[str, Any], columns: list[str], mark: dict[str, Any]
-) -> Item:
+) -> ImageSource:
     value = values[columns[0]]
     name = values[columns[1]] if len(columns) > 1 else None
     if isinstance(value, dict):
@@ -138,11 +139,11 @@ def _held(
         value = value.get("bytes")
     path = f"{file}/{row}" + (f"/{name}" if name else "")
     found: bytes | ImageError = value or ImageError("missing", "the row holds no picture")
-    return Item(path, lambda: found, {**mark, "row": row})
+    return ImageSource(path, lambda: found, {**mark, "row": row})
 
 
-def _archived(file: str) -> Iterator[Item]:
-    mark = mark_of(file)
+def _archived(file: str) -> Iterator[ImageSource]:
+    mark = file_fingerprint(file)
     try:
         with tarfile.open(file, "r|*") as archive:
             for member in archive:
@@ -155,21 +156,21 @@ def _archived(file: str) -> Iterator[Item]:
     except (tarfile.TarError, EOFError, OSError) as error:
         # what came before is rated; the archive itself becomes an error row
         damage = ImageError("truncated", f"the archive breaks off ({_brief(error)}); get it anew")
-        yield Item(file, lambda: damage)
+        yield ImageSource(file, lambda: damage)
 
 
 def _member(
     file: str, archive: tarfile.TarFile, member: tarfile.TarInfo, mark: dict[str, Any]
-) -> Item:
+) -> ImageSource:
     data: bytes | ImageError
-    if member.size > MAX_BYTES:
+    if member.size > MAX_FILE_BYTES:
         data = ImageError(
             "too_large",
-            f"a file of {member.size // 2**20} MB, the limit is {MAX_BYTES // 2**20}; "
+            f"a file of {member.size // 2**20} MB, the limit is {MAX_FILE_BYTES // 2**20}; "
             "give a smaller copy",
         )
     else:
         opened = archive.extractfile(member)
         data = opened.read() if opened else ImageError("unreadable", "it cannot be read")
     place = {**mark, "offset": member.offset}
-    return Item(f"{file}/{member.name}", lambda: data, place)
+    return ImageSource(f"{file}/{member.name}", lambda: data, place)

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from vlm_aes.assessor import Assessor, Seen
 from vlm_aes.bulk.ahead import Ahead, Entry
-from vlm_aes.images.items import Item
 from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Row
 
 
 def with_critiques(
-    rows: list[Row], assessor: Assessor, items: Iterable[Item], batch_size: int
+    rows: list[Row], assessor: Assessor, items: Iterable[ImageSource], batch_size: int
 ) -> list[Row]:
     """The rows, each with a critique that knows its score.
 

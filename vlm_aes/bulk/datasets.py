@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlm_aes.errors import OutputError, SourceError
-from vlm_aes.images.items import Item
-from vlm_aes.images.open import ImageError, read_file
+from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import ImageSource, read_file
 from vlm_aes.output.table import Row
 
 HUB = "hf://datasets/"
@@ -36,7 +36,7 @@ def is_hub_name(address: str) -> bool:
     return rest != address and len([p for p in rest.split("/") if p]) == 2 and "*" not in rest
 
 
-def find_rows(place: str, column: str | None) -> Iterator[Item]:
+def find_rows(place: str, column: str | None) -> Iterator[ImageSource]:
     """The pictures of a saved folder or a hub dataset, split by split.
 
     A picture is called ``PLACE/ROW``, or ``PLACE/SPLIT/ROW``, and ``/NAME`` where it has one.
@@ -66,7 +66,7 @@ def find_rows(place: str, column: str | None) -> Iterator[Item]:
         yield from _rows(place, loaded, column)
 
 
-def _rows(place: str, part: Any, column: str | None) -> Iterator[Item]:
+def _rows(place: str, part: Any, column: str | None) -> Iterator[ImageSource]:
     from datasets import Image
 
     pictures = [n for n, kind in part.features.items() if isinstance(kind, Image)]
@@ -81,7 +81,7 @@ def _rows(place: str, part: Any, column: str | None) -> Iterator[Item]:
         called = names[number][name] if names is not None else None
         path = f"{place}/{number}" + (f"/{called}" if called not in (None, "") else "")
         mark = {"fingerprint": part._fingerprint, "row": number}
-        yield Item(path, _Load(encoded, chosen, number), mark)
+        yield ImageSource(path, _Load(encoded, chosen, number), mark)
 
 
 class _Load:
@@ -114,7 +114,7 @@ def check_new(folder: Path) -> None:
 
 
 def write_dataset(
-    folder: Path, rows: Iterable[Row], items: Iterable[Item], schema: pa.Schema
+    folder: Path, rows: Iterable[Row], items: Iterable[ImageSource], schema: pa.Schema
 ) -> int:  # fmt: skip
     """Write rated pictures with their rows: Parquet files and a card, which ``load_dataset`` takes
     as a folder and the hub shows as they are. Gives how many.
@@ -145,7 +145,7 @@ def write_dataset(
 
 
 def _write_files(
-    folder: Path, chosen: dict[str, Row], items: Iterable[Item], schema: pa.Schema
+    folder: Path, chosen: dict[str, Row], items: Iterable[ImageSource], schema: pa.Schema
 ) -> int:  # fmt: skip
     done, group = 0, []
     writer: pq.ParquetWriter | None = None

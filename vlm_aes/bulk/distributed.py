@@ -31,8 +31,8 @@ from vlm_aes.bulk.pipeline import Tally, Wanted
 from vlm_aes.bulk.sinks import Sink, Source
 from vlm_aes.bulk.sources import find_items
 from vlm_aes.errors import EngineError
-from vlm_aes.images.items import Container, Item
 from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import ImageContainer, ImageSource
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns, Row
 
@@ -142,14 +142,14 @@ class Worker:
         marks: list[Source] = []  # of the pictures ahead, in order
         kept: list[bool] = []
 
-        def watched() -> Iterator[Item]:
+        def watched() -> Iterator[ImageSource]:
             for item in _opened(piece, task.column):
-                mark = item.marked()
+                mark = item.current_fingerprint()
                 known = self._is_done(item, mark)
                 marks.append(mark)
                 kept.append(known)
                 # a picture that is done is not read: its row is with the writer
-                yield Item(item.path, _nothing, {"kept": 1}) if known else item
+                yield ImageSource(item.path, _nothing, {"kept": 1}) if known else item
 
         rows = pipeline.rows(
             self._assessor, watched(), task.columns, task.wanted, batch_size=task.batch_size,
@@ -161,7 +161,7 @@ class Worker:
             marks[i] = {}
             yield row | extra
 
-    def _is_done(self, item: Item, mark: Source) -> bool:
+    def _is_done(self, item: ImageSource, mark: Source) -> bool:
         if not len(self._done) or not self._holds(item.path):
             return False
         if self._holds(item.path, WHATEVER) or (mark and self._holds(item.path, _text(mark))):
@@ -179,13 +179,13 @@ def _nothing() -> ImageError:
     return ImageError("unreadable", "the row of an earlier run was lost; run again with --resume")
 
 
-def _opened(piece: pa.Table, column: str | None) -> Iterator[Item]:
+def _opened(piece: pa.Table, column: str | None) -> Iterator[ImageSource]:
     for path, how in zip(piece["path"].to_pylist(), piece["how"].to_pylist(), strict=True):
         name = os.fsdecode(path)
         if how == OPENED:
             yield from find_items([name], column=column)
         else:
-            yield Item(name) if how == PLAIN else unnamed(name)
+            yield ImageSource(name) if how == PLAIN else unnamed(name)
 
 
 def digests_of(held: Iterable[Held]) -> NDArray[np.uint64]:
@@ -210,12 +210,12 @@ def _digest(path: str, told: str = "") -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def pieces_of(items: Iterable[Item]) -> Iterator[pa.Table]:
+def pieces_of(items: Iterable[ImageSource]) -> Iterator[pa.Table]:
     """The source in pieces, in order; an archive, or a table that holds pictures, is one."""
     gathered: list[tuple[bytes, int]] = []
     number = 0
     for item in items:
-        whole = isinstance(item, Container)
+        whole = isinstance(item, ImageContainer)
         if whole and gathered:
             yield _piece(gathered)
             gathered = []
@@ -289,7 +289,7 @@ class OnRay:
     def rows(
         self,
         assessor: Assessor,
-        items: Iterable[Item],
+        items: Iterable[ImageSource],
         columns: Columns,
         wanted: Wanted,
         *,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.sinks import Sink, Source
-from vlm_aes.images.items import Item
+from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Row
 
 
@@ -58,7 +58,7 @@ class Finished:
             if contents is not None and row["sha256"]:
                 contents.put(row["sha256"], packed)
 
-    def row_for(self, item: Item, mark: Source) -> Row | None:
+    def row_for(self, item: ImageSource, mark: Source) -> Row | None:
         """The row of ``item`` if its file is still the one that was rated."""
         found = self._found(item.path) if mark else None
         if found is None:
@@ -88,6 +88,6 @@ class Finished:
                 yield Held(row["path"], known, row["sha256"])
 
 
-def _same_content(item: Item, row: Row) -> bool:
+def _same_content(item: ImageSource, row: Row) -> bool:
     data = item.read()
     return isinstance(data, bytes) and hashlib.sha256(data).hexdigest() == row["sha256"]

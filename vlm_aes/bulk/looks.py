@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.bulk.ahead import Ahead, Entry
-from vlm_aes.images.items import Item
 from vlm_aes.images.open import ImageError, open_image
+from vlm_aes.images.source import ImageSource
 from vlm_aes.measure.base import Frame
 from vlm_aes.measure.exposure import exposure
 from vlm_aes.models.heads.rater import FastRater
@@ -85,7 +85,7 @@ def looker(head: FastRater) -> Look:
             for _, entry in batch:
                 ahead.settle(entry)
 
-        ahead = Ahead(map(Item, paths), None, lambda sha256: False, see, batch_size=BATCH)
+        ahead = Ahead(map(ImageSource, paths), None, lambda sha256: False, see, batch_size=BATCH)
         first: dict[str, int] = {}
         batch: list[tuple[int, Entry]] = []
         again: list[tuple[int, int]] = []

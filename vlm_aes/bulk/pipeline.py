@@ -19,8 +19,8 @@ from vlm_aes.bulk.finished import Finished
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.lanes import Lanes
 from vlm_aes.bulk.sinks import Place, Sink, Source
-from vlm_aes.images.items import Item
 from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Columns, Row
 
 REMEMBERED = 20_000
@@ -112,7 +112,7 @@ def _unpacked(packed: int) -> Place:
 
 def rows(
     assessor: Assessor,
-    items: Iterable[Item | str],
+    items: Iterable[ImageSource | str],
     columns: Columns,
     wanted: Wanted,
     *,
@@ -156,7 +156,7 @@ def rows(
     lanes = Lanes(assessor, rationale=wanted.rationale, attributes=wanted.attributes, lanes=workers)
     together = batch_size * lanes.count
     ahead = Ahead(
-        (Item(i) if isinstance(i, str) else i for i in items),
+        (ImageSource(i) if isinstance(i, str) else i for i in items),
         finished, contents.known, see, batch_size=together, workers=workers,
     )  # fmt: skip
 

@@ -7,14 +7,15 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from vlm_aes.errors import SourceError
-from vlm_aes.images.items import Item
-from vlm_aes.images.open import MAX_BYTES, READABLE_SUFFIXES, ImageError
+from vlm_aes.images.formats import READABLE_SUFFIXES
+from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import MAX_FILE_BYTES, ImageSource
 
 _TELLING = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 """What stores say of a file that tells whether it is unchanged."""
 
 
-def find_remote(address: str) -> Iterator[Item]:
+def find_remote(address: str) -> Iterator[ImageSource]:
     """The pictures at an address: a file, or all readable ones below it, by name.
 
     Raises:
@@ -48,11 +49,11 @@ def _readable(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in READABLE_SUFFIXES
 
 
-def _item(store: Any, name: str, address: str, about: dict[str, Any]) -> Item:
+def _item(store: Any, name: str, address: str, about: dict[str, Any]) -> ImageSource:
     size = about.get("size") or 0
 
     def load() -> bytes | ImageError:
-        if size > MAX_BYTES:
+        if size > MAX_FILE_BYTES:
             return ImageError("too_large", f"a file of {size // 2**20} MB; give a smaller copy")
         try:
             return bytes(store.cat_file(name))
@@ -62,4 +63,4 @@ def _item(store: Any, name: str, address: str, about: dict[str, Any]) -> Item:
             text = " ".join(str(error).split())[:120] or type(error).__name__
             return ImageError("unreadable", f"the store says {text}; try again with --resume")
 
-    return Item(address, load, {k: str(about[k]) for k in _TELLING if about.get(k) is not None})
+    return ImageSource(address, load, {k: str(about[k]) for k in _TELLING if about.get(k) is not None})

@@ -19,12 +19,12 @@ from vlm_aes.bulk.finished import Finished
 from vlm_aes.bulk.pipeline import Tally, Wanted, rows
 from vlm_aes.bulk.sinks import Sink
 from vlm_aes.bulk.sources import opened
-from vlm_aes.images.items import Item
+from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads import FastRater
 from vlm_aes.output.stars import Standing
 from vlm_aes.output.table import Columns, Row, with_stars
 
-Items = Callable[[], Iterable[Item]]
+Items = Callable[[], Iterable[ImageSource]]
 """Gives the same pictures each time it is called."""
 Advance = Callable[[], None]
 Engine = Callable[..., Iterator[Row]]

@@ -12,16 +12,16 @@ from vlm_aes.bulk.containers import CONTAINERS, members
 from vlm_aes.bulk.datasets import find_rows, is_hub_name, is_saved
 from vlm_aes.bulk.index import Index
 from vlm_aes.errors import SourceError
-from vlm_aes.images.items import Container, Item
-from vlm_aes.images.open import READABLE_SUFFIXES
+from vlm_aes.images.formats import READABLE_SUFFIXES
+from vlm_aes.images.source import ImageContainer, ImageSource
 
-__all__ = ["Item", "SourceError", "count", "find_items", "find_pictures", "opened"]
+__all__ = ["ImageSource", "SourceError", "count", "find_items", "find_pictures", "opened"]
 
 
 def find_items(
     paths: Sequence[str], stdin: Iterable[str] | None = None, column: str | None = None,
     *, unopened: bool = False,
-) -> Iterator[Item]:  # fmt: skip
+) -> Iterator[ImageSource]:  # fmt: skip
     """Every picture once, in the order given, folders by name; nothing is read yet.
 
     Args:
@@ -33,7 +33,7 @@ def find_items(
         stdin: lines for ``-``, a path each.
         column: of paths, or of pictures, in a table; by default ``path`` or ``image``.
         unopened: give an archive, or a table that holds pictures, as one
-            :class:`~vlm_aes.images.items.Container`.
+            :class:`~vlm_aes.images.source.ImageContainer`.
 
     Yields:
         Items whose path is the argument as typed, joined with what is below it; nothing is
@@ -52,10 +52,10 @@ def find_items(
             yield item
 
 
-def opened(items: Iterable[Item], column: str | None = None) -> Iterator[Item]:
+def opened(items: Iterable[ImageSource], column: str | None = None) -> Iterator[ImageSource]:
     """The same pictures, those of an unopened container in its place."""
     for item in items:
-        if isinstance(item, Container):
+        if isinstance(item, ImageContainer):
             yield from members(item.path, _suffix(item.path), column)
         else:
             yield item
@@ -96,7 +96,7 @@ def _matches(path: str) -> list[str]:
 
 def _expand(
     path: str, stdin: Iterable[str] | None, column: str | None, unopened: bool = False
-) -> Iterator[Item]:
+) -> Iterator[ImageSource]:
     if path == "-":
         for line in stdin or ():
             if line.strip("\r\n"):
@@ -108,22 +108,22 @@ def _expand(
 
         yield from find_remote(path)
     elif Path(path).is_dir():
-        yield from map(Item, _walk(path))
+        yield from map(ImageSource, _walk(path))
     elif _suffix(path):
         for match in _matches(path):
             if Path(match).is_file():
                 yield from members(match, _suffix(path), column, unopened)
             else:
-                yield Item(match)
+                yield ImageSource(match)
     elif not os.path.lexists(path) and glob.has_magic(path):
         for match in _matches(path):
             if Path(match).is_dir():
                 if "**" not in path:
-                    yield from map(Item, _walk(match))
+                    yield from map(ImageSource, _walk(match))
             elif Path(match).suffix.lower() in READABLE_SUFFIXES:
-                yield Item(match)
+                yield ImageSource(match)
     else:
-        yield Item(path)
+        yield ImageSource(path)
 
 
 def _walk(folder: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from vlm_aes.cli.options import ERRORS, app, interruptible, wrong
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from vlm_aes.images.items import Item
+    from vlm_aes.images.source import ImageSource
     from vlm_aes.output.results import Rows
     from vlm_aes.output.stars import StarRule
     from vlm_aes.output.table import Row
@@ -64,7 +64,7 @@ class Outward:
         """Whether there is one."""
         return any(p is not None for p in (self.sidecars, self.html, self.dataset))
 
-    def write(self, rows: Rows, items: Callable[[], Iterable[Item]], schema: pa.Schema) -> int:
+    def write(self, rows: Rows, items: Callable[[], Iterable[ImageSource]], schema: pa.Schema) -> int:
         """Write the rows to every place; gives how many sidecars failed.
 
         Args:
@@ -155,7 +155,7 @@ def _write_sidecars(sidecars: Sidecars, rows: Iterable[Row]) -> int:
 
 
 def _write_gallery(
-    html: Path, rows: Rows, items: Callable[[], Iterable[Item]],
+    html: Path, rows: Rows, items: Callable[[], Iterable[ImageSource]],
     fast: dict[str, float] | None = None,
 ) -> None:  # fmt: skip
     from vlm_aes.output.gallery import write_gallery
@@ -203,7 +203,7 @@ def gallery(
 ) -> None:
     """Write a finished table as a gallery, one page that needs no network."""
     with interruptible():
-        from vlm_aes.images.items import Item
+        from vlm_aes.images.source import ImageSource
         from vlm_aes.output.results import rows_of
 
         if not html.parent.is_dir():
@@ -215,7 +215,7 @@ def gallery(
             _write_gallery(
                 html,
                 lambda: rows_of(table),
-                lambda: (Item(row["path"]) for row in rows_of(table)),
+                lambda: (ImageSource(row["path"]) for row in rows_of(table)),
                 quick,
             )
         except ValueError as error:

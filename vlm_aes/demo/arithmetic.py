@@ -11,7 +11,7 @@ from vlm_aes.demo import pieces
 from vlm_aes.demo.looking import Looked, look
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.rate import SCORE
-from vlm_aes.images.samples import PHOTOS
+from vlm_aes.images.samples import SAMPLE_PHOTOS
 
 
 def tab(model: SharedAssessor, mine: gr.State, samples: Path, opened: gr.Tab) -> None:
@@ -25,7 +25,7 @@ def tab(model: SharedAssessor, mine: gr.State, samples: Path, opened: gr.Tab) ->
 
     def tell(looked: Looked | None) -> Any:
         own = looked is not None and looked.seen is not None
-        shown = looked if own else look(model, str(samples / PHOTOS[2]))
+        shown = looked if own else look(model, str(samples / SAMPLE_PHOTOS[2]))
         assert shown is not None
         name = shown.name if own else f"{shown.name}, a sample: rate a photo of your own first"
         return pieces.arithmetic(

@@ -20,7 +20,7 @@ from vlm_aes.explain import terminal as show
 from vlm_aes.explain.compare import Comparison, Pair, compare
 from vlm_aes.explain.page import data_uri
 from vlm_aes.images.open import LoadedImage, open_image
-from vlm_aes.images.samples import PHOTOS
+from vlm_aes.images.samples import SAMPLE_PHOTOS
 
 RANKING, BURST = "Ranking", "Burst: keep one"
 TOSS_UP = 0.6
@@ -71,7 +71,7 @@ def tab(model: SharedAssessor, samples: Path) -> None:
     light: Any = {"show_progress": "hidden", "api_visibility": "private"}
     outputs = [drop, mine, note, ranked, take, as_json]
     drop.upload(begin, drop, note, **light).then(run, [drop, mode], outputs, **options)
-    four = [str(samples / name) for name in PHOTOS]
+    four = [str(samples / name) for name in SAMPLE_PHOTOS]
     ours.click(lambda: begin(four), None, note, **light).then(
         lambda mode: run(four, mode), mode, outputs, **options
     )

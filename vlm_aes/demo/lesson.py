@@ -19,7 +19,7 @@ from vlm_aes.errors import TrainingError
 from vlm_aes.explain.page import data_uri
 from vlm_aes.models.heads import FastRater
 from vlm_aes.stats import metrics
-from vlm_aes.training.taste import FEWEST, CrossValidated, PersonalHead
+from vlm_aes.training.personal_head import MIN_RATINGS, CrossValidation, PersonalHead
 
 MOST = 200
 """Photos that one visitor may teach with; each is kept in memory at ``SIDE`` pixels."""
@@ -68,7 +68,7 @@ class Lesson:
     at: int = 0
     asks: bool = False
     head: PersonalHead | None = None
-    told: CrossValidated | None = None
+    told: CrossValidation | None = None
     learned_from: int = 0
     trouble: str = ""
     _picked: bool = False
@@ -101,7 +101,7 @@ class Lesson:
 
     def _next(self) -> int:
         if self.asks and self.head is not None:
-            found = self.head.unsure(*self._numbers(), self.rated)
+            found = self.head.most_informative(*self._numbers(), self.rated)
             return self.at if found is None else found
         n = len(self.photos)
         order = [(self.at + step) % n for step in range(1, n + 1)]
@@ -111,7 +111,7 @@ class Lesson:
         """Whether there is something new to learn from: a correction, or enough new ratings."""
         n = len(self.rated)
         fresh = n - self.learned_from
-        return n >= FEWEST and (self._corrected or fresh >= (EVERY if self.head else 1))
+        return n >= MIN_RATINGS and (self._corrected or fresh >= (EVERY if self.head else 1))
 
     def learn(self) -> None:
         """Fit a head to the stars, and see how good it is."""
@@ -135,7 +135,7 @@ class Lesson:
     def shown(self) -> str:
         """The photo to rate."""
         photo, n = self.photos[self.at], len(self.rated)
-        left = FEWEST - n
+        left = MIN_RATINGS - n
         words = f"{n} rated" + (f", {left} more until it learns" if left > 0 else "")
         return pieces.piece("lesson", photo, self.at + 1, len(self.photos), words, self.refused)
 
@@ -194,7 +194,7 @@ class Lesson:
             TrainingError: where nothing was learned yet.
         """
         if self.head is None:
-            raise TrainingError(f"rate {FEWEST} photos first")
+            raise TrainingError(f"rate {MIN_RATINGS} photos first")
         self.head.save(folder, crowd, name="my-taste")
 
 

@@ -19,7 +19,8 @@ from vlm_aes.critique.check import claims
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import shown_name
 from vlm_aes.explain.explanation import Explanation
-from vlm_aes.images.open import ImageError, read_file
+from vlm_aes.images.open import ImageError
+from vlm_aes.images.source import read_file
 from vlm_aes.suggest.engine import Advice
 
 _KEPT = 480

@@ -21,7 +21,7 @@ from vlm_aes.demo.looking import (
 from vlm_aes.demo.model import SharedAssessor
 from vlm_aes.demo.uploads import refusal, upload_field
 from vlm_aes.explain import terminal as show
-from vlm_aes.images.samples import PHOTOS
+from vlm_aes.images.samples import SAMPLE_PHOTOS
 from vlm_aes.output.card import card
 from vlm_aes.output.table import Columns
 
@@ -49,7 +49,7 @@ def tab(model: SharedAssessor, samples: Path, visits: Visits) -> gr.State:
                 Path(name).stem.capitalize(), size="sm", icon=str(samples / name),
                 elem_classes="try",
             )
-            for name in PHOTOS
+            for name in SAMPLE_PHOTOS
         ]  # fmt: skip
     with gr.Row(elem_id="one", elem_classes="result", visible=False) as result:
         with gr.Column(scale=7, min_width=320):
@@ -126,7 +126,7 @@ def tab(model: SharedAssessor, samples: Path, visits: Visits) -> gr.State:
     }  # fmt: skip
     slow: Any = {**quick, "concurrency_id": EXPLAIN, "concurrency_limit": 2}
     begun = [drop.upload(first, drop, shown, **quick)]
-    for button, name in zip(tries, PHOTOS, strict=True):
+    for button, name in zip(tries, SAMPLE_PHOTOS, strict=True):
         begun.append(button.click(trying(samples / name), None, shown, **quick))
     for event in begun:
         event.success(second, mine, said, **slow).success(

@@ -7,8 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from vlm_aes.demo.keeping import zipped
 from vlm_aes.demo.shelf import Shelf
-from vlm_aes.images.items import Item
-from vlm_aes.images.open import read_file
+from vlm_aes.images.source import ImageSource, read_file
 from vlm_aes.output import table
 from vlm_aes.output.gallery import write_gallery
 from vlm_aes.output.stars import Standing, StarRule
@@ -29,7 +28,7 @@ def written(shelf: Shelf, folder: Path) -> list[str]:
     for suffix in ("csv", "parquet"):
         table.write([arrow], columns.schema, folder / f"scores.{suffix}", f".{suffix}")
     items = [
-        Item(row["path"], load=partial(read_file, Path(shelf.sources[row["path"]])))
+        ImageSource(row["path"], load=partial(read_file, Path(shelf.sources[row["path"]])))
         for row in rows
     ]  # fmt: skip
     write_gallery(folder / "gallery.html", lambda: rows, lambda: items)

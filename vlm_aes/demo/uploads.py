@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 import gradio as gr
 
 from vlm_aes.demo.guard import take_only_what_was_sent
-from vlm_aes.images.open import READABLE_SUFFIXES, ImageError
+from vlm_aes.images.formats import READABLE_SUFFIXES
+from vlm_aes.images.open import ImageError
 
 MAX_FILE = 64 * 2**20
 """Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""

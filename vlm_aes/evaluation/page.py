@@ -13,7 +13,8 @@ from PIL import Image
 
 from vlm_aes.evaluation.evaluate import Judged, Report
 from vlm_aes.explain.page import data_uri
-from vlm_aes.images.open import LoadedImage, open_image, to_rgb
+from vlm_aes.images.color import to_rgb
+from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.ratings.scale import WORDS
 from vlm_aes.ratings.table import RatedTable
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageFilter
 
-from vlm_aes.images.open import to_rgb
+from vlm_aes.images.color import to_rgb
 from vlm_aes.suggest.scored import Score, scores_of
 
 CELLS = 8

@@ -14,7 +14,7 @@ from PIL import Image
 from vlm_aes.assessor import Assessor, terms_of
 from vlm_aes.explain.explanation import Explanation, raters
 from vlm_aes.explain.occlusion import drawn, occlusion_map
-from vlm_aes.images.open import to_rgb
+from vlm_aes.images.color import to_rgb
 from vlm_aes.output.drawing import facts_drawn
 
 SIDE = 1200

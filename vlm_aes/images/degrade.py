@@ -1,9 +1,12 @@
-"""Spoil a good picture in one known way: the ground truth for faults.
+"""Degrade a good image in one known way: the ground truth for degradations.
 
-A rater that cannot tell a picture from its spoiled copy is of no use, and a critique that does not
-name the fault is decoration. Each fault here is made from an original, so the right order and the
-right words are known. Lengths are relative to the picture's short side: a spoiled copy looks the
-same at any size.
+A rater that cannot tell an image from its degraded copy is of no use. Neither is a critique that
+does not name the degradation. Each one here is made from an original, so the right order and the
+right words are known. Lengths are relative to the short side of the image: a degraded copy looks
+the same at any size.
+
+To add a degradation, write a function from an RGB image, a strength and a random generator to the
+degraded copy, and name it in ``_FUNCTIONS``.
 """
 
 from __future__ import annotations
@@ -15,20 +18,14 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
-from vlm_aes.images.srgb import from_linear, to_linear
+from vlm_aes.images.color import from_linear, to_linear
 
-FAULTS: tuple[str, ...] = (
-    "blur",
-    "underexposure",
-    "overexposure",
-    "noise",
-    "tilt",
-    "compression",
-)
-"""The faults that :func:`degrade` can make."""
+_COARSE_SIDE_PX = 192
+"""Short side at which grain and JPEG blocks are made, so that they are coarse enough to see."""
 
 
 def _between(low: float, high: float, strength: float) -> float:
+    """A value from ``low`` at strength 0 to ``high`` at strength 1."""
     return low + (high - low) * strength
 
 
@@ -46,10 +43,10 @@ def _overexposure(image: Image.Image, strength: float, rng: np.random.Generator)
 
 
 def _noise(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    """Grain as coarse as a pixel of a picture with a short side of 192."""
+    """Grain as coarse as a pixel of an image with a short side of 192 pixels."""
     sigma = _between(18, 50, strength)
-    smaller = min(1.0, 192 / min(image.size))
-    width, height = (max(1, round(side * smaller)) for side in image.size)
+    factor = min(1.0, _COARSE_SIDE_PX / min(image.size))
+    width, height = (max(1, round(side * factor)) for side in image.size)
     luma = rng.standard_normal((height, width, 1), dtype=np.float32) * sigma
     chroma = rng.standard_normal((height, width, 3), dtype=np.float32) * (sigma * 0.6)
     grain = luma + chroma
@@ -60,35 +57,37 @@ def _noise(image: Image.Image, strength: float, rng: np.random.Generator) -> Ima
 
 
 def _tilt(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    return turned(image, _between(7, 16, strength) * (1 if rng.random() < 0.5 else -1))
+    return rotate_and_crop(image, _between(7, 16, strength) * (1 if rng.random() < 0.5 else -1))
 
 
-def turned(image: Image.Image, degrees: float) -> Image.Image:
-    """Turned counterclockwise, cut to the largest upright frame of the same shape that fits inside,
-    and brought back to size."""
+def rotate_and_crop(image: Image.Image, degrees: float) -> Image.Image:
+    """Rotate counterclockwise, crop to the largest upright frame of the same aspect, and resize.
+
+    The result has the size of ``image`` and no empty corners.
+    """
     width, height = image.size
-    scale = upright_share(image.size, degrees)
-    whole = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
+    scale = inscribed_scale(image.size, degrees)
+    rotated = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
     left, top = width * (1 - scale) / 2, height * (1 - scale) / 2
-    return whole.resize(
+    return rotated.resize(
         (width, height),
         Image.Resampling.BICUBIC,
         box=(left, top, width - left, height - top),
     )
 
 
-def upright_share(size: tuple[int, int], degrees: float) -> float:
-    """Share of each side of the largest upright frame of the same shape in a turned picture."""
+def inscribed_scale(size: tuple[int, int], degrees: float) -> float:
+    """Share of each side of the largest upright frame of the same aspect in a rotated image."""
     radians = np.deg2rad(abs(degrees))
     ratio = max(size) / min(size)
     return float(1 / (np.cos(radians) + ratio * np.sin(radians)))
 
 
 def _compression(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    """Saved as a small, very poor JPEG, as pictures are that went through many hands."""
+    """Saved as a small JPEG of very low quality, as images are that were shared many times."""
     width, height = image.size
-    smaller = 192 / max(192, min(width, height))
-    size = (max(8, round(width * smaller)), max(8, round(height * smaller)))
+    factor = min(1.0, _COARSE_SIDE_PX / min(width, height))
+    size = (max(8, round(width * factor)), max(8, round(height * factor)))
     buffer = io.BytesIO()
     image.resize(size, Image.Resampling.LANCZOS).save(
         buffer, "JPEG", quality=round(_between(10, 3, strength))
@@ -96,7 +95,7 @@ def _compression(image: Image.Image, strength: float, rng: np.random.Generator) 
     return Image.open(buffer).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
 
 
-_SPOILERS: dict[str, Callable[[Image.Image, float, np.random.Generator], Image.Image]] = {
+_FUNCTIONS: dict[str, Callable[[Image.Image, float, np.random.Generator], Image.Image]] = {
     "blur": _blur,
     "underexposure": _underexposure,
     "overexposure": _overexposure,
@@ -104,22 +103,28 @@ _SPOILERS: dict[str, Callable[[Image.Image, float, np.random.Generator], Image.I
     "tilt": _tilt,
     "compression": _compression,
 }
+DEGRADATIONS: tuple[str, ...] = tuple(_FUNCTIONS)
+"""Names of the degradations that :func:`degrade` can make."""
 
 
-def degrade(image: Image.Image, fault: str, strength: float = 0.5, seed: int = 0) -> Image.Image:
-    """Give a copy of ``image`` with one fault that a person sees at once.
+def degrade(
+    image: Image.Image, degradation: str, strength: float = 0.5, seed: int = 0
+) -> Image.Image:
+    """A copy of ``image`` with one degradation that a person sees at once.
 
     Args:
         image: any mode; the copy is RGB, of the same size.
-        fault: one of :data:`FAULTS`.
-        strength: 0 (just plain to see) to 1 (ruined).
-        seed: for the noise and for the side of the tilt; same seed, same copy.
+        degradation: one of :data:`DEGRADATIONS`.
+        strength: 0 (just visible) to 1 (ruined).
+        seed: for the noise and for the direction of the tilt; same seed, same copy.
 
     Raises:
-        ValueError: for an unknown fault, or a strength outside 0 to 1.
+        ValueError: for an unknown degradation, or a strength outside 0 to 1.
     """
-    if fault not in _SPOILERS:
-        raise ValueError(f"unknown fault {fault!r}: choose one of {', '.join(FAULTS)}")
+    if degradation not in _FUNCTIONS:
+        known = ", ".join(DEGRADATIONS)
+        raise ValueError(f"unknown degradation {degradation!r}: choose one of {known}")
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: it goes from 0 to 1")
-    return _SPOILERS[fault](image.convert("RGB"), float(strength), np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    return _FUNCTIONS[degradation](image.convert("RGB"), float(strength), rng)

@@ -1,16 +1,16 @@
-"""What a picture file is, by its name and by its bytes, without decoding it."""
+"""Image formats, told by a file's suffix and by its first bytes, without decoding it."""
 
 from __future__ import annotations
 
-CORE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".gif", ".tif", ".tiff",
-     ".bmp"}
-)  # fmt: skip
+from typing import Literal
+
+_JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
+_OTHER_SUFFIXES = frozenset({".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 RAW_SUFFIXES = frozenset(
     {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
-READABLE_SUFFIXES = CORE_SUFFIXES | HEIC_SUFFIXES | RAW_SUFFIXES
+READABLE_SUFFIXES = _JPEG_SUFFIXES | _OTHER_SUFFIXES | HEIC_SUFFIXES | RAW_SUFFIXES
 """Files with these suffixes, in lower case, are taken from a folder."""
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -40,12 +40,12 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 )
-OPENED = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"})
-"""Formats, by the names that :func:`sniff` gives them, that Pillow opens for us."""
+OPENED_FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"})
+"""Formats, by the names that :func:`sniff` gives them, that Pillow opens here."""
 
 
 def sniff(data: bytes) -> str | None:
-    """The format that the first bytes name; nothing where they name none that is known here.
+    """The format that the first bytes name; None where they name none that is known here.
 
     ``RAW`` is given for camera files with a signature of their own; most are TIFF files inside.
     """
@@ -65,16 +65,16 @@ def sniff(data: bytes) -> str | None:
     return "SVG" if b"<svg" in data[:1024].lower() else None
 
 
-def breaks_off(data: bytes, name: str | None) -> bool:
+def is_cut_short(data: bytes, name: str | None) -> bool:
     """Whether the file says of itself that there should be more of it.
 
-    Only a reason for a failure: a file that decodes is not judged by this.
+    It only explains a failure: a file that decodes is not refused for it.
     """
     match name:
         case "WEBP":
             return int.from_bytes(data[4:8], "little") + 8 > len(data)
         case "AVIF" | "HEIF":
-            return _last_box_ends(data) > len(data)
+            return _end_of_last_box(data) > len(data)
         case "PNG":
             return b"IEND" not in data[-64:]
         case "JPEG":
@@ -84,15 +84,15 @@ def breaks_off(data: bytes, name: str | None) -> bool:
         case "BMP":
             return int.from_bytes(data[2:6], "little") > len(data)
         case "TIFF":
-            order = "little" if data[:2] == b"II" else "big"
+            order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
             big = data[2:4] in (b"+\0", b"\0+")
             first = data[8:16] if big else data[4:8]
-            return int.from_bytes(first, order) >= len(data)  # type: ignore[arg-type]
+            return int.from_bytes(first, order) >= len(data)
     return False
 
 
-def _last_box_ends(data: bytes) -> int:
-    """Where the last box of an ISO base media file (ISO 14496-12, 4.2) should end."""
+def _end_of_last_box(data: bytes) -> int:
+    """Offset at which the last box of an ISO base media file (ISO 14496-12, 4.2) should end."""
     at = 0
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")

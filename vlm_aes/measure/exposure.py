@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from vlm_aes.images.srgb import LINEAR
+from vlm_aes.images.color import SRGB_TO_LINEAR
 from vlm_aes.measure.base import Fact, Frame, band, register
 
-_STOPS = np.log2(np.maximum(LINEAR, LINEAR[1] / 2) / 0.18)
+_STOPS = np.log2(np.maximum(SRGB_TO_LINEAR, SRGB_TO_LINEAR[1] / 2) / 0.18)
 """Stops from 18% grey of each 8-bit sRGB value."""
 
 WHITE, BLACK = 250, 5

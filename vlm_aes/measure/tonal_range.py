@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from vlm_aes.images.srgb import LINEAR
+from vlm_aes.images.color import SRGB_TO_LINEAR
 from vlm_aes.measure.base import Fact, Frame, band, register_for_people
 
 ENDS = (0.01, 0.99)
@@ -19,6 +19,6 @@ def tonal_range(frame: Frame) -> Iterator[Fact]:
     all that 8-bit sRGB tells apart."""
     counts = np.bincount(frame.luma.ravel(), minlength=256).cumsum() / frame.luma.size
     low, high = (int(np.searchsorted(counts, end)) for end in ENDS)
-    stops = float(np.log2(LINEAR[max(high, 1)] / LINEAR[max(low, 1)]))
+    stops = float(np.log2(SRGB_TO_LINEAR[max(high, 1)] / SRGB_TO_LINEAR[max(low, 1)]))
     words = band(stops, [(3.0, "narrow"), (5.0, "moderate"), (8.0, "wide")], "very wide")
     yield Fact("dynamic_range", stops, "stops", words)

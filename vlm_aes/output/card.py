@@ -7,7 +7,7 @@ import textwrap
 from PIL import Image, ImageDraw, ImageFont
 
 from vlm_aes.assessor import Assessment
-from vlm_aes.images.open import to_rgb
+from vlm_aes.images.color import to_rgb
 
 WIDTH = 1080
 """Of the card, in pixels."""

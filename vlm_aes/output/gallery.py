@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes.images.items import Item
+from vlm_aes.images.source import ImageSource
 from vlm_aes.output.results import Rows
 from vlm_aes.output.table import Row
 from vlm_aes.output.thumbnails import thumbnails
@@ -110,7 +110,7 @@ class Gallery:
 
 
 def write_gallery(
-    file: Path, rows: Rows, items: Callable[[], Iterable[Item]],
+    file: Path, rows: Rows, items: Callable[[], Iterable[ImageSource]],
     fast: Mapping[str, float] | None = None,
 ) -> None:  # fmt: skip
     """Write the page: complete, or not at all.

@@ -11,8 +11,8 @@ from itertools import islice
 
 from PIL import Image
 
-from vlm_aes.images.items import Item
 from vlm_aes.images.open import ImageError, LoadedImage, open_image
+from vlm_aes.images.source import ImageSource
 
 SIDE = 360
 """Long side in pixels: two columns of a phone at twice its CSS pixels."""
@@ -35,10 +35,10 @@ def thumbnail(image: Image.Image, budget: int = BUDGET) -> bytes:
         small = small.resize((max(1, small.width // 2), max(1, small.height // 2)))
 
 
-def thumbnails(items: Iterable[Item]) -> Iterator[tuple[str, str]]:
+def thumbnails(items: Iterable[ImageSource]) -> Iterator[tuple[str, str]]:
     """Paths and data URIs of the pictures that can be opened, in order, decoded by all cores."""
 
-    def make(item: Item) -> tuple[str, str] | None:
+    def make(item: ImageSource) -> tuple[str, str] | None:
         data = item.read()
         if isinstance(data, ImageError):
             return None

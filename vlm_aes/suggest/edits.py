@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.images.degrade import turned, upright_share
-from vlm_aes.images.open import to_rgb
-from vlm_aes.images.srgb import LINEAR, encoded, to_linear
+from vlm_aes.images.color import SRGB_TO_LINEAR, to_linear, to_rgb, to_srgb_levels
+from vlm_aes.images.degrade import inscribed_scale, rotate_and_crop
 from vlm_aes.measure import Fact
 from vlm_aes.measure.lean import lean
 from vlm_aes.measure.tilt import TILTED
@@ -111,9 +110,9 @@ def levelled(picture: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
     if abs(degrees) < _LEVEL_WITHIN:
         return
     way = "counterclockwise" if degrees > 0 else "clockwise"
-    frame = cropped(picture, upright_share(picture.size, degrees), (0.5, 0.5))
+    frame = cropped(picture, inscribed_scale(picture.size, degrees), (0.5, 0.5))
     yield Edit(
-        LEVEL, f"Level it: turn it {abs(degrees):.0f} degrees {way}.", turned(picture, degrees),
+        LEVEL, f"Level it: turn it {abs(degrees):.0f} degrees {way}.", rotate_and_crop(picture, degrees),
         degrees, measured=told, against=frame,
     )  # fmt: skip
 
@@ -157,7 +156,7 @@ def lit(image: Image.Image, gain: float | NDArray[np.float32]) -> Image.Image:
     """An RGB picture with its light multiplied, by one gain or one a channel; what gets brighter
     than white is clipped, as a sensor clips."""
     gains = np.broadcast_to(np.asarray(gain, dtype=np.float64), (3,))
-    return image.point(np.concatenate([encoded(LINEAR * g) for g in gains]).tolist())
+    return image.point(np.concatenate([to_srgb_levels(SRGB_TO_LINEAR * g) for g in gains]).tolist())
 
 
 def cropped(image: Image.Image, share: float, at: tuple[float, float]) -> Image.Image:

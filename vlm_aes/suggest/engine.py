@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.images.open import to_rgb
+from vlm_aes.images.color import to_rgb
 from vlm_aes.measure import Fact
 from vlm_aes.suggest.edits import (
     KINDS,

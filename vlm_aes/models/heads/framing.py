@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.images.orientation import to_rgb
+from vlm_aes.images.color import to_rgb
 
 Bytes = NDArray[np.uint8]
 

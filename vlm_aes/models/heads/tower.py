@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.images.open import to_rgb
+from vlm_aes.images.color import to_rgb
 from vlm_aes.models.vlm.loading import DTYPES, choose_device
 from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 from vlm_aes.models.vlm.weights import hub_options, quiet

@@ -32,7 +32,19 @@ class Parcel:
     @property
     def size(self) -> int:
         """In bytes."""
-        return sum(f.stat().st_size for f in self.files.values()) + len(self.card.encode())
+        return sum(size for _, size in self.sizes)
+
+    @property
+    def sizes(self) -> list[tuple[str, int]]:
+        """Every file's path in the repository and its size in bytes, by name."""
+        sizes = {name: file.stat().st_size for name, file in self.files.items()}
+        return sorted({**sizes, CARD: len(self.card.encode())}.items())
+
+
+def check_repository(repo: str) -> None:
+    """Raise a :class:`HubError` for a name that is not ``OWNER/NAME``."""
+    if repo.count("/") != 1 or not all(repo.split("/")):
+        raise HubError(f"{repo}: name the repository as OWNER/NAME")
 
 
 def packed(folder: Path, license_id: str | None = None) -> Parcel:

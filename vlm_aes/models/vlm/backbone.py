@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import LogitsProcessorList
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.images.open import to_rgb
+from vlm_aes.images.color import to_rgb
 from vlm_aes.models.vlm.families import REQUIRED_INPUTS, TESTED, WITHOUT_SOFT_CAP
 from vlm_aes.models.vlm.streaming import Hearing
 

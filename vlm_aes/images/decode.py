@@ -1,0 +1,240 @@
+"""Decoding the bytes of an image file with Pillow, as small as is enough, within memory limits."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import IO
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from vlm_aes.errors import short_text
+from vlm_aes.images.color import to_rgb
+from vlm_aes.images.formats import (
+    HEIC_SUFFIXES,
+    OPENED_FORMATS,
+    RAW_SUFFIXES,
+    is_cut_short,
+    sniff,
+)
+from vlm_aes.images.orientation import exif_orientation, set_upright
+from vlm_aes.images.raw import decode_raw, is_raw_tiff
+from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_large, too_small
+
+MAX_PIXELS = 200_000_000
+"""More than any camera's single frame; decoded in full that is 600 MB."""
+MAX_PIXELS_FULL_DECODE = 120_000_000
+"""For formats that cannot be decoded smaller: they need the full frame in memory. So do the
+coefficients of a progressive JPEG, at whatever scale it is decoded."""
+MAX_PIXELS_32_BIT = 40_000_000
+"""For images of four bytes a channel."""
+MAX_PIXELS_NATIVE = 64_000_000
+"""Above this an image is not decoded a second time, in full, for a crop at native size."""
+EXCLUSIVE_DECODE_PIXELS = 40_000_000
+"""From this size only one image is decoded at a time, however many threads read."""
+
+_PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How large an image is needed; see :func:`vlm_aes.images.open.open_image`."""
+
+    needed_side: int | None = None
+    native_side: int | None = None
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass
+class _Size:
+    """Width and height as far as they are known when decoding fails."""
+
+    width: int | None = None
+    height: int | None = None
+
+
+def decode(
+    data: bytes, sha256: str, options: DecodeOptions, suffix: str = ""
+) -> LoadedImage | ImageError:
+    """The image in a file's bytes, or the reason why there is none; nothing is raised."""
+    if not data:
+        return ImageError("truncated", "the file is empty; copy it anew", sha256)
+    name = sniff(data)
+    if name == "RAW" or (suffix in RAW_SUFFIXES and name in (None, "TIFF")):
+        return decode_raw(data, sha256, options.max_pixels)
+    formats: tuple[str, ...] = _PILLOW_FORMATS
+    if name == "HEIF" or (suffix in HEIC_SUFFIXES and name is None):
+        try:
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
+        except ImportError:
+            return ImageError(
+                "unsupported", "HEIC needs an extra: pip install 'vlm-aes[heic]'", sha256
+            )
+        formats = (*_PILLOW_FORMATS, "HEIF")
+    size = _Size()
+    try:
+        with _pillow_warnings_off():
+            result = _decode_with_pillow(data, formats, sha256, options, size)
+    except UnidentifiedImageError:
+        return _unidentified(data, name, sha256)
+    except MemoryError:
+        kind, advice = "too_large", "not enough memory to decode it; give a smaller copy"
+        return ImageError(kind, advice, sha256, size.width, size.height)
+    except Exception as error:  # decoders raise whatever they like
+        kind, advice = failure(error, "it", "the file breaks off or is damaged; copy it anew")
+        if is_cut_short(data, name):
+            kind, advice = "truncated", "the file breaks off or is damaged; copy it anew"
+        elif kind == "unreadable":
+            advice += "; save it anew"
+        return ImageError(kind, advice, sha256, size.width, size.height)
+    return decode_raw(data, sha256, options.max_pixels) if result is None else result
+
+
+def failure(error: Exception, what: str, truncated_advice: str) -> tuple[str, str]:
+    """Kind and advice of an :class:`ImageError` for what a decoder raised."""
+    text = str(error).lower()
+    if isinstance(error, EOFError) or any(
+        word in text for word in ("truncat", "broken", "premature", "end of")
+    ):
+        return "truncated", truncated_advice
+    reason = short_text(error, 120) or type(error).__name__
+    return "unreadable", f"{what} cannot be decoded ({reason})"
+
+
+def _decode_with_pillow(
+    data: bytes, formats: tuple[str, ...], sha256: str, options: DecodeOptions, size: _Size
+) -> LoadedImage | ImageError | None:
+    """The image, or the reason why it is refused; None for camera raw in the guise of TIFF."""
+    image = _open_header(io.BytesIO(data), formats)
+    width, height = size.width, size.height = image.size
+    if min(width, height) < MIN_SIDE_PX:
+        return too_small(sha256, width, height)
+    if image.format == "TIFF" and is_raw_tiff(image):
+        return None
+    decodes_smaller = image.format in ("JPEG", "MPO")
+    max_pixels = options.max_pixels
+    if not decodes_smaller or "progressive" in image.info:
+        max_pixels = min(max_pixels, MAX_PIXELS_FULL_DECODE)
+    if image.mode in ("I", "F"):
+        max_pixels = min(max_pixels, MAX_PIXELS_32_BIT)
+    if options.needed_side and decodes_smaller:
+        _draft(image, options.needed_side)
+    progressive = "progressive" in image.info
+    pixels = width * height if progressive else image.width * image.height
+    if pixels > max_pixels:
+        return too_large(sha256, width, height, max_pixels)
+    lock: AbstractContextManager[object] = (
+        _large_decode_lock if pixels > EXCLUSIVE_DECODE_PIXELS else nullcontext()
+    )
+    with lock:
+        image.load()
+        # read only now: for some formats this decodes the image
+        orientation = exif_orientation(image)
+        if orientation >= 5:
+            width, height = size.width, size.height = height, width
+        upright = set_upright(to_rgb(image), orientation)
+        del image
+        native = None
+        native_side = options.native_side
+        whole_fits = width * height <= min(max_pixels, MAX_PIXELS_NATIVE)
+        if native_side and max(upright.size) < max(width, height) and whole_fits:
+            with _open_header(io.BytesIO(data), formats) as whole:
+                native = _center_crop(set_upright(to_rgb(whole), orientation), native_side)
+        if options.needed_side and max(upright.size) > 2 * options.needed_side:
+            if native_side and native is None:
+                native = _center_crop(upright, native_side)
+            reduced = _reduced_size(upright.size, options.needed_side)
+            upright = upright.resize(reduced, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return LoadedImage(upright, width, height, sha256, native)
+
+
+_large_decode_lock = threading.Lock()
+_header_lock = threading.Lock()
+
+
+def _open_header(file: IO[bytes], formats: tuple[str, ...] | None) -> Image.Image:
+    """Read a header, whatever size it names, so that the error can name the size.
+
+    Pillow's own limit is a global, hence the lock.
+    """
+    with _header_lock:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(file, formats=formats)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+_warnings_lock = threading.Lock()
+_warning_filters: list[warnings.catch_warnings[None]] = []
+_warning_users = 0
+
+
+@contextmanager
+def _pillow_warnings_off() -> Iterator[None]:
+    """Hide Pillow's warnings about what is handled here.
+
+    ``catch_warnings`` is not made for threads: the first that enters sets the filter, the last
+    that leaves restores what was there.
+    """
+    global _warning_users  # noqa: PLW0603  (the warning filters are global, too)
+    with _warnings_lock:
+        _warning_users += 1
+        if _warning_users == 1:
+            _warning_filters.append(warnings.catch_warnings())
+            _warning_filters[0].__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\b")
+    try:
+        yield
+    finally:
+        with _warnings_lock:
+            _warning_users -= 1
+            if _warning_users == 0:
+                _warning_filters.pop().__exit__(None, None, None)
+
+
+def _unidentified(data: bytes, name: str | None, sha256: str) -> ImageError:
+    """The error of bytes that Pillow does not recognise, by the format that they name."""
+    if name in OPENED_FORMATS:
+        if is_cut_short(data, name) or len(data) < 64 or name in ("JPEG", "PNG"):
+            return ImageError("truncated", "the file breaks off; copy it anew", sha256)
+        return ImageError(
+            "unsupported", f"a rare or damaged kind of {name}; save it as JPEG or PNG", sha256
+        )
+    if name or _is_other_format(data):
+        reason = f"{name} is not read here; " if name else ""
+        return ImageError("unsupported", f"{reason}convert it to JPEG, PNG, WebP or TIFF", sha256)
+    return ImageError("not_an_image", "no image format is recognised; remove it", sha256)
+
+
+def _is_other_format(data: bytes) -> bool:
+    """Whether Pillow knows a format that is not opened here (PDF, PSD, icons and the like)."""
+    try:
+        with _pillow_warnings_off():
+            return _open_header(io.BytesIO(data), None).format not in _PILLOW_FORMATS
+    except Exception:
+        return False
+
+
+def _center_crop(image: Image.Image, side: int) -> Image.Image:
+    left, top = max(0, (image.width - side) // 2), max(0, (image.height - side) // 2)
+    return image.crop((left, top, min(image.width, left + side), min(image.height, top + side)))
+
+
+def _reduced_size(size: tuple[int, int], needed_side: int) -> tuple[int, int]:
+    """A size with ``needed_side`` as its long side; larger where a sliver would be left."""
+    factor = min(1.0, max(needed_side / max(size), MIN_SIDE_PX / min(size)))
+    return round(size[0] * factor), round(size[1] * factor)
+
+
+def _draft(image: Image.Image, needed_side: int) -> None:
+    """Let the JPEG decoder reduce the size, keeping the long side at least ``needed_side``."""
+    size = _reduced_size(image.size, needed_side)
+    if size != image.size and isinstance(image, ImageFile.ImageFile):
+        image.draft(None, size)
