@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vlm_aes.errors import OutputError
+
 
 @contextmanager
 def replaced(file: Path) -> Iterator[Path]:
@@ -18,8 +20,10 @@ def replaced(file: Path) -> Iterator[Path]:
     try:
         yield staging
         staging.replace(file)
-    except BaseException:
+    except BaseException as error:
         staging.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(staging):
+            error.filename = str(file)
         raise
 
 
@@ -33,3 +37,15 @@ def write_bytes(file: Path, data: bytes) -> None:
     """Write bytes in place of ``file``."""
     with replaced(file) as staging:
         staging.write_bytes(data)
+
+
+def check_absent(path: Path, *, overwrite: bool = False) -> None:
+    """Raise an :class:`OutputError` if ``path`` exists and is not to be replaced."""
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists", "name another one, or replace it with --overwrite")
+
+
+def check_parent(file: Path) -> None:
+    """Raise an :class:`OutputError` if there is no folder to write ``file`` into."""
+    if not file.parent.is_dir():
+        raise OutputError(f"{file} cannot be written", f"there is no folder {file.parent}")

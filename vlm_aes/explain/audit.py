@@ -8,6 +8,7 @@ critiques praise is held against the scores.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -51,6 +52,11 @@ class _Heard:
     def instruction(self, facts: str) -> tuple[str, float, str, str | None]:
         """What the critic is told beside the picture, with a line of facts, its own or not."""
         return facts, self.assessment.score or 0.0, self.assessment.level, self.fault
+
+
+def sample(sources: Sequence[str], limit: int) -> list[str]:
+    """At most ``limit`` of the images by chance, the same ones each time."""
+    return random.Random(0).sample(sources, min(limit, len(sources)))
 
 
 def audit(assessor: Assessor, sources: Sequence[str], batch_size: int = 16) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from vlm_aes.errors import RatingsError
-from vlm_aes.ratings.records import Record, Where, number_of, read_records, split_of
+from vlm_aes.ratings.records import SPLITS, Record, Where, number_of, read_records, split_of
 from vlm_aes.ratings.scale import Scale, soft_label, soft_label_from_votes
 
 Floats = NDArray[np.float64]
@@ -103,6 +103,22 @@ class RatedTable:
     def of_split(self, name: str) -> NDArray[np.int64]:
         """Places of the pictures in a split."""
         return np.flatnonzero([rating.split == name for rating in self.ratings])
+
+    def split(self, name: str) -> tuple[RatedTable, RatedTable | None]:
+        """The images of a split, and those that a baseline may learn from.
+
+        A baseline learns from training images alone, whatever is measured.
+
+        Raises:
+            RatingsError: for a split of another name, or one without images.
+        """
+        if name not in SPLITS:
+            raise RatingsError(f"no split is called {name}", "choose train, validation or test")
+        rows = self.of_split(SPLITS[name])
+        if not len(rows):
+            raise RatingsError(f"{self.name}: no image of split {name} in a column split")
+        training = None if name == "train" else self.select(self.of_split("train"))
+        return self.select(rows), training
 
 
 def read_ratings(

@@ -18,6 +18,7 @@ from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.measure import CROP_SIDE, LONG_SIDE, Fact, measure
 from vlm_aes.models.ensemble.facts import Additive, FactsScorer
 from vlm_aes.models.ensemble.members import LABEL, Ensemble, Member
+from vlm_aes.models.registry import Way, open_any
 from vlm_aes.models.scorer import Floats, Scorer
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings import splits
@@ -89,6 +90,26 @@ class Fitted:
     lines: Floats
     facts: Additive | None
     out_of_fold: Floats
+
+
+def open_members(names: Sequence[str], *, precision: str, device: str) -> list[Named]:
+    """Load the members that were named.
+
+    Args:
+        names: each as ``--model`` takes it, ``fast:MODEL``, or ``facts``.
+
+    Raises:
+        TrainingError: for fewer than two, or one that is named twice.
+    """
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise TrainingError("name at least two members, each once: --member A --member B")
+    members = []
+    for name in names:
+        model = name.removeprefix("fast:")
+        fast = model != name
+        scorer = None if name == FACTS else open_any(model, fast=fast, way=Way(precision, device))
+        members.append(Named(model, fast, scorer))
+    return members
 
 
 def see(
