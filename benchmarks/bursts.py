@@ -27,9 +27,9 @@ from PIL import Image
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Wanted, find_items, rows
-from vlm_aes.bulk.choosing import Cut
-from vlm_aes.bulk.chosen import Table, chosen_from
-from vlm_aes.bulk.looks import looker
+from vlm_aes.bulk.select.cut import Cut
+from vlm_aes.bulk.select.from_table import Table, chosen_from
+from vlm_aes.bulk.select.image_features import looker
 from vlm_aes.images.degrade import DEGRADATIONS, degrade
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.output.table import Columns

@@ -16,7 +16,7 @@ import numpy as np
 from finetune.nano.fast_head import photos_of
 from vlm_aes import Assessor
 from vlm_aes.bulk.cascade import OPEN, zone_of
-from vlm_aes.bulk.choosing import Cut, Rated, choose
+from vlm_aes.bulk.select.cut import Cut, Rated, choose
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training.distill import scores_of
 from vlm_aes.training.material import gather

@@ -15,8 +15,8 @@ from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.bulk import ImageSource, Sink, Tally, Wanted, find_items
 from vlm_aes.bulk.cascade import IN, OPEN, OUT, zone_of
-from vlm_aes.bulk.choosing import Cut, Rated, choose, take
-from vlm_aes.bulk.placing import place, undo
+from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
+from vlm_aes.bulk.select.place_files import place, undo
 from vlm_aes.bulk.run import Job, score_into
 from vlm_aes.cli import app
 from vlm_aes.errors import OutputError

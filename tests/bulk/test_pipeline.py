@@ -173,7 +173,7 @@ def test_full_disk_keeps_the_good_part(assessor, folder, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return real(data, where, *args, **kwargs)
 
-    monkeypatch.setattr("vlm_aes.bulk.sinks.SHARD_ROWS", 4)
+    monkeypatch.setattr("vlm_aes.bulk.sink.SHARD_ROWS", 4)
     monkeypatch.setattr(pq, "write_table", full)
     out = tmp_path / "t.csv"
     with pytest.raises(OutputError, match=r"No space left.*make room and run again with --resume"):
@@ -291,7 +291,7 @@ def test_a_full_disk_in_the_journal_keeps_what_was_committed(
             raise OSError(28, "No space left on device")
         return real(handle, data)
 
-    monkeypatch.setattr("vlm_aes.bulk.sinks.os.write", full)
+    monkeypatch.setattr("vlm_aes.bulk.sink.os.write", full)
     with pytest.raises(OutputError, match="No space left"):
         run(assessor, folder, out)
     monkeypatch.undo()
@@ -324,7 +324,7 @@ class Counting:
 
 @pytest.mark.parametrize("sinked", [True, False])
 def test_many_names_of_few_files_are_opened_once_each(assessor, tmp_path, monkeypatch, sinked):
-    monkeypatch.setattr("vlm_aes.bulk.sinks.SHARD_ROWS", 16)
+    monkeypatch.setattr("vlm_aes.bulk.sink.SHARD_ROWS", 16)
     monkeypatch.setattr("vlm_aes.bulk.pipeline.REMEMBERED", 20 if not sinked else 3)
     for i, image in enumerate(tiny.pictures(7)):
         for copy in range(12):
@@ -349,7 +349,7 @@ def test_many_names_of_few_files_are_opened_once_each(assessor, tmp_path, monkey
 
 
 def test_little_room_for_decoded_pictures_ends_no_run(assessor, folder, monkeypatch):
-    monkeypatch.setattr("vlm_aes.bulk.ahead.HELD_BYTES", 1)
+    monkeypatch.setattr("vlm_aes.bulk.prefetch.HELD_BYTES", 1)
     done, tally = run(assessor, folder)
     assert (len(done), tally.rated) == (11, 9)
 

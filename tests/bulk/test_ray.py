@@ -16,7 +16,7 @@ from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
 from vlm_aes.bulk.cascade import IN, OPEN, OUT, Cascaded
-from vlm_aes.bulk.distributed import (
+from vlm_aes.bulk.ray import (
     MOST_PATHS,
     OPENED,
     PLAIN,
@@ -24,7 +24,7 @@ from vlm_aes.bulk.distributed import (
     digests_of,
     pieces_of,
 )
-from vlm_aes.bulk.finished import Finished, Held
+from vlm_aes.bulk.resume import Finished, Held
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageContainer, ImageSource
 from vlm_aes.output import table

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from vlm_aes.bulk.choosing import Cut, Rated
-from vlm_aes.bulk.finished import Finished, Held
+from vlm_aes.bulk.select.cut import Cut, Rated
+from vlm_aes.bulk.resume import Finished, Held
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.sinks import Sink, Source
+from vlm_aes.bulk.sink import Sink, Source
 from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads.folder import Agreement
 from vlm_aes.output.table import Row

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vlm_aes.assessor import Assessor, Seen
-from vlm_aes.bulk.ahead import Ahead, Entry
+from vlm_aes.bulk.prefetch import Ahead, Entry
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Row

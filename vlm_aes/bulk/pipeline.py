@@ -14,11 +14,11 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from vlm_aes.assessor import Assessor, Seen
-from vlm_aes.bulk.ahead import Ahead, Entry
-from vlm_aes.bulk.finished import Finished
+from vlm_aes.bulk.prefetch import Ahead, Entry
+from vlm_aes.bulk.resume import Finished
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.lanes import Lanes
-from vlm_aes.bulk.sinks import Place, Sink, Source
+from vlm_aes.bulk.parallel import Lanes
+from vlm_aes.bulk.sink import Place, Sink, Source
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Columns, Row

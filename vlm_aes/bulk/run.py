@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.bulk.cascade import Cascaded, zone_of
-from vlm_aes.bulk.choosing import Cut, Rated, choose, take
+from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
 from vlm_aes.bulk.critiques import with_critiques
-from vlm_aes.bulk.finished import Finished
+from vlm_aes.bulk.resume import Finished
 from vlm_aes.bulk.pipeline import Tally, Wanted, rows
-from vlm_aes.bulk.sinks import Sink
+from vlm_aes.bulk.sink import Sink
 from vlm_aes.bulk.sources import opened
 from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads import FastRater

@@ -19,7 +19,7 @@ from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.occlusion import drawn
 from vlm_aes.explain.page import data_uri
 from vlm_aes.images.color import to_rgb
-from vlm_aes.output.drawing import facts_drawn
+from vlm_aes.output.fact_overlay import facts_drawn
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.engine import Advice

@@ -9,7 +9,7 @@ from vlm_aes.demo.keeping import zipped
 from vlm_aes.demo.shelf import Shelf
 from vlm_aes.images.source import ImageSource, read_file
 from vlm_aes.output import table
-from vlm_aes.output.gallery import write_gallery
+from vlm_aes.output.html.gallery import write_gallery
 from vlm_aes.output.stars import Standing, StarRule
 from vlm_aes.output.table import Row
 from vlm_aes.output.xmp.sidecar import merged

@@ -15,7 +15,7 @@ from vlm_aes.assessor import Assessor, terms_of
 from vlm_aes.explain.explanation import Explanation, raters
 from vlm_aes.explain.occlusion import drawn, occlusion_map
 from vlm_aes.images.color import to_rgb
-from vlm_aes.output.drawing import facts_drawn
+from vlm_aes.output.fact_overlay import facts_drawn
 
 SIDE = 1200
 """Long side of the picture on the page, in pixels."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.results import Rows
 from vlm_aes.output.table import Row
-from vlm_aes.output.thumbnails import thumbnails
+from vlm_aes.output.html.thumbnails import thumbnails
 from vlm_aes.ratings.scale import WORDS
 
 SHOWN = 1000

@@ -11,10 +11,10 @@ from skimage import data
 from typer.testing import CliRunner
 
 from vlm_aes import Assessor
-from vlm_aes.bulk.alike import bursts_of, distinct, near, runs_of, value_within
-from vlm_aes.bulk.captured import captured_at
-from vlm_aes.bulk.chosen import bands_of
-from vlm_aes.bulk.looks import GRID, Looks, layout_of, looker, stops_of
+from vlm_aes.bulk.select.similarity import bursts_of, distinct, near, runs_of, value_within
+from vlm_aes.bulk.select.bursts import captured_at
+from vlm_aes.bulk.select.from_table import bands_of
+from vlm_aes.bulk.select.image_features import GRID, Looks, layout_of, looker, stops_of
 from vlm_aes.cli import app
 from vlm_aes.images.degrade import degrade
 

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes.bulk import find_items
-from vlm_aes.bulk.datasets import is_hub_name, write_dataset
+from vlm_aes.bulk.sources.hf_datasets import is_hub_name, write_dataset
 from vlm_aes.bulk.sources import count
 from vlm_aes.cli import app
 from vlm_aes.errors import HubError, OutputError, SourceError
@@ -113,8 +113,8 @@ def test_what_is_written_loads_again(files, tmp_path):
 
 
 def test_many_rows_are_many_files(tmp_path, monkeypatch):
-    monkeypatch.setattr("vlm_aes.bulk.datasets.SHARD_ROWS", 4)
-    monkeypatch.setattr("vlm_aes.bulk.datasets.GROUP_ROWS", 2)
+    monkeypatch.setattr("vlm_aes.bulk.sources.hf_datasets.SHARD_ROWS", 4)
+    monkeypatch.setattr("vlm_aes.bulk.sources.hf_datasets.GROUP_ROWS", 2)
     columns = Columns()
     empty = dict.fromkeys(columns.names)
     rows = [{**empty, "path": str(n), "score": float(n), "model": "m", "prompt": "p"}

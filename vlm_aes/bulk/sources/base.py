@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from vlm_aes.bulk.containers import CONTAINERS, members
-from vlm_aes.bulk.datasets import find_rows, is_hub_name, is_saved
+from vlm_aes.bulk.sources.tables import CONTAINERS, members
+from vlm_aes.bulk.sources.hf_datasets import find_rows, is_hub_name, is_saved
 from vlm_aes.bulk.index import Index
 from vlm_aes.errors import SourceError
 from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.source import ImageContainer, ImageSource
 
-__all__ = ["ImageSource", "SourceError", "count", "find_items", "find_pictures", "opened"]
+__all__ = ["ImageSource", "SourceError", "count", "find_items", "find_images", "opened"]
 
 
 def find_items(
@@ -104,7 +104,7 @@ def _expand(
     elif is_hub_name(path) or (Path(path).is_dir() and is_saved(path)):
         yield from find_rows(path, column)
     elif "://" in path:
-        from vlm_aes.bulk.remote import find_remote
+        from vlm_aes.bulk.sources.fsspec import find_remote
 
         yield from find_remote(path)
     elif Path(path).is_dir():

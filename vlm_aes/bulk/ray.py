@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.bulk import pipeline
-from vlm_aes.bulk.containers import unnamed
-from vlm_aes.bulk.finished import Finished, Held
+from vlm_aes.bulk.sources.tables import unnamed
+from vlm_aes.bulk.resume import Finished, Held
 from vlm_aes.bulk.pipeline import Tally, Wanted
-from vlm_aes.bulk.sinks import Sink, Source
+from vlm_aes.bulk.sink import Sink, Source
 from vlm_aes.bulk.sources import find_items
 from vlm_aes.errors import EngineError
 from vlm_aes.images.open import ImageError

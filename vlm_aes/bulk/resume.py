@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.sinks import Sink, Source
+from vlm_aes.bulk.sink import Sink, Source
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Row
 

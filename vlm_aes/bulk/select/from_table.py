@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlm_aes.bulk.alike import distinct, grouped, runs_of, value_within
-from vlm_aes.bulk.captured import captured_at
-from vlm_aes.bulk.choosing import Cut, Rated, choose, take
-from vlm_aes.bulk.looks import Look
+from vlm_aes.bulk.select.similarity import distinct, grouped, runs_of, value_within
+from vlm_aes.bulk.select.bursts import captured_at
+from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
+from vlm_aes.bulk.select.image_features import Look
 from vlm_aes.errors import SettingsError, TableError
 from vlm_aes.output.table import BASE, read_batches
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk.lanes import FEWEST, Lanes
+from vlm_aes.bulk.parallel import FEWEST, Lanes
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_picture_that_fails_is_one_error(assessor, looked, monkeypatch):
             raise RuntimeError("no")
         return real(some, **options)
 
-    monkeypatch.setattr(assessor, "rate_seen", failing)
+    monkeypatch.setattr(assessor, "score_prepared", failing)
     found = rated(assessor, looked, 2)
     assert [i for i, a in enumerate(found) if a.error] == [11]
     assert str(found[11].error).startswith("model: ")
@@ -54,6 +54,6 @@ def test_a_picture_that_fails_is_one_error(assessor, looked, monkeypatch):
 def test_other_raters_are_given_whole_batches(looked, monkeypatch):
     slow = Assessor.from_pretrained()
     sizes = []
-    monkeypatch.setattr(slow, "rate_seen", lambda some, **_: sizes.append(len(some)) or [])
+    monkeypatch.setattr(slow, "score_prepared", lambda some, **_: sizes.append(len(some)) or [])
     rated(slow, looked, 4)
     assert sizes == [len(looked)]

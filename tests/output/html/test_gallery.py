@@ -13,9 +13,9 @@ from tests import tiny_checkpoints as tiny
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output import table
-from vlm_aes.output.gallery import SHEET, SHOWN, Gallery, page, write_gallery
+from vlm_aes.output.html.gallery import SHEET, SHOWN, Gallery, page, write_gallery
 from vlm_aes.output.table import Columns
-from vlm_aes.output.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
+from vlm_aes.output.html.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
 from vlm_aes.ratings.scale import WORDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

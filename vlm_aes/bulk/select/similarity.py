@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from vlm_aes.bulk.looks import Look, Looks
+from vlm_aes.bulk.select.image_features import Look, Looks
 
 GAP = 2.0
 """Seconds between two frames of a burst, at most."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.bulk.ahead import Ahead, Entry
+from vlm_aes.bulk.prefetch import Ahead, Entry
 from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.images.source import ImageSource
 from vlm_aes.measure.base import Frame

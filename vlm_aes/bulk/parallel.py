@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 
 from vlm_aes.assessor import Assessment, Assessor, Seen
-from vlm_aes.bulk.ahead import MOST_WORKERS
+from vlm_aes.bulk.prefetch import MOST_WORKERS
 from vlm_aes.images.open import ImageError
 
 FEWEST = 8

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from vlm_aes.assessor import Seen
-from vlm_aes.bulk.finished import Finished
+from vlm_aes.bulk.resume import Finished
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import HardLink, ImageSource, hard_link
 from vlm_aes.output.table import Row

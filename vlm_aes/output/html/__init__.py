@@ -1,0 +1,1 @@
+"""Pages that need no network: shared parts and the gallery."""
