@@ -15,7 +15,7 @@ import numpy as np
 
 from finetune.nano.fast_head import photos_of
 from vlm_aes import Assessor
-from vlm_aes.bulk.cascade import OPEN, zone_of
+from vlm_aes.bulk.cascade import OPEN, cascade_tiers
 from vlm_aes.bulk.select.cut import Cut, Rated, choose
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training.distill import scores_of
@@ -41,7 +41,7 @@ def main() -> None:
     print("share  calls  found  found by the head alone")
     for share in SHARES:
         cut = Cut(fraction=share)
-        tier = zone_of(Rated(first, group), cut, fast.about.agreement)
+        tier = cascade_tiers(Rated(first, group), cut, fast.about.agreement)
         seen = np.where(tier == OPEN, truth, first)
         wanted = set(choose(Rated(truth, group), cut).tolist())
         found = set(choose(Rated(seen, group), cut, tier).tolist())

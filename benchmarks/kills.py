@@ -35,7 +35,7 @@ import torch
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, Wanted, find_items, rows
+from vlm_aes.bulk import Sink, ScoreOptions, find_sources, rows
 from vlm_aes.errors import OutputError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
@@ -96,8 +96,8 @@ def score(assessor: Assessor, photos: Path, out: Path, *, resume: bool) -> None:
     torch.set_num_threads(1)
     columns = Columns()
     with Sink(str(out), columns.schema, resume=resume) as sink:
-        items = find_items([str(photos)])
-        for _ in rows(assessor, items, columns, Wanted(), sink=sink, batch_size=8):
+        items = find_sources([str(photos)])
+        for _ in rows(assessor, items, columns, ScoreOptions(), sink=sink, batch_size=8):
             pass
         sink.finish()
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
+from vlm_aes.bulk import Sink, RunStats, ScoreOptions, find_sources, rows
 from vlm_aes.output.table import Columns
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=100)
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.model, fast=True)
-    columns, tally, total = Columns(), Tally(), a.files * a.names
+    columns, tally, total = Columns(), RunStats(), a.files * a.names
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "photos"
         folder.mkdir()
@@ -59,7 +59,7 @@ def main() -> None:
         out = Path(place) / "t.parquet"
         began, early = time.perf_counter(), 0.0
         with Sink(str(out), columns.schema) as sink:
-            every = rows(assessor, find_items([str(folder)]), columns, Wanted(), sink=sink,
+            every = rows(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
                          tally=tally, batch_size=64)  # fmt: skip
             for number, _ in enumerate(every):
                 if number == total // 10:

@@ -32,7 +32,7 @@ from PIL import Image
 from skimage import data
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, Wanted, find_items, rows
+from vlm_aes.bulk import Sink, ScoreOptions, find_sources, rows
 from vlm_aes.images.open import open_image
 from vlm_aes.measure.domain import warning_of
 from vlm_aes.output.table import Columns
@@ -101,7 +101,7 @@ def pipeline(
     with tempfile.TemporaryDirectory() as place:
         wall, processor = time.perf_counter(), time.process_time()
         with Sink(f"{place}/t.parquet", columns.schema) as sink:
-            for _ in rows(assessor, find_items([str(folder)]), columns, Wanted(), sink=sink,
+            for _ in rows(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
                           batch_size=BATCH, workers=cores):  # fmt: skip
                 pass
             sink.finish()

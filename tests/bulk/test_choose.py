@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
-from vlm_aes.bulk import ImageSource, Sink, Tally, Wanted, find_items
-from vlm_aes.bulk.cascade import IN, OPEN, OUT, zone_of
+from vlm_aes.bulk import ImageSource, Sink, RunStats, ScoreOptions, find_sources
+from vlm_aes.bulk.cascade import IN, OPEN, OUT, cascade_tiers
 from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
 from vlm_aes.bulk.select.place_files import place, undo
-from vlm_aes.bulk.run import Job, score_into
+from vlm_aes.bulk.run import Job, score_to_sink
 from vlm_aes.cli import app
 from vlm_aes.errors import OutputError
 from vlm_aes.models.heads.folder import Agreement
@@ -95,7 +95,7 @@ def test_the_zone_holds_the_cut(seed, share):
     rng = np.random.default_rng(seed)
     fast = rng.normal(50, 12, 2000)  # a head gives what is to be expected: the rest is noise
     slow = fast + rng.normal(0, 4 / 1.645, 2000)
-    tier = zone_of(rated(fast), Cut(fraction=share), AGREEMENT)
+    tier = cascade_tiers(rated(fast), Cut(fraction=share), AGREEMENT)
     seen = np.where(tier == OPEN, slow, fast)
     chosen = choose(rated(seen), Cut(fraction=share), tier)
     wanted = choose(rated(slow), Cut(fraction=share))
@@ -106,7 +106,7 @@ def test_the_zone_holds_the_cut(seed, share):
 
 
 def test_threshold_zone_is_the_interval():
-    tier = zone_of(rated([50, 57, 62, 65, float("nan")]), Cut(threshold=60), AGREEMENT)
+    tier = cascade_tiers(rated([50, 57, 62, 65, float("nan")]), Cut(threshold=60), AGREEMENT)
     assert tier.tolist() == [OUT, OPEN, OPEN, IN, OPEN]
 
 
@@ -187,9 +187,9 @@ def model(tmp_path_factory, photos):
 
 def cascade(model, photos, out, limit=None, resume=False, rationale=True, **options):
     fast, slow = Assessor.from_pretrained(model, fast=True), Assessor.from_pretrained(model)
-    job = Job(lambda: find_items([str(photos)]), Columns(cascade=True, rationale=rationale),
-              Wanted(rationale=rationale), Cut(**options), 8)  # fmt: skip
-    tally, calls = Tally(), []
+    job = Job(lambda: find_sources([str(photos)]), Columns(cascade=True, rationale=rationale),
+              ScoreOptions(rationale=rationale), Cut(**options), 8)  # fmt: skip
+    tally, calls = RunStats(), []
 
     def advance():
         calls.append(1)
@@ -197,7 +197,7 @@ def cascade(model, photos, out, limit=None, resume=False, rationale=True, **opti
             raise KeyboardInterrupt
 
     with Sink(str(out), job.columns.schema, resume=resume) as sink:
-        score_into(sink, fast, job, tally, advance, slow)
+        score_to_sink(sink, fast, job, tally, advance, slow)
     return table.read(out, job.columns.schema), tally, fast, slow
 
 
@@ -224,14 +224,14 @@ def test_the_cascade_looks_again_only_where_the_choice_is_open(model, photos, tm
 def test_pictures_that_come_or_go_between_the_rounds(model, photos, tmp_path, monkeypatch):
     copy = tmp_path / "photos"
     shutil.copytree(photos, copy)
-    real = zone_of
+    real = cascade_tiers
 
     def meanwhile(*args):
         (copy / "day0" / "000.png").unlink(missing_ok=True)
         tiny.pictures(1, seed=77)[0].save(copy / "day0" / "000a.png")
         return real(*args)
 
-    monkeypatch.setattr("vlm_aes.bulk.run.zone_of", meanwhile)
+    monkeypatch.setattr("vlm_aes.bulk.run.cascade_tiers", meanwhile)
     found, _, _, slow = cascade(model, copy, tmp_path / "t.parquet", rationale=False,
                                 fraction=1.0)  # fmt: skip
     by_name = {Path(r["path"]).name: r for r in found}

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk.parallel import FEWEST, Lanes
+from vlm_aes.bulk.parallel import FEWEST, ParallelScorer
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def looked(assessor):
 
 
 def rated(assessor, looked, lanes):
-    with closing(Lanes(assessor, rationale=False, attributes=False, lanes=lanes)) as several:
+    with closing(ParallelScorer(assessor, rationale=False, attributes=False, lanes=lanes)) as several:
         return several.rate(looked)
 
 

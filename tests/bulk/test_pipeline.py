@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, Tally, Wanted, find_images, rows
+from vlm_aes.bulk import Sink, RunStats, ScoreOptions, find_image_paths, rows
 from vlm_aes.errors import OutputError, SourceError
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
@@ -48,13 +48,13 @@ def folder(tmp_path):
 
 
 def run(assessor, folder, out=None, columns=COLUMNS, limit=None, **sink_options):
-    tally = Tally()
-    paths = find_images([str(folder)])
+    tally = RunStats()
+    paths = find_image_paths([str(folder)])
     if out is None:
-        return list(rows(assessor, paths, columns, Wanted(), batch_size=4, tally=tally)), tally
+        return list(rows(assessor, paths, columns, ScoreOptions(), batch_size=4, tally=tally)), tally
     done = []
     with Sink(str(out), columns.schema, **sink_options) as sink:
-        for row in rows(assessor, paths, columns, Wanted(), batch_size=4, sink=sink, tally=tally):
+        for row in rows(assessor, paths, columns, ScoreOptions(), batch_size=4, sink=sink, tally=tally):
             done.append(row)
             if limit is not None and len(done) >= limit:
                 sink.flush()
@@ -65,20 +65,20 @@ def run(assessor, folder, out=None, columns=COLUMNS, limit=None, **sink_options)
 
 def test_paths_as_typed_in_order_and_once(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
-    found = list(find_images(["photos"]))
+    found = list(find_image_paths(["photos"]))
     assert found == sorted(found, key=lambda p: (Path(p).parent != Path("photos"), p))
     assert "photos/0.png" in found
     assert not [p for p in found if "hidden" in p or "txt" in p]
-    assert next(find_images(["photos/0.png", "photos", "photos/0.png"])) == "photos/0.png"
-    assert len(list(find_images(["photos", "photos"]))) == len(found)
-    assert list(find_images(["photos/*.png"])) == ["photos/0.png", "photos/2.png",
+    assert next(find_image_paths(["photos/0.png", "photos", "photos/0.png"])) == "photos/0.png"
+    assert len(list(find_image_paths(["photos", "photos"]))) == len(found)
+    assert list(find_image_paths(["photos/*.png"])) == ["photos/0.png", "photos/2.png",
         "photos/4.png", "photos/6.png", "photos/8.png", "photos/c.png"]  # fmt: skip
-    assert list(find_images(["-"], ["photos/0.png\n", "\n", "gone.png\n"])) == [
+    assert list(find_image_paths(["-"], ["photos/0.png\n", "\n", "gone.png\n"])) == [
         "photos/0.png", "gone.png"]  # fmt: skip
-    assert next(find_images(["./photos"])) == "./photos/0.png"
-    assert list(find_images(["notes.txt"])) == ["notes.txt"]
+    assert next(find_image_paths(["./photos"])) == "./photos/0.png"
+    assert list(find_image_paths(["notes.txt"])) == ["notes.txt"]
     (folder / "a[1].png").write_bytes((folder / "0.png").read_bytes())
-    assert list(find_images(["photos/a[1].png"])) == ["photos/a[1].png"]
+    assert list(find_image_paths(["photos/a[1].png"])) == ["photos/a[1].png"]
 
 
 def test_every_file_a_row_and_equal_content_rated_once(assessor, folder):
@@ -267,7 +267,7 @@ def test_interrupted_ends_cleanly_and_keeps_what_is_done(interrupted):
 def test_a_torn_journal_gives_its_whole_rows(assessor, folder, tmp_path):
     out = tmp_path / "t.parquet"
     with Sink(str(out), COLUMNS.schema) as sink:
-        for _ in rows(assessor, find_images([str(folder)]), COLUMNS, Wanted(), batch_size=4,
+        for _ in rows(assessor, find_image_paths([str(folder)]), COLUMNS, ScoreOptions(), batch_size=4,
                       sink=sink):  # fmt: skip
             pass
     journal = out.with_name("t.parquet.part") / "_journal-0001.jsonl"
@@ -356,14 +356,14 @@ def test_little_room_for_decoded_pictures_ends_no_run(assessor, folder, monkeypa
 
 def test_a_source_that_fails_midway_says_so_and_keeps_what_is_done(assessor, folder, tmp_path):
     def items():
-        yield from find_images([str(folder)])
+        yield from find_image_paths([str(folder)])
         raise SourceError("t.csv breaks")
 
     with (
         Sink(str(tmp_path / "t.csv"), COLUMNS.schema) as sink,
         pytest.raises(SourceError, match="t.csv breaks"),
     ):
-        list(rows(assessor, items(), COLUMNS, Wanted(), batch_size=2, sink=sink))
+        list(rows(assessor, items(), COLUMNS, ScoreOptions(), batch_size=2, sink=sink))
     _, tally = run(assessor, folder, tmp_path / "t.csv", resume=True)
     assert tally.resumed >= 8
 

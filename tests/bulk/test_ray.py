@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, Tally, Wanted, find_items, rows
-from vlm_aes.bulk.cascade import IN, OPEN, OUT, Cascaded
+from vlm_aes.bulk import Sink, RunStats, ScoreOptions, find_sources, rows
+from vlm_aes.bulk.cascade import IN, OPEN, OUT, CascadeRows
 from vlm_aes.bulk.ray import (
     MOST_PATHS,
     OPENED,
@@ -24,7 +24,7 @@ from vlm_aes.bulk.ray import (
     digests_of,
     pieces_of,
 )
-from vlm_aes.bulk.resume import Finished, Held
+from vlm_aes.bulk.resume import CompletedRows, CompletedRow
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageContainer, ImageSource
 from vlm_aes.output import table
@@ -87,8 +87,8 @@ def local(model, paths, out, limit=None):
     """Rows of a run in this process; with a limit, of one that ends there."""
     columns = Columns()
     with Sink(str(out), columns.schema) as sink:
-        every = rows(Assessor.from_pretrained(model), find_items(paths), columns, Wanted(),
-                     batch_size=2, sink=sink, tally=Tally())  # fmt: skip
+        every = rows(Assessor.from_pretrained(model), find_sources(paths), columns, ScoreOptions(),
+                     batch_size=2, sink=sink, tally=RunStats())  # fmt: skip
         for number, _ in enumerate(every, 1):
             if number == limit:
                 sink.flush()
@@ -159,8 +159,8 @@ def test_workers_are_told_what_holds(tmp_path):
         sink.flush()
     with Sink(out, schema, resume=True) as sink, Sink(f"{tmp_path}/fast/", schema) as first:
         sink.begin({})
-        finished = Finished(sink, {("slow", "p")})
-        known = [Held(name, {"size": 1}, f"sha {name}") for name in "abc"]
+        finished = CompletedRows(sink, {("slow", "p")})
+        known = [CompletedRow(name, {"size": 1}, f"sha {name}") for name in "abc"]
         assert list(finished.held()) == known
         assert finished.row_of("a")["score"] == 50.0
         assert finished.row_of("d") is None
@@ -168,9 +168,9 @@ def test_workers_are_told_what_holds(tmp_path):
         for name in "ade":
             first.add(row_of(name, f"sha {name}", model="fast"), {})
         first.flush()
-        cascaded = Cascaded(first, np.array([OPEN, IN, OUT]))
+        cascaded = CascadeRows(first, np.array([OPEN, IN, OUT]))
         cascaded.earlier = finished
-        decided = [Held(name, None, f"sha {name}") for name in "de"]
+        decided = [CompletedRow(name, None, f"sha {name}") for name in "de"]
         assert list(cascaded.held()) == decided + known
         assert cascaded.row_of("d")["model"] == "fast"
         assert cascaded.row_of("d")["score_fast"] == 50.0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlm_aes.output.stars import Standing, StarRule
+from vlm_aes.output.stars import PercentileRank, StarRule
 
 PERCENT = st.floats(0, 100)
 
@@ -39,12 +39,12 @@ def test_a_higher_percentile_never_gets_fewer_stars(percentiles, a, b):
 
 @given(st.lists(PERCENT, min_size=1))
 def test_standing_keeps_the_order_and_centers_on_fifty(scores):
-    standing = Standing([*scores, float("nan")])
+    standing = PercentileRank([*scores, float("nan")])
     found = [standing.percentile(s) for s in scores]
     assert sum(found) / len(found) == pytest.approx(50)
     assert [f for _, f in sorted(zip(scores, found))] == sorted(found)
 
 
 def test_nothing_stands_nowhere():
-    assert Standing([]).percentile(50) is None
-    assert Standing([1.0]).percentile(None) is None
+    assert PercentileRank([]).percentile(50) is None
+    assert PercentileRank([1.0]).percentile(None) is None

@@ -1,8 +1,8 @@
 """Bulk rating: sources, the pipeline, sinks, choosing."""
 
-from vlm_aes.bulk.pipeline import Tally, Wanted, rows
+from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, rows
 from vlm_aes.bulk.sink import Sink
-from vlm_aes.bulk.sources import find_images, find_items
+from vlm_aes.bulk.sources import find_image_paths, find_sources
 from vlm_aes.errors import OutputError, SourceError
 from vlm_aes.images.source import ImageSource
 
@@ -11,9 +11,9 @@ __all__ = [
            "OutputError",
            "Sink",
            "SourceError",
-           "Tally",
-           "Wanted",
-           "find_items",
-           "find_images",
+           "RunStats",
+           "ScoreOptions",
+           "find_sources",
+           "find_image_paths",
            "rows",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from vlm_aes.bulk.select.cut import Cut, Rated
-from vlm_aes.bulk.resume import Finished, Held
+from vlm_aes.bulk.resume import CompletedRows, CompletedRow
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.sink import Sink, Source
 from vlm_aes.images.source import ImageSource
@@ -23,7 +23,7 @@ DEVIATIONS = 2 * 1.645
 """Width of the interval of nine cases of ten, in standard deviations of a normal distribution."""
 
 
-def zone_of(rated: Rated, cut: Cut, agreement: Agreement) -> NDArray[np.int64]:
+def cascade_tiers(rated: Rated, cut: Cut, agreement: Agreement) -> NDArray[np.int64]:
     """(N,) ``IN`` where the head alone is sure that a picture is chosen, ``OUT`` where it is sure
     that it is not, ``OPEN`` where the model has to look, or the head could not.
 
@@ -63,7 +63,7 @@ def _cut_at(score: NDArray[np.float64], spread: float, places: int) -> float:
     return float(low)
 
 
-class Cascaded(Finished):
+class CascadeRows(CompletedRows):
     """What the model need not look at: rows that the head decided, and those that an earlier run's
     model has rated.
 
@@ -71,7 +71,7 @@ class Cascaded(Finished):
         earlier: the model's own rows of an earlier run.
     """
 
-    earlier: Finished
+    earlier: CompletedRows
 
     def __init__(self, first: Sink, tier: NDArray[np.int64]) -> None:
         self._first = first
@@ -106,14 +106,14 @@ class Cascaded(Finished):
         """The same for a file that is known to be unchanged."""
         return self._decided(path) or self.earlier.row_of(path)
 
-    def held(self) -> Iterator[Held]:
+    def held(self) -> Iterator[CompletedRow]:
         """What the head decided, whatever the file is now, and the model's of an earlier run."""
         start = 0
         for table in self._first.own_tables():
             rows = table.select(["path", "sha256", "error"]).to_pylist()
             for row, tier in zip(rows, self._tier[start:], strict=False):
                 if tier != OPEN and not row["error"]:
-                    yield Held(row["path"], None, row["sha256"])
+                    yield CompletedRow(row["path"], None, row["sha256"])
             start += len(rows)
         yield from self.earlier.held()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vlm_aes.assessor import Assessor, Seen
-from vlm_aes.bulk.prefetch import Ahead, Entry
+from vlm_aes.bulk.prefetch import Prefetcher, Entry
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Row
@@ -41,7 +41,7 @@ def with_critiques(
             ahead.settle(entry)
 
     chosen = (item for item in items if item.path in wanted)
-    ahead = Ahead(chosen, None, lambda sha256: False, see, batch_size=batch_size)
+    ahead = Prefetcher(chosen, None, lambda sha256: False, see, batch_size=batch_size)
     batch: list[Entry] = []
     with ahead:
         for entry in ahead:

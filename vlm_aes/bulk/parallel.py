@@ -22,7 +22,7 @@ FEWEST = 8
 """Pictures in a part; fewer would be quicker whole."""
 
 
-class Lanes:
+class ParallelScorer:
     """Rates batches, until it is closed.
 
     Args:

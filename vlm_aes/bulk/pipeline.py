@@ -14,10 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from vlm_aes.assessor import Assessor, Seen
-from vlm_aes.bulk.prefetch import Ahead, Entry
-from vlm_aes.bulk.resume import Finished
+from vlm_aes.bulk.prefetch import Prefetcher, Entry
+from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.parallel import Lanes
+from vlm_aes.bulk.parallel import ParallelScorer
 from vlm_aes.bulk.sink import Place, Sink, Source
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import ImageSource
@@ -28,7 +28,7 @@ REMEMBERED = 20_000
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ScoreOptions:
     """What is computed for each picture."""
 
     rationale: bool = False
@@ -37,7 +37,7 @@ class Wanted:
 
 
 @dataclass
-class Tally:
+class RunStats:
     """What a run did; errors by kind; scores by tenths of a point."""
 
     rows: int = 0
@@ -114,20 +114,20 @@ def rows(
     assessor: Assessor,
     items: Iterable[ImageSource | str],
     columns: Columns,
-    wanted: Wanted,
+    wanted: ScoreOptions,
     *,
     batch_size: int = 16,
     sink: Sink | None = None,
-    tally: Tally | None = None,
+    tally: RunStats | None = None,
     workers: int | None = None,
-    finished: Finished | None = None,
+    finished: CompletedRows | None = None,
     begun: bool = False,
     amend: Callable[[Row], Row] | None = None,
 ) -> Iterator[Row]:
     """Rate pictures in order and give a row each; rows also go to ``sink``.
 
     Args:
-        items: as from :func:`vlm_aes.bulk.sources.find_items`; may be endless.
+        items: as from :func:`vlm_aes.bulk.sources.find_sources`; may be endless.
         batch_size: pictures a forward pass.
         sink: entered already; gets every row, and is asked for those that are done.
         tally: counts along.
@@ -139,23 +139,23 @@ def rows(
 
     Memory is bounded by ``workers`` and ``batch_size``, whatever the number of pictures.
     """
-    tally = tally if tally is not None else Tally()
+    tally = tally if tally is not None else RunStats()
     if sink is not None and not begun:
         sink.begin({"model": assessor.model_id, "prompt": assessor.prompt_id,
                     "columns": columns.names})  # fmt: skip
     index = Index() if sink is not None else None
     if finished is None and sink is not None:
         needed = ("critique",) if wanted.rationale else ()
-        finished = Finished(sink, {(assessor.model_id, assessor.prompt_id)}, index, needed)
+        finished = CompletedRows(sink, {(assessor.model_id, assessor.prompt_id)}, index, needed)
     contents = Contents(sink, index)
 
     def see(data: bytes, suffix: str, sha256: str) -> Seen | ImageError:
         return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix,
                             sha256=sha256)  # fmt: skip
 
-    lanes = Lanes(assessor, rationale=wanted.rationale, attributes=wanted.attributes, lanes=workers)
+    lanes = ParallelScorer(assessor, rationale=wanted.rationale, attributes=wanted.attributes, lanes=workers)
     together = batch_size * lanes.count
-    ahead = Ahead(
+    ahead = Prefetcher(
         (ImageSource(i) if isinstance(i, str) else i for i in items),
         finished, contents.known, see, batch_size=together, workers=workers,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from vlm_aes.assessor import Seen
-from vlm_aes.bulk.resume import Finished
+from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import HardLink, ImageSource, hard_link
 from vlm_aes.output.table import Row
@@ -78,7 +78,7 @@ class _Flight:
     room: threading.Condition = field(default_factory=threading.Condition)
 
 
-class Ahead:
+class Prefetcher:
     """Entries in the order of the items, each read and decoded while the model is busy with those
     before it. A context manager: leaving it ends the threads.
 
@@ -94,7 +94,7 @@ class Ahead:
     def __init__(
         self,
         items: Iterable[ImageSource],
-        finished: Finished | None,
+        finished: CompletedRows | None,
         known: Callable[[str], bool],
         see: See,
         *,
@@ -116,7 +116,7 @@ class Ahead:
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         self._feeder = threading.Thread(target=self._feed, name="read-ahead", daemon=True)
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Prefetcher:
         self._feeder.start()
         return self
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
-from vlm_aes.bulk.pipeline import Tally
+from vlm_aes.bulk.pipeline import RunStats
 from vlm_aes.bulk.sources import count
 from vlm_aes.errors import SourceError
 
@@ -18,7 +18,7 @@ EVERY, EVERY_IN_A_LOG = 0.2, 60.0
 Total = Callable[[], int | None]
 
 
-def count_aside(paths: Sequence[str], column: str | None) -> Total:
+def count_in_background(paths: Sequence[str], column: str | None) -> Total:
     """Counts the pictures while the run has begun; nothing until it is known, or for ever."""
     found: list[int | None] = []
 
@@ -40,7 +40,7 @@ class Progress:
         total: gives the number of pictures, where it is known.
     """
 
-    def __init__(self, tally: Tally, total: Total) -> None:
+    def __init__(self, tally: RunStats, total: Total) -> None:
         self.tally = tally
         self._total = total
         self._began = time.monotonic()

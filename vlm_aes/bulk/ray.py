@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from vlm_aes.assessor import Assessor
 from vlm_aes.bulk import pipeline
 from vlm_aes.bulk.sources.tables import unnamed
-from vlm_aes.bulk.resume import Finished, Held
-from vlm_aes.bulk.pipeline import Tally, Wanted
+from vlm_aes.bulk.resume import CompletedRows, CompletedRow
+from vlm_aes.bulk.pipeline import RunStats, ScoreOptions
 from vlm_aes.bulk.sink import Sink, Source
-from vlm_aes.bulk.sources import find_items
+from vlm_aes.bulk.sources import find_sources
 from vlm_aes.errors import EngineError
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import ImageContainer, ImageSource
@@ -92,7 +92,7 @@ class Task:
     recipe: Recipe
     identity: tuple[str, str]
     columns: Columns
-    wanted: Wanted
+    wanted: ScoreOptions
     batch_size: int
     column: str | None
     folder: str
@@ -129,7 +129,7 @@ class Worker:
         schema = task.columns.schema
         for name, kind in EXTRA:
             schema = schema.append(pa.field(name, kind))
-        tally = Tally()
+        tally = RunStats()
         every = self._rated(piece, tally)
         repeated = 0
         while rows := list(islice(every, ROWS_AT_A_TIME)):
@@ -137,7 +137,7 @@ class Worker:
             repeated = tally.repeated
             yield table.to_table(rows, schema)
 
-    def _rated(self, piece: pa.Table, tally: Tally) -> Iterator[Row]:
+    def _rated(self, piece: pa.Table, tally: RunStats) -> Iterator[Row]:
         task = self._task
         marks: list[Source] = []  # of the pictures ahead, in order
         kept: list[bool] = []
@@ -183,12 +183,12 @@ def _opened(piece: pa.Table, column: str | None) -> Iterator[ImageSource]:
     for path, how in zip(piece["path"].to_pylist(), piece["how"].to_pylist(), strict=True):
         name = os.fsdecode(path)
         if how == OPENED:
-            yield from find_items([name], column=column)
+            yield from find_sources([name], column=column)
         else:
             yield ImageSource(name) if how == PLAIN else unnamed(name)
 
 
-def digests_of(held: Iterable[Held]) -> NDArray[np.uint64]:
+def digests_of(held: Iterable[CompletedRow]) -> NDArray[np.uint64]:
     """What need not be done again, so that a worker can tell it: sorted digests of each path alone,
     with the mark of its file and with its content."""
 
@@ -235,7 +235,7 @@ def _piece(gathered: list[tuple[bytes, int]]) -> pa.Table:
     return pa.table([pa.array(paths, pa.binary()), pa.array(how, pa.int8())], schema=PIECE)
 
 
-class OnRay:
+class RayEngine:
     """Rates on a Ray cluster: the one that ``RAY_ADDRESS`` names, or one started here.
 
     A context manager; leaving it ends what was started.
@@ -258,7 +258,7 @@ class OnRay:
         self._column = column
         self._started = False
 
-    def __enter__(self) -> OnRay:
+    def __enter__(self) -> RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
         # what matters of its log comes as an error
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -291,12 +291,12 @@ class OnRay:
         assessor: Assessor,
         items: Iterable[ImageSource],
         columns: Columns,
-        wanted: Wanted,
+        wanted: ScoreOptions,
         *,
         batch_size: int = 16,
         sink: Sink,
-        tally: Tally,
-        finished: Finished | None = None,
+        tally: RunStats,
+        finished: CompletedRows | None = None,
         begun: bool = False,
         amend: Callable[[Row], Row] | None = None,
     ) -> Iterator[Row]:
@@ -317,7 +317,7 @@ class OnRay:
                         "columns": columns.names})  # fmt: skip
         if finished is None:
             needed = ("critique",) if wanted.rationale else ()
-            finished = Finished(sink, {(assessor.model_id, assessor.prompt_id)}, needed=needed)
+            finished = CompletedRows(sink, {(assessor.model_id, assessor.prompt_id)}, needed=needed)
         done = digests_of(finished.held())
         pieces = list(pieces_of(items))
         if not pieces:
@@ -358,7 +358,7 @@ class OnRay:
 
 
 def _taken(
-    part: pa.Table, columns: Columns, finished: Finished, sink: Sink, tally: Tally,
+    part: pa.Table, columns: Columns, finished: CompletedRows, sink: Sink, tally: RunStats,
     amend: Callable[[Row], Row] | None,
 ) -> list[Row]:  # fmt: skip
     """A worker's rows, written."""

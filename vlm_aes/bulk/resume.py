@@ -13,7 +13,7 @@ from vlm_aes.output.table import Row
 
 
 @dataclass(frozen=True)
-class Held:
+class CompletedRow:
     """A row that holds, for whoever cannot look into the rows themselves.
 
     Attributes:
@@ -27,7 +27,7 @@ class Held:
     sha256: str
 
 
-class Finished:
+class CompletedRows:
     """Rows of earlier runs that still hold: same model and prompt, no error, same file.
 
     The same file is told by size and time, else by the hash of its bytes. Only the rows' places are
@@ -78,14 +78,14 @@ class Finished:
         row, known = self._sink.row_at((packed >> 32, packed & 0xFFFFFFFF))
         return (row, known) if row["path"] == path else None
 
-    def held(self) -> Iterator[Held]:
+    def held(self) -> Iterator[CompletedRow]:
         """Every row that holds."""
         if not self._any:
             return
         for (ordinal, i), told in self._sink.finished_rows():
             if self._places.get(told["path"]) == ordinal << 32 | i:
                 row, known = self._sink.row_at((ordinal, i))
-                yield Held(row["path"], known, row["sha256"])
+                yield CompletedRow(row["path"], known, row["sha256"])
 
 
 def _same_content(item: ImageSource, row: Row) -> bool:

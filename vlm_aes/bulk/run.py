@@ -12,17 +12,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vlm_aes.assessor import Assessor
-from vlm_aes.bulk.cascade import Cascaded, zone_of
+from vlm_aes.bulk.cascade import CascadeRows, cascade_tiers
 from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
 from vlm_aes.bulk.critiques import with_critiques
-from vlm_aes.bulk.resume import Finished
-from vlm_aes.bulk.pipeline import Tally, Wanted, rows
+from vlm_aes.bulk.resume import CompletedRows
+from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, rows
 from vlm_aes.bulk.sink import Sink
 from vlm_aes.bulk.sources import opened
 from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads import FastRater
-from vlm_aes.output.stars import Standing
-from vlm_aes.output.table import Columns, Row, with_stars
+from vlm_aes.output.stars import PercentileRank
+from vlm_aes.output.table import Columns, Row, add_stars_to_tables
 
 Items = Callable[[], Iterable[ImageSource]]
 """Gives the same pictures each time it is called."""
@@ -47,15 +47,15 @@ class Job:
 
     items: Items
     columns: Columns
-    wanted: Wanted
+    wanted: ScoreOptions
     cut: Cut | None = None
     batch_size: int = 16
     engine: Engine = rows
     column: str | None = None
 
 
-def score_into(
-    sink: Sink, assessor: Assessor, job: Job, tally: Tally, advance: Advance,
+def score_to_sink(
+    sink: Sink, assessor: Assessor, job: Job, tally: RunStats, advance: Advance,
     slow: Assessor | None = None,
 ) -> pa.Table | None:  # fmt: skip
     """Rate every picture and finish ``sink``, entered already.
@@ -84,15 +84,15 @@ def score_into(
             if rule is None:
                 sink.finish()
             else:
-                standing = Standing(Rated.read(sink.own_tables, "all").score)
-                sink.finish(with_stars(sink.own_tables(), rule, standing))
+                standing = PercentileRank(Rated.read(sink.own_tables, "all").score)
+                sink.finish(add_stars_to_tables(sink.own_tables(), rule, standing))
             return None
         rated = Rated.read(sink.own_tables, job.cut.per)
         chosen = take(sink.own_tables, choose(rated, job.cut, tier))
         if chosen is None:
             chosen = job.columns.schema.empty_table()
         elif rule is not None:
-            (chosen,) = with_stars([chosen], rule, Standing(rated.score))
+            (chosen,) = add_stars_to_tables([chosen], rule, PercentileRank(rated.score))
         if job.wanted.rationale:
             writer = slow or assessor
             items = opened(job.items(), job.column)
@@ -103,7 +103,7 @@ def score_into(
 
 
 def _rate_all(
-    sink: Sink, assessor: Assessor, job: Job, wanted: Wanted, tally: Tally, advance: Advance
+    sink: Sink, assessor: Assessor, job: Job, wanted: ScoreOptions, tally: RunStats, advance: Advance
 ) -> None:
     for _ in job.engine(assessor, job.items(), job.columns, wanted, tally=tally,
                         batch_size=job.batch_size, sink=sink):  # fmt: skip
@@ -111,7 +111,7 @@ def _rate_all(
 
 
 def _cascade(
-    sink: Sink, fast: Assessor, slow: Assessor, job: Job, wanted: Wanted, tally: Tally,
+    sink: Sink, fast: Assessor, slow: Assessor, job: Job, wanted: ScoreOptions, tally: RunStats,
     advance: Advance,
 ) -> NDArray[np.int64]:  # fmt: skip
     """Rate with the head, then with the model where the head leaves the cut open."""
@@ -124,12 +124,12 @@ def _cascade(
     ) as first:
         _rate_all(first, fast, job, wanted, tally, advance)
         rated = Rated.read(first.own_tables, job.cut.per)
-        tier = zone_of(rated, job.cut, agreement)
-        cascaded = Cascaded(first, tier)
-        again = Tally()
+        tier = cascade_tiers(rated, job.cut, agreement)
+        cascaded = CascadeRows(first, tier)
+        again = RunStats()
         sink.begin({"model": slow.model_id, "prompt": slow.prompt_id, "fast": fast.model_id,
                     "columns": job.columns.names})  # fmt: skip
-        cascaded.earlier = Finished(sink, {(slow.model_id, slow.prompt_id)})
+        cascaded.earlier = CompletedRows(sink, {(slow.model_id, slow.prompt_id)})
         for _ in job.engine(
             slow, job.items(), job.columns, wanted, tally=again, batch_size=job.batch_size,
             sink=sink, finished=cascaded, begun=True, amend=cascaded.amend,
@@ -152,7 +152,7 @@ def _kept_when_interrupted(sink: Sink) -> Iterator[None]:
 
 
 def score_to_rows(
-    assessor: Assessor, job: Job, tally: Tally, advance: Advance, slow: Assessor | None = None
+    assessor: Assessor, job: Job, tally: RunStats, advance: Advance, slow: Assessor | None = None
 ) -> Iterator[Row]:
     """The same without an ``--out``: rows as they are rated, or, with a cut, the chosen ones."""
     if job.cut is None:
@@ -164,7 +164,7 @@ def score_to_rows(
     with ExitStack() as stack:
         folder = stack.enter_context(_temporary())
         sink = stack.enter_context(Sink(f"{folder}/rows.parquet", job.columns.schema))
-        chosen = score_into(sink, assessor, job, tally, advance, slow)
+        chosen = score_to_sink(sink, assessor, job, tally, advance, slow)
         assert chosen is not None
         yield from chosen.to_pylist()
 

@@ -187,7 +187,7 @@ def distill(
     """Make a fast head: it learns to answer as a model does, as people do, or both."""
     with interruptible():
         from vlm_aes.assessor import terms_of
-        from vlm_aes.bulk.sources import find_items
+        from vlm_aes.bulk.sources import find_sources
         from vlm_aes.errors import CheckpointError, SourceError, TrainingError
         from vlm_aes.models.heads.embeddings import default_cache
         from vlm_aes.training.distill import Recipe
@@ -208,7 +208,7 @@ def distill(
             eyes, name = tower_for(tower, out, _named(teacher))
             home = master.rater.backbone.folder if master and master.rater else None
             report = distill(
-                find_items(images), out, eyes, name, cache or default_cache(),
+                find_sources(images), out, eyes, name, cache or default_cache(),
                 teacher=master, people=people, recipe=Recipe(seed=seed),
                 terms=terms_of(home, whole=True) if home else "",
             )  # fmt: skip

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vlm_aes.output.results import Rows
     from vlm_aes.output.stars import StarRule
     from vlm_aes.output.table import Row
-    from vlm_aes.output.xmp.sidecars import Sidecars
+    from vlm_aes.output.xmp.sidecars import SidecarWriter
 
 Table = Annotated[Path, typer.Argument(help="A table that score wrote, or its folder/.")]
 StarsText = Annotated[
@@ -55,7 +55,7 @@ class Outward:
     """The places beside ``--out`` that get the rows of one call."""
 
     stars: StarRule | None
-    sidecars: Sidecars | None
+    sidecars: SidecarWriter | None
     html: Path | None
     dataset: Path | None = None
 
@@ -82,7 +82,7 @@ class Outward:
         if self.html is not None:
             _write_gallery(self.html, rows, items)
         if self.dataset is not None:
-            from vlm_aes.bulk.datasets import write_dataset
+            from vlm_aes.bulk.sources.hf_datasets import write_dataset
 
             n = write_dataset(self.dataset, rows(), items(), schema)
             print(f"dataset of {n} pictures in {self.dataset}", file=sys.stderr)
@@ -111,7 +111,7 @@ def outward(
 
 
 def _check_dataset(folder: Path) -> None:
-    from vlm_aes.bulk.datasets import check_new
+    from vlm_aes.bulk.sources.hf_datasets import check_new
     from vlm_aes.errors import OutputError
 
     try:
@@ -129,17 +129,17 @@ def _rule(stars: str | None, among: str) -> StarRule:
         wrong(str(error))
 
 
-def _sidecars(layout: str, overwrite_ratings: bool, unrated: int, dry_run: bool) -> Sidecars:
+def _sidecars(layout: str, overwrite_ratings: bool, unrated: int, dry_run: bool) -> SidecarWriter:
     from vlm_aes.errors import OutputError
-    from vlm_aes.output.xmp.sidecars import Sidecars
+    from vlm_aes.output.xmp.sidecars import SidecarWriter
 
     try:
-        return Sidecars(layout, overwrite_ratings, unrated, dry_run)
+        return SidecarWriter(layout, overwrite_ratings, unrated, dry_run)
     except (OutputError, ValueError) as error:
         wrong(str(error))
 
 
-def _write_sidecars(sidecars: Sidecars, rows: Iterable[Row]) -> int:
+def _write_sidecars(sidecars: SidecarWriter, rows: Iterable[Row]) -> int:
     did: Counter[str] = Counter()
     failed = 0
     for outcome in sidecars.write(rows):
@@ -158,7 +158,7 @@ def _write_gallery(
     html: Path, rows: Rows, items: Callable[[], Iterable[ImageSource]],
     fast: dict[str, float] | None = None,
 ) -> None:  # fmt: skip
-    from vlm_aes.output.gallery import write_gallery
+    from vlm_aes.output.html.gallery import write_gallery
 
     try:
         write_gallery(html, rows, items, fast)
@@ -179,13 +179,13 @@ def xmp(
 ) -> None:
     """Write a finished table into XMP sidecars beside its pictures."""
     with interruptible():
-        from vlm_aes.output.results import rows_of, starred
+        from vlm_aes.output.results import read_rows, add_stars
 
         sidecars = _sidecars(xmp_layout, overwrite_ratings, unrated, dry_run)
         rule = _rule(stars, stars_among)
         try:
             asked = stars is not None or stars_among != "reference"
-            rows = starred(lambda: rows_of(table), rule, keep=not asked)
+            rows = add_stars(lambda: read_rows(table), rule, keep=not asked)
             failed = _write_sidecars(sidecars, rows)
         except ValueError as error:
             wrong(str(error))
@@ -204,18 +204,18 @@ def gallery(
     """Write a finished table as a gallery, one page that needs no network."""
     with interruptible():
         from vlm_aes.images.source import ImageSource
-        from vlm_aes.output.results import rows_of
+        from vlm_aes.output.results import read_rows
 
         if not html.parent.is_dir():
             wrong(f"{html}: no folder {html.parent}")
         try:
             quick = None
             if fast is not None:
-                quick = {r["path"]: r["score"] for r in rows_of(fast) if r["score"] is not None}
+                quick = {r["path"]: r["score"] for r in read_rows(fast) if r["score"] is not None}
             _write_gallery(
                 html,
-                lambda: rows_of(table),
-                lambda: (ImageSource(row["path"]) for row in rows_of(table)),
+                lambda: read_rows(table),
+                lambda: (ImageSource(row["path"]) for row in read_rows(table)),
                 quick,
             )
         except ValueError as error:

@@ -115,10 +115,10 @@ def audit(
 
     from rich.console import Console
 
-    from vlm_aes.bulk.sources import find_images
+    from vlm_aes.bulk.sources import find_image_paths
 
     with interruptible():
-        paths = list(find_images([str(images)]))
+        paths = list(find_image_paths([str(images)]))
         if not paths:
             wrong(f"no picture found in {images}")
         chosen = random.Random(0).sample(paths, min(limit, len(paths)))

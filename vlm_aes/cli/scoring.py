@@ -23,8 +23,8 @@ from vlm_aes.cli.options import (
 
 if TYPE_CHECKING:
     from vlm_aes.assessor import Assessor
-    from vlm_aes.bulk.choosing import Cut
-    from vlm_aes.bulk.looks import Look
+    from vlm_aes.bulk.select.cut import Cut
+    from vlm_aes.bulk.select.image_features import Look
     from vlm_aes.output.table import Row
 
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the best N.")]
@@ -35,7 +35,7 @@ PerBurst = Annotated[str, typer.Option(help="Choose from all, from each folder, 
 
 
 def _cut(top_k: int | None, fraction: float | None, threshold: float | None, per: str) -> Cut:
-    from vlm_aes.bulk.choosing import Cut
+    from vlm_aes.bulk.select.cut import Cut
 
     try:
         return Cut(top_k, fraction, threshold, per)
@@ -118,8 +118,8 @@ def score(
 
     from rich.console import Console
 
-    from vlm_aes.bulk.progress import Progress, count_aside
-    from vlm_aes.bulk.sources import find_items
+    from vlm_aes.bulk.progress import Progress, count_in_background
+    from vlm_aes.bulk.sources import find_sources
     from vlm_aes.errors import SourceError
     from vlm_aes.ratings.scale import Scale
 
@@ -154,7 +154,7 @@ def score(
         # a list can be read once, and some calls look at the pictures again
         listed = list(sys.stdin) if "-" in paths and again else sys.stdin
         on_ray = engine == "ray"
-        found = find_items(paths, listed, column, unopened=on_ray)
+        found = find_sources(paths, listed, column, unopened=on_ray)
         try:
             first = next(found, None)
         except SourceError as error:
@@ -162,11 +162,11 @@ def score(
         if first is None:
             wrong(f"no picture found in {', '.join(paths)}")
 
-        from vlm_aes.bulk import Sink, Tally, Wanted
-        from vlm_aes.bulk.distributed import OnRay, Recipe
-        from vlm_aes.bulk.run import Job, score_into, score_to_rows
+        from vlm_aes.bulk import Sink, RunStats, ScoreOptions
+        from vlm_aes.bulk.ray import RayEngine, Recipe
+        from vlm_aes.bulk.run import Job, score_to_sink, score_to_rows
         from vlm_aes.errors import EngineError, OutputError
-        from vlm_aes.output.results import rows_of, starred
+        from vlm_aes.output.results import read_rows, add_stars
         from vlm_aes.output.table import Columns
         from vlm_aes.output.terminal import ScoreList
 
@@ -193,7 +193,7 @@ def score(
             wrong("this model has no reference photos to give stars by: --stars-among run")
         once = chain([first], found)
         job = Job(
-            lambda: find_items(paths, listed, column, unopened=on_ray) if again else once,
+            lambda: find_sources(paths, listed, column, unopened=on_ray) if again else once,
             Columns(
                 facts=facts,
                 attributes=assessor.rating_attributes if attributes else (),
@@ -203,7 +203,7 @@ def score(
                 stars=outward.stars,
                 added=assessor.columns,
             ),
-            Wanted(rationale=rationale, facts=facts, attributes=attributes),
+            ScoreOptions(rationale=rationale, facts=facts, attributes=attributes),
             cut,
             # small batches first, so that the first rows are there at once
             min(batch_size, 4) if rationale and out is None else batch_size,
@@ -215,9 +215,9 @@ def score(
             quick = (fast or cascade) and rater is not slow
             return Recipe(named, precision, device, fast=quick, critic=rationale)
 
-        tally = Tally()
+        tally = RunStats()
         rated: list[Row] = []
-        progress = Progress(tally, count_aside(paths, column))
+        progress = Progress(tally, count_in_background(paths, column))
         try:
             if out is None:
                 shown = ScoreList(Console(highlight=False))
@@ -233,15 +233,15 @@ def score(
                         Sink(out, job.columns.schema, resume=resume, overwrite=overwrite)
                     )
                     if on_ray:
-                        pool = OnRay(recipe_of, workers=workers, column=column)
+                        pool = RayEngine(recipe_of, workers=workers, column=column)
                         job = replace(job, engine=stack.enter_context(pool).rows)
                     stack.enter_context(progress)
-                    score_into(sink, assessor, job, tally, progress.advance, slow)
+                    score_to_sink(sink, assessor, job, tally, progress.advance, slow)
             if outward.any:
                 schema, in_run = job.columns.schema, job.columns.run_stars
                 if out is None and cut is None and in_run is not None:
-                    rated = list(starred(lambda: rated, in_run))
-                finished = (lambda: rows_of(Path(out), schema)) if out else (lambda: rated)
+                    rated = list(add_stars(lambda: rated, in_run))
+                finished = (lambda: read_rows(Path(out), schema)) if out else (lambda: rated)
                 failed = outward.write(finished, job.items, schema)
         except (OutputError, SourceError, EngineError, ValueError) as error:
             wrong(str(error))
@@ -280,8 +280,8 @@ def choose(
 ) -> None:
     """Choose from a finished table: paths on stdout, or files in a folder. Nothing is deleted."""
     with interruptible():
-        from vlm_aes.bulk import placing
-        from vlm_aes.bulk.chosen import Table, banded, bands_of, chosen_from
+        from vlm_aes.bulk.select import place_files as placing
+        from vlm_aes.bulk.select.from_table import Table, band_rows, parse_bands, choose_rows
 
         try:
             if undo is not None:
@@ -297,12 +297,12 @@ def choose(
             if bands is not None:
                 if distinct or per != "all" or (top_k, fraction, threshold) != (None, None, None):
                     wrong("--bands sorts every picture: leave the other choices out")
-                pairs = banded(Table(table), bands_of(bands))
+                pairs = band_rows(Table(table), parse_bands(bands))
                 found, below = [row for _, row in pairs], [band.name for band, _ in pairs]
             else:
                 cut = _cut(top_k, fraction, threshold, per)
                 look = _look(model, device) if distinct or per == "burst" else None
-                found = chosen_from(Table(table), cut, look, apart=distinct)
+                found = choose_rows(Table(table), cut, look, apart=distinct)
             for way, folder in ways:
                 n = placing.place([row["path"] for row in found], folder, way, below)
                 print(f"{n} in {folder}; take back: vlm-aes choose --undo {folder}",
@@ -316,13 +316,13 @@ def choose(
 
 def _look(model: str | None, device: str) -> Look:
     """What tells which pictures look alike."""
-    from vlm_aes.bulk.looks import looker
+    from vlm_aes.bulk.select.image_features import feature_extractor
     from vlm_aes.models.heads import FastRater
 
     head = load(model, "auto", device, fast=True).head
     if not isinstance(head, FastRater):
         wrong("what looks alike is told by a fast head: name a model that has one")
-    return looker(head)
+    return feature_extractor(head)
 
 
 @app.command()

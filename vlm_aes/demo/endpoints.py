@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from vlm_aes.bulk.pipeline import Wanted, rows
+from vlm_aes.bulk.pipeline import ScoreOptions, rows
 from vlm_aes.critique.check import claims
 from vlm_aes.demo.compare import named_comparison
 from vlm_aes.demo.guard import take_only_what_was_sent
@@ -62,7 +62,7 @@ def endpoints(model: SharedAssessor) -> None:
             raise gr.Error(f"Send 1 to {MOST_FILES} pictures.", print_exception=False)
         names = list(named(given, [shown_name(path) for path in given]))
         with model.patient():
-            rated = list(rows(model, given, Columns(), Wanted(), batch_size=BATCH, workers=1))
+            rated = list(rows(model, given, Columns(), ScoreOptions(), batch_size=BATCH, workers=1))
         of = {row["path"]: row for row in rated}
         return [_named({**of[path], "path": name}) for path, name in zip(given, names, strict=True)]
 

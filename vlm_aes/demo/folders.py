@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vlm_aes.bulk.sources import find_images
+from vlm_aes.bulk.sources import find_image_paths
 
 MOST_LISTED = 200
 
@@ -26,7 +26,7 @@ def listed(allowed: Sequence[Path]) -> dict[str, Path]:
 def pictures_in(folder: Path, most: int) -> list[str]:
     """Paths of at most ``most`` pictures in a folder and below; none that a link leads out to."""
     found: list[str] = []
-    for path in find_images([str(folder)]):
+    for path in find_image_paths([str(folder)]):
         if Path(path).resolve().is_relative_to(folder):
             found.append(path)
         if len(found) == most:

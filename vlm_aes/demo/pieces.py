@@ -19,7 +19,7 @@ from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.occlusion import drawn
 from vlm_aes.explain.page import data_uri
 from vlm_aes.images.color import to_rgb
-from vlm_aes.output.fact_overlay import facts_drawn
+from vlm_aes.output.fact_overlay import draw_facts
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.engine import Advice
@@ -62,7 +62,7 @@ def views(
     tilt = a.facts.get("tilt")
     return piece(
         "views", name, data_uri(sized(image, SIDE)),
-        measured=data_uri(facts_drawn(small, a.facts)) if a.facts else "",
+        measured=data_uri(draw_facts(small, a.facts)) if a.facts else "",
         heat="" if heat is None else data_uri(drawn(small, heat)),
         tilt=tilt is not None and tilt.value is not None,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from vlm_aes.bulk.pipeline import Wanted, rows
+from vlm_aes.bulk.pipeline import ScoreOptions, rows
 from vlm_aes.demo import pieces, tables
 from vlm_aes.demo.folders import listed, pictures_in
 from vlm_aes.demo.keeping import new_folder
@@ -103,7 +103,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         shelf.order, shelf.shown, shelf.top = order, shown, max(0, int(top or 0))
         asked = model.rating_attributes if whole else ()
         shelf.columns = Columns(facts=whole, attributes=asked, rationale=whole and model.writes)
-        wanted = Wanted(facts=whole, attributes=bool(asked), rationale=whole and model.writes)
+        wanted = ScoreOptions(facts=whole, attributes=bool(asked), rationale=whole and model.writes)
         last = 0.0
         for row in _rated(model, shelf, wanted):
             shelf.add(row)
@@ -184,7 +184,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     ).then(complete, opened, panel, concurrency_id=EXPLAIN, concurrency_limit=2, **light)
 
 
-def _rated(model: SharedAssessor, shelf: Shelf, wanted: Wanted) -> Iterator[Row]:
+def _rated(model: SharedAssessor, shelf: Shelf, wanted: ScoreOptions) -> Iterator[Row]:
     """The rows of a shelf's pictures, under the names that their visitor knows."""
     names = {path: name for name, path in shelf.sources.items()}
     found = rows(model, list(names), shelf.columns, wanted, batch_size=BATCH, workers=1)

@@ -10,10 +10,10 @@ from vlm_aes.demo.shelf import Shelf
 from vlm_aes.images.source import ImageSource, read_file
 from vlm_aes.output import table
 from vlm_aes.output.html.gallery import write_gallery
-from vlm_aes.output.stars import Standing, StarRule
+from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.output.table import Row
 from vlm_aes.output.xmp.sidecar import merged
-from vlm_aes.output.xmp.sidecars import rated_of
+from vlm_aes.output.xmp.sidecars import sidecar_content
 
 KINDS = {
     "csv": "Table (CSV)", "parquet": "Table (Parquet)", "xmp": "Sidecars (XMP)",
@@ -42,14 +42,14 @@ def _sidecars(rows: list[Row], folder: Path) -> str:
     """New sidecars as an archive; a visitor's own are not here, so nothing is merged."""
     folder.mkdir()
     rule = StarRule()
-    standing = Standing(row["score"] for row in rows if row["score"] is not None)
+    standing = PercentileRank(row["score"] for row in rows if row["score"] is not None)
     for row in rows:
         if row["error"]:
             continue
         percentile = row["percentile"]
         if percentile is None:
             percentile = standing.percentile(row["score"])
-        rated = rated_of({**row, "stars": rule.stars(percentile)})
+        rated = sidecar_content({**row, "stars": rule.stars(percentile)})
         name = PurePosixPath(row["path"].replace("\\", "/"))
         target = folder.joinpath(*[part for part in name.parts if part not in ("..", "/")])
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from vlm_aes.assessor import Assessor, terms_of
 from vlm_aes.explain.explanation import Explanation, raters
 from vlm_aes.explain.occlusion import drawn, occlusion_map
 from vlm_aes.images.color import to_rgb
-from vlm_aes.output.fact_overlay import facts_drawn
+from vlm_aes.output.fact_overlay import draw_facts
 
 SIDE = 1200
 """Long side of the picture on the page, in pixels."""
@@ -49,7 +49,7 @@ def page(found: Explanation, heat: ArrayLike, terms: str = "") -> str:
         before=data_uri(small),
         after=[data_uri(_small(advice.picture)) for advice in found.advice],
         heat=data_uri(drawn(small, heat)),
-        measured=data_uri(facts_drawn(small, found.assessment.facts)),
+        measured=data_uri(draw_facts(small, found.assessment.facts)),
         strongest=max((abs(part.points) for part in found.decided), default=1.0),
         terms=terms,
     )

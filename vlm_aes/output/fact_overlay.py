@@ -17,7 +17,7 @@ _MARKS = {"subject": "subject", "brightest": "brightest", "detail": "most detail
 """Facts with a place, and how they are named on the picture."""
 
 
-def facts_drawn(image: Image.Image, facts: Mapping[str, Fact]) -> Image.Image:
+def draw_facts(image: Image.Image, facts: Mapping[str, Fact]) -> Image.Image:
     """A copy of an RGB picture with its thirds, white areas in red, black ones in blue, the places
     of what stands out, and, where a tilt was measured, the level as the camera held it."""
     pixels = np.asarray(image).copy()

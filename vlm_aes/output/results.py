@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from vlm_aes.errors import TableError
 from vlm_aes.output import table
-from vlm_aes.output.stars import Standing, StarRule
+from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.output.table import Row
 
 Rows = Callable[[], Iterable[Row]]
 """Gives the same rows each time it is called."""
 
 
-def rows_of(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
+def read_rows(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
     """The rows, in order, a few thousand in memory at a time.
 
     Args:
@@ -33,7 +33,7 @@ def rows_of(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
             yield from rows
 
 
-def starred(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
+def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
     """The rows with ``stars`` by a rule.
 
     Args:
@@ -44,7 +44,7 @@ def starred(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
     """
     standing = None
     if rule.among == "run":
-        standing = Standing(r["score"] for r in rows() if r["score"] is not None)
+        standing = PercentileRank(r["score"] for r in rows() if r["score"] is not None)
     for row in rows():
         if keep and row.get("stars") is not None:
             yield row

@@ -63,7 +63,7 @@ class StarRule:
         return sum(percentile >= p for p in self.percentiles)
 
 
-class Standing:
+class PercentileRank:
     """Where a score stands among others.
 
     Args:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from vlm_aes.assessor import Assessment
 from vlm_aes.errors import TableError
 from vlm_aes.measure import fact_columns
-from vlm_aes.output.stars import Standing, StarRule
+from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.ratings import scale as ratings
 
 TEXT, WHOLE, REAL = pa.string(), pa.int64(), pa.float64()
@@ -146,8 +146,8 @@ class Columns:
         return self.stars.stars(row["percentile"])
 
 
-def with_stars(
-    tables: Iterable[pa.Table], rule: StarRule, standing: Standing
+def add_stars_to_tables(
+    tables: Iterable[pa.Table], rule: StarRule, standing: PercentileRank
 ) -> Iterator[pa.Table]:
     """Tables with their ``stars`` filled in by where each score stands in the run."""
     for table in tables:

@@ -11,10 +11,10 @@ from skimage import data
 from typer.testing import CliRunner
 
 from vlm_aes import Assessor
-from vlm_aes.bulk.select.similarity import bursts_of, distinct, near, runs_of, value_within
-from vlm_aes.bulk.select.bursts import captured_at
-from vlm_aes.bulk.select.from_table import bands_of
-from vlm_aes.bulk.select.image_features import GRID, Looks, layout_of, looker, stops_of
+from vlm_aes.bulk.select.similarity import label_bursts, distinct, near, time_runs, score_within_burst
+from vlm_aes.bulk.select.bursts import capture_time
+from vlm_aes.bulk.select.from_table import parse_bands
+from vlm_aes.bulk.select.image_features import GRID, ImageFeatures, layout_of, feature_extractor, stops_of
 from vlm_aes.cli import app
 from vlm_aes.images.degrade import degrade
 
@@ -22,11 +22,11 @@ EXIF = 0x8769
 
 
 def looks_of(vectors, stops=None):
-    """Looks whose embedding is as given and whose layout tells nothing."""
+    """ImageFeatures whose embedding is as given and whose layout tells nothing."""
     unit = np.array(vectors, np.float32)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     stops = np.zeros(len(unit)) if stops is None else stops
-    return Looks(unit, np.tile(np.float32(1 / GRID), (len(unit), GRID**2)),
+    return ImageFeatures(unit, np.tile(np.float32(1 / GRID), (len(unit), GRID**2)),
                  np.array(stops, np.float32))  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def save(image, file, seconds, fraction="0"):
 def test_runs_hold_what_lies_close_in_one_folder(pictures):
     folder = np.array([f for f, _ in pictures], np.int64)
     taken = np.array([t for _, t in pictures], float)
-    runs = runs_of(folder, taken, gap=2.0)
+    runs = time_runs(folder, taken, gap=2.0)
     together = {int(row): n for n, run in enumerate(runs) for row in run}
     assert len(together) == sum(map(len, runs))
     for run in runs:
@@ -60,11 +60,11 @@ def test_runs_hold_what_lies_close_in_one_folder(pictures):
 
 
 def test_a_run_parts_where_the_scene_changes():
-    found = bursts_of(looks_of([[1, 0], [1, 0.1], [0, 1], [0.1, 1]]))
+    found = label_bursts(looks_of([[1, 0], [1, 0.1], [0, 1], [0.1, 1]]))
     assert found.tolist() == [0, 0, 0, 0]  # the layout is the same
     parted = looks_of([[1, 0], [1, 0.1], [-0.3, 1], [-0.2, 1]])
     parted.layout[2:] *= -1
-    found = bursts_of(parted)
+    found = label_bursts(parted)
     assert found[0] == found[1] != found[2] == found[3]
 
 
@@ -73,18 +73,18 @@ def test_what_cannot_be_opened_is_like_nothing():
     for values in (looks.embedding, looks.layout, looks.stops):
         values[1] = np.nan
     assert near(looks, looks).tolist() == [[True, False], [False, False]]
-    assert bursts_of(looks).tolist() == [0, 1]
-    assert np.isfinite(value_within([50, 50], looks.stops, [100, 100])).all()
+    assert label_bursts(looks).tolist() == [0, 1]
+    assert np.isfinite(score_within_burst([50, 50], looks.stops, [100, 100])).all()
 
 
 def test_within_a_group_exposure_and_frame_decide_where_scores_are_close():
-    dark = value_within([50, 50, 51], [0.0, 0.1, -2.5], [100, 100, 100])
+    dark = score_within_burst([50, 50, 51], [0.0, 0.1, -2.5], [100, 100, 100])
     assert dark.argmax() != 2
-    crop = value_within([50, 51], [0.0, 0.0], [100, 85])
+    crop = score_within_burst([50, 51], [0.0, 0.0], [100, 85])
     assert crop.argmax() == 0
-    better = value_within([50, 75], [0.0, 0.0], [100, 100])
+    better = score_within_burst([50, 75], [0.0, 0.0], [100, 100])
     assert better.argmax() == 1
-    assert value_within([], [], []).tolist() == []
+    assert score_within_burst([], [], []).tolist() == []
 
 
 def test_of_near_duplicates_only_the_best():
@@ -120,21 +120,21 @@ def test_layout_and_stops_tell_a_darker_copy_of_the_same_frame():
 def test_capture_times(tmp_path):
     for name in ("a.jpg", "a.png"):
         save(photo(), tmp_path / name, 1_700_000_000, "25")
-        assert captured_at(str(tmp_path / name)) == 1_700_000_000.25
+        assert capture_time(str(tmp_path / name)) == 1_700_000_000.25
     photo().save(tmp_path / "none.jpg")
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8no")
     wrong = Image.Exif()
     wrong.get_ifd(EXIF)[0x9003] = "0000:00:00 00:00:00"
     photo().save(tmp_path / "zero.jpg", exif=wrong)
     for name in ("none.jpg", "bad.jpg", "zero.jpg", "gone.jpg"):
-        assert captured_at(str(tmp_path / name)) is None
-    assert captured_at("") is None
+        assert capture_time(str(tmp_path / name)) is None
+    assert capture_time("") is None
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "60,40", "0", "100", "40,40", "nan"])
 def test_wrong_bands_are_refused(wrong):
     with pytest.raises(ValueError, match="--bands"):
-        bands_of(wrong)
+        parse_bands(wrong)
 
 
 def test_the_commands(tmp_path):
@@ -172,6 +172,6 @@ def test_looks_of_files(tmp_path):
     photo("coffee").save(tmp_path / "c.png")
     (tmp_path / "d.png").write_text("x")
     paths = [str(tmp_path / name) for name in ("a.png", "d.png", "b.png", "c.png", "gone.png")]
-    looks = looker(head)(paths)
+    looks = feature_extractor(head)(paths)
     assert np.isnan(looks.stops).tolist() == [False, True, False, False, True]
     assert near(looks, looks)[0].tolist() == [True, False, True, False, False]

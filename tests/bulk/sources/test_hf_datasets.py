@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
-from vlm_aes.bulk import find_items
+from vlm_aes.bulk import find_sources
 from vlm_aes.bulk.sources.hf_datasets import is_hub_name, write_dataset
 from vlm_aes.bulk.sources import count
 from vlm_aes.cli import app
@@ -37,11 +37,11 @@ def made(files):
 def test_a_saved_dataset(made, files, tmp_path):
     place = tmp_path / "saved"
     made.save_to_disk(place)
-    items = list(find_items([str(place)]))
+    items = list(find_sources([str(place)]))
     assert [i.path for i in items] == [f"{place}/{n}/{c}" for n, c in enumerate("abcd")]
     assert [i.read() for i in items[:3]] == [f.read_bytes() for f in files]
     assert isinstance(items[3].read(), ImageError)
-    again = list(find_items([str(place)]))
+    again = list(find_sources([str(place)]))
     assert [i.current_fingerprint() for i in again] == [i.current_fingerprint() for i in items]
     assert len({str(i.current_fingerprint()) for i in items}) == 4
     assert count([str(place)]) is None
@@ -55,14 +55,14 @@ def test_a_saved_dataset_with_splits_and_columns(made, files, tmp_path):
         .remove_columns("image_id")
     )
     datasets.DatasetDict({"train": two, "test": two.select([1])}).save_to_disk(place)
-    items = list(find_items([str(place)], column="photo"))
+    items = list(find_sources([str(place)], column="photo"))
     assert [i.path for i in items] == [f"{place}/train/{n}" for n in range(4)] + [f"{place}/test/0"]
     assert items[4].read() == files[1].read_bytes()
     with pytest.raises(SourceError, match="no column of pictures n; it has photo, n"):
-        list(find_items([str(place)], column="n"))
+        list(find_sources([str(place)], column="n"))
     (place / "dataset_dict.json").write_text("{")
     with pytest.raises(SourceError, match=str(place)):
-        list(find_items([str(place)]))
+        list(find_sources([str(place)]))
 
 
 def test_a_hub_name_with_its_revision(made, monkeypatch):
@@ -73,9 +73,9 @@ def test_a_hub_name_with_its_revision(made, monkeypatch):
         return datasets.DatasetDict({"train": made})
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    items = list(find_items(["hf://datasets/me/photos@v1"]))
+    items = list(find_sources(["hf://datasets/me/photos@v1"]))
     assert items[0].path == "hf://datasets/me/photos@v1/train/0/a"
-    list(find_items(["hf://datasets/me/photos"]))
+    list(find_sources(["hf://datasets/me/photos"]))
     assert asked == [("me/photos", "v1"), ("me/photos", None)]
 
 
@@ -104,7 +104,7 @@ def test_what_is_written_loads_again(files, tmp_path):
     assert [r["image"]["bytes"] for r in raw] == [f.read_bytes() for f in files]
     assert {"score", "attr_light", "model"} < set(loaded.features)
     # and as a source, and as a parcel for the hub
-    again = [i.read() for i in find_items([f"{place}/data/*.parquet"])]
+    again = [i.read() for i in find_sources([f"{place}/data/*.parquet"])]
     assert again == [f.read_bytes() for f in files]
     with pytest.raises(HubError, match="names no license"):
         packed(place)
@@ -123,7 +123,7 @@ def test_many_rows_are_many_files(tmp_path, monkeypatch):
     assert write_dataset(tmp_path / "out", rows, items, columns.schema) == 9
     names = sorted(f.name for f in (tmp_path / "out" / "data").iterdir())
     assert names == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
-    held = [i.read() for i in find_items([str(tmp_path / "out" / "data" / "*.parquet")])]
+    held = [i.read() for i in find_sources([str(tmp_path / "out" / "data" / "*.parquet")])]
     assert held == [bytes([n]) for n in range(9)]
     assert write_dataset(tmp_path / "none", [], items, columns.schema) == 0
     assert (tmp_path / "none" / "data" / "train-00000-of-00001.parquet").is_file()

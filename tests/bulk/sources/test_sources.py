@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests import tiny_checkpoints as tiny
-from vlm_aes.bulk import find_items
+from vlm_aes.bulk import find_sources
 from vlm_aes.bulk.index import Index
 from vlm_aes.bulk.sources import count
 from vlm_aes.errors import SourceError
@@ -27,7 +27,7 @@ def photos(tmp_path):
 
 
 def contents(*paths, **options):
-    return [item.read() for item in find_items([str(p) for p in paths], **options)]
+    return [item.read() for item in find_sources([str(p) for p in paths], **options)]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_tables_of_paths(photos, wanted, tmp_path):
     assert contents(tmp_path / "t.jsonl") == wanted
     assert contents(tmp_path / "t.parquet", column="where") == wanted
     assert contents("-", stdin=[f"{tmp_path / 't.csv'}\n"]) == wanted
-    assert [i.path for i in find_items([str(tmp_path / "t.csv")])] == paths
+    assert [i.path for i in find_sources([str(tmp_path / "t.csv")])] == paths
 
 
 @pytest.mark.parametrize("struct", [True, False])
@@ -53,7 +53,7 @@ def test_parquet_that_holds_pictures(photos, wanted, tmp_path, struct):
     file = tmp_path / "t.parquet"
     cells = [{"bytes": b, "path": f"{i}.png"} for i, b in enumerate(wanted)] if struct else wanted
     pq.write_table(pa.table({"image": [*cells, None]}), file)
-    items = list(find_items([str(file)]))
+    items = list(find_sources([str(file)]))
     assert [i.read() for i in items[:-1]] == wanted
     assert items[1].path == f"{file}/1" + ("/1.png" if struct else "")
     assert isinstance(items[-1].read(), ImageError)
@@ -73,7 +73,7 @@ def test_archives_and_one_that_breaks_off(photos, wanted, tmp_path):
     assert contents(tmp_path / "a-0.tar") == wanted
     assert contents(tmp_path / "a-*.tar") == wanted
     assert contents(tmp_path / "a-1.tar.gz") == wanted
-    first = next(find_items([str(tmp_path / "a-0.tar")]))
+    first = next(find_sources([str(tmp_path / "a-0.tar")]))
     assert first.path == f"{tmp_path}/a-0.tar/0.png"
     assert count([str(tmp_path / "a-0.tar")]) is None
     with tarfile.open(tmp_path / "a-0.tar") as archive:
@@ -94,16 +94,16 @@ def test_addresses(wanted):
     store.pipe("/shoot/.hidden.png", b"x")
     store.pipe("/shoot/notes.txt", b"x")
     try:
-        items = list(find_items(["memory://shoot"]))
+        items = list(find_sources(["memory://shoot"]))
         assert [i.read() for i in items] == wanted
         assert items[0].path == "memory:///shoot/0.png"
         assert contents("memory://shoot/1.png") == wanted[1:2]
         store.rm("/shoot/2.png")
         assert str(items[2].read()).startswith("missing: ")
         with pytest.raises(SourceError, match="nothing is there"):
-            list(find_items(["memory://nowhere"]))
+            list(find_sources(["memory://nowhere"]))
         with pytest.raises(SourceError, match="nosuch"):
-            list(find_items(["nosuch://x"]))
+            list(find_sources(["nosuch://x"]))
     finally:
         store.rm("/shoot", recursive=True)
 
@@ -120,14 +120,14 @@ def test_addresses(wanted):
 def test_a_wrong_table_says_what_to_do(tmp_path, name, content, reason):
     (tmp_path / name).write_text(content)
     with pytest.raises(SourceError, match=reason):
-        list(find_items([str(tmp_path / name)]))
+        list(find_sources([str(tmp_path / name)]))
     with pytest.raises(SourceError, match=r"no column 'x'|cannot be read|not an object"):
-        list(find_items([str(tmp_path / name)], column="x"))
+        list(find_sources([str(tmp_path / name)], column="x"))
 
 
 def test_a_row_without_a_path_is_an_error_row(tmp_path):
     (tmp_path / "t.csv").write_text("path,x\n,1\na.png,2\n")
-    empty, good = find_items([str(tmp_path / "t.csv")])
+    empty, good = find_sources([str(tmp_path / "t.csv")])
     assert str(empty.read()) == "missing: the row names no picture"
     assert good.path == "a.png"
 

@@ -1,4 +1,4 @@
-"""Sidecars of other programs keep what is theirs, and a person's word stands."""
+"""SidecarWriter of other programs keep what is theirs, and a person's word stands."""
 
 import re
 import stat
@@ -22,8 +22,8 @@ exiv2 = pytest.importorskip("exiv2")
 from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp import sidecar as xmp
 from vlm_aes.output.xmp.fields import PREFIX
-from vlm_aes.output.xmp.sidecar import Rated, merged, rating_in
-from vlm_aes.output.xmp.sidecars import Sidecars, rated_of, sidecars_of
+from vlm_aes.output.xmp.sidecar import Rated, merged, embedded_rating
+from vlm_aes.output.xmp.sidecars import SidecarWriter, sidecar_content, sidecar_paths
 
 RATED = Rated(4, ("aesthetics: good", "light: fair"), "Grün & <gut>.", {"score": "61.2"})
 OURS = ("Xmp.xmp.Rating", "Xmp.dc.subject", "Xmp.dc.description", "Xmp.lr.hierarchicalSubject",
@@ -148,17 +148,17 @@ def test_a_rating_in_the_picture_goes_along(tmp_path):
     """A program that finds a sidecar does not look into the picture for what the sidecar lacks."""
     photo = tmp_path / "a.jpg"
     tiny.pictures(1)[0].save(photo)
-    assert rating_in(photo) == 0
+    assert embedded_rating(photo) == 0
     image = exiv2.ImageFactory.open(str(photo))
     image.readMetadata()
     image.xmpData()["Xmp.xmp.Rating"] = "5"
     image.writeMetadata()
-    assert rating_in(photo) == 5
+    assert embedded_rating(photo) == 5
     found = merged(None, RATED, picture_rating=5)
     assert (read(found.data)["Xmp.xmp.Rating"], found.kept) == ("5", ("rating 5",))
     assert read(merged(found.data, RATED, picture_rating=5).data)["Xmp.xmp.Rating"] == "5"
     (tmp_path / "notes.txt").write_text("no picture")
-    assert rating_in(tmp_path / "notes.txt") == 0
+    assert embedded_rating(tmp_path / "notes.txt") == 0
 
 
 def test_keywords_are_replaced_by_subject_and_a_persons_stay():
@@ -257,7 +257,7 @@ def photos(tmp_path):
 
 def test_where_a_sidecar_lies(photos):
     def names(picture, layout="auto"):
-        return [p.name for p in sidecars_of(photos / picture, layout)]
+        return [p.name for p in sidecar_paths(photos / picture, layout)]
 
     assert names("a.png") == ["a.png.xmp"]
     assert names("c.jpg") == ["c.jpg.xmp"]  # c.xmp says that it is for c.cr2
@@ -272,7 +272,7 @@ def test_where_a_sidecar_lies(photos):
     (photos / "a.xmp").write_bytes(LAYOUTS["digikam"])
     assert names("a.png") == ["a.png.xmp", "a.xmp"]
     with pytest.raises(ValueError, match="choose one of auto, darktable, adobe"):
-        Sidecars("bridge")
+        SidecarWriter("bridge")
 
 
 def snapshot(folder):
@@ -287,26 +287,26 @@ def row(path, **values):
 
 
 def test_what_a_row_says():
-    rated = rated_of(row("a.png"))
+    rated = sidecar_content(row("a.png"))
     assert rated.keywords == ("aesthetics: good", "depth of field: good")
     assert rated.notes == {"score": "61.2", "percentile": "81.0", "level": "good", "model": "m@1",
                            "prompt": "p", "critique": "Good."}  # fmt: skip
-    ends = [rated_of(row("a", attr_light=v)).keywords[-1] for v in (0.0, 19.9, 20.0, 100.0)]
+    ends = [sidecar_content(row("a", attr_light=v)).keywords[-1] for v in (0.0, 19.9, 20.0, 100.0)]
     assert ends == ["light: bad", "light: bad", "light: poor", "light: excellent"]
 
 
 def test_a_dry_run_says_what_a_run_does_and_changes_nothing(photos):
     rows = [row(p) for p in sorted(photos.glob("*.[jp][pn]g"))] + [row("gone.jpg")]
     before = snapshot(photos)
-    dry = [str(o) for o in Sidecars(dry_run=True).write(rows)]
+    dry = [str(o) for o in SidecarWriter(dry_run=True).write(rows)]
     assert snapshot(photos) == before
-    assert [str(o) for o in Sidecars().write(rows)] == dry
+    assert [str(o) for o in SidecarWriter().write(rows)] == dry
     assert "gone.jpg: left, no file of its own here" in dry
     after = snapshot(photos)
     changed = {n for n in after if after[n] != before.get(n)}
     assert changed == {"a.png.xmp", "ä ö [1].jpg.xmp", "c.jpg.xmp", "c.png.xmp", "bad.jpg.xmp"}
     assert stat.S_IMODE(after["a.png.xmp"][2]) == 0o640
-    outcomes = list(Sidecars().write(rows))
+    outcomes = list(SidecarWriter().write(rows))
     assert {o.did for o in outcomes} == {"same", "left"}
     assert snapshot(photos) == after
 
@@ -314,7 +314,7 @@ def test_a_dry_run_says_what_a_run_does_and_changes_nothing(photos):
 def test_one_that_cannot_be_written_does_not_end_the_run(photos):
     (photos / "c.jpg.xmp").mkdir()
     (photos / "a.png.xmp").write_text("dear diary")
-    found = list(Sidecars().write(row(photos / n) for n in ("c.jpg", "a.png", "c.png")))
+    found = list(SidecarWriter().write(row(photos / n) for n in ("c.jpg", "a.png", "c.png")))
     assert [o.failed for o in found] == [True, True, False]
     assert "Is a directory" in str(found[0])
     assert (photos / "a.png.xmp").read_text() == "dear diary"
@@ -325,7 +325,7 @@ def test_a_link_stays_a_link(photos, tmp_path):
     store = tmp_path / "store.xmp"
     store.write_bytes(LAYOUTS["digikam"])
     (photos / "c.png.xmp").symlink_to(store)
-    list(Sidecars().write([row(photos / "c.png")]))
+    list(SidecarWriter().write([row(photos / "c.png")]))
     assert (photos / "c.png.xmp").is_symlink()
     assert b"aesthetics: good" in store.read_bytes()
 
@@ -413,5 +413,5 @@ def test_a_picture_is_not_touched(tmp_path):
     photo = tmp_path / "a.jpg"
     Image.new("RGB", (64, 48), (200, 120, 40)).save(photo)
     before = snapshot(tmp_path)["a.jpg"]
-    list(Sidecars().write([row(photo)]))
+    list(SidecarWriter().write([row(photo)]))
     assert snapshot(tmp_path)["a.jpg"] == before

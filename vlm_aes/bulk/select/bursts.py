@@ -12,7 +12,7 @@ _TIMES = ((0x9003, 0x9291), (0x9004, 0x9292))
 """EXIF 2.32, DateTimeOriginal and DateTimeDigitized, each with its SubSecTime."""
 
 
-def captured_at(path: str) -> float | None:
+def capture_time(path: str) -> float | None:
     """Seconds of the camera's own clock, to tell pictures apart by; nothing where it is not told,
     or the file cannot be opened."""
     try:

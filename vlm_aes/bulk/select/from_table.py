@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlm_aes.bulk.select.similarity import distinct, grouped, runs_of, value_within
-from vlm_aes.bulk.select.bursts import captured_at
+from vlm_aes.bulk.select.similarity import distinct, find_bursts, time_runs, score_within_burst
+from vlm_aes.bulk.select.bursts import capture_time
 from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
 from vlm_aes.bulk.select.image_features import Look
 from vlm_aes.errors import SettingsError, TableError
@@ -59,7 +59,7 @@ class Table:
         return rows
 
 
-def chosen_from(
+def choose_rows(
     table: Table, cut: Cut, look: Look | None = None, *, apart: bool = False
 ) -> list[dict[str, Any]]:
     """The chosen rows, the best first.
@@ -101,19 +101,19 @@ def in_bursts(table: Table, rated: Rated, look: Look) -> Rated:
         for shard in table.shards():
             rows = shard.select(["path", "width", "height", "error"]).to_pylist()
             paths = [row["path"] if not row["error"] else "" for row in rows]
-            for row, seconds in zip(rows, pool.map(captured_at, paths), strict=True):
+            for row, seconds in zip(rows, pool.map(capture_time, paths), strict=True):
                 place = os.path.dirname(row["path"])  # noqa: PTH120
                 folder.append(folders.setdefault(place, len(folders)))
                 taken.append(math.nan if seconds is None else seconds)
                 area.append((row["width"] or 0) * (row["height"] or 0))
-    runs = runs_of(np.array(folder, np.int64), np.array(taken))
+    runs = time_runs(np.array(folder, np.int64), np.array(taken))
     rows_in_runs = np.sort(np.concatenate([np.zeros(0, np.int64), *runs]))
     names = dict(zip(rows_in_runs.tolist(), _paths(table, rows_in_runs), strict=True))
     pixels, score = np.array(area), rated.score.copy()
     group = np.arange(len(score))
-    for members, looks in grouped(runs, names, look):
+    for members, looks in find_bursts(runs, names, look):
         group[members] = members.min()
-        score[members] = value_within(rated.score[members], looks.stops, pixels[members])
+        score[members] = score_within_burst(rated.score[members], looks.stops, pixels[members])
     return Rated(score, group)
 
 
@@ -130,7 +130,7 @@ class Band:
         return f"{self.low:g}-{self.high:g}"
 
 
-def bands_of(text: str) -> list[Band]:
+def parse_bands(text: str) -> list[Band]:
     """Bands between 0 and 100 from the scores at which they part, as in ``40,60``; the best first.
 
     Raises:
@@ -146,8 +146,8 @@ def bands_of(text: str) -> list[Band]:
     return [Band(low, high) for low, high in pairwise(ends)][::-1]
 
 
-def banded(table: Table, bands: Sequence[Band]) -> list[tuple[Band, dict[str, Any]]]:
+def band_rows(table: Table, bands: Sequence[Band]) -> list[tuple[Band, dict[str, Any]]]:
     """Every rated row with its band, the best first."""
-    rows: Iterable[dict[str, Any]] = chosen_from(table, Cut(fraction=1.0))
+    rows: Iterable[dict[str, Any]] = choose_rows(table, Cut(fraction=1.0))
     # a score of 100 is in the highest band
     return [(next((b for b in bands if row["score"] >= b.low), bands[-1]), row) for row in rows]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.bulk.prefetch import Ahead, Entry
+from vlm_aes.bulk.prefetch import Prefetcher, Entry
 from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.images.source import ImageSource
 from vlm_aes.measure.base import Frame
@@ -24,7 +24,7 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class Looks:
+class ImageFeatures:
     """N pictures; NaN all over for one that cannot be opened.
 
     Attributes:
@@ -42,23 +42,23 @@ class Looks:
     def __len__(self) -> int:
         return len(self.stops)
 
-    def take(self, rows: Any) -> Looks:
+    def take(self, rows: Any) -> ImageFeatures:
         """Some of them."""
-        return Looks(self.embedding[rows], self.layout[rows], self.stops[rows])
+        return ImageFeatures(self.embedding[rows], self.layout[rows], self.stops[rows])
 
-    def joined(self, other: Looks) -> Looks:
+    def joined(self, other: ImageFeatures) -> ImageFeatures:
         """Both."""
         pairs = zip((self.embedding, self.layout, self.stops),
                     (other.embedding, other.layout, other.stops), strict=True)  # fmt: skip
-        return Looks(*(np.concatenate(pair) for pair in pairs))
+        return ImageFeatures(*(np.concatenate(pair) for pair in pairs))
 
 
-Look = Callable[[Sequence[str]], Looks]
+Look = Callable[[Sequence[str]], ImageFeatures]
 """From paths to looks."""
 
 
-def looker(head: FastRater) -> Look:
-    """Looks at pictures through the tower of a fast head."""
+def feature_extractor(head: FastRater) -> Look:
+    """ImageFeatures at pictures through the tower of a fast head."""
     middle, scale = (t.cpu().numpy() for t in (head.head.mean, head.head.scale))
 
     def see(data: bytes, suffix: str, sha256: str) -> Any:
@@ -67,9 +67,9 @@ def looker(head: FastRater) -> Look:
             return opened
         return head.pixels(opened.image), layout_of(opened.image), stops_of(opened.image)
 
-    def look(paths: Sequence[str]) -> Looks:
+    def look(paths: Sequence[str]) -> ImageFeatures:
         n = len(paths)
-        found = Looks(np.full((n, len(middle)), np.nan, np.float32),
+        found = ImageFeatures(np.full((n, len(middle)), np.nan, np.float32),
                       np.full((n, GRID**2), np.nan, np.float32),
                       np.full(n, np.nan, np.float32))  # fmt: skip
 
@@ -85,7 +85,7 @@ def looker(head: FastRater) -> Look:
             for _, entry in batch:
                 ahead.settle(entry)
 
-        ahead = Ahead(map(ImageSource, paths), None, lambda sha256: False, see, batch_size=BATCH)
+        ahead = Prefetcher(map(ImageSource, paths), None, lambda sha256: False, see, batch_size=BATCH)
         first: dict[str, int] = {}
         batch: list[tuple[int, Entry]] = []
         again: list[tuple[int, int]] = []

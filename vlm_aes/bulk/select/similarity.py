@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from vlm_aes.bulk.select.image_features import Look, Looks
+from vlm_aes.bulk.select.image_features import Look, ImageFeatures
 
 GAP = 2.0
 """Seconds between two frames of a burst, at most."""
@@ -33,7 +33,7 @@ AREA_WEIGHT = 60.0
 """Points that a natural logarithm of the pixels is worth: a crop has lost what it left out."""
 
 
-def near(one: Looks, other: Looks) -> NDArray[np.bool_]:
+def near(one: ImageFeatures, other: ImageFeatures) -> NDArray[np.bool_]:
     """(N, M) which are near-duplicates: the same frame at another exposure, focus or quality, or
     nearly the same view."""
     layout = one.layout @ other.layout.T
@@ -44,7 +44,7 @@ def near(one: Looks, other: Looks) -> NDArray[np.bool_]:
     return found
 
 
-def runs_of(
+def time_runs(
     folder: NDArray[np.int64], taken: NDArray[np.float64], gap: float = GAP
 ) -> list[NDArray[np.int64]]:
     """Rows of pictures that were taken close after one another in one folder, two or more a run,
@@ -60,7 +60,7 @@ def runs_of(
     return [run for run in np.split(order, np.flatnonzero(breaks) + 1) if len(run) > 1]
 
 
-def bursts_of(looks: Looks) -> NDArray[np.int64]:
+def label_bursts(looks: ImageFeatures) -> NDArray[np.int64]:
     """(N,) the number of each picture's burst, of pictures taken within seconds: those that look
     somewhat alike, directly or through others between them."""
     alike = (looks.embedding @ looks.embedding.T >= SOMEWHAT) | (
@@ -69,7 +69,7 @@ def bursts_of(looks: Looks) -> NDArray[np.int64]:
     return np.asarray(connected_components(csr_array(alike), directed=False)[1], dtype=np.int64)
 
 
-def value_within(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> NDArray[np.float64]:
+def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> NDArray[np.float64]:
     """(N,) what each picture of one group is worth beside the others.
 
     Args:
@@ -85,9 +85,9 @@ def value_within(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> NDArray
     return value
 
 
-def grouped(
+def find_bursts(
     runs: Iterable[NDArray[np.int64]], paths_of: dict[int, str], look: Look
-) -> Iterator[tuple[NDArray[np.int64], Looks]]:
+) -> Iterator[tuple[NDArray[np.int64], ImageFeatures]]:
     """Each burst of two or more: its rows, and what they look like. Memory holds a chunk's looks.
 
     Args:
@@ -99,7 +99,7 @@ def grouped(
         for run in chunk:
             mine = looks.take(slice(start, start + len(run)))
             start += len(run)
-            burst = bursts_of(mine)
+            burst = label_bursts(mine)
             for number in range(int(burst.max()) + 1):
                 members = np.flatnonzero(burst == number)
                 if len(members) > 1:
@@ -134,7 +134,7 @@ def distinct(
     """
     left = np.array(places)
     kept: list[int] = []
-    seen: Looks | None = None
+    seen: ImageFeatures | None = None
     paths = iter(paths_of)
     for start in range(0, len(order), CHUNK // 8):
         rows, groups = order[start : start + CHUNK // 8], group[start : start + CHUNK // 8]

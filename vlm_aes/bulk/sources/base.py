@@ -15,10 +15,10 @@ from vlm_aes.errors import SourceError
 from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.source import ImageContainer, ImageSource
 
-__all__ = ["ImageSource", "SourceError", "count", "find_items", "find_images", "opened"]
+__all__ = ["ImageSource", "SourceError", "count", "find_sources", "find_image_paths", "opened"]
 
 
-def find_items(
+def find_sources(
     paths: Sequence[str], stdin: Iterable[str] | None = None, column: str | None = None,
     *, unopened: bool = False,
 ) -> Iterator[ImageSource]:  # fmt: skip
@@ -61,9 +61,9 @@ def opened(items: Iterable[ImageSource], column: str | None = None) -> Iterator[
             yield item
 
 
-def find_images(paths: Sequence[str], stdin: Iterable[str] | None = None) -> Iterator[str]:
-    """The paths of :func:`find_items`."""
-    return (item.path for item in find_items(paths, stdin))
+def find_image_paths(paths: Sequence[str], stdin: Iterable[str] | None = None) -> Iterator[str]:
+    """The paths of :func:`find_sources`."""
+    return (item.path for item in find_sources(paths, stdin))
 
 
 def count(paths: Sequence[str], column: str | None = None) -> int | None:

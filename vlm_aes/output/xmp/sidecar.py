@@ -140,7 +140,7 @@ def _bytes(image: Any) -> bytes:
         io.close()
 
 
-def extension_in(data: bytes) -> str:
+def named_extension(data: bytes) -> str:
     """The extension of the file that a sidecar says it is for, in lower case; nothing where it
     says none or is no XMP."""
     try:
@@ -150,7 +150,7 @@ def extension_in(data: bytes) -> str:
     return (text_of(image.xmpData(), _EXTENSION) or "").lower()
 
 
-def rating_in(picture: Path) -> int:
+def embedded_rating(picture: Path) -> int:
     """The rating that a picture file itself holds, -1 (rejected) to 5; 0 for none, and for a file
     that exiv2 does not know."""
     exiv2 = library()

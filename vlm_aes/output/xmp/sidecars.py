@@ -11,7 +11,7 @@ from pathlib import Path
 from vlm_aes.errors import OutputError, SettingsError
 from vlm_aes.images.formats import RAW_SUFFIXES, READABLE_SUFFIXES
 from vlm_aes.output.table import Row
-from vlm_aes.output.xmp.sidecar import Rated, extension_in, library, merged, rating_in
+from vlm_aes.output.xmp.sidecar import Rated, named_extension, library, merged, embedded_rating
 from vlm_aes.ratings import scale as ratings
 
 LAYOUTS = ("auto", "darktable", "adobe")
@@ -49,7 +49,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Sidecars:
+class SidecarWriter:
     """How sidecars are written.
 
     Attributes:
@@ -87,7 +87,7 @@ class Sidecars:
                 continue
             sidecar = None
             try:
-                for sidecar in sidecars_of(picture, self.layout):
+                for sidecar in sidecar_paths(picture, self.layout):
                     yield self._one(row, picture, sidecar)
             except (OutputError, OSError) as error:
                 reason = (isinstance(error, OSError) and error.strerror) or str(error)
@@ -101,8 +101,8 @@ class Sidecars:
             old = sidecar.read_bytes()
         found = merged(
             old,
-            rated_of(row),
-            picture_rating=rating_in(picture),
+            sidecar_content(row),
+            picture_rating=embedded_rating(picture),
             overwrite_rating=self.overwrite_ratings,
             unrated=self.unrated,
             extension="" if sidecar.name == f"{picture.name}.xmp" else picture.suffix[1:].upper(),
@@ -114,7 +114,7 @@ class Sidecars:
         return Outcome(row["path"], sidecar, did, found.changes, found.kept)
 
 
-def rated_of(row: Row) -> Rated:
+def sidecar_content(row: Row) -> Rated:
     """What a row says, as a sidecar has it: its level and attributes are keywords."""
     keywords = [f"aesthetics: {row['level']}"]
     for name, value in row.items():
@@ -129,7 +129,7 @@ def rated_of(row: Row) -> Rated:
     return Rated(row.get("stars"), tuple(keywords), row.get("critique"), notes)
 
 
-def sidecars_of(picture: Path, layout: str) -> list[Path]:
+def sidecar_paths(picture: Path, layout: str) -> list[Path]:
     """The sidecars that are to be written for a picture.
 
     Raises:
@@ -156,7 +156,7 @@ def sidecars_of(picture: Path, layout: str) -> list[Path]:
 def _another_owner(picture: Path, shared: Path) -> str:
     """Why ``name.xmp`` is not this picture's; empty where it is."""
     suffix = picture.suffix.lower()
-    named = extension_in(shared.read_bytes()) if shared.is_file() else ""
+    named = named_extension(shared.read_bytes()) if shared.is_file() else ""
     if named:
         mine = named == suffix[1:]
         return "" if mine else f"{shared.name} is for the .{named} file: --xmp-layout darktable"
