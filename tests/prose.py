@@ -45,7 +45,7 @@ def sentences(markdown: str) -> list[str]:
         blocks.append(" ".join(lines))
     found = []
     for block in blocks:
-        plain = _CODE.sub("code", _LINK.sub(r"\1", block)).replace(" · ", ". ")
+        plain = _CODE.sub("Code", _LINK.sub(r"\1", block)).replace(" · ", ". ")
         found += [s for s in _END.split(plain) if _WORD.search(s)]
     return found
 
