@@ -22,7 +22,7 @@ from PIL import Image
 from finetune.photos import is_validation, rows_of
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
-from vlm_aes.measure import CROP_SIDE, LONG_SIDE
+from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
 from vlm_aes.models.heads.embeddings import Kept
 from vlm_aes.stats import metrics
 
@@ -31,7 +31,7 @@ PART = 512
 
 def measured(data: bytes) -> list[float]:
     """Facts and features of a photo."""
-    picture = open_image(data, needed_side=LONG_SIDE, native_side=CROP_SIDE)
+    picture = open_image(data, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
     return baselines.measures(picture.image, picture.native)
 
 

@@ -34,7 +34,7 @@ from skimage import data
 from vlm_aes import Assessor
 from vlm_aes.bulk import Sink, ScoreOptions, find_sources, rows
 from vlm_aes.images.open import open_image
-from vlm_aes.measure.domain import warning_of
+from vlm_aes.measure.domain import input_warning
 from vlm_aes.output.table import Columns
 
 SIZES = {"12mp": (4000, 3000), "500px": (500, 375)}
@@ -83,7 +83,7 @@ def parts(assessor: Assessor, files: list[Path]) -> Counter[str]:
         content = timed("read and hash", read, file)
         opened = timed("decode", decode, *content)
         batch.append(timed("resize", head.pixels, opened.image))
-        timed("warnings (not counted)", warning_of, opened.image)
+        timed("warnings (not counted)", input_warning, opened.image)
         if len(batch) == BATCH:
             timed("model", lambda b: head.probabilities(head.states(b)), batch)
             batch = []

@@ -25,7 +25,7 @@ from finetune.photos import ATTRIBUTES, is_validation, rows_of
 from vlm_aes import Assessor
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
-from vlm_aes.measure import CROP_SIDE, LONG_SIDE
+from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
 from vlm_aes.stats import metrics
 
 BATCH = 64
@@ -48,7 +48,7 @@ def main() -> None:
         held.append(is_validation(row["image_id"], attribute_photo=True))
         overall.append(row["aesthetic_mean"])
         rated.append([row[f"{name}_mean"] for name in ATTRIBUTES])
-        picture = open_image(files[-1], needed_side=LONG_SIDE, native_side=CROP_SIDE)
+        picture = open_image(files[-1], needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
         measured.append(baselines.measures(picture.image, picture.native))
     side, mos, facts = np.array(held), np.array(overall), np.nan_to_num(np.array(measured))
     unseen = [file for file, is_held in zip(files, side, strict=True) if is_held]

@@ -39,7 +39,7 @@ from vlm_aes import Assessor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
-from vlm_aes.measure import CROP_SIDE, LONG_SIDE
+from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.heads.embeddings import Kept
 from vlm_aes.ratings.scale import Scale
@@ -245,7 +245,7 @@ def measures_of(kept: Kept, photos: list[Photo]) -> np.ndarray:
     contents = [hashlib.sha256(p.data).hexdigest() for p in photos]
     for photo, content in zip(photos, contents, strict=True):
         if content not in kept:
-            picture = open_image(photo.data, needed_side=LONG_SIDE, native_side=CROP_SIDE)
+            picture = open_image(photo.data, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
             kept.append([content], [baselines.measures(picture.image, picture.native)])
     return kept.rows(contents)
 

@@ -15,7 +15,7 @@ from vlm_aes import measure as measures
 from vlm_aes.errors import PromptError
 from vlm_aes.images.open import ImageError, LoadedImage, open_image
 from vlm_aes.measure import Fact
-from vlm_aes.measure.domain import warning_of
+from vlm_aes.measure.domain import input_warning
 from vlm_aes.models.scorer import Scorer, Scores, Value
 from vlm_aes.prompts import RatingPrompt
 from vlm_aes.ratings import scale as ratings
@@ -265,7 +265,7 @@ class Assessor:
             wanted = self.rater.backbone.needed_side or AMPLE_SIDE
         elif self.head:
             wanted = self.head.needed_side
-        return max(measures.LONG_SIDE, wanted)
+        return max(measures.ANALYSIS_SIDE_PX, wanted)
 
     @overload
     def assess(  # type: ignore[overload-overlap]
@@ -329,7 +329,7 @@ class Assessor:
             suffix: of the file that bytes were read from.
             sha256: of bytes, where it is known already.
         """
-        native = measures.CROP_SIDE if facts else None
+        native = measures.NATIVE_CROP_SIDE_PX if facts else None
         if self.head is None or rationale or facts:
             picture = open_image(
                 source, needed_side=self.needed_side, native_side=native, suffix=suffix,
@@ -350,7 +350,7 @@ class Assessor:
         else:
             blank = Image.new("RGB", (1, 1))
             looked = Seen(replace(small, image=blank))
-        warning = warning_of(small.image)
+        warning = input_warning(small.image)
         return replace(looked, pixels=pixels, warning=warning)
 
     def seen(self, picture: LoadedImage, *, rationale: bool = False, facts: bool = False) -> Seen:
@@ -358,7 +358,7 @@ class Assessor:
         tells = self.prompt is not None and bool(self.prompt.facts_line)
         return Seen(
             picture,
-            warning=warning_of(picture.image),
+            warning=input_warning(picture.image),
             facts=measures.measure(picture.image, picture.native) if facts else {},
             told=measures.measure_for_prompt(picture.image) if rationale or tells else {},
         )
@@ -407,7 +407,7 @@ class Assessor:
         else:
             lines = None
             if self.prompt is not None and self.prompt.facts_line:
-                lines = [measures.sentence(seen.told) for seen in looked]
+                lines = [measures.facts_sentence(seen.told) for seen in looked]
             probabilities, states = self.rater.look(images, asked, facts=lines)
             found = Scores(probabilities, states[:, 0].float().cpu().numpy())
         scores = ratings.score(found.probabilities)
@@ -479,11 +479,11 @@ class Assessor:
     ) -> dict[str, Fact]:  # fmt: skip
         """The facts, with the smear that a low rating of a picture's quality betrays; of a
         finetuned model nobody knows what its rating means."""
-        from vlm_aes.measure.blur_evidence import with_smear
+        from vlm_aes.measure.focus import with_blur_evidence
 
         names = self.prompt is not None and self.prompt.faults is not None
         plain = self.head is None and not self.rater.backbone.adapter and self.rater.taste is None
-        return dict(with_smear(facts, image, score) if names and plain else facts)
+        return dict(with_blur_evidence(facts, image, score) if names and plain else facts)
 
     def faults(
         self, images: Sequence[Image.Image], told: Sequence[Mapping[str, Fact]]
@@ -493,13 +493,13 @@ class Assessor:
         Args:
             told: facts of each, as the model is told them.
         """
-        from vlm_aes.measure.blur_evidence import corrected
+        from vlm_aes.measure.degradation import checked_degradation
 
         known = (
             () if self.prompt is None or self.prompt.faults is None else self.prompt.faults.words
         )
         return [
-            corrected(fault, facts, known)
+            checked_degradation(fault, facts, known)
             for fault, facts in zip(self.rater.faults(images), told, strict=True)
         ]
 

@@ -5,9 +5,9 @@ outline, a light drawn to a line. What is measured by hand does not tell that fr
 small conv net does (595,000 weights), in rounds. First it learns photos that were smeared on
 purpose (:mod:`.optics`). Then it looks at all photos: those of poor quality by their raters that it
 takes for smeared are real examples, the good ones that it takes for smeared are the hard ones to
-keep apart, and it goes on with both. It is written as ONNX for :mod:`vlm_aes.measure.smear`.
+keep apart, and it goes on with both. It is written as ONNX for :mod:`vlm_aes.measure.focus`.
 
-    python -m finetune.image_nets.blur --data PARA --work DIR --out vlm_aes/facts/smear.onnx
+    python -m finetune.image_nets.blur --data PARA --work DIR --out vlm_aes/measure/smear.onnx
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from finetune.image_nets.optics import (
     trajectory,
 )
 from finetune.photos import is_tuning, is_validation, rows_of
-from vlm_aes.measure.smear import KINDS, WINDOW
+from vlm_aes.measure.focus import BLUR_KINDS, BLUR_WINDOW_PX
 from vlm_aes.ratings.scale import FIVE_POINTS
 
 CUT = 160
-"""Side of the windows that are learnt, cut from photos of ``WINDOW`` pixels."""
-SMEARED, UNFOCUSED = KINDS.index("motion"), KINDS.index("focus")
+"""Side of the windows that are learnt, cut from photos of ``BLUR_WINDOW_PX`` pixels."""
+SMEARED, UNFOCUSED = BLUR_KINDS.index("motion"), BLUR_KINDS.index("focus")
 FALSE_ALARMS = (0.01, 0.03)
 
 
@@ -61,7 +61,7 @@ class SmearRecipe:
     Attributes:
         rounds: epochs of each.
         learning_rates: of each round.
-        length: pixels of ``WINDOW`` over which a smear goes.
+        length: pixels of ``BLUR_WINDOW_PX`` over which a smear goes.
         radius: pixels of a disc of confusion.
         shares: of the sharp photos that are smeared, and put out of focus, in the first round and
             in the others.
@@ -99,7 +99,7 @@ class Greys:
     """Photos in grey with what raters say of their quality.
 
     Attributes:
-        photos: (N, WINDOW, WINDOW) uint8 that are neither validation nor tuning.
+        photos: (N, BLUR_WINDOW_PX, BLUR_WINDOW_PX) uint8 that are neither validation nor tuning.
         quality: (N,) scores, 0 to 100.
         tuning, tuning_quality: likewise of the tuning photos.
     """
@@ -119,8 +119,8 @@ def load_greys(data: Path, work: Path) -> Greys:
             if is_validation(row["image_id"], attribute_photo=attribute_photo):
                 continue
             image = Image.open(io.BytesIO(row["image"]["bytes"])).convert("L")
-            if image.size != (WINDOW, WINDOW):
-                image = image.resize((WINDOW, WINDOW), Image.Resampling.BICUBIC)
+            if image.size != (BLUR_WINDOW_PX, BLUR_WINDOW_PX):
+                image = image.resize((BLUR_WINDOW_PX, BLUR_WINDOW_PX), Image.Resampling.BICUBIC)
             tuning = is_tuning(row["image_id"])
             found["tuning" if tuning else "photos"].append(np.asarray(image))
             score = 100 * float(FIVE_POINTS.to_unit(row["quality_mean"]))
@@ -132,7 +132,7 @@ def load_greys(data: Path, work: Path) -> Greys:
 
 def smear_net() -> GreyNet:
     """Nothing is halved before it was looked at: what smears a photo is a few pixels wide."""
-    return GreyNet([block(1, 16, 1), block(16, 24, 2)], (24, 48, 80, 128), len(KINDS))
+    return GreyNet([block(1, 16, 1), block(16, 24, 2)], (24, 48, 80, 128), len(BLUR_KINDS))
 
 
 def example(
@@ -142,10 +142,10 @@ def example(
     recipe: SmearRecipe,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, int]:
-    """A (CUT, CUT) window of a photo and what is wrong with it, an index into ``KINDS``.
+    """A (CUT, CUT) window of a photo and what is wrong with it, an index into ``BLUR_KINDS``.
 
     Args:
-        photo: (WINDOW, WINDOW) uint8.
+        photo: (BLUR_WINDOW_PX, BLUR_WINDOW_PX) uint8.
         kind: of one that is smeared as it is; nothing of one that may be.
         shares: of those that are smeared, and put out of focus.
     """
@@ -164,7 +164,7 @@ def example(
         elif draw > 1 - recipe.softened:
             levels = before_soft_background(levels, rng)
     made = published(np.ascontiguousarray(levels, dtype=np.float32), rng)
-    top, left = rng.integers(0, WINDOW - CUT + 1, 2)
+    top, left = rng.integers(0, BLUR_WINDOW_PX - CUT + 1, 2)
     made = np.ascontiguousarray(made[top : top + CUT, left : left + CUT])
     if rng.random() < 0.3:
         made = saved_as_jpeg(made, int(rng.integers(35, 95)))
@@ -194,7 +194,7 @@ def next_lesson(greys: Greys, found: np.ndarray, after: int, recipe: SmearRecipe
     """Photos that are smeared as they are, and those that only look so, as well.
 
     Args:
-        found: (N, len(KINDS)) probabilities of the photos after the rounds before.
+        found: (N, len(BLUR_KINDS)) probabilities of the photos after the rounds before.
         after: how many these were.
     """
     looks_poor, looks_good = recipe.looks[after - 1]
@@ -225,8 +225,8 @@ def preparing(
             sharp = greys.quality[i] >= recipe.usable[0]
             made.append(example(greys.photos[i], lesson.kinds.get(i), own if sharp else (0.0, 0.0),
                                 recipe, rng))  # fmt: skip
-        wanted = F.one_hot(torch.tensor([kind for _, kind in made]), len(KINDS)).float()
-        smooth = wanted * (1 - recipe.smoothing) + recipe.smoothing / len(KINDS)
+        wanted = F.one_hot(torch.tensor([kind for _, kind in made]), len(BLUR_KINDS)).float()
+        smooth = wanted * (1 - recipe.smoothing) + recipe.smoothing / len(BLUR_KINDS)
         return np.stack([one for one, _ in made]), smooth
 
     return prepare
@@ -279,7 +279,7 @@ def main() -> None:
     a = command(__doc__).parse_args()
     cv2.setNumThreads(1)
     net = train_smears(load_greys(a.data, a.work), a.work, SmearRecipe(seed=a.seed))
-    write_onnx(net, WINDOW, a.out)
+    write_onnx(net, BLUR_WINDOW_PX, a.out)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlm_aes.measure.windows import standardised
+from vlm_aes.measure.windows import standardize_window
 
 Examples = tuple[np.ndarray, Tensor]
 """(B, side, side) uint8 windows and (B, answers) probabilities."""
@@ -62,7 +62,7 @@ class _Residual(nn.Module):
 
 
 class GreyNet(nn.Module):
-    """(B, 1, side, side) standardised grey windows to (B, answers) logits.
+    """(B, 1, side, side) standardized grey windows to (B, answers) logits.
 
     Args:
         stem: what the window goes through first; it leaves ``widths[0]`` channels.
@@ -110,7 +110,7 @@ def made_once(file: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str
 
 def as_inputs(windows: Sequence[np.ndarray]) -> Tensor:
     """(B, 1, side, side) of uint8 windows, as a net reads them."""
-    return torch.from_numpy(np.stack([standardised(one) for one in windows])[:, None])
+    return torch.from_numpy(np.stack([standardize_window(one) for one in windows])[:, None])
 
 
 @torch.inference_mode()

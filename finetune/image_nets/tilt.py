@@ -3,9 +3,9 @@
 Lines tell the tilt of a third of all photos. The rest lean by what stands in them: people, trees,
 water, the fall of the light. Photos come level for the most part, so every photo, turned, is an
 example with its answer. A small conv net learns them (845,000 weights, one grey window of 160
-pixels) and is written as ONNX for :mod:`vlm_aes.measure.lean`, which runs it with OpenCV.
+pixels) and is written as ONNX for :mod:`vlm_aes.measure.tilt`, which runs it with OpenCV.
 
-    python -m finetune.image_nets.tilt --data PARA --work DIR --out vlm_aes/facts/lean.onnx
+    python -m finetune.image_nets.tilt --data PARA --work DIR --out vlm_aes/measure/lean.onnx
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from finetune.image_nets.common import (
 )
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes.images.degrade import degrade, inscribed_scale
-from vlm_aes.measure.lean import DEGREES, WINDOW, leaning_share
+from vlm_aes.measure.tilt import TILT_CLASSES_DEGREES, TILT_WINDOW_PX, tilted_probability
 
 SIDE = 192
 """Side of the photos that windows are cut from."""
@@ -57,7 +57,7 @@ class LevelRecipe:
 
 
 def level_net(widths: Sequence[int] = (24, 48, 96, 160)) -> GreyNet:
-    return GreyNet([block(1, widths[0], 2, 5)], widths, len(DEGREES))
+    return GreyNet([block(1, widths[0], 2, 5)], widths, len(TILT_CLASSES_DEGREES))
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,14 @@ def load_greys(data: Path, work: Path) -> Greys:
 def window(
     photo: np.ndarray, degrees: float, share: float, shift: tuple[float, float]
 ) -> np.ndarray:
-    """(WINDOW, WINDOW) of a photo turned counterclockwise: ``share`` of its side, its middle moved
+    """(TILT_WINDOW_PX, TILT_WINDOW_PX) of a photo turned counterclockwise: ``share`` of its side, its middle moved
     by ``shift`` pixels."""
-    scale = WINDOW / (SIDE * share)
+    scale = TILT_WINDOW_PX / (SIDE * share)
     middle = (SIDE - 1) / 2 + shift[0], (SIDE - 1) / 2 + shift[1]
     matrix = cv2.getRotationMatrix2D(middle, degrees, scale)
-    matrix[:, 2] += (WINDOW - 1) / 2 - np.array(middle)
+    matrix[:, 2] += (TILT_WINDOW_PX - 1) / 2 - np.array(middle)
     return cv2.warpAffine(
-        photo, matrix, (WINDOW, WINDOW), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        photo, matrix, (TILT_WINDOW_PX, TILT_WINDOW_PX), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
 
 
@@ -139,8 +139,8 @@ def example(
 
 
 def answers(degrees: np.ndarray, spread: float) -> Tensor:
-    """(B, len(DEGREES)) probabilities around each angle."""
-    away = (degrees[:, None] - np.array(DEGREES)) / spread
+    """(B, len(TILT_CLASSES_DEGREES)) probabilities around each angle."""
+    away = (degrees[:, None] - np.array(TILT_CLASSES_DEGREES)) / spread
     weight = np.exp(-(away**2) / 2)
     return torch.from_numpy(weight / weight.sum(1, keepdims=True)).float()
 
@@ -155,9 +155,9 @@ def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
     photos."""
     shares = []
     for side in (0, 1):
-        small = [cv2.resize(p, (WINDOW, WINDOW), interpolation=cv2.INTER_AREA)
+        small = [cv2.resize(p, (TILT_WINDOW_PX, TILT_WINDOW_PX), interpolation=cv2.INTER_AREA)
                  for p in tuning[:, side]]  # fmt: skip
-        shares.append(leaning_share(seen(net, small, _mirrored)))
+        shares.append(tilted_probability(seen(net, small, _mirrored)))
     level, tilted = shares
     return {
         f"found at {rate:.0%}": float((tilted > np.quantile(level, 1 - rate)).mean())
@@ -184,7 +184,7 @@ def main() -> None:
     a = parser.parse_args()
     cv2.setNumThreads(1)
     recipe = LevelRecipe(epochs=a.epochs, seed=a.seed)
-    write_onnx(train_level(load_greys(a.data, a.work), a.work, recipe), WINDOW, a.out)
+    write_onnx(train_level(load_greys(a.data, a.work), a.work, recipe), TILT_WINDOW_PX, a.out)
 
 
 if __name__ == "__main__":

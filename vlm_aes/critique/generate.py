@@ -12,7 +12,7 @@ from transformers import LogitsProcessor
 
 from vlm_aes.critique.check import CONTRADICTED, SUPPORTED, claims
 from vlm_aes.critique.statements import is_advice, sentences
-from vlm_aes.measure import Fact, sentence
+from vlm_aes.measure import Fact, facts_sentence
 from vlm_aes.models.vlm import Backbone
 from vlm_aes.prompts import RatingPrompt
 
@@ -123,7 +123,7 @@ class Critic:
 
         Args:
             images: RGB pictures.
-            facts: what was measured, a line each (:func:`vlm_aes.measure.sentence`).
+            facts: what was measured, a line each (:func:`vlm_aes.measure.facts_sentence`).
             scores: 0 to 100, as they were rated.
             levels: the rating word of each.
             faults: what spoils each, as the model itself sees it.
@@ -181,7 +181,7 @@ class Critic:
             facts: the measured facts of each image, as the prompt states them.
             heard: receives the first draft of the first image while it is written, unchecked.
         """
-        lines = [sentence(known) for known in facts]
+        lines = [facts_sentence(known) for known in facts]
         best = [(-1, "")] * len(images)
         for attempt in range(max(1, self.prompt.critique_drafts)):
             drafts = self.critique(

@@ -83,7 +83,7 @@ def measured(table: RatedTable) -> Measured:
     kept, rows, contents = [], [], []
     for i in range(len(table)):
         picture = open_image(
-            table.source(i), needed_side=facts.LONG_SIDE, native_side=facts.CROP_SIDE
+            table.source(i), needed_side=facts.ANALYSIS_SIDE_PX, native_side=facts.NATIVE_CROP_SIDE_PX
         )
         if isinstance(picture, LoadedImage):
             kept.append(i)

@@ -155,7 +155,7 @@ def _own_photo(assessor: Assessor, heard: Sequence[_Heard], batch_size: int) -> 
         own, other = heard[start : start + batch_size], strangers[start : start + batch_size]
         texts = [_without_steps(h.assessment.critique or "") for h in own]
         images = [[_image(assessor, h.source) for h in side] for side in (own, other)]
-        lines = [[measures.sentence(h.told) for h in side] for side in (own, other)]
+        lines = [[measures.facts_sentence(h.told) for h in side] for side in (own, other)]
         nothing = [""] * len(own)
         told = {
             "": lines,

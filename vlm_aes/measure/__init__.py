@@ -1,60 +1,85 @@
-"""Measured facts of a picture, each with a unit and a band in plain words.
+"""Measured facts of an image, each with a unit and a band in plain words.
 
-One measure a file; each registers itself. For people a picture is measured in its true aspect, long
-side 1024, with noise, blocking and sharpness from a native-size crop. What a model is told is
-measured on the square that nano was trained on, so that the line means the same in training and at
-inference.
+To add a fact, write a measure: a function from an :class:`~vlm_aes.measure.base.AnalysisImage` to
+one or more :class:`Fact`. Put it into the file of its subject (tone, colour, noise, focus,
+composition, tilt) and append it to ``_TABLE_MEASURES`` below. Tables get the column
+``fact_NAME_UNIT`` and ``explain`` shows it. ``_PROMPT_MEASURES`` stays as it is: checkpoints were
+trained to read exactly these facts.
+
+For people an image is measured in its true aspect, long side 1024, with noise, blocking and
+sharpness from a native-size crop. For a prompt it is measured on the square of nano's training, so
+that the sentence means the same in training and at inference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from PIL import Image
 
-# the order here is the order of every table and of the told line
-from vlm_aes.measure import (  # noqa: F401 isort: skip
-    blur, channels, color, compression, contrast, exposure, harmony, noise, composition, saliency,
-    focus, symmetry, tilt, tonal_range,
-)  # fmt: skip
+from vlm_aes.measure import color, composition, focus, noise, tilt, tone
 from vlm_aes.measure.base import (
-    CROP_SIDE,
-    LONG_SIDE,
-    TOLD_SIDE,
+    ANALYSIS_SIDE_PX,
+    NATIVE_CROP_SIDE_PX,
+    AnalysisImage,
     Fact,
-    Frame,
-    registered,
+    Measure,
 )
 
 __all__ = [
-    "CROP_SIDE",
-    "LONG_SIDE",
-    "TOLD_SIDE",
+    "ANALYSIS_SIDE_PX",
+    "NATIVE_CROP_SIDE_PX",
     "Fact",
     "fact_columns",
+    "facts_sentence",
     "measure",
-    "measure_told",
-    "sentence",
+    "measure_for_prompt",
 ]
 
+_PROMPT_MEASURES: tuple[Measure, ...] = (
+    tone.exposure,
+    tone.clipping,
+    tone.contrast,
+    focus.sharpness,
+    noise.noise,
+    noise.blocking,
+    color.colorfulness,
+    color.hue,
+    color.cast,
+    tilt.tilt,
+    composition.brightest,
+    composition.detail,
+)
+"""Measures that prompts hold, in the order of every table."""
+_TABLE_MEASURES: tuple[Measure, ...] = (
+    tone.channel_clipping,
+    tone.dynamic_range,
+    focus.blur,
+    color.harmony,
+    composition.subject,
+    composition.symmetry,
+)
+"""Further measures, which tables and people get, in the order of every table."""
 
-def _measure(frame: Frame, *, told: bool) -> dict[str, Fact]:
-    return {fact.name: fact for one in registered(told=told) for fact in one(frame)}
+
+def _measure(image: AnalysisImage, measures: Iterable[Measure]) -> dict[str, Fact]:
+    return {fact.name: fact for one in measures for fact in one(image)}
 
 
 def measure(image: Image.Image, native: Image.Image | None = None) -> dict[str, Fact]:
-    """Every fact of a picture, for people; by name, in a fixed order.
+    """Every fact of an image by name, in a fixed order, as tables and people get them.
 
     Args:
-        image: the picture, of at least ``LONG_SIDE`` if it has as many.
+        image: with a long side of at least ``ANALYSIS_SIDE_PX`` if it has as many pixels.
         native: the middle of it at native size, where ``image`` was decoded smaller.
     """
-    return _measure(Frame(image, square=False, native=native), told=False)
+    analysis = AnalysisImage(image, square=False, native=native)
+    return _measure(analysis, _PROMPT_MEASURES + _TABLE_MEASURES)
 
 
 def measure_for_prompt(image: Image.Image) -> dict[str, Fact]:
-    """The facts that a model is told, of a picture squashed to the square that it is told about."""
-    return _measure(Frame(image, square=True), told=True)
+    """The facts that a prompt holds, measured on the image squashed to a square."""
+    return _measure(AnalysisImage(image, square=True), _PROMPT_MEASURES)
 
 
 def fact_columns() -> tuple[str, ...]:
@@ -63,20 +88,20 @@ def fact_columns() -> tuple[str, ...]:
     return tuple(fact.column for fact in measure(blank).values())
 
 
-def sentence(facts: Mapping[str, Fact]) -> str:
-    """The facts in one line of plain words, as a model is told them."""
-    said = {name: fact.band for name, fact in facts.items()}
+def facts_sentence(facts: Mapping[str, Fact]) -> str:
+    """The facts in one line of plain words, as a prompt holds them."""
+    bands = {name: fact.band for name, fact in facts.items()}
     parts = [
-        said["exposure"],
-        f"highlights clipped {said['highlights_clipped']}",
-        f"shadows clipped {said['shadows_clipped']}",
-        f"contrast {said['contrast']}",
-        said["sharpness"],
-        f"noise: {said['noise']}",
-        f"blocking {said['blocking']}",
-        f"color {said['colourfulness']}, {said['hue']}, cast {said['cast']}",
-        f"horizon {said['tilt']}",
-        f"brightest {said['brightest']}",
-        f"detail {said['detail']}",
+        bands["exposure"],
+        f"highlights clipped {bands['highlights_clipped']}",
+        f"shadows clipped {bands['shadows_clipped']}",
+        f"contrast {bands['contrast']}",
+        bands["sharpness"],
+        f"noise: {bands['noise']}",
+        f"blocking {bands['blocking']}",
+        f"color {bands['colourfulness']}, {bands['hue']}, cast {bands['cast']}",
+        f"horizon {bands['tilt']}",
+        f"brightest {bands['brightest']}",
+        f"detail {bands['detail']}",
     ]
     return "Measured: " + "; ".join(parts) + "."

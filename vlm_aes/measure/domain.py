@@ -1,4 +1,4 @@
-"""Pictures that no rater of photos was made for, told by their pixels."""
+"""Images that no rater of photos was made for, told by their pixels."""
 
 from __future__ import annotations
 
@@ -7,65 +7,71 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SIDE = 192
-SMALLEST = 128
-"""Pixels of the short side below which enlarging makes steps look gentle or flat."""
-BLANK = 4.0
-"""Largest standard deviation, in levels, of a channel with nothing in it."""
-FLAT, GENTLE = 2, 30
-"""Steps between neighbours, in levels: none to speak of, and what light on a surface makes."""
-FLAT_SHARE, GENTLE_SHARE = 0.5, 0.16
+_CHECK_SIDE_PX = 192
+_MIN_CHECKED_SIDE_PX = 128
+"""Short side below which enlarging makes steps look gentle or flat."""
+_BLANK_STD_LEVELS = 4.0
+"""Largest standard deviation of a channel with nothing in it."""
+_FLAT_STEP_LEVELS = 2
+"""Step between neighbours up to which they are equal for people."""
+_GENTLE_STEP_LEVELS = 30
+"""Step between neighbours up to which it may be light on a surface."""
+_DRAWN_FLAT_SHARE = 0.5
+"""Share of flat steps from which an image may be drawn."""
+_DRAWN_GENTLE_SHARE = 0.16
+"""Share of gentle steps up to which an image may be drawn."""
+_PHOTO_FLAT_SHARE = 0.2
+"""Share of flat steps, of every few pixels, up to which no drawing in thousands was found."""
+_PHOTO_GENTLE_SHARE = 0.26
+"""Share of gentle steps, of every few pixels, from which no drawing in thousands was found."""
 
 
-SURELY_FLAT_SHARE, SURELY_GENTLE_SHARE = 0.2, 0.26
-"""Of every few pixels as they are: on these sides of both, no picture of thousands is drawn."""
+def input_warning(image: Image.Image) -> str:
+    """The warning ``blank`` or ``not_a_photo``; empty for a photo.
 
-
-def warning_of(image: Image.Image) -> str:
-    """``blank``, ``not_a_photo``, or nothing.
-
-    Blank is a frame with next to nothing in it. Drawn pictures (text, charts, screens, cartoons)
-    consist of flat areas and hard edges; light on real things makes gentle steps, of which any
-    photo is full. How often a photo is wrongly called so stands in the card of the embedded
-    checkpoint.
+    Blank is a frame with next to nothing in it. Drawings (text, charts, screens, cartoons) consist
+    of flat areas and hard edges. Light on real things makes gentle steps, of which any photo is
+    full. The card of the embedded checkpoint says how often a photo gets the warning.
     """
-    whole = image.convert("RGB")
-    if _is_surely_a_photo(whole):
+    rgb = image.convert("RGB")
+    if _is_clearly_a_photo(rgb):
         return ""
-    small = whole.resize((SIDE, SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    small = rgb.resize((_CHECK_SIDE_PX, _CHECK_SIDE_PX), Image.Resampling.BICUBIC, reducing_gap=3.0)
     levels = np.asarray(small)
-    # means of 4 x 4
+    # means of 4 x 4 pixels
     coarse = cv2.resize(levels.astype(np.float32), (48, 48), interpolation=cv2.INTER_AREA)
-    if float(coarse.std((0, 1)).max()) < BLANK:
+    if float(coarse.std((0, 1)).max()) < _BLANK_STD_LEVELS:
         return "blank"
-    if min(image.size) < SMALLEST:
+    if min(image.size) < _MIN_CHECKED_SIDE_PX:
         return ""
-    flat, gentle = _shares(levels)
-    return "not_a_photo" if flat >= FLAT_SHARE and gentle <= GENTLE_SHARE else ""
+    flat, gentle = _step_shares(levels)
+    return "not_a_photo" if flat >= _DRAWN_FLAT_SHARE and gentle <= _DRAWN_GENTLE_SHARE else ""
 
 
-def _is_surely_a_photo(image: Image.Image) -> bool:
-    """Most photos are told by every few pixels, without the resizing that the others need."""
-    stride = max(image.size) // SIDE + 1
-    some = np.asarray(image)[::stride, ::stride]
+def _is_clearly_a_photo(image: Image.Image) -> bool:
+    """Whether every few pixels suffice to tell a photo, without the resizing that others need."""
+    stride = max(image.size) // _CHECK_SIDE_PX + 1
+    sample = np.asarray(image)[::stride, ::stride]
     if (
-        min(some.shape[:2]) < 2
-        or cv2.resize(some, (8, 8), interpolation=cv2.INTER_AREA).std() < 4 * BLANK
+        min(sample.shape[:2]) < 2
+        or cv2.resize(sample, (8, 8), interpolation=cv2.INTER_AREA).std() < 4 * _BLANK_STD_LEVELS
     ):
         return False
-    flat, gentle = _shares(np.ascontiguousarray(some))
-    return flat <= SURELY_FLAT_SHARE and gentle >= SURELY_GENTLE_SHARE
+    flat, gentle = _step_shares(np.ascontiguousarray(sample))
+    return flat <= _PHOTO_FLAT_SHARE and gentle >= _PHOTO_GENTLE_SHARE
 
 
-def _shares(levels: NDArray[np.uint8]) -> tuple[float, float]:
-    """Of the steps between neighbours, the share of flat and of gentle ones."""
-    # a plane a channel: the largest of three is found far quicker than along a last axis of three
-    steps = [
-        cv2.max(cv2.absdiff(plane[:-1, 1:], corner), cv2.absdiff(plane[1:, :-1], corner))
-        for plane in cv2.split(levels)
-        for corner in (plane[:-1, :-1],)
-    ]
+def _step_shares(levels: NDArray[np.uint8]) -> tuple[float, float]:
+    """The shares of flat and of gentle steps among the steps between neighbours."""
+    # by channel: a maximum of three planes is far quicker than one along a last axis of three
+    steps = []
+    for plane in cv2.split(levels):
+        corner = plane[:-1, :-1]
+        across, down = (cv2.absdiff(p, corner) for p in (plane[:-1, 1:], plane[1:, :-1]))
+        steps.append(cv2.max(across, down))
     step = cv2.max(cv2.max(steps[0], steps[1]), steps[2])
-    flat = np.count_nonzero(step <= FLAT) / step.size
-    gentle = np.count_nonzero((step > FLAT) & (step <= GENTLE)) / step.size
+    flat = np.count_nonzero(step <= _FLAT_STEP_LEVELS) / step.size
+    gentle = (
+        np.count_nonzero((step > _FLAT_STEP_LEVELS) & (step <= _GENTLE_STEP_LEVELS)) / step.size
+    )
     return flat, gentle

@@ -1,4 +1,4 @@
-"""Camera settings, as the camera wrote them into the file: not measured, but of use beside it."""
+"""Camera settings, as the camera wrote them into the EXIF data of the file."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from pathlib import Path
 
 from PIL import ExifTags, Image
 
-_IFD = ExifTags.IFD.Exif
-
 
 def camera_settings(source: str | Path | bytes) -> dict[str, str]:
-    """Camera, lens, focal length, aperture, shutter and ISO, in words; what the file does not say
-    is left out, and a file with damaged or no EXIF data says nothing."""
+    """Camera, lens, focal length, aperture, shutter and ISO, in words.
+
+    Entries that the file lacks are left out; a file with damaged or no EXIF data has none.
+    """
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             exif = image.getexif()
-            tags = {**dict(exif), **exif.get_ifd(_IFD)}
+            tags = {**dict(exif), **exif.get_ifd(ExifTags.IFD.Exif)}
     except Exception:
         return {}
-    found = {}
+    settings = {}
     for name, words in (("camera", _text(tags, 0x0110)), ("lens", _text(tags, 0xA434))):
         if words:
-            found[name] = words
+            settings[name] = words
     for name, tag, form in _NUMBERS:
         value = _number(tags, tag)
         if value is not None:
-            found[name] = form(value)
-    return found
+            settings[name] = form(value)
+    return settings
 
 
 def _shutter(seconds: float) -> str:

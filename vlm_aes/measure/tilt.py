@@ -1,81 +1,141 @@
-"""Tilt: by how much the picture leans, told by long straight edges or by all that stands in it."""
+"""Tilt: by how much an image leans, told by long straight edges and by a small net."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes.measure.base import Fact, Frame, band, register
-from vlm_aes.measure.lean import Lean, lean
+from vlm_aes.measure.base import AnalysisImage, Fact, band
+from vlm_aes.measure.windows import FLAT_STD_LEVELS, window_probabilities
 
-LINES_SIDE = 640
-"""Long side in pixels at which lines are looked for: finer ones are texture, and cost time."""
-WIDEST = 25.0
-"""Degrees beyond which a line is taken for a diagonal, not for a tilted level."""
-SURE = 0.75
-"""Probability from which a picture that no line tells of is called tilted: about one in twenty-five
-photos as their makers left them."""
-DOUBT = 0.3
-"""Probability below which level lines are believed though the net has another angle in mind."""
-AGREE = 3.0
-"""Degrees within which lines and the net speak of the same tilt."""
-OWN = 1.0
-"""Degrees of the net's own, the same way, that a slight lean of the lines needs."""
-LEVEL, SLIGHT = 1.5, 4.0
-"""Degrees up to which a picture is level, and leans slightly."""
-PLAIN = 0.8
-"""Share of the lines from which they are believed against the net."""
+_LINES_SIDE_PX = 640
+"""Long side at which lines are searched: finer ones are texture, and cost time."""
+_MAX_TILT_DEGREES = 25.0
+"""Angle beyond which a line is taken for a diagonal, not for a tilted level."""
+_TILTED_PROBABILITY = 0.75
+"""Probability from which an image without telling lines is called tilted.
+
+About one in twenty-five photos as their makers left them.
+"""
+_DOUBT_PROBABILITY = 0.3
+"""Probability below which level lines are trusted although the net estimates another angle."""
+_AGREEMENT_DEGREES = 3.0
+"""Difference up to which lines and the net agree on the tilt."""
+_SLIGHT_SUPPORT_DEGREES = 1.0
+"""Estimate of the net, in the same direction, that a slight tilt of the lines needs."""
+_LEVEL_DEGREES = 1.5
+"""Tilt below which an image is level."""
+_SLIGHT_DEGREES = 4.0
+"""Tilt below which an image is slightly tilted."""
+_CLEAR_SHARE = 0.8
+"""Share of the lines from which they are trusted against the net."""
+TILTED_BANDS = ("slightly tilted", "tilted", "strongly tilted")
+"""Bands of the fact ``tilt`` for an image that is not level."""
+
+TILT_NET = Path(__file__).with_name("lean.onnx")
+TILT_WINDOW_PX = 160
+"""Side of the window that the tilt net reads."""
+TILT_CLASSES_DEGREES = tuple(range(-20, 21))
+"""Classes of the tilt net, clockwise positive."""
+_VISIBLE_DEGREES = 3.5
+"""Tilt from which everyone sees that an image leans."""
+_AVERAGED_NEIGHBORS = 2
+"""Classes on each side of the likeliest that are averaged with it."""
 
 
-TILTED = ("slightly tilted", "tilted", "strongly tilted")
-"""Bands of what is not level."""
+def tilt(image: AnalysisImage) -> Iterator[Fact]:
+    """Degrees by which an image leans, clockwise positive, where lines tell them.
 
-
-@register
-def tilt(frame: Frame) -> Iterator[Fact]:
-    """Degrees by which the picture leans, clockwise positive, where lines tell them; where none do,
-    a picture that leans for everyone to see is called tilted without a number, and all else is
-    unknown.
-
-    Lines alone are not believed: the edge of a plate or a road that runs away is no level.
+    Without such lines, an image that the net sees clearly tilted is called so without a number, and
+    all else is unknown. Lines alone are not trusted: the edge of a plate or a road that leads away
+    is no level.
     """
-    seen = lean(frame.upright)
+    estimate = estimate_tilt(image.true_aspect_luma)
     # a squashed line has another angle
-    lines = _lines(frame.upright if frame.square else frame.luma)
-    degrees = lines[0] if lines and _believed(lines, seen) else None
-    if degrees is None and seen.sure < SURE:
+    lines = _lines(image.true_aspect_luma if image.square else image.luma)
+    degrees = lines[0] if lines and _is_trusted(lines, estimate) else None
+    if degrees is None and estimate.probability < _TILTED_PROBABILITY:
         yield Fact("tilt", None, "degrees", "unknown")
         return
-    said = band(
-        abs(seen.degrees if degrees is None else degrees),
-        [(LEVEL, "level"), (SLIGHT, TILTED[0]), (10.0, TILTED[1])],
-        TILTED[2],
+    word = band(
+        abs(estimate.degrees if degrees is None else degrees),
+        ((_LEVEL_DEGREES, "level"), (_SLIGHT_DEGREES, TILTED_BANDS[0]), (10.0, TILTED_BANDS[1])),
+        TILTED_BANDS[2],
     )
-    yield Fact("tilt", degrees, "degrees", said)
+    yield Fact("tilt", degrees, "degrees", word)
 
 
-def _believed(lines: tuple[float, float], seen: Lean) -> bool:
-    """Whether the lines' angle, of which they are a share, is the picture's."""
+@dataclass(frozen=True)
+class TiltEstimate:
+    """Estimate of the tilt net.
+
+    Attributes:
+        degrees: the likeliest angle, clockwise positive. Where a tilt is likelier than not, level
+            is left out.
+        probability: that the image is tilted by more than 3.5 degrees at all.
+    """
+
+    degrees: float
+    probability: float
+
+
+def estimate_tilt(luma: NDArray[np.uint8]) -> TiltEstimate:
+    """Tilt of a (H, W) grey image by the small net; OpenCV runs it.
+
+    It learned from photos that were rotated by known amounts (``finetune.image_nets.tilt``).
+    """
+    if luma.std() < FLAT_STD_LEVELS:
+        return TiltEstimate(0.0, 0.0)
+    mean = tilt_probabilities(luma)
+    probability = float(tilted_probability(mean))
+    # a tilted image may still have level as its likeliest single class
+    visible = np.abs(TILT_CLASSES_DEGREES) >= _VISIBLE_DEGREES
+    top = int((mean * visible if probability > 0.5 else mean).argmax())
+    near = slice(max(0, top - _AVERAGED_NEIGHBORS), top + _AVERAGED_NEIGHBORS + 1)
+    degrees = float(np.average(np.array(TILT_CLASSES_DEGREES)[near], weights=mean[near]))
+    return TiltEstimate(degrees, probability)
+
+
+def tilt_probabilities(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(classes,) of the tilt net for a (H, W) grey image and its mirror image, averaged."""
+    straight, mirrored = window_probabilities(TILT_NET, luma, TILT_WINDOW_PX)
+    mean: NDArray[np.float32] = ((straight + mirrored[:, ::-1]) / 2).mean(0)
+    return mean
+
+
+def tilted_probability(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., classes) of the tilt net to the (...) probability that an image is visibly tilted."""
+    visible = np.abs(TILT_CLASSES_DEGREES) >= _VISIBLE_DEGREES
+    total: NDArray[np.float32] = probabilities[..., visible].sum(-1)
+    return total
+
+
+def _is_trusted(lines: tuple[float, float], estimate: TiltEstimate) -> bool:
+    """Whether the lines' angle and their share give the tilt of the image."""
     degrees, share = lines
-    if share >= PLAIN:
+    if share >= _CLEAR_SHARE:
         return True
-    agrees = abs(degrees - seen.degrees) <= AGREE
-    if LEVEL <= abs(degrees) < SLIGHT:
-        return agrees and seen.degrees * np.sign(degrees) >= OWN
-    return agrees or (abs(degrees) < LEVEL and seen.sure < DOUBT)
+    agrees = abs(degrees - estimate.degrees) <= _AGREEMENT_DEGREES
+    if _LEVEL_DEGREES <= abs(degrees) < _SLIGHT_DEGREES:
+        return agrees and estimate.degrees * np.sign(degrees) >= _SLIGHT_SUPPORT_DEGREES
+    is_level = abs(degrees) < _LEVEL_DEGREES
+    return agrees or (is_level and estimate.probability < _DOUBT_PROBABILITY)
 
 
 def _lines(luma: NDArray[np.uint8]) -> tuple[float, float] | None:
-    """The angle of the long straight edges, and the share of all lines that have it; nothing
-    without clear evidence.
+    """The angle of the long straight edges in degrees, and the share of all lines that have it.
+
+    None without clear evidence.
 
     Line segments (LSD, Grompone von Gioi et al. 2010) vote with their squared length for the angle
     to the nearest axis; the peak counts where it holds enough of the votes.
     """
-    factor = LINES_SIDE / max(luma.shape)
+    factor = _LINES_SIDE_PX / max(luma.shape)
     if factor < 1:
         size = tuple(max(1, round(n * factor)) for n in luma.shape[::-1])
         luma = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
@@ -88,13 +148,13 @@ def _lines(luma: NDArray[np.uint8]) -> tuple[float, float] | None:
     x1, y1, x2, y2 = lines.reshape(-1, 4).T.astype(np.float64)
     length = np.hypot(x2 - x1, y2 - y1)
     angle = (np.rad2deg(np.arctan2(y2 - y1, x2 - x1)) + 45) % 90 - 45
-    keep = length > 0.09 * side
-    length, angle = length[keep], angle[keep]
+    long = length > 0.09 * side
+    length, angle = length[long], angle[long]
     votes = length**2
-    near = abs(angle) < WIDEST
+    near = abs(angle) < _MAX_TILT_DEGREES
     if votes[near].sum() < (0.5 * side) ** 2 * 0.5:
         return None
-    grid = np.arange(-WIDEST, WIDEST + 0.01, 0.25)
+    grid = np.arange(-_MAX_TILT_DEGREES, _MAX_TILT_DEGREES + 0.01, 0.25)
     density = (votes[:, None] * np.exp(-(((angle[:, None] - grid) / 1.2) ** 2) / 2)).sum(0)
     peak = grid[density.argmax()]
     close = abs(angle - peak) < 2.0

@@ -18,8 +18,7 @@ from PIL import Image
 from vlm_aes.images.color import SRGB_TO_LINEAR, to_linear, to_rgb, to_srgb_levels
 from vlm_aes.images.degrade import inscribed_scale, rotate_and_crop
 from vlm_aes.measure import Fact
-from vlm_aes.measure.lean import lean
-from vlm_aes.measure.tilt import TILTED
+from vlm_aes.measure.tilt import TILTED_BANDS, estimate_tilt
 
 LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP = (
     "level", "exposure", "white balance", "contrast", "crop",
@@ -98,13 +97,13 @@ def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterat
 
 def levelled(picture: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
     """The picture turned back by its measured tilt; nothing where there is nothing to level."""
-    if tilt is None or tilt.band not in (*TILTED, "unknown"):
+    if tilt is None or tilt.band not in (*TILTED_BANDS, "unknown"):
         return
-    told = tilt.band in TILTED
+    told = tilt.band in TILTED_BANDS
     degrees = tilt.value
     if degrees is None:
-        seen = lean(np.asarray(picture.convert("L")))
-        if not told and seen.sure < _LEAN_TRIED:
+        seen = estimate_tilt(np.asarray(picture.convert("L")))
+        if not told and seen.probability < _LEAN_TRIED:
             return
         degrees = seen.degrees
     if abs(degrees) < _LEVEL_WITHIN:

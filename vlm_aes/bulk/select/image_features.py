@@ -14,8 +14,8 @@ from PIL import Image
 from vlm_aes.bulk.prefetch import Prefetcher, Entry
 from vlm_aes.images.open import ImageError, open_image
 from vlm_aes.images.source import ImageSource
-from vlm_aes.measure.base import Frame
-from vlm_aes.measure.exposure import exposure
+from vlm_aes.measure.base import AnalysisImage
+from vlm_aes.measure.tone import exposure
 from vlm_aes.models.heads.rater import FastRater
 
 GRID = 8
@@ -118,7 +118,7 @@ def layout_of(image: Image.Image) -> NDArray[np.float32]:
 
 def stops_of(image: Image.Image) -> float:
     """Exposure against mid-grey, in stops."""
-    (fact,) = exposure(Frame(image, square=False))
+    (fact,) = exposure(AnalysisImage(image, square=False))
     return float(fact.value or 0.0)
 
 
