@@ -20,23 +20,29 @@ from typer.testing import CliRunner
 
 from vlm_aes.assessor import Assessment
 from vlm_aes.cli import app
-from vlm_aes.demo import pieces, tables
-from vlm_aes.demo.folders import listed, pictures_in
-from vlm_aes.demo.keeping import Place, file_stem, zipped
-from vlm_aes.demo.lesson import Lesson, photos_of
-from vlm_aes.demo.serving import FIRST_PORT, _listen
-from vlm_aes.demo.shelf import (
+from vlm_aes.demo import components, downloads
+from vlm_aes.demo.downloads import DownloadFolder, file_stem, zipped
+from vlm_aes.demo.server import FIRST_PORT, _listen
+from vlm_aes.demo.shared_model import PriorityLock
+from vlm_aes.demo.sorted_images import (
     ALL,
     BEST,
     ERRORS,
     NAME,
     UNSURE,
     WORST,
-    Shelf,
-    named,
+    SortedImages,
+    unique_names,
 )
-from vlm_aes.demo.turns import Turns
-from vlm_aes.demo.uploads import NAME_LENGTH, refusal, shown_name, upload_field
+from vlm_aes.demo.teaching import TeachingSession, teaching_photos
+from vlm_aes.demo.uploads import (
+    MAX_NAME_CHARS,
+    folder_choices,
+    image_paths_below,
+    refusal,
+    shown_name,
+    upload_field,
+)
 from vlm_aes.images.open import ImageError
 from vlm_aes.output.card import WIDTH, card
 from vlm_aes.output.table import Columns
@@ -59,7 +65,7 @@ def assessment(score=60.0, **other):
 
 
 def test_the_quick_go_before_the_slow_that_wait():
-    turns, order, waiting = Turns(), [], []
+    turns, order, waiting = PriorityLock(), [], []
 
     def use(name, quick):
         waiting.append(name)
@@ -82,7 +88,7 @@ def test_the_quick_go_before_the_slow_that_wait():
 
 
 def test_a_turn_may_be_entered_again_by_its_holder_and_ends_with_an_error():
-    turns = Turns()
+    turns = PriorityLock()
     with pytest.raises(ValueError, match="x"), turns.turn(quick=True), turns.turn(quick=False):
         raise ValueError("x")
     with turns.turn(quick=False):
@@ -95,7 +101,7 @@ def test_a_turn_may_be_entered_again_by_its_holder_and_ends_with_an_error():
 @given(st.text(max_size=300))
 def test_a_name_is_shown_on_one_line_and_not_endless(text):
     name = shown_name(text)
-    assert 0 < len(name) <= NAME_LENGTH
+    assert 0 < len(name) <= MAX_NAME_CHARS
     assert name.isprintable()
     assert "/" not in name
     assert "\\" not in name
@@ -110,7 +116,7 @@ def test_a_stem_is_a_file_name_everywhere(text):
 
 
 def test_names_stay_apart():
-    found = named(["a/x.jpg", "b/x.jpg", "c/x.jpg"], ["x.jpg"] * 3)
+    found = unique_names(["a/x.jpg", "b/x.jpg", "c/x.jpg"], ["x.jpg"] * 3)
     assert list(found) == ["x.jpg", "x (2).jpg", "x (3).jpg"]
     assert list(found.values()) == ["a/x.jpg", "b/x.jpg", "c/x.jpg"]
 
@@ -122,7 +128,7 @@ def test_a_refusal_says_what_is_wrong_and_what_to_do():
 
 
 def test_what_varies_is_escaped():
-    text = pieces.piece("refused", "<img src=x onerror=alert(1)>", "<b>")
+    text = components.render("refused", "<img src=x onerror=alert(1)>", "<b>")
     assert "<img" not in text
     assert "<b>" not in text
 
@@ -134,7 +140,7 @@ def test_claims_are_marked_where_they_stand():
     a = assessment(
         critique="The picture is very dark. There is a story. It is over.", facts=measure(image)
     )
-    found = pieces.critique(a)
+    found = components.critique(a)
     assert '<mark class="yes"' in found
     assert found.count("<mark") == 1
     assert "Of 3 claims" in found
@@ -152,18 +158,18 @@ def test_only_what_lies_in_an_allowed_folder_is_found(tmp_path):
         Image.new("RGB", (16, 16)).save(folder / "x.png")
     (allowed / "out").symlink_to(secret)
     (allowed / "link.png").symlink_to(secret / "x.png")
-    places = listed([allowed])
+    places = folder_choices([allowed])
     assert list(places) == ["open", "open/inner"]
-    found = pictures_in(places["open"], 10)
+    found = image_paths_below(places["open"], 10)
     assert [Path(p).relative_to(allowed).as_posix() for p in found] == ["inner/x.png"]
-    assert pictures_in(places["open"], 1) == found
+    assert image_paths_below(places["open"], 1) == found
 
 
-# a shelf and what is taken home
+# a images and what is taken home
 
 
 @pytest.fixture
-def shelf(tmp_path):
+def images(tmp_path):
     rows = []
     for i, (score, std) in enumerate([(40.0, 5.0), (80.0, 9.0), (60.0, 20.0)]):
         file = tmp_path / f"{i}.png"
@@ -174,40 +180,40 @@ def shelf(tmp_path):
     broken.write_bytes(b"no")
     error = Assessment(path="broken.jpg", error="not_an_image: send a picture")
     rows.append(Columns().row(error))
-    found = Shelf({row["path"]: str(tmp_path / row["path"]) for row in rows})
+    found = SortedImages({row["path"]: str(tmp_path / row["path"]) for row in rows})
     for row in rows:
         found.add(row)
     return found
 
 
-def seen(shelf):
-    return [row["path"] for row in shelf.chosen()]
+def seen(images):
+    return [row["path"] for row in images.chosen()]
 
 
-def test_a_shelf_orders_and_filters(shelf):
+def test_a_shelf_orders_and_filters(images):
     orders = {
         BEST: ["1.png", "2.png", "0.png"], WORST: ["0.png", "2.png", "1.png"],
         NAME: ["0.png", "1.png", "2.png"], UNSURE: ["2.png", "1.png", "0.png"],
     }  # fmt: skip
     for order, expected in orders.items():
-        shelf.order = order
-        assert seen(shelf) == expected
-    shelf.order, shelf.top = WORST, 2
-    assert seen(shelf) == ["2.png", "1.png"]
-    shelf.top, shelf.shown = 0, "Good"
-    assert seen(shelf) == ["1.png"]
-    shelf.shown = ERRORS
-    assert seen(shelf) == ["broken.jpg"]
-    assert "not a picture" in shelf.gallery()
-    shelf.shown = ALL
-    assert "3 scores, half of them above 60" in shelf.histogram()
-    assert "1 could not be rated" in shelf.progress()
+        images.order = order
+        assert seen(images) == expected
+    images.order, images.top = WORST, 2
+    assert seen(images) == ["2.png", "1.png"]
+    images.top, images.shown = 0, "Good"
+    assert seen(images) == ["1.png"]
+    images.shown = ERRORS
+    assert seen(images) == ["broken.jpg"]
+    assert "not a picture" in images.gallery()
+    images.shown = ALL
+    assert "3 scores, half of them above 60" in images.histogram()
+    assert "1 could not be rated" in images.progress()
 
 
-def test_tables_hold_what_is_shown_in_its_order(shelf, tmp_path):
-    shelf.top = 2
-    files = tables.written(shelf, tmp_path)
-    assert len(files) == len(tables.KINDS)
+def test_tables_hold_what_is_shown_in_its_order(images, tmp_path):
+    images.top = 2
+    files = downloads.write_downloads(images, tmp_path)
+    assert len(files) == len(downloads.DOWNLOAD_LABELS)
     with Path(files[0]).open(encoding="utf-8", newline="") as lines:
         assert [row["path"] for row in csv.DictReader(lines)] == ["1.png", "2.png"]
     assert pq.read_table(files[1]).column("score").to_pylist() == [80.0, 60.0]
@@ -235,7 +241,7 @@ def test_a_card_is_made_of_any_picture_and_says_the_score():
 
 def test_a_place_is_swept_by_age_and_gone_at_the_end(monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    place = Place()
+    place = DownloadFolder()
     own, old, young = (place.folder / n for n in ("own.png", "old.png", "young.png"))
     own.touch()
     place.begin()
@@ -271,7 +277,7 @@ def lesson():
     grey = Image.new("RGB", (40, 30), (90, 90, 90))
     names = [f"{i:02d}.jpg" for i in range(40)]
     crowd = 50 + 10 * seen[:, 0].astype(np.float64)
-    return Lesson(photos_of(names, [grey] * 40, seen, crowd))
+    return TeachingSession(teaching_photos(names, [grey] * 40, seen, crowd))
 
 
 def teach(lesson, ratings):

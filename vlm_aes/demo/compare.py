@@ -1,4 +1,4 @@
-"""The tab *Compare*: two to twenty pictures in order, with the reason for each step."""
+"""The tab *Compare*: two to twenty images in order, with the reason for each step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import gradio as gr
 
 from vlm_aes.assessor import Assessment
-from vlm_aes.demo import pieces
-from vlm_aes.demo.keeping import new_folder, write_json
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.rate import EXPLAIN
-from vlm_aes.demo.shelf import named
+from vlm_aes.demo import components
+from vlm_aes.demo.downloads import new_download_folder, write_json
+from vlm_aes.demo.rate import EXPLAIN_QUEUE
+from vlm_aes.demo.shared_model import SharedAssessor
+from vlm_aes.demo.sorted_images import unique_names
 from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 from vlm_aes.explain import terminal as show
 from vlm_aes.explain.compare import Comparison, Pair, compare
@@ -24,8 +24,9 @@ from vlm_aes.images.samples import SAMPLE_PHOTOS
 
 RANKING, BURST = "Ranking", "Burst: keep one"
 TOSS_UP = 0.6
-"""Probability of being preferred below which two pictures are called as good as each other."""
-_SMALL, _LARGE = 360, 900
+"""Probability of being preferred below which two images are called as good as each other."""
+_SMALL_SIDE_PX = 360
+_LARGE_SIDE_PX = 900
 
 
 def tab(model: SharedAssessor, samples: Path) -> None:
@@ -44,7 +45,7 @@ def tab(model: SharedAssessor, samples: Path) -> None:
     mine = gr.State(None, time_to_live=3600)
 
     def begin(paths: list[str] | None) -> Any:
-        return pieces.piece("waiting", "Looking at every picture") if paths else ""
+        return components.render("waiting", "Looking at every photo") if paths else ""
 
     def run(paths: list[str] | None, mode: str) -> list[Any]:
         if not paths:
@@ -53,20 +54,22 @@ def tab(model: SharedAssessor, samples: Path) -> None:
         try:
             found = compare(model, unique)
         except ValueError as error:
-            message = pieces.piece("refused", f"{len(unique)} pictures", f"{error}.".capitalize())
+            message = components.render(
+                "refused", f"{len(unique)} photos", f"{error}.".capitalize()
+            )
             return [None, None, message, "", gr.Row(visible=False), gr.skip()]
-        held = Held(found, len(paths) - len(unique))
+        held = ComparisonView(found, len(paths) - len(unique))
         data = show.comparison_as_json(held.found)
-        file = write_json(new_folder(), "comparison.json", data)
+        file = write_json(new_download_folder(), "comparison.json", data)
         shown = gr.Row(visible=bool(found.order))
         return [None, held, "", held.drawn(mode), shown, gr.DownloadButton(value=file)]
 
-    def again(held: Held | None, mode: str) -> Any:
+    def again(held: ComparisonView | None, mode: str) -> Any:
         return held.drawn(mode) if held else ""
 
     options: Any = {
         "show_progress": "hidden", "api_visibility": "private",
-        "concurrency_id": EXPLAIN, "concurrency_limit": 2,
+        "concurrency_id": EXPLAIN_QUEUE, "concurrency_limit": 2,
     }  # fmt: skip
     light: Any = {"show_progress": "hidden", "api_visibility": "private"}
     outputs = [drop, mine, note, ranked, take, as_json]
@@ -78,13 +81,13 @@ def tab(model: SharedAssessor, samples: Path) -> None:
     mode.change(again, [mine, mode], ranked, **light)
 
 
-class Held:
-    """A comparison with its thumbnails, named as its visitor named the pictures."""
+class ComparisonView:
+    """A comparison with its thumbnails, named as its visitor named the photos."""
 
     def __init__(self, found: Comparison, repeated: int) -> None:
         self.repeated = repeated
         self.found, names = named_comparison(found)
-        self.pictures = {names[a.path]: _opened(a.path) for a in found.order}
+        self.photos = {names[a.path]: _opened(a.path) for a in found.order}
 
     def drawn(self, mode: str) -> str:
         """As a ranking, or as the one to keep."""
@@ -92,29 +95,29 @@ class Held:
         again = f"{self.repeated} sent twice, shown once." if self.repeated else ""
         order = self.found.order
         if len(order) < 2:
-            return pieces.piece("left_out", refused, again or "Nothing is left to compare.")
+            return components.render("left_out", refused, again or "Nothing is left to compare.")
         steps = {(p.a, p.b): p for p in self.found.pairs}
         if mode == BURST:
-            keeper = self._of(order[0], _LARGE)
-            others = [self._of(a, _SMALL, steps[order[0].path, a.path]) for a in order[1:]]
+            keeper = self._of(order[0], _LARGE_SIDE_PX)
+            others = [self._of(a, _SMALL_SIDE_PX, steps[order[0].path, a.path]) for a in order[1:]]
             near = sum(1 for a in order[1:] if steps[order[0].path, a.path].p_a < TOSS_UP)
             keeper["near"] = (
                 f"{near} {'is' if near == 1 else 'are'} about as good: choose by eye." if near
                 else "The others are clearly below it."
             )  # fmt: skip
-            return pieces.piece("burst", keeper, others, refused, again)
-        rows = [self._of(order[0], _SMALL)]
+            return components.render("burst", keeper, others, refused, again)
+        rows = [self._of(order[0], _SMALL_SIDE_PX)]
         rows += [
-            self._of(below, _SMALL, steps[above.path, below.path])
+            self._of(below, _SMALL_SIDE_PX, steps[above.path, below.path])
             for above, below in pairwise(order)
         ]
-        return pieces.piece("ranking", rows, refused, again)
+        return components.render("ranking", rows, refused, again)
 
     def _of(self, a: Assessment, side: int, pair: Pair | None = None) -> dict[str, Any]:
-        image = self.pictures[a.path]
+        image = self.photos[a.path]
         return {
             "a": a, "name": a.path,
-            "picture": data_uri(pieces.sized(image.image, side)) if image else "",
+            "picture": data_uri(components.sized(image.image, side)) if image else "",
             "sure": _sure(pair.p_a) if pair else "",
             "why": f"{pair.why[:1].upper()}{pair.why[1:]}." if pair else "",
         }  # fmt: skip
@@ -128,7 +131,9 @@ def _sure(p: float) -> str:
 def named_comparison(found: Comparison) -> tuple[Comparison, dict[str, str]]:
     """A comparison of files here, under the names that their sender knows; and path to name."""
     paths = [a.path for a in (*found.order, *found.errors)]
-    names = {path: name for name, path in named(paths, [shown_name(p) for p in paths]).items()}
+    names = {
+        path: name for name, path in unique_names(paths, [shown_name(p) for p in paths]).items()
+    }
     order, errors = (
         [replace(a, path=names[a.path]) for a in group] for group in (found.order, found.errors)
     )
@@ -137,5 +142,5 @@ def named_comparison(found: Comparison) -> tuple[Comparison, dict[str, str]]:
 
 
 def _opened(path: str) -> LoadedImage | None:
-    picture = open_image(path, needed_side=_LARGE)
+    picture = open_image(path, needed_side=_LARGE_SIDE_PX)
     return picture if isinstance(picture, LoadedImage) else None

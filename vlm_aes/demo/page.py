@@ -1,4 +1,4 @@
-"""The whole page: its tabs, its endpoints, its foot."""
+"""The whole page: its tabs, its API, its theme."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import gradio as gr
 import skimage
+from gradio.themes.utils.fonts import LocalFont
 
 from vlm_aes.assessor import Assessor
-from vlm_aes.demo import arithmetic, compare, rate, sort, teach
-from vlm_aes.demo.endpoints import endpoints
-from vlm_aes.demo.looking import Visits
-from vlm_aes.demo.model import SharedAssessor
+from vlm_aes.demo import compare, rate, sort, teach
+from vlm_aes.demo.api import endpoints
+from vlm_aes.demo.image_session import OpenSessions
+from vlm_aes.demo.shared_model import SharedAssessor
 
 
 def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
@@ -23,12 +24,13 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
         allowed: folders on the server that visitors may have sorted.
     """
     model = SharedAssessor(assessor)
-    visits = Visits()
+    visits = OpenSessions()
 
     def left(request: gr.Request) -> None:
         visits.leave(request.session_hash)
 
     samples = Path(skimage.__file__).parent / "data"
+    page: gr.Blocks
     with gr.Blocks(title="vlm_aes", analytics_enabled=False) as page:
         gr.HTML(
             '<header class="masthead"><h1>vlm_aes</h1>'
@@ -44,7 +46,7 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
             with gr.Tab("Teach it", id="teach"):
                 teach.tab(model)
             with gr.Tab("How a score is made", id="how") as how:
-                arithmetic.tab(model, mine, samples, how)
+                rate.arithmetic_tab(model, mine, samples, how)
         gr.HTML(_foot(model))
         endpoints(model)
         page.unload(left)
@@ -58,3 +60,63 @@ def _foot(model: SharedAssessor) -> str:
         "not a law. Pictures stay on this server, are seen by you alone, and are deleted within "
         f"hours.</p>{terms}</div>"
     )
+
+
+_HERE = Path(__file__).parent
+CSS = _HERE / "page.css"
+
+
+def theme() -> gr.themes.Base:
+    """Warm paper and ink; the type comes with Gradio, from this server (its semi-bold is a subset
+    without most letters, so bold stands in)."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.orange,
+        neutral_hue=gr.themes.colors.stone,
+        font=[LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+        radius_size=gr.themes.sizes.radius_sm,
+    ).set(
+        body_background_fill="#fbfaf8",
+        body_background_fill_dark="#141413",
+        body_text_color="#1d1c1a",
+        body_text_color_dark="#ecebe8",
+        body_text_color_subdued="#625f59",
+        body_text_color_subdued_dark="#a9a59d",
+        background_fill_primary="#fbfaf8",
+        background_fill_primary_dark="#141413",
+        background_fill_secondary="#f3f1ed",
+        background_fill_secondary_dark="#1f1e1c",
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_shadow="none",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        border_color_primary="#dedad3",
+        border_color_primary_dark="#3a3834",
+        color_accent="#a64812",
+        color_accent_soft="#f6e9df",
+        color_accent_soft_dark="#3a281c",
+        link_text_color="#a64812",
+        link_text_color_dark="#f0a46c",
+        button_primary_background_fill="#1d1c1a",
+        button_primary_background_fill_hover="#3a3834",
+        button_primary_background_fill_dark="#ecebe8",
+        button_primary_background_fill_hover_dark="#ffffff",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#141413",
+        button_secondary_background_fill="transparent",
+        button_secondary_background_fill_dark="transparent",
+        button_secondary_background_fill_hover="#f3f1ed",
+        button_secondary_background_fill_hover_dark="#2a2926",
+        button_secondary_border_color="#c9c4bb",
+        button_secondary_border_color_dark="#4c4943",
+        button_border_width="1px",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#1f1e1c",
+    )
+
+
+def head() -> str:
+    """What goes into the page's head: its own script, and no words from elsewhere."""
+    return f"<script>\n{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>"

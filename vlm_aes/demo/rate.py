@@ -1,4 +1,4 @@
-"""The tab *Rate one*: from an upload to everything that is known of a picture."""
+"""The tabs *Rate one* and *How a score is made*."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 
 import gradio as gr
 
-from vlm_aes.demo import pieces
-from vlm_aes.demo.keeping import file_stem, new_folder, write_json
-from vlm_aes.demo.looking import (
-    Looked,
-    Visits,
-    find_heat,
-    hear_critique,
-    look,
-    try_advice,
+from vlm_aes.demo import components
+from vlm_aes.demo.downloads import file_stem, new_download_folder, write_json
+from vlm_aes.demo.image_session import (
+    ImageSession,
+    OpenSessions,
+    add_occlusion_map,
+    add_suggestions,
+    open_session,
+    stream_critique,
 )
-from vlm_aes.demo.model import SharedAssessor
+from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.uploads import refusal, upload_field
 from vlm_aes.explain import terminal as show
 from vlm_aes.images.samples import SAMPLE_PHOTOS
 from vlm_aes.output.card import card
 from vlm_aes.output.table import Columns
 
-VISIT = 3600
-"""Seconds that a visitor's pictures stay in memory."""
-SCORE, EXPLAIN = "score", "explain"
+SESSION_S = 3600
+"""Seconds that a visitor's photos stay in memory."""
+SCORE_QUEUE, EXPLAIN_QUEUE = "score", "explain"
 """Queues: what is quick, and what takes seconds."""
 
 
-def tab(model: SharedAssessor, samples: Path, visits: Visits) -> gr.State:
+def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
     """Build the tab; gives the state that holds the visitor's picture.
 
     Args:
-        visits: told of each picture that a visitor has.
+        visits: told of each photo that a visitor has.
     """
-    mine = gr.State(None, time_to_live=VISIT)
+    mine = gr.State(None, time_to_live=SESSION_S)
     drop = upload_field("one-drop", height=220)
     with gr.Row(elem_classes="tries"):
         gr.HTML(
@@ -67,50 +67,51 @@ def tab(model: SharedAssessor, samples: Path, visits: Visits) -> gr.State:
     def first(path: str | None, request: gr.Request) -> list[Any]:
         if not path:
             return [gr.skip()] * len(shown)
-        looked = look(model, path)
-        visits.hold(request.session_hash, looked)
+        session = open_session(model, path)
+        visits.hold(request.session_hash, session)
         unready = [gr.DownloadButton(interactive=False)] * 2
-        if looked.seen is None:
-            message = pieces.piece("refused", looked.name, refusal(looked.assessment.error))
-            return [None, looked, gr.Row(visible=True), "", message, "", "", "", "", *unready]
-        a = looked.assessment
-        wait = pieces.piece("waiting", "Writing the critique") if model.writes else ""
+        if session.seen is None:
+            message = components.render("refused", session.name, refusal(session.assessment.error))
+            return [None, session, gr.Row(visible=True), "", message, "", "", "", "", *unready]
+        a = session.assessment
+        wait = components.render("waiting", "Writing the critique") if model.writes else ""
         return [
-            None, looked, gr.Row(visible=True), pieces.views(looked.name, looked.image, a),
-            pieces.piece("verdict", a), wait, pieces.words(a), pieces.details(a), "", *unready,
+            None, session, gr.Row(visible=True), components.views(session.name, session.image, a),
+            components.render("verdict", a), wait, components.words(a), components.details(a), "",
+            *unready,
         ]  # fmt: skip
 
-    def second(looked: Looked | None) -> Iterator[Any]:
-        if looked is None or looked.seen is None or not model.writes:
+    def second(session: ImageSession | None) -> Iterator[Any]:
+        if session is None or session.seen is None or not model.writes:
             yield ""
             return
-        for text in hear_critique(model, looked):
-            yield pieces.piece("draft", text)
-        yield pieces.critique(looked.assessment)
+        for text in stream_critique(model, session):
+            yield components.render("draft", text)
+        yield components.critique(session.assessment)
 
-    def third(looked: Looked | None) -> list[Any]:
-        if looked is None or looked.seen is None:
+    def third(session: ImageSession | None) -> list[Any]:
+        if session is None or session.seen is None:
             return [gr.skip(), gr.skip()]
-        folder, stem = new_folder(), file_stem(looked.name)
-        card(looked.assessment, looked.image).save(folder / f"{stem}-card.png")
-        row = row_of(model, looked)
+        folder, stem = new_download_folder(), file_stem(session.name)
+        card(session.assessment, session.image).save(folder / f"{stem}-card.png")
+        row = row_of(model, session)
         return [
             gr.DownloadButton(value=str(folder / f"{stem}-card.png"), interactive=True),
             gr.DownloadButton(value=write_json(folder, f"{stem}.json", row), interactive=True),
         ]
 
-    def fourth(looked: Looked | None) -> Any:
-        if looked is None or looked.seen is None:
+    def fourth(session: ImageSession | None) -> Any:
+        if session is None or session.seen is None:
             return gr.skip()
-        find_heat(model, looked)
-        return pieces.views(looked.name, looked.image, looked.assessment, looked.heat)
+        add_occlusion_map(model, session)
+        return components.views(session.name, session.image, session.assessment, session.heat)
 
-    def fifth(looked: Looked | None) -> Any:
-        if looked is None or looked.seen is None:
+    def fifth(session: ImageSession | None) -> Any:
+        if session is None or session.seen is None:
             return ""
-        try_advice(model, looked)
-        told = pieces.advice(looked.advice or [], looked.image)
-        looked.settle()
+        add_suggestions(model, session)
+        told = components.advice(session.advice or [], session.image)
+        session.settle()
         return told
 
     def trying(sample: Path) -> Callable[[gr.Request], list[Any]]:
@@ -121,10 +122,10 @@ def tab(model: SharedAssessor, samples: Path, visits: Visits) -> gr.State:
 
     shown = [drop, mine, result, picture, verdict, said, words, known, tried, as_card, as_row]
     quick: Any = {
-        "show_progress": "hidden", "concurrency_id": SCORE, "concurrency_limit": 4,
+        "show_progress": "hidden", "concurrency_id": SCORE_QUEUE, "concurrency_limit": 4,
         "api_visibility": "private",
     }  # fmt: skip
-    slow: Any = {**quick, "concurrency_id": EXPLAIN, "concurrency_limit": 2}
+    slow: Any = {**quick, "concurrency_id": EXPLAIN_QUEUE, "concurrency_limit": 2}
     begun = [drop.upload(first, drop, shown, **quick)]
     for button, name in zip(tries, SAMPLE_PHOTOS, strict=True):
         begun.append(button.click(trying(samples / name), None, shown, **quick))
@@ -135,7 +136,31 @@ def tab(model: SharedAssessor, samples: Path, visits: Visits) -> gr.State:
     return mine
 
 
-def row_of(model: SharedAssessor, looked: Looked) -> dict[str, Any]:
+def row_of(model: SharedAssessor, session: ImageSession) -> dict[str, Any]:
     """What ``vlm-aes explain --json`` gives."""
     columns = Columns(rationale=True)
-    return show.as_json(looked.explanation, columns.row(looked.assessment))
+    return show.as_json(session.explanation, columns.row(session.assessment))
+
+
+def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened: gr.Tab) -> None:
+    """Build the tab on the photo that the visitor rated last, or on a sample.
+
+    Args:
+        mine: from :func:`vlm_aes.demo.rate.tab`.
+        opened: the tab, which shows the photo when it is chosen.
+    """
+    told = gr.HTML(elem_id="how")
+
+    def tell(session: ImageSession | None) -> Any:
+        own = session is not None and session.seen is not None
+        shown = session if own else open_session(model, str(samples / SAMPLE_PHOTOS[2]))
+        assert shown is not None
+        name = shown.name if own else f"{shown.name}, a sample: rate a photo of your own first"
+        return components.arithmetic(
+            name, shown.image, shown.assessment, model.asked, model.calibration
+        )
+
+    opened.select(
+        tell, mine, told, show_progress="hidden", concurrency_id=SCORE_QUEUE, concurrency_limit=4,
+        api_visibility="private",
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The tab *Sort a folder*: many pictures, seen as they are rated, and taken home as tables."""
+"""The tab *Sort a folder*: many images, seen as they are rated, and taken home as downloads."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from typing import Any
 import gradio as gr
 
 from vlm_aes.bulk.pipeline import ScoreOptions, rows
-from vlm_aes.demo import pieces, tables
-from vlm_aes.demo.folders import listed, pictures_in
-from vlm_aes.demo.keeping import new_folder
-from vlm_aes.demo.looking import Looked, find_heat, look, write_critique
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.rate import EXPLAIN, SCORE, VISIT
-from vlm_aes.demo.shelf import ORDERS, SHOWN, Shelf, named
-from vlm_aes.demo.uploads import MOST_FILES, shown_name, upload_field
+from vlm_aes.demo import components, downloads
+from vlm_aes.demo.downloads import new_download_folder
+from vlm_aes.demo.image_session import ImageSession, add_critique, add_occlusion_map, open_session
+from vlm_aes.demo.rate import EXPLAIN_QUEUE, SCORE_QUEUE, SESSION_S
+from vlm_aes.demo.shared_model import SharedAssessor
+from vlm_aes.demo.sorted_images import LEVEL_FILTERS, ORDERS, SortedImages, unique_names
+from vlm_aes.demo.uploads import (
+    MAX_FILES,
+    folder_choices,
+    image_paths_below,
+    shown_name,
+    upload_field,
+)
 from vlm_aes.output.table import Columns, Row
 
-EVERY = 0.7
+REFRESH_S = 0.7
 """Seconds between two looks at a run."""
-SORT, SORTING = "sort", 2
+SORT_QUEUE = "sort"
+MAX_SORT_RUNS = 2
 """Runs at once; others wait."""
-BATCH = 8
+SORT_BATCH_IMAGES = 8
 
-CLICKED = """
+CLICK_SCRIPT = """
 element.addEventListener('click', (event) => {
   const thumb = event.target.closest('[data-at]');
   if (thumb) trigger('click', { at: Number(thumb.dataset.at) });
@@ -37,9 +43,9 @@ element.addEventListener('click', (event) => {
 
 def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     """Build the tab."""
-    places = listed(allowed)
-    mine = gr.State(None, time_to_live=VISIT)
-    opened = gr.State(None, time_to_live=VISIT)
+    places = folder_choices(allowed)
+    mine = gr.State(None, time_to_live=SESSION_S)
+    opened = gr.State(None, time_to_live=SESSION_S)
     drop = upload_field("sort-drop", many=True)
     with gr.Row(elem_classes="tries", visible=bool(places)):
         place = gr.Dropdown(
@@ -56,27 +62,29 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     with gr.Column(visible=False, elem_id="sort-results") as results:
         with gr.Row(elem_classes="controls"):
             order = gr.Dropdown(list(ORDERS), value=ORDERS[0], label="Order", elem_id="sort-order")
-            shown = gr.Dropdown(list(SHOWN), value=SHOWN[0], label="Show", elem_id="sort-shown")
+            shown = gr.Dropdown(
+                list(LEVEL_FILTERS), value=LEVEL_FILTERS[0], label="Show", elem_id="sort-shown"
+            )
             top = gr.Number(
                 0, label="Only the best (0 for all)", precision=0, minimum=0, elem_id="sort-top"
             )
             histogram = gr.HTML(elem_id="sort-histogram")
         panel = gr.HTML(elem_id="sort-panel")
-        gallery = gr.HTML(elem_id="sort-gallery", js_on_load=CLICKED)
+        gallery = gr.HTML(elem_id="sort-gallery", js_on_load=CLICK_SCRIPT)
         unroll = gr.Button("Show more", size="sm", visible=False, elem_classes="try")
         with gr.Row(elem_classes="take"):
             taken = [
                 gr.DownloadButton(words, elem_id=f"sort-{kind}", interactive=False)
-                for kind, words in tables.KINDS.items()
+                for kind, words in downloads.DOWNLOAD_LABELS.items()
             ]
 
     def begin(paths: list[str], names: list[str]) -> list[Any]:
-        beyond = len(paths) - MOST_FILES
-        shelf = Shelf(named(paths[:MOST_FILES], names[:MOST_FILES]))
+        beyond = len(paths) - MAX_FILES
+        images = SortedImages(unique_names(paths[:MAX_FILES], names[:MAX_FILES]))
         if beyond > 0:
-            gr.Warning(f"{MOST_FILES} pictures are sorted in one go; {beyond} are left out.")
+            gr.Warning(f"{MAX_FILES} photos are sorted in one go; {beyond} are left out.")
         return [
-            None, shelf, shelf.progress(), gr.Button(visible=True), gr.Column(visible=True),
+            None, images, images.progress(), gr.Button(visible=True), gr.Column(visible=True),
             "", "", "", *[gr.DownloadButton(interactive=False)] * len(taken),
         ]  # fmt: skip
 
@@ -90,77 +98,79 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         folder = places.get(name or "")
         if folder is None:
             raise gr.Error("Choose a folder first.", print_exception=False)
-        paths = pictures_in(folder, MOST_FILES + 1)
+        paths = image_paths_below(folder, MAX_FILES + 1)
         if not paths:
-            raise gr.Error("There is no picture in this folder.", print_exception=False)
+            raise gr.Error("There is no photo in this folder.", print_exception=False)
         return begin(paths, [str(Path(p).relative_to(folder)) for p in paths])
 
     def run(
-        shelf: Shelf | None, whole: bool, order: str, shown: str, top: float | None
+        images: SortedImages | None, whole: bool, order: str, shown: str, top: float | None
     ) -> Iterator[list[Any]]:
-        if shelf is None or shelf.rows:
+        if images is None or images.rows:
             return
-        shelf.order, shelf.shown, shelf.top = order, shown, max(0, int(top or 0))
+        images.order, images.shown, images.top = order, shown, max(0, int(top or 0))
         asked = model.rating_attributes if whole else ()
-        shelf.columns = Columns(facts=whole, attributes=asked, rationale=whole and model.writes)
+        images.columns = Columns(facts=whole, attributes=asked, rationale=whole and model.writes)
         wanted = ScoreOptions(facts=whole, attributes=bool(asked), rationale=whole and model.writes)
         last = 0.0
-        for row in _rated(model, shelf, wanted):
-            shelf.add(row)
-            if shelf.stopped:
+        for row in _rated(model, images, wanted):
+            images.add(row)
+            if images.stopped:
                 break
-            if time.monotonic() - last > EVERY:
-                yield [*seen(shelf), *[gr.skip()] * len(taken)]
+            if time.monotonic() - last > REFRESH_S:
+                yield [*seen(images), *[gr.skip()] * len(taken)]
                 last = time.monotonic()
-        shelf.stopped = True
-        files = tables.written(shelf, new_folder())
-        yield [*seen(shelf), *(gr.DownloadButton(value=f, interactive=True) for f in files)]
+        images.stopped = True
+        files = downloads.write_downloads(images, new_download_folder())
+        yield [*seen(images), *(gr.DownloadButton(value=f, interactive=True) for f in files)]
 
-    def seen(shelf: Shelf) -> list[Any]:
+    def seen(images: SortedImages) -> list[Any]:
         return [
-            shelf.progress(), gr.Button(visible=not shelf.stopped), shelf.histogram(),
-            shelf.gallery(), gr.Button(visible=shelf.left()),
+            images.progress(), gr.Button(visible=not images.stopped), images.histogram(),
+            images.gallery(), gr.Button(visible=images.left()),
         ]  # fmt: skip
 
-    def halt(shelf: Shelf | None) -> None:
-        if shelf is not None:
-            shelf.stopped = True
+    def halt(images: SortedImages | None) -> None:
+        if images is not None:
+            images.stopped = True
 
-    def arrange(shelf: Shelf | None, order: str, shown: str, top: float | None) -> list[Any]:
-        if shelf is None:
+    def arrange(
+        images: SortedImages | None, order: str, shown: str, top: float | None
+    ) -> list[Any]:
+        if images is None:
             return [gr.skip()] * (2 + len(taken))
-        shelf.order, shelf.shown, shelf.top = order, shown, max(0, int(top or 0))
-        shelf.pages = 1
+        images.order, images.shown, images.top = order, shown, max(0, int(top or 0))
+        images.pages = 1
         # what can be taken home is written anew next
         stale = [gr.DownloadButton(interactive=False)] * len(taken)
-        return [shelf.gallery(), gr.Button(visible=shelf.left()), *stale]
+        return [images.gallery(), gr.Button(visible=images.left()), *stale]
 
-    def rewrite(shelf: Shelf | None) -> list[Any]:
-        if shelf is None or not shelf.stopped:
+    def rewrite(images: SortedImages | None) -> list[Any]:
+        if images is None or not images.stopped:
             return [gr.skip()] * len(taken)
-        files = tables.written(shelf, new_folder())
+        files = downloads.write_downloads(images, new_download_folder())
         return [gr.DownloadButton(value=f, interactive=True) for f in files]
 
-    def further(shelf: Shelf | None) -> list[Any]:
-        if shelf is None:
+    def further(images: SortedImages | None) -> list[Any]:
+        if images is None:
             return [gr.skip()] * 2
-        shelf.pages += 1
-        return [shelf.gallery(), gr.Button(visible=shelf.left())]
+        images.pages += 1
+        return [images.gallery(), gr.Button(visible=images.left())]
 
-    def open_one(shelf: Shelf | None, event: gr.EventData) -> list[Any]:
+    def open_one(images: SortedImages | None, event: gr.EventData) -> list[Any]:
         at = event._data.get("at") if isinstance(event._data, dict) else None
-        if shelf is None or not isinstance(at, int) or not 0 <= at < len(shelf.rows):
+        if images is None or not isinstance(at, int) or not 0 <= at < len(images.rows):
             return [gr.skip(), gr.skip()]
-        name = shelf.rows[at]["path"]
-        looked = look(model, shelf.sources[name], name)
-        return [looked, pieces.explanation(looked)]
+        name = images.rows[at]["path"]
+        session = open_session(model, images.sources[name], name)
+        return [session, components.explanation(session)]
 
-    def complete(looked: Looked | None) -> Any:
-        if looked is None or looked.seen is None:
+    def complete(session: ImageSession | None) -> Any:
+        if session is None or session.seen is None:
             return gr.skip()
-        write_critique(model, looked)
-        find_heat(model, looked)
-        return pieces.explanation(looked)
+        add_critique(model, session)
+        add_occlusion_map(model, session)
+        return components.explanation(session)
 
     light: Any = {"show_progress": "hidden", "api_visibility": "private"}
     outputs = [drop, mine, progress, stop, results, histogram, gallery, panel, *taken]
@@ -171,7 +181,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     ):
         begun.success(
             run, [mine, more_columns, order, shown, top], going,
-            concurrency_id=SORT, concurrency_limit=SORTING, **light,
+            concurrency_id=SORT_QUEUE, concurrency_limit=MAX_SORT_RUNS, **light,
         )  # fmt: skip
     stop.click(halt, mine, None, **light)
     for control in (order, shown, top):
@@ -180,16 +190,18 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         )
     unroll.click(further, mine, [gallery, unroll], **light)
     gallery.click(
-        open_one, mine, [opened, panel], concurrency_id=SCORE, concurrency_limit=4, **light
-    ).then(complete, opened, panel, concurrency_id=EXPLAIN, concurrency_limit=2, **light)
+        open_one, mine, [opened, panel], concurrency_id=SCORE_QUEUE, concurrency_limit=4, **light
+    ).then(complete, opened, panel, concurrency_id=EXPLAIN_QUEUE, concurrency_limit=2, **light)
 
 
-def _rated(model: SharedAssessor, shelf: Shelf, wanted: ScoreOptions) -> Iterator[Row]:
-    """The rows of a shelf's pictures, under the names that their visitor knows."""
-    names = {path: name for name, path in shelf.sources.items()}
-    found = rows(model, list(names), shelf.columns, wanted, batch_size=BATCH, workers=1)
+def _rated(model: SharedAssessor, images: SortedImages, wanted: ScoreOptions) -> Iterator[Row]:
+    """The rows of sorted images, under the names that their visitor knows."""
+    names = {path: name for name, path in images.sources.items()}
+    found = rows(
+        model, list(names), images.columns, wanted, batch_size=SORT_BATCH_IMAGES, workers=1
+    )
     while True:
-        with model.patient():
+        with model.low_priority():
             row = next(found, None)
         if row is None:
             return

@@ -1,20 +1,22 @@
-"""What visitors send: limits, names that are safe to show, and messages that say what to do."""
+"""Images that visitors send or choose: limits, safe names, allowed folders, refusals."""
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 import gradio as gr
 
-from vlm_aes.demo.guard import take_only_what_was_sent
+from vlm_aes.bulk.sources import find_image_paths
 from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.open import ImageError
 
-MAX_FILE = 64 * 2**20
+MAX_FILE_BYTES = 64 * 2**20
 """Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""
-MOST_FILES = 500
+MAX_FILES = 500
 """Files that a visitor may sort in one go."""
-NAME_LENGTH = 80
+MAX_NAME_CHARS = 80
 ACCEPTED = ["image", *sorted(READABLE_SUFFIXES)]
 """What the file dialog of a browser offers; what is sent all the same is opened, and refused with
 a reason where it is no picture."""
@@ -26,13 +28,34 @@ _SAID = {
     "truncated": "The file is cut short. Please send it again.",
     "too_small": "It is too small to be rated.",
     "too_large": "It has too many pixels.",
-    "unsupported": "This kind of picture is not read here.",
+    "unsupported": "This kind of photo is not read here.",
     "model": "The model could not take it.",
 }
 
 
+FOREIGN_PREFIXES = ("http:", "https:", "//", "ftp:")
+"""Beginnings of an address on another machine."""
+
+
+def take_only_what_was_sent(field: gr.File) -> None:
+    """Make an upload field take files that were sent to this server: no addresses, and no paths of
+    other files here, which Gradio lets through in calls by hand."""
+    own = field.async_move_resource_to_block_cache
+
+    async def move(path: str | Path | None) -> str | None:
+        if path is not None:
+            here = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
+            foreign = str(path).lower().startswith(FOREIGN_PREFIXES)
+            if foreign or not Path(path).resolve().is_relative_to(here):
+                raise gr.Error("Send the image itself, not its address.", print_exception=False)
+        return await own(path)
+
+    # Gradio rewrites the stub of a module with a subclass of a component: so no subclass
+    field.async_move_resource_to_block_cache = move  # type: ignore[method-assign, assignment]
+
+
 def upload_field(name: str, *, many: bool = False, height: int = 160) -> gr.File:
-    """A field to drop, choose, paste or photograph pictures into.
+    """A field to drop, choose, paste or photograph photos into.
 
     Args:
         name: of the element, for the page's script.
@@ -51,13 +74,40 @@ def shown_name(path: str) -> str:
     """The last part of a path as a visitor may read it: printable, one line, not endless."""
     name = PurePosixPath(path.replace("\\", "/")).name
     name = "".join(c if c.isprintable() else "?" for c in name.encode("utf-8", "replace").decode())
-    if len(name) > NAME_LENGTH:
-        name = f"{name[: NAME_LENGTH - 20]}…{name[-19:]}"
+    if len(name) > MAX_NAME_CHARS:
+        name = f"{name[: MAX_NAME_CHARS - 20]}…{name[-19:]}"
     return name or "picture"
 
 
 def refusal(error: ImageError | str) -> str:
-    """Why a picture was not rated, for its sender: what is wrong, then the detail."""
+    """Why a photo was not rated, for its sender: what is wrong, then the detail."""
     kind, _, advice = str(error).partition(": ")
     detail = advice[:1].upper() + advice[1:]
     return f"{_SAID.get(kind, '')} {detail}.".replace("..", ".").strip()
+
+
+MAX_LISTED_FOLDERS = 200
+
+
+def folder_choices(allowed: Sequence[Path]) -> dict[str, Path]:
+    """Each allowed folder and the folders right below it, by a name to choose it by."""
+    found: dict[str, Path] = {}
+    for folder in allowed:
+        home = folder.resolve()
+        found[home.name or str(home)] = home
+        below = sorted(p for p in home.iterdir() if p.is_dir() and not p.name.startswith("."))
+        for inner in below[:MAX_LISTED_FOLDERS]:
+            if not inner.is_symlink():
+                found[f"{home.name}/{inner.name}"] = inner
+    return found
+
+
+def image_paths_below(folder: Path, most: int) -> list[str]:
+    """Paths of at most ``most`` photos in a folder and below; none that a link leads out to."""
+    found: list[str] = []
+    for path in find_image_paths([str(folder)]):
+        if Path(path).resolve().is_relative_to(folder):
+            found.append(path)
+        if len(found) == most:
+            break
+    return found

@@ -1,4 +1,4 @@
-"""The page's server: one process, its own files only, as many visitors as it can serve well."""
+"""The server of the page: one process, its own files only, nothing fetched from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,24 +7,47 @@ import socket
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vlm_aes.assessor import Assessor
-from vlm_aes.demo import look
-from vlm_aes.demo.guard import OwnFilesOnly
-from vlm_aes.demo.keeping import Place
-from vlm_aes.demo.page import build
-from vlm_aes.demo.uploads import MAX_FILE
+from vlm_aes.demo.downloads import DownloadFolder
+from vlm_aes.demo.page import CSS, build, head, theme
+from vlm_aes.demo.uploads import FOREIGN_PREFIXES, MAX_FILE_BYTES
 
-FIRST_PORT, PORTS = 7860, 100
-WAITING = 200
+_FILE_ROUTE = "/file="
+
+
+class OwnFilesOnly:
+    """Middleware: a file that is asked for by a foreign address is refused, not fetched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Pass on, or refuse with 403."""
+        path = unquote(scope.get("path", ""))
+        wanted = path.partition(_FILE_ROUTE)[2] if _FILE_ROUTE in path else ""
+        if wanted.lower().startswith(FOREIGN_PREFIXES):
+            refusal = PlainTextResponse("This server passes on its own files only.", 403)
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+FIRST_PORT = 7860
+PORTS_TRIED = 100
+MAX_QUEUED = 200
 """Requests that may wait in a queue; more are told to come back."""
-VISITORS = 100
-"""Visitors whose pictures are held; the oldest go first."""
+MAX_SESSIONS = 100
+"""Visitors whose photos are held; the oldest go first."""
 
 
 class Server:
@@ -34,7 +57,7 @@ class Server:
         url: where it is.
     """
 
-    def __init__(self, app: FastAPI, listening: socket.socket, place: Place) -> None:
+    def __init__(self, app: FastAPI, listening: socket.socket, place: DownloadFolder) -> None:
         host, port = listening.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._place = place
@@ -79,19 +102,19 @@ def serve(
         OSError: where the address cannot be had.
     """
     listening = _listen(host, port)
-    place = Place()
+    place = DownloadFolder()
     page = build(assessor, allowed)
-    page.queue(max_size=WAITING, default_concurrency_limit=4)
-    page.state_session_capacity = VISITORS
+    page.queue(max_size=MAX_QUEUED, default_concurrency_limit=4)
+    page.state_session_capacity = MAX_SESSIONS
     app = FastAPI(
         middleware=[Middleware(OwnFilesOnly)], openapi_url=None, docs_url=None, redoc_url=None
     )
     gr.mount_gradio_app(
         app, page, path="/", server_name=host, server_port=listening.getsockname()[1],
-        footer_links=["api"], run_history=False, show_error=True, max_file_size=MAX_FILE,
+        footer_links=["api"], run_history=False, show_error=True, max_file_size=MAX_FILE_BYTES,
         ssr_mode=False, pwa=False, enable_monitoring=False, mcp_server=False,
         root_path=os.environ.get("GRADIO_ROOT_PATH"),
-        theme=look.theme(), css_paths=look.CSS, head=look.head(),
+        theme=theme(), css_paths=CSS, head=head(),
     )  # fmt: skip
     return Server(app, listening, place)
 
@@ -99,12 +122,12 @@ def serve(
 def _listen(host: str, port: int | None) -> socket.socket:
     if port is not None:
         return _bound(host, port)
-    for candidate in range(FIRST_PORT, FIRST_PORT + PORTS - 1):
+    for candidate in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED - 1):
         try:
             return _bound(host, candidate)
         except OSError:
             continue
-    return _bound(host, FIRST_PORT + PORTS - 1)
+    return _bound(host, FIRST_PORT + PORTS_TRIED - 1)
 
 
 def _bound(host: str, port: int) -> socket.socket:

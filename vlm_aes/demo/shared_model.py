@@ -1,4 +1,4 @@
-"""One model in memory for all visitors."""
+"""One model in memory for all visitors; quick calls go before slow ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.assessor import Assessment, Assessor, Seen
-from vlm_aes.demo.turns import Turns
 from vlm_aes.errors import CheckpointError
 from vlm_aes.explain.occlusion import occlusion_map
 from vlm_aes.measure import Fact
@@ -23,7 +22,7 @@ from vlm_aes.models.heads.folder import find_head
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.suggest.engine import Advice, advise, edit_comparator_of
 
-BATCH = 8
+TURN_IMAGES = 8
 """Pictures a turn where many versions of one are rated: about a quarter of a second on two cores
 with the embedded model."""
 
@@ -38,42 +37,44 @@ class SharedAssessor(Assessor):
     def __init__(self, assessor: Assessor) -> None:
         a = assessor
         super().__init__(a.rater, a.critic, a.prompt, a.calibration, a.head)
-        self._turns = Turns()
+        self._turns = PriorityLock()
         self._thread = threading.local()
 
     @contextmanager
-    def patient(self) -> Iterator[None]:
+    def low_priority(self) -> Iterator[None]:
         """Within it, this thread lets the others go first."""
-        self._thread.patient = True
+        self._thread.low_priority = True
         try:
             yield
         finally:
-            self._thread.patient = False
+            self._thread.low_priority = False
 
     def _turn(self) -> Any:
-        return self._turns.turn(quick=not getattr(self._thread, "patient", False))
+        return self._turns.turn(quick=not getattr(self._thread, "low_priority", False))
 
     def score_prepared(
-        self, looked: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
+        self, session: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
     ) -> list[Assessment]:
         """As :meth:`Assessor.score_prepared`, in turn."""
         with self._turn():
-            return super().score_prepared(looked, rationale=rationale, attributes=attributes)
+            return super().score_prepared(session, rationale=rationale, attributes=attributes)
 
     def critiques(
         self,
-        looked: Sequence[Seen],
+        session: Sequence[Seen],
         scores: Sequence[float],
         levels: Sequence[str],
         heard: Callable[[str], None] | None = None,
     ) -> list[str]:
         """As :meth:`Assessor.critiques`, in turn."""
         with self._turn():
-            return super().critiques(looked, scores, levels, heard)
+            return super().critiques(session, scores, levels, heard)
 
     def scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
-        """(N,) scores, 0 to 100, of N versions of a picture; a turn for every few."""
-        parts = [self._scores(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        """(N,) scores, 0 to 100, of N versions of a photo; a turn for every few."""
+        parts = [
+            self._scores(images[i : i + TURN_IMAGES]) for i in range(0, len(images), TURN_IMAGES)
+        ]
         return np.concatenate(parts)
 
     def _scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
@@ -85,15 +86,15 @@ class SharedAssessor(Assessor):
         return ratings.score(rated)[:, 0]
 
     def heat(self, image: Image.Image) -> NDArray[np.float64]:
-        """The heat map of a picture; lets others go first."""
-        with self.patient():
+        """The occlusion map of a photo; lets others go first."""
+        with self.low_priority():
             return occlusion_map(image, self.scores)
 
     def advice(self, image: Image.Image, facts: Mapping[str, Fact]) -> list[Advice]:
         """Edits that helped, some proposed by the measured facts; lets others go first."""
         needed = self.calibration.edits if self.calibration else None
         judge = edit_comparator_of(self.quick_head)
-        with self.patient():
+        with self.low_priority():
             if judge is None:
                 return advise(image, self.scores, needed=needed, facts=facts)
             confirm = self.scores if self.head is None else None
@@ -104,7 +105,7 @@ class SharedAssessor(Assessor):
         with self._turn():
             return look(images)
 
-    def cannot_teach(self) -> str:
+    def teaching_obstacle(self) -> str:
         """Why nothing can be taught on top of this model; empty where it can."""
         if isinstance(self.head, FastRater) and self.head.taste is not None:
             return "This is somebody's taste already. Teach the model that it began from."
@@ -133,7 +134,7 @@ class SharedAssessor(Assessor):
     def embedded(
         self, images: Sequence[Image.Image]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """(N, D) embeddings of N pictures and the crowd's (N,) scores, by the fast head."""
+        """(N, D) embeddings of N photos and the crowd's (N,) scores, by the fast head."""
         head = self.fast_head
         pixels = [head.pixels(image) for image in images]
         with self._turn():
@@ -150,3 +151,41 @@ class SharedAssessor(Assessor):
     def asked(self) -> str:
         """The exact text that a score answers; empty for a fast head."""
         return "" if self.head or self.rater is None else str(self.rater.text())
+
+
+class PriorityLock:
+    """A lock that a quick call gets before every slow one that waits.
+
+    A slow job takes a turn for each of its batches, so that a visitor's first score waits for one
+    batch of somebody else's folder, not for the folder.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Condition()
+        self._owner: int | None = None
+        self._depth = 0
+        self._hurried = 0
+
+    @contextmanager
+    def turn(self, *, quick: bool) -> Iterator[None]:
+        """Waits, then holds the model; may be entered again by the thread that holds it."""
+        me = threading.get_ident()
+        with self._free:
+            if self._owner != me:
+                self._hurried += quick
+                try:
+                    self._free.wait_for(
+                        lambda: self._owner is None and (quick or not self._hurried)
+                    )
+                finally:
+                    self._hurried -= quick
+                self._owner = me
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._free:
+                self._depth -= 1
+                if not self._depth:
+                    self._owner = None
+                    self._free.notify_all()

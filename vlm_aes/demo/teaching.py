@@ -14,24 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.demo import pieces
+from vlm_aes.demo import components
 from vlm_aes.errors import TrainingError
 from vlm_aes.explain.page import data_uri
 from vlm_aes.models.heads import FastRater
 from vlm_aes.stats import metrics
 from vlm_aes.training.personal_head import MIN_RATINGS, CrossValidation, PersonalHead
 
-MOST = 200
-"""Photos that one visitor may teach with; each is kept in memory at ``SIDE`` pixels."""
-SIDE, SMALL = 900, 200
-EVERY = 5
+MAX_PHOTOS = 200
+"""Photos that one visitor may teach with; each stays in memory."""
+PHOTO_SIDE_PX = 900
+STRIP_SIDE_PX = 200
+LEARN_EVERY_RATINGS = 5
 """New ratings after which it learns again by itself."""
-_STRIP = 6
-_HALF_A_STAR = 12.5
+_STRIP_PHOTOS = 6
+_HALF_STAR_POINTS = 12.5
 
 
 @dataclass
-class Photo:
+class TeachingPhoto:
     """A photo of a lesson.
 
     Attributes:
@@ -43,7 +44,7 @@ class Photo:
     """
 
     name: str
-    picture: str
+    photo: str
     thumbnail: str
     embedding: NDArray[np.float32]
     crowd: float
@@ -51,11 +52,11 @@ class Photo:
 
 
 @dataclass
-class Lesson:
+class TeachingSession:
     """Photos in the order of asking.
 
     Attributes:
-        refused: messages about files that were no pictures.
+        refused: messages about files that were no photos.
         at: place of the photo that is shown.
         asks: whether the next photo is the one that the head is least sure of.
         head, told: what was learned, and how good it is.
@@ -63,7 +64,7 @@ class Lesson:
         trouble: why nothing could be learned.
     """
 
-    photos: list[Photo] = field(default_factory=list)
+    photos: list[TeachingPhoto] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     at: int = 0
     asks: bool = False
@@ -111,14 +112,16 @@ class Lesson:
         """Whether there is something new to learn from: a correction, or enough new ratings."""
         n = len(self.rated)
         fresh = n - self.learned_from
-        return n >= MIN_RATINGS and (self._corrected or fresh >= (EVERY if self.head else 1))
+        return n >= MIN_RATINGS and (
+            self._corrected or fresh >= (LEARN_EVERY_RATINGS if self.head else 1)
+        )
 
     def learn(self) -> None:
         """Fit a head to the stars, and see how good it is."""
         self._corrected = False
         rated = self.rated
         embeddings, crowd = self._numbers()
-        stars = [self.photos[i].stars for i in rated]
+        stars = [float(self.photos[i].stars or 0) for i in rated]
         try:
             head = PersonalHead.fit(embeddings[rated], stars, crowd[rated])
             self.head, self.told, self.trouble = head, head.cross_validated(), ""
@@ -137,24 +140,26 @@ class Lesson:
         photo, n = self.photos[self.at], len(self.rated)
         left = MIN_RATINGS - n
         words = f"{n} rated" + (f", {left} more until it learns" if left > 0 else "")
-        return pieces.piece("lesson", photo, self.at + 1, len(self.photos), words, self.refused)
+        return components.render(
+            "lesson", photo, self.at + 1, len(self.photos), words, self.refused
+        )
 
     def learned(self) -> str:
         """What was learned: how good it is, where it differs from the crowd, what to correct."""
         if self.head is None or self.told is None:
-            return pieces.piece("left_out", [], self.trouble) if self.trouble else ""
+            return components.render("left_out", [], self.trouble) if self.trouble else ""
         embeddings, crowd = self._numbers()
         own = self.head.score(embeddings, crowd)
-        apart = _ranks(own) - _ranks(crowd)
+        higher = np.argsort(_ranks(crowd) - _ranks(own), kind="stable")
         rated = np.array(self.rated)
         unrated = np.setdiff1d(np.arange(len(own)), rated)
         wanted = np.array([25.0 * ((self.photos[i].stars or 0) - 1) for i in rated])
         missed = own[rated] - wanted
         best = unrated[np.argsort(-own[unrated])]
-        half = min(_STRIP, len(best) // 2)
+        half = min(_STRIP_PHOTOS, len(best) // 2)
         strips = [
-            ("You would place higher than the crowd", self._strip(np.argsort(-apart)[:_STRIP])),
-            ("You would place lower", self._strip(np.argsort(apart)[:_STRIP])),
+            ("You would place higher than the crowd", self._strip(higher[:_STRIP_PHOTOS])),
+            ("You would place lower", self._strip(higher[::-1][:_STRIP_PHOTOS])),
             ("It would show you first: is it right?", self._strip(best[:half])),
             ("It would hide: is it right?", self._strip(best[::-1][:half])),
             ("It thinks too much of these", self._strip(_largest(missed, rated))),
@@ -165,7 +170,7 @@ class Lesson:
             verdict = "It knows your taste better than the crowd does."
         elif self.told.gain.high < 0:
             verdict = "The crowd's order is still nearer to your stars: rate more."
-        return pieces.piece(
+        return components.render(
             "learned", self.told, verdict, metrics.srcc(own, crowd),
             [(title, strip) for title, strip in strips if strip], self.trouble,
         )  # fmt: skip
@@ -198,22 +203,29 @@ class Lesson:
         self.head.save(folder, crowd, name="my-taste")
 
 
-def photos_of(
-    names: Sequence[str], images: Sequence[Image.Image], embeddings: NDArray[np.float32],
+def teaching_photos(
+    names: Sequence[str],
+    images: Sequence[Image.Image],
+    embeddings: NDArray[np.float32],
     crowd: NDArray[np.float64],
-) -> list[Photo]:  # fmt: skip
-    """Photos of a lesson from what the fast head says of them."""
+) -> list[TeachingPhoto]:
+    """Photos to teach with, from their embeddings and the base scores."""
+
+    def shown(image: Image.Image, side: int) -> str:
+        return data_uri(components.sized(image, side))
+
     return [
-        Photo(name, data_uri(pieces.sized(image, SIDE)), data_uri(pieces.sized(image, SMALL)),
-              row, float(score))
+        TeachingPhoto(
+            name, shown(image, PHOTO_SIDE_PX), shown(image, STRIP_SIDE_PX), row, float(score)
+        )
         for name, image, row, score in zip(names, images, embeddings, crowd, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _largest(points: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.int64]:
     """The places with the most points, if more than half a star's."""
-    order = np.argsort(-points)[:_STRIP]
-    return places[order[points[order] > _HALF_A_STAR]]
+    order = np.argsort(-points)[:_STRIP_PHOTOS]
+    return places[order[points[order] > _HALF_STAR_POINTS]]
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""One picture in a visitor's hands, and what is known of it so far."""
+"""One photo in a visitor's hands, and what is known of it so far."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from PIL import Image
 
 from vlm_aes.assessor import Assessment, Seen
 from vlm_aes.critique.check import claims
-from vlm_aes.demo.model import SharedAssessor
+from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.uploads import shown_name
 from vlm_aes.explain.explanation import Explanation
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import read_file
 from vlm_aes.suggest.engine import Advice
 
-_KEPT = 480
-"""Long side in pixels of a picture that stays with its visitor."""
-_PACE = 0.12
+_KEPT_SIDE_PX = 480
+"""Long side in pixels of a photo that stays with its visitor."""
+_STREAM_INTERVAL_S = 0.12
 """Seconds between two looks at a text that is being written."""
 
 
 @dataclass
-class Looked:
-    """What is known of one picture; each step adds to it.
+class ImageSession:
+    """What is known of one photo; each step adds to it.
 
     Attributes:
         name: as its sender may read it.
         assessment: with facts and attributes; with the critique once it is written.
-        seen: for the model; nothing where the picture could not be opened.
+        seen: for the model; nothing where the photo could not be opened.
         heat: points that each part adds, once it is known.
         advice: edits that helped, once they were tried.
     """
@@ -54,12 +54,12 @@ class Looked:
         return self.seen.picture.image
 
     def settle(self) -> None:
-        """Let go of all that is large, once it is on the page: only a small picture is kept."""
+        """Let go of all that is large, once it is on the page: only a small photo is kept."""
         if self.seen is not None:
             small = self.image.copy()
-            small.thumbnail((_KEPT, _KEPT))
+            small.thumbnail((_KEPT_SIDE_PX, _KEPT_SIDE_PX))
             picture = replace(self.seen.picture, image=small, native=None)
-            self.seen = replace(self.seen, picture=picture, pixels=None)
+            self.seen = replace(self.seen, photo=photo, pixels=None)
         self.heat = self.advice = None
 
     @property
@@ -69,64 +69,64 @@ class Looked:
         return Explanation(self.assessment, said, advice=self.advice or [])
 
 
-class Visits:
-    """The picture in each visitor's hands, so that it is let go of when the visitor leaves."""
+class OpenSessions:
+    """The photo in each visitor's hands, so that it is let go of when the visitor leaves."""
 
     def __init__(self) -> None:
-        self._held: WeakValueDictionary[str, Looked] = WeakValueDictionary()
+        self._held: WeakValueDictionary[str, ImageSession] = WeakValueDictionary()
 
-    def hold(self, visitor: str | None, looked: Looked) -> None:
-        """A visitor has a picture now, instead of any other."""
+    def hold(self, visitor: str | None, session: ImageSession) -> None:
+        """A visitor has a photo now, instead of any other."""
         if visitor:
-            self._held[visitor] = looked
+            self._held[visitor] = session
 
     def leave(self, visitor: str | None) -> None:
-        """A visitor is gone, perhaps to come back: a small picture stays."""
-        looked = self._held.pop(visitor, None) if visitor else None
-        if looked is not None:
-            looked.settle()
+        """A visitor is gone, perhaps to come back: a small photo stays."""
+        session = self._held.pop(visitor, None) if visitor else None
+        if session is not None:
+            session.settle()
 
 
-def look(model: SharedAssessor, path: str, name: str | None = None) -> Looked:
+def open_session(model: SharedAssessor, path: str, name: str | None = None) -> ImageSession:
     """Open and rate a picture. One that cannot be rated has an assessment with ``error``."""
     name = name or shown_name(path)
     data = read_file(Path(path))
     if isinstance(data, ImageError):
-        return Looked(name, model.refused(data, name))
+        return ImageSession(name, model.refused(data, name))
     seen = model.see(data, rationale=model.writes, facts=True, suffix=Path(path).suffix.lower())
     if isinstance(seen, ImageError):
-        return Looked(name, model.refused(seen, name))
+        return ImageSession(name, model.refused(seen, name))
     try:
         assessment = model.score_prepared([seen], attributes=True)[0]
     except (RuntimeError, MemoryError):
         picture = seen.picture
         error = ImageError("model", "try a smaller copy", picture.sha256)
-        return Looked(name, model.refused(error, name))
-    return Looked(name, replace(assessment, path=name), seen)
+        return ImageSession(name, model.refused(error, name))
+    return ImageSession(name, replace(assessment, path=name), seen)
 
 
-def write_critique(
-    model: SharedAssessor, looked: Looked, heard: Callable[[str], None] | None = None
+def add_critique(
+    model: SharedAssessor, session: ImageSession, heard: Callable[[str], None] | None = None
 ) -> None:
     """Add the critique, checked, where there is a model to write one.
 
     Args:
         heard: told what is written before it is checked.
     """
-    a = looked.assessment
-    if looked.seen is None or a.score is None or a.critique is not None or not model.writes:
+    a = session.assessment
+    if session.seen is None or a.score is None or a.critique is not None or not model.writes:
         return
-    text = model.critiques([looked.seen], [a.score], [a.level], heard)[0]
-    looked.assessment = replace(a, critique=text)
+    text = model.critiques([session.seen], [a.score], [a.level], heard)[0]
+    session.assessment = replace(a, critique=text)
 
 
-def hear_critique(model: SharedAssessor, looked: Looked) -> Iterator[str]:
+def stream_critique(model: SharedAssessor, session: ImageSession) -> Iterator[str]:
     """Add the critique, and give what is written on the way, which may not stand."""
     said: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
 
     def write() -> None:
         try:
-            write_critique(model, looked, said.put)
+            add_critique(model, session, said.put)
             said.put(None)
         except BaseException as error:  # raised where it is waited for
             said.put(error)
@@ -141,16 +141,16 @@ def hear_critique(model: SharedAssessor, looked: Looked) -> Iterator[str]:
         if isinstance(text, BaseException):
             raise text
         yield text
-        time.sleep(_PACE)
+        time.sleep(_STREAM_INTERVAL_S)
 
 
-def find_heat(model: SharedAssessor, looked: Looked) -> None:
-    """Add the heat map."""
-    if looked.seen is not None and looked.heat is None:
-        looked.heat = model.heat(looked.image)
+def add_occlusion_map(model: SharedAssessor, session: ImageSession) -> None:
+    """Add the occlusion map."""
+    if session.seen is not None and session.heat is None:
+        session.heat = model.heat(session.image)
 
 
-def try_advice(model: SharedAssessor, looked: Looked) -> None:
+def add_suggestions(model: SharedAssessor, session: ImageSession) -> None:
     """Add the edits that helped when they were tried."""
-    if looked.seen is not None and looked.advice is None:
-        looked.advice = model.advice(looked.image, looked.assessment.facts)
+    if session.seen is not None and session.advice is None:
+        session.advice = model.advice(session.image, session.assessment.facts)

@@ -11,13 +11,12 @@ import gradio as gr
 from vlm_aes.bulk.pipeline import ScoreOptions, rows
 from vlm_aes.critique.check import claims
 from vlm_aes.demo.compare import named_comparison
-from vlm_aes.demo.guard import take_only_what_was_sent
-from vlm_aes.demo.looking import look, write_critique
-from vlm_aes.demo.model import SharedAssessor
-from vlm_aes.demo.rate import EXPLAIN, SCORE
-from vlm_aes.demo.shelf import named
-from vlm_aes.demo.sort import BATCH, SORT, SORTING
-from vlm_aes.demo.uploads import MOST_FILES, shown_name
+from vlm_aes.demo.image_session import add_critique, open_session
+from vlm_aes.demo.rate import EXPLAIN_QUEUE, SCORE_QUEUE
+from vlm_aes.demo.shared_model import SharedAssessor
+from vlm_aes.demo.sort import MAX_SORT_RUNS, SORT_BATCH_IMAGES, SORT_QUEUE
+from vlm_aes.demo.sorted_images import unique_names
+from vlm_aes.demo.uploads import MAX_FILES, shown_name, take_only_what_was_sent
 from vlm_aes.explain import terminal as show
 from vlm_aes.explain.compare import compare
 from vlm_aes.output.table import Columns
@@ -27,24 +26,24 @@ def endpoints(model: SharedAssessor) -> None:
     """Add ``/rate``, ``/critique``, ``/compare`` and ``/batch``, described for ``/?view=api``."""
     with gr.Column(visible=False):
         one = gr.File(label="picture")
-        many = gr.File(label="pictures", file_count="multiple")
+        many = gr.File(label="images", file_count="multiple")
         found = gr.JSON(label="found")
         button = gr.Button()
     for field in (one, many):
         take_only_what_was_sent(field)
 
     def rate(path: str | None) -> dict[str, Any]:
-        looked = look(model, _given(path))
-        return _named(show.as_json(looked.explanation, Columns().row(looked.assessment)))
+        session = open_session(model, _given(path))
+        return _named(show.as_json(session.explanation, Columns().row(session.assessment)))
 
     def critique(path: str | None) -> dict[str, Any]:
-        looked = look(model, _given(path))
-        if looked.seen is not None and not model.writes:
+        session = open_session(model, _given(path))
+        if session.seen is not None and not model.writes:
             raise gr.Error("This model writes no critiques.", print_exception=False)
-        write_critique(model, looked)
-        a = looked.assessment
+        add_critique(model, session)
+        a = session.assessment
         return {
-            "name": looked.name, "score": a.score, "level": a.level or None,
+            "name": session.name, "score": a.score, "level": a.level or None,
             "critique": a.critique, "error": a.error or None,
             "claims": [asdict(claim) for claim in claims(a.critique or "", a.facts)],
         }  # fmt: skip
@@ -58,20 +57,24 @@ def endpoints(model: SharedAssessor) -> None:
 
     def batch(paths: Sequence[str] | None) -> list[dict[str, Any]]:
         given = list(paths or ())
-        if not 0 < len(given) <= MOST_FILES:
-            raise gr.Error(f"Send 1 to {MOST_FILES} pictures.", print_exception=False)
-        names = list(named(given, [shown_name(path) for path in given]))
-        with model.patient():
-            rated = list(rows(model, given, Columns(), ScoreOptions(), batch_size=BATCH, workers=1))
+        if not 0 < len(given) <= MAX_FILES:
+            raise gr.Error(f"Send 1 to {MAX_FILES} photos.", print_exception=False)
+        names = list(unique_names(given, [shown_name(path) for path in given]))
+        with model.low_priority():
+            rated = list(
+                rows(
+                    model, given, Columns(), ScoreOptions(), batch_size=SORT_BATCH_IMAGES, workers=1
+                )
+            )
         of = {row["path"]: row for row in rated}
         return [_named({**of[path], "path": name}) for path, name in zip(given, names, strict=True)]
 
     for function, source, name, queue, limit, words in (
-        (rate, one, "rate", SCORE, 4, "A picture to its row, with facts and attributes."),
-        (critique, one, "critique", EXPLAIN, 2, "A picture to its critique and checked claims."),
-        (ranked, many, "compare", EXPLAIN, 2, "Two to twenty pictures to their order and pairs."),
-        (batch, many, "batch", SORT, SORTING, "Many pictures to a row each."),
-    ):  # fmt: skip
+        (rate, one, "rate", SCORE_QUEUE, 4, "The row of an image, with facts and attributes."),
+        (critique, one, "critique", EXPLAIN_QUEUE, 2, "The critique of an image, with claims."),
+        (ranked, many, "compare", EXPLAIN_QUEUE, 2, "Order and pairs of two to twenty images."),
+        (batch, many, "batch", SORT_QUEUE, MAX_SORT_RUNS, "A row for each of many images."),
+    ):
         button.click(
             function, source, found, api_name=name, api_description=words,
             concurrency_id=queue, concurrency_limit=limit, show_progress="hidden",
@@ -79,7 +82,7 @@ def endpoints(model: SharedAssessor) -> None:
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row whose picture is called ``name``: Gradio's client takes what has a ``path`` for a file
+    """A row whose photo is called ``name``: Gradio's client takes what has a ``path`` for a file
     that it should download."""
     return {"name" if key == "path" else key: value for key, value in row.items()}
 

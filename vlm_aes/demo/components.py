@@ -14,7 +14,7 @@ from PIL import Image
 
 from vlm_aes.assessor import Assessment
 from vlm_aes.critique.check import CONTRADICTED, NOT_MEASURABLE, SUPPORTED, claims
-from vlm_aes.demo.looking import Looked
+from vlm_aes.demo.image_session import ImageSession
 from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.occlusion import drawn
 from vlm_aes.explain.page import data_uri
@@ -24,8 +24,8 @@ from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.engine import Advice
 
-SIDE, SMALL_SIDE = 1200, 560
-"""Long sides in pixels of the picture, and of what is drawn on it."""
+VIEW_SIDE_PX = 1200
+DRAWING_SIDE_PX = 560
 
 _WARNINGS = {
     "blank": "There is next to nothing in this picture.",
@@ -38,17 +38,17 @@ _ENVIRONMENT = jinja2.Environment(
 )  # fmt: skip
 
 
-def piece(name: str, *values: Any, **named: Any) -> str:
-    """A macro of ``pieces.html``, filled."""
+def render(name: str, *values: Any, **named: Any) -> str:
+    """A macro of ``components.html``, filled."""
     named_here = {"warnings": _WARNINGS, "key": secrets.token_hex(4)}
     named_here.update({k: named.pop(k) for k in ("reference", "reference_n") if k in named})
-    module = _ENVIRONMENT.get_template("pieces.html").make_module(named_here)
+    module = _ENVIRONMENT.get_template("components.html").make_module(named_here)
     filled: str = getattr(module, name)(*values, **named)
     return filled
 
 
 def sized(image: Image.Image, side: int) -> Image.Image:
-    """A picture of at most ``side`` pixels, for the page."""
+    """A photo of at most ``side`` pixels, for the page."""
     small = to_rgb(image).copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return small
@@ -57,11 +57,11 @@ def sized(image: Image.Image, side: int) -> Image.Image:
 def views(
     name: str, image: Image.Image, a: Assessment, heat: NDArray[np.float64] | None = None
 ) -> str:
-    """The picture; with what was measured on it, and its heat map where there is one."""
-    small = sized(image, SMALL_SIDE)
+    """The photo; with what was measured on it, and its occlusion map where there is one."""
+    small = sized(image, DRAWING_SIDE_PX)
     tilt = a.facts.get("tilt")
-    return piece(
-        "views", name, data_uri(sized(image, SIDE)),
+    return render(
+        "views", name, data_uri(sized(image, VIEW_SIDE_PX)),
         measured=data_uri(draw_facts(small, a.facts)) if a.facts else "",
         heat="" if heat is None else data_uri(drawn(small, heat)),
         tilt=tilt is not None and tilt.value is not None,
@@ -93,7 +93,7 @@ def critique(a: Assessment) -> str:
     ]  # fmt: skip
     counted = [(one if n == 1 else many).format(n) for n, one, many in said if n]
     key = f"Of {len(found)} {'claim' if len(found) == 1 else 'claims'}: {'; '.join(counted)}."
-    return piece("critique", parts, key if found else "")
+    return render("critique", parts, key if found else "")
 
 
 def words(a: Assessment) -> str:
@@ -101,7 +101,7 @@ def words(a: Assessment) -> str:
     rows = [
         {"name": word, "share": 100 * p, "value": f"{p:.1%}"} for word, p in a.probabilities.items()
     ]
-    return piece("bars", rows, "The five words")
+    return render("bars", rows, "The five words")
 
 
 def details(a: Assessment) -> str:
@@ -120,7 +120,7 @@ def details(a: Assessment) -> str:
         }
         for f in a.facts.values()
     ]  # fmt: skip
-    return piece("details", a, attributes, facts)
+    return render("details", a, attributes, facts)
 
 
 def advice(found: Sequence[Advice], image: Image.Image) -> str:
@@ -131,35 +131,35 @@ def advice(found: Sequence[Advice], image: Image.Image) -> str:
         {
             "words": one.words,
             "verdict": one.verdict,
-            "picture": data_uri(sized(one.picture, SMALL_SIDE)),
+            "picture": data_uri(sized(one.picture, DRAWING_SIDE_PX)),
         }
         for one in found
     ]
-    return piece("advice", tried, data_uri(sized(image, SMALL_SIDE)))
+    return render("advice", tried, data_uri(sized(image, DRAWING_SIDE_PX)))
 
 
 def arithmetic(
     name: str, image: Image.Image, a: Assessment, question: str, worth: Calibration | None
 ) -> str:
-    """How the score of a picture came about."""
+    """How the score of a photo came about."""
     terms = [
         {"word": word, "p": p, "weight": 100 * weight, "adds": 100 * p * weight}
         for (word, p), weight in zip(a.probabilities.items(), ratings.WEIGHTS, strict=True)
     ]
-    return piece(
+    return render(
         "arithmetic", a, terms, question, name, data_uri(sized(image, 320)), a.score_std,
         reference=worth.reference if worth else "", reference_n=worth.n if worth else 0,
     )  # fmt: skip
 
 
-def explanation(looked: Looked) -> str:
-    """Everything that is known of a picture so far, in one piece."""
-    a = looked.assessment
-    if looked.seen is None:
-        return piece("refused", looked.name, refusal(a.error))
-    said = critique(a) if a.critique is not None else piece("waiting", "Looking closer")
-    beside = piece("verdict", a) + said + words(a)
-    picture = views(looked.name, looked.image, a, looked.heat)
+def explanation(session: ImageSession) -> str:
+    """Everything that is known of a photo so far, in one piece."""
+    a = session.assessment
+    if session.seen is None:
+        return render("refused", session.name, refusal(a.error))
+    said = critique(a) if a.critique is not None else render("waiting", "Looking closer")
+    beside = render("verdict", a) + said + words(a)
+    picture = views(session.name, session.image, a, session.heat)
     return (
         f'<article class="opened" tabindex="-1"><div>{picture}</div><div>{beside}</div>'
         f"{details(a)}</article>"

@@ -1,4 +1,4 @@
-"""The pictures that one visitor has sorted: rows and thumbnails, in the order asked for."""
+"""The images that one visitor has sorted: rows and thumbnails, in the order asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vlm_aes.demo import pieces
+from vlm_aes.demo import components
 from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.page import data_uri
 from vlm_aes.images.open import LoadedImage, open_image
@@ -18,24 +18,24 @@ from vlm_aes.ratings.scale import WORDS
 BEST, WORST, NAME, UNSURE = "Best first", "Worst first", "By name", "Least sure first"
 ORDERS = (BEST, WORST, NAME, UNSURE)
 ALL, ERRORS = "All", "Not rated"
-SHOWN = (ALL, *(word.capitalize() for word in WORDS), ERRORS)
-PAGE = 48
+LEVEL_FILTERS = (ALL, *(word.capitalize() for word in WORDS), ERRORS)
+PAGE_IMAGES = 48
 """Thumbnails shown at once."""
-THUMBNAIL = 240
-_BINS = 20
+THUMBNAIL_SIDE_PX = 240
+_HISTOGRAM_BINS = 20
 
 
 @dataclass
-class Shelf:
+class SortedImages:
     """Rows as they come, and how their visitor wants to see them.
 
     Attributes:
         sources: name as shown to the file on this server.
         rows: a row each, with its name as ``path``.
-        order, shown: of :data:`ORDERS` and :data:`SHOWN`.
+        order, shown: of :data:`ORDERS` and :data:`LEVEL_FILTERS`.
         top: at most so many of the best; 0 for all.
         pages: how many are unrolled.
-        stopped: no more pictures are to be rated.
+        stopped: no more photos are to be rated.
         columns: of the rows.
     """
 
@@ -51,7 +51,7 @@ class Shelf:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, row: Row) -> None:
-        """Take a row; its picture becomes a thumbnail."""
+        """Take a row; its photo becomes a thumbnail."""
         picture = "" if row["error"] else _thumbnail(self.sources[row["path"]])
         with self._lock:
             self._thumbnails[row["path"]] = picture
@@ -78,7 +78,7 @@ class Shelf:
     def gallery(self) -> str:
         """Thumbnails of what is to be seen."""
         kept = self.chosen()
-        most = PAGE * self.pages
+        most = PAGE_IMAGES * self.pages
         at = {row["path"]: i for i, row in enumerate(self.rows)}
         thumbs = [
             {
@@ -91,21 +91,21 @@ class Shelf:
         ]  # fmt: skip
         left = len(kept) - len(thumbs)
         more = f"{left} more below these." if left > 0 else ""
-        empty = "No picture of this kind." if self.rows else ""
-        return pieces.piece("gallery", thumbs, more, empty)
+        empty = "No photo of this kind." if self.rows else ""
+        return components.render("gallery", thumbs, more, empty)
 
     def left(self) -> bool:
         """Whether there is more to unroll."""
-        return len(self.chosen()) > PAGE * self.pages
+        return len(self.chosen()) > PAGE_IMAGES * self.pages
 
     def histogram(self) -> str:
         """How the scores lie."""
         scores = [r["score"] for r in self.rows if r["score"] is not None]
         if not scores:
             return ""
-        counts, _ = np.histogram(scores, bins=_BINS, range=(0, 100))
+        counts, _ = np.histogram(scores, bins=_HISTOGRAM_BINS, range=(0, 100))
         words = f"{len(scores)} scores, half of them above {np.median(scores):.0f}"
-        return pieces.piece("histogram", [100 * c / counts.max() for c in counts], words)
+        return components.render("histogram", [100 * c / counts.max() for c in counts], words)
 
     def progress(self) -> str:
         """Where the run is."""
@@ -115,13 +115,13 @@ class Shelf:
         if self.stopped and done < total:
             words = f"Stopped at {words}"
         elif done == total:
-            words = f"{total} {'picture' if total == 1 else 'pictures'}"
+            words = f"{total} {'photo' if total == 1 else 'photos'}"
         if errors:
             words += f", {errors} could not be rated"
-        return pieces.piece("progress", done, total, f"{words}.")
+        return components.render("progress", done, total, f"{words}.")
 
 
-def named(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+def unique_names(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Names that differ, each with its path."""
     found: dict[str, str] = {}
     for path, name in zip(paths, names, strict=True):
@@ -135,7 +135,9 @@ def named(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 
 def _thumbnail(path: str) -> str:
-    picture = open_image(path, needed_side=THUMBNAIL)
+    picture = open_image(path, needed_side=THUMBNAIL_SIDE_PX)
     return (
-        data_uri(pieces.sized(picture.image, THUMBNAIL)) if isinstance(picture, LoadedImage) else ""
+        data_uri(components.sized(picture.image, THUMBNAIL_SIDE_PX))
+        if isinstance(picture, LoadedImage)
+        else ""
     )

@@ -1,4 +1,4 @@
-"""Files that a visitor takes home: complete, in a folder that nobody else can guess."""
+"""Files that a visitor downloads: tables, sidecars, archives, and the folder that holds them."""
 
 from __future__ import annotations
 
@@ -13,29 +13,38 @@ import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from vlm_aes.demo.sorted_images import SortedImages
 from vlm_aes.demo.uploads import shown_name
+from vlm_aes.images.source import ImageSource, read_file
+from vlm_aes.output import table
+from vlm_aes.output.html.gallery import write_gallery
+from vlm_aes.output.stars import PercentileRank, StarRule
+from vlm_aes.output.table import Row
+from vlm_aes.output.xmp.sidecar import merged
+from vlm_aes.output.xmp.sidecars import sidecar_content
 
-SWEEP, KEPT = 60, 3600
-"""Seconds between two sweeps, and the age in seconds at which files go."""
+SWEEP_INTERVAL_S = 60
+FILE_LIFETIME_S = 3600
 
 
-def give_back_memory() -> None:
-    """Return what pictures no longer need to the system: with many threads glibc keeps it, in
-    pieces, for pictures to come. Does nothing where there is another allocator."""
+def release_memory() -> None:
+    """Return what photos no longer need to the system: with many threads glibc keeps it, in
+    pieces, for photos to come. Does nothing where there is another allocator."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def new_folder() -> Path:
+def new_download_folder() -> Path:
     """A folder of its own below the place that Gradio serves files from."""
     root = Path(os.environ["GRADIO_TEMP_DIR"])
     return Path(tempfile.mkdtemp(prefix="taken-", dir=root))
 
 
-class Place:
+class DownloadFolder:
     """A folder for all that visitors send and take home, emptied by age, gone at the end.
 
     Gradio serves what lies in it. It is new for each server, so that no other program's files can
@@ -58,20 +67,20 @@ class Place:
         threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
 
     def sweep(self, now: float | None = None) -> int:
-        """Delete what visitors left longer than ``KEPT`` ago; gives how many files that were."""
+        """Delete files older than ``FILE_LIFETIME_S``; gives their number."""
         now = time.time() if now is None else now
         gone = 0
         for file in [p for p in self.folder.rglob("*") if p.is_file() and p not in self._stays]:
             with suppress(OSError):
-                if now - file.stat().st_mtime > KEPT:
+                if now - file.stat().st_mtime > FILE_LIFETIME_S:
                     file.unlink()
                     gone += 1
         return gone
 
     def _sweep(self) -> None:
-        while not self._ended.wait(SWEEP):
+        while not self._ended.wait(SWEEP_INTERVAL_S):
             self.sweep()
-            give_back_memory()
+            release_memory()
 
     def close(self) -> None:
         """Delete everything."""
@@ -84,7 +93,7 @@ class Place:
 
 
 def file_stem(name: str) -> str:
-    """A picture's name as part of a file name on every system."""
+    """A photo's name as part of a file name on every system."""
     stem = shown_name(name).rsplit(".", 1)[0]
     return re.sub(r'[<>:"/\\|?*\s]+', "-", stem).strip("-.") or "picture"
 
@@ -105,3 +114,45 @@ def zipped(folder: Path, name: str) -> str:
         for file in sorted(p for p in folder.rglob("*") if p.is_file()):
             archive.write(file, file.relative_to(folder))
     return str(target)
+
+
+DOWNLOAD_LABELS = {
+    "csv": "Table (CSV)", "parquet": "Table (Parquet)", "xmp": "Sidecars (XMP)",
+    "html": "Gallery (HTML)",
+}  # fmt: skip
+
+
+def write_downloads(images: SortedImages, folder: Path) -> list[str]:
+    """Write the shown images; gives paths in the order of :data:`DOWNLOAD_LABELS`."""
+    rows, columns = images.chosen(), images.columns
+    arrow = table.to_table(rows, columns.schema)
+    for suffix in ("csv", "parquet"):
+        table.write([arrow], columns.schema, folder / f"scores.{suffix}", f".{suffix}")
+    items = [
+        ImageSource(row["path"], load=partial(read_file, Path(images.sources[row["path"]])))
+        for row in rows
+    ]  # fmt: skip
+    write_gallery(folder / "gallery.html", lambda: rows, lambda: items)
+    return [
+        str(folder / "scores.csv"), str(folder / "scores.parquet"),
+        _sidecars(rows, folder / "sidecars"), str(folder / "gallery.html"),
+    ]  # fmt: skip
+
+
+def _sidecars(rows: list[Row], folder: Path) -> str:
+    """New sidecars as an archive; a visitor's own are not here, so nothing is merged."""
+    folder.mkdir()
+    rule = StarRule()
+    standing = PercentileRank(row["score"] for row in rows if row["score"] is not None)
+    for row in rows:
+        if row["error"]:
+            continue
+        percentile = row["percentile"]
+        if percentile is None:
+            percentile = standing.percentile(row["score"])
+        rated = sidecar_content({**row, "stars": rule.stars(percentile)})
+        name = PurePosixPath(row["path"].replace("\\", "/"))
+        target = folder.joinpath(*[part for part in name.parts if part not in ("..", "/")])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.with_name(f"{target.name}.xmp").write_bytes(merged(None, rated).data)
+    return zipped(folder, "sidecars.zip")
