@@ -3,7 +3,7 @@
 import os
 
 from vlm_aes import Assessor
-from vlm_aes.demo.serving import serve
+from vlm_aes.demo.server import serve
 
 
 def main() -> None:

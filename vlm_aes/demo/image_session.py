@@ -59,7 +59,7 @@ class ImageSession:
             small = self.image.copy()
             small.thumbnail((_KEPT_SIDE_PX, _KEPT_SIDE_PX))
             picture = replace(self.seen.picture, image=small, native=None)
-            self.seen = replace(self.seen, photo=photo, pixels=None)
+            self.seen = replace(self.seen, picture=picture, pixels=None)
         self.heat = self.advice = None
 
     @property
