@@ -28,7 +28,7 @@ class RunSettings:
         out: table file, or a folder that ends in a slash; nothing gives rows as they are rated.
         html, dataset, stats: gallery page, dataset folder, and statistics file to write as well.
         xmp: write sidecars, in ``xmp_layout``; the next three are as in
-            :class:`vlm_aes.output.xmp.sidecars.Sidecars`.
+            :class:`vlm_aes.output.xmp.sidecars.SidecarWriter`.
         engine: ``local``, or ``ray`` with so many ``workers``.
 
     Raises:

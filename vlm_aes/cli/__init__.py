@@ -1,41 +1,82 @@
-"""``vlm-aes``: what was typed, handed on. No logic."""
+"""The command ``vlm-aes``: its commands, in the order of the help. No logic."""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
-# each registers its commands, in the order of the help
-from vlm_aes.cli import scoring
+import typer
 
-# isort: split
-from vlm_aes.cli import reasons
-
-# isort: split
-from vlm_aes.cli import evaluating
-
-# isort: split
-from vlm_aes.cli import learning
-
-# isort: split
-from vlm_aes.cli import outward
-
-# isort: split
-from vlm_aes.cli import publishing
-
-# isort: split
-from vlm_aes.cli import combining
-
-# isort: split
-from vlm_aes.cli import page
-from vlm_aes.cli.options import app
+from vlm_aes import __version__
+from vlm_aes.cli.app import Command, CommandGroup, quiet_libraries
+from vlm_aes.cli.choose import choose, gallery, xmp
+from vlm_aes.cli.demo import demo, samples
+from vlm_aes.cli.ensemble import ensemble, route
+from vlm_aes.cli.evaluate import audit, evaluate
+from vlm_aes.cli.explain import compare, explain
+from vlm_aes.cli.finetune import distill, finetune
+from vlm_aes.cli.publish import export, push
+from vlm_aes.cli.score import score
 
 __all__ = ["app", "main"]
 
+COMMANDS = {
+    score: "vlm-aes score photos --rationale --out scores.csv",
+    explain: "vlm-aes explain photo.jpg --html page.html",
+    compare: "vlm-aes compare a.jpg b.jpg c.jpg",
+    choose: "vlm-aes choose scores.csv --top-k 50 --link best",
+    xmp: "vlm-aes xmp scores.csv --dry-run",
+    gallery: "vlm-aes gallery scores.csv --html gallery.html",
+    evaluate: "vlm-aes evaluate ratings.csv --images photos --html page.html",
+    audit: "vlm-aes audit --images photos",
+    finetune: "vlm-aes finetune ratings.csv --images photos --out my-model",
+    distill: "vlm-aes distill --images photos --teacher my-model --out my-model",
+    ensemble: "vlm-aes ensemble ratings.csv --images photos --out both --member nano "
+    "--member facts",
+    route: "vlm-aes route routes.csv --images photos --out router --to photo=A --to drawing=B",
+    export: "vlm-aes export --model my-model --out my-model.onnx",
+    push: "vlm-aes push my-model OWNER/my-model --license cc-by-4.0 --dry-run",
+    demo: "vlm-aes demo --allow photos",
+    samples: "vlm-aes samples samples",
+}
+"""Commands with an example each, in the order of the help."""
+
+app = typer.Typer(
+    name="vlm-aes",
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command, _example in COMMANDS.items():
+    app.command(cls=Command, epilog=f"\b\nExample:\n  {_example}")(_command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"vlm-aes {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="\b\nExample:\n  vlm-aes score photos")
+def vlm_aes(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Score photos with a vision-language model, and explain the scores."""
+
 
 def main() -> None:
-    """The ``vlm-aes`` command."""
+    """Run the command that was typed."""
     # a file name that is not valid UTF-8 must not end a run
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    quiet_libraries()
     app()
