@@ -20,11 +20,10 @@ from vlm_aes.bulk.select.place_files import place, undo
 from vlm_aes.bulk.run import Job, score_to_sink
 from vlm_aes.cli import app
 from vlm_aes.errors import OutputError
-from vlm_aes.models.heads.folder import Agreement
+from vlm_aes.models.heads.head import Agreement
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
-from vlm_aes.training.distill import Recipe
-from vlm_aes.training.head_card import distill, tower_for
+from vlm_aes.training.distill import DistillConfig, distill, tower_for
 
 scores = st.lists(st.one_of(st.just(float("nan")), st.integers(0, 20).map(float)), max_size=60)
 
@@ -180,7 +179,7 @@ def model(tmp_path_factory, photos):
     tower, name = tower_for(None, folder, folder)
     items = [ImageSource(str(f)) for f in sorted(photos.rglob("*.png"))]
     distill(items, folder, tower, name, tmp_path_factory.mktemp("cache"),
-            teacher=Assessor.from_pretrained(folder), recipe=Recipe(steps=150, batch=64),
+            teacher=Assessor.from_pretrained(folder), config=DistillConfig(steps=150, batch=64),
             held=lambda n, c: int(c, 16) % 2 == 0)  # fmt: skip
     return folder
 

@@ -7,14 +7,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 from PIL import Image
 from scipy import stats
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.errors import EvaluationError
-from vlm_aes.evaluation.baselines import cross_fitted, people
-from vlm_aes.evaluation.evaluate import Report, evaluate
+from vlm_aes.evaluation.baselines import cross_fitted, rater_agreement
+from vlm_aes.evaluation.evaluate import EvaluationReport, evaluate
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import RatedTable, Rating
 from vlm_aes.stats import metrics
@@ -89,8 +89,8 @@ def test_what_cannot_be_told_is_null_and_never_nan():
     assert found["srcc"] is found["emd"] is found["coverage_90"] is None
     assert found["baselines"] == {"facts": None, "one_rater": None, "split_half": None}
     assert found["mae"]["low"] <= found["mae"]["value"]
-    assert report.notes == ["every picture has the same score: no correlation"]
-    with pytest.raises(EvaluationError, match="1 of 3 pictures could be rated; 3 are needed"):
+    assert report.notes == ["every image has the same score: no correlation"]
+    with pytest.raises(EvaluationError, match="1 of 3 images could be rated; 3 are needed"):
         evaluate(Known([None, None, 5]), table([0, 0.5, 1]), facts=False)
 
 
@@ -131,7 +131,7 @@ def test_people_agree_as_much_as_they_do():
     votes = truth[:, None] + rng.normal(size=(400, 8))
     rated = [Rating(i, str(i), 0.0, votes={str(k): v for k, v in enumerate(own)})
              for i, own in enumerate(votes)]  # fmt: skip
-    found = people(rated)
+    found = rater_agreement(rated)
     one = stats.spearmanr(votes[:, 0], votes[:, 1:].mean(1)).statistic
     half = stats.spearmanr(votes[:, :4].mean(1), votes[:, 4:].mean(1)).statistic
     assert found["one_rater"]["value"] == pytest.approx(one, abs=0.04)
@@ -167,7 +167,7 @@ def test_command(shoot, tiny_checkpoint):
     assert set(found["srcc"]) == {"value", "low", "high"}
     shown = command(shoot / "r.csv", "--images", shoot, "--model", model, "--split", "test")
     assert shown.returncode == 0, shown.stderr
-    assert "4 pictures rated, 0 with errors" in shown.stdout
+    assert "4 images rated, 0 with errors" in shown.stdout
     wrong = command(shoot / "r.csv", "--images", shoot / "elsewhere", "--model", model)
     assert wrong.returncode == 2
     assert "row 1, column path: no file" in wrong.stderr
@@ -181,7 +181,7 @@ def test_evaluate_uses_what_score_uses(shoot, tiny_checkpoint):
     read = read_ratings(shoot / "r.csv", shoot, fewest=3)
     scores = [a.score for a in assessor.assess([read.source(i) for i in range(len(read))])]
     report = evaluate(assessor, read, facts=False, batch_size=5)
-    assert isinstance(report, Report)
+    assert isinstance(report, EvaluationReport)
     assert asdict(report)["mae"]["value"] == pytest.approx(
         np.abs(read.scores() - scores).mean(), abs=0.01
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlm_aes.evaluation.evaluate import FIGURES, Judged, Report
-from vlm_aes.evaluation.page import evaluation_page, shares, steps, write_evaluation
+from vlm_aes.evaluation.evaluate import METRIC_NAMES, EvaluationReport, RatedImage
+from vlm_aes.evaluation.page import calibration_bins, evaluation_page, histogram, write_evaluation
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import RatedTable, Rating
 from vlm_aes.stats.metrics import Estimate
@@ -19,7 +19,7 @@ NAMES = {"model": "nano@1", "prompt": "nano@2", "terms": "for research"}
 
 
 def judged(place, name, rating, score):
-    return Judged(place, name, rating, score, tuple(ratings.soft_label(rating, 14, HUNDRED)),
+    return RatedImage(place, name, rating, score, tuple(ratings.soft_label(rating, 14, HUNDRED)),
                   tuple(ratings.soft_label(score, 14, HUNDRED)))  # fmt: skip
 
 
@@ -34,12 +34,12 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report():
     rng = np.random.default_rng(0)
-    pictures = [judged(0, f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30))
+    images = [judged(0, f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30))
                 for i in range(40)]  # fmt: skip
-    pictures += [judged(1, "too <high>", 5, 95), judged(0, "too low", 98, 4)]
-    filled = dict.fromkeys(FIGURES, FIGURE)
+    images += [judged(1, "too <high>", 5, 95), judged(0, "too low", 98, 4)]
+    filled = dict.fromkeys(METRIC_NAMES, FIGURE)
     facts = {"facts": {"value": 0.6, "low": 0.5, "high": 0.7}}
-    return Report(42, 1, **filled, baselines=facts, notes=["said"], pictures=pictures)
+    return EvaluationReport(42, 1, **filled, baselines=facts, notes=["said"], images=images)
 
 
 def test_everything_is_there_and_nothing_is_fetched(report, table):
@@ -67,18 +67,18 @@ def test_drawings_are_well_formed_and_inside_their_frames(report, table):
         assert root.get("aria-label")
 
 
-def test_steps_and_shares_are_what_they_say():
+def test_bins_and_histograms_are_what_they_say():
     score = np.arange(100.0)
-    found = steps(score, score / 2)
+    found = calibration_bins(score, score / 2)
     assert [s.n for s in found] == [10] * 10
     assert found[0].score == pytest.approx(4.5) and found[-1].rating == pytest.approx(94.5 / 2)
-    assert len(steps(score[:3], score[:3])) == 3
-    assert shares(np.array([0.0, 4.9, 100.0, 50.0])) == [0.5, *[0] * 9, 0.25, *[0] * 8, 0.25]
+    assert len(calibration_bins(score[:3], score[:3])) == 3
+    assert histogram(np.array([0.0, 4.9, 100.0, 50.0])) == [0.5, *[0] * 9, 0.25, *[0] * 8, 0.25]
 
 
 def test_few_pictures_and_no_figures_make_a_page_too(report, table):
     empty = dict.fromkeys(("srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy"))
-    few = Report(3, 0, **empty, pictures=report.pictures[:3])
+    few = EvaluationReport(3, 0, **empty, images=report.images[:3])
     assert "Calibration" in evaluation_page(few, table, **NAMES)
 
 

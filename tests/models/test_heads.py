@@ -22,14 +22,13 @@ from vlm_aes.models.heads.tower import load_tower, own_tower
 from vlm_aes.output import table
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import FIVE_POINTS
-from vlm_aes.stats.calibration import Familiar
-from vlm_aes.training.distill import Recipe, train_head
-from vlm_aes.training.head_card import distill, tower_for
-from vlm_aes.training.material import Material, Opinion, gather
+from vlm_aes.stats.calibration import Familiarity
+from vlm_aes.training.distill import DistillConfig, distill, tower_for, train_head
+from vlm_aes.training.distill_data import DistillData, HumanRating, collect
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
          "num_attention_heads": 2, "image_size": 32, "patch_size": 8}  # fmt: skip
-QUICK = Recipe(steps=300, batch=64)
+QUICK = DistillConfig(steps=300, batch=64)
 
 
 def build_tower(kind, folder):
@@ -103,7 +102,7 @@ def taught(teacher, items, tmp_path_factory):
     assert name == "own"
     report = distill(
         items, folder, tower, name, tmp_path_factory.mktemp("cache"),
-        teacher=Assessor.from_pretrained(folder), recipe=QUICK,
+        teacher=Assessor.from_pretrained(folder), config=QUICK,
     )  # fmt: skip
     return folder, report
 
@@ -173,7 +172,7 @@ def test_critiques_come_from_the_model_behind(taught, photos):
 def test_a_folder_of_its_own_holds_its_tower(teacher, items, tmp_path):
     tower, name = tower_for(None, tmp_path / "head", teacher)
     distill(items[:60], tmp_path / "head", tower, name, tmp_path / "cache",
-            teacher=Assessor.from_pretrained(teacher), recipe=QUICK)  # fmt: skip
+            teacher=Assessor.from_pretrained(teacher), config=QUICK)  # fmt: skip
     assert is_head(tmp_path / "head")
     assert "Learned from the answers of" in (tmp_path / "head" / "README.md").read_text()
     assessor = Assessor.from_pretrained(tmp_path / "head")
@@ -192,9 +191,9 @@ def test_people_alone_teach_it_too(items, tmp_path):
     people = {}
     for item in items:
         brightness = np.asarray(Image.open(item.path).convert("L")).mean() / 255
-        people[item.path] = Opinion.of(1 + 4 * brightness, None, FIVE_POINTS)
+        people[item.path] = HumanRating.of(1 + 4 * brightness, None, FIVE_POINTS)
     report = distill(
-        items, tmp_path / "head", tower, "tower", tmp_path / "cache", people=people, recipe=QUICK,
+        items, tmp_path / "head", tower, "tower", tmp_path / "cache", people=people, config=QUICK,
         held=lambda name, content: int(content, 16) % 3 == 0,
     )  # fmt: skip
     assert not report.teacher
@@ -209,29 +208,29 @@ def test_people_alone_teach_it_too(items, tmp_path):
 def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monkeypatch):
     tower = own_tower(teacher)
     assessor = Assessor.from_pretrained(teacher)
-    first = gather(items[:40], tower, assessor, {}, tmp_path)
+    first = collect(items[:40], tower, assessor, {}, tmp_path)
 
     def refuse(*_, **__):
         raise AssertionError("computed again")
 
     monkeypatch.setattr(assessor, "rate_seen", refuse)
     monkeypatch.setattr(assessor, "see", refuse)
-    again = gather([*items[:40], *items[:5]], tower, assessor, {}, tmp_path)
+    again = collect([*items[:40], *items[:5]], tower, assessor, {}, tmp_path)
     assert again.sha256s == first.sha256s
     np.testing.assert_array_equal(again.embeddings, first.embeddings)
     np.testing.assert_array_equal(again.teacher, first.teacher)
-    np.testing.assert_array_equal(again.spoiled, first.spoiled)
+    np.testing.assert_array_equal(again.degraded, first.degraded)
 
 
 def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
-    material = gather(items[:40], own_tower(teacher), Assessor.from_pretrained(teacher), {},
+    material = collect(items[:40], own_tower(teacher), Assessor.from_pretrained(teacher), {},
                       tmp_path)  # fmt: skip
     learnt = material.embeddings[~material.held]
-    assert material.spoiled.shape == learnt.shape
-    differs = np.abs(material.spoiled - learnt).max(1) > 0
+    assert material.degraded.shape == learnt.shape
+    differs = np.abs(material.degraded - learnt).max(1) > 0
     assert differs.mean() > 0.8  # an even picture looks the same when it is tilted
     assert len(material.familiar) == 2 * len(learnt)
-    limit = Familiar.fit(material.familiar).limit
+    limit = Familiarity.fit(material.familiar).limit
     assert np.isfinite(limit) and limit > 0
 
 
@@ -253,11 +252,11 @@ def test_kept_rows_survive_a_torn_end(tmp_path):
 
 
 def test_nothing_to_learn_is_refused(tmp_path, teacher):
-    few = Material(["a"] * 5, ["0"] * 5, np.zeros((5, 4), np.float32), np.full((5, 5), 0.2),
+    few = DistillData(["a"] * 5, ["0"] * 5, np.zeros((5, 4), np.float32), np.full((5, 5), 0.2),
                    np.full((5, 5), np.nan), np.full(5, np.nan), np.zeros(5, bool))  # fmt: skip
     with pytest.raises(TrainingError, match="too few: give at least 20"):
         train_head(few, QUICK)
-    same = Material(["a"] * 50, ["0"] * 50, np.zeros((50, 4), np.float32), np.full((50, 5), 0.2),
+    same = DistillData(["a"] * 50, ["0"] * 50, np.zeros((50, 4), np.float32), np.full((50, 5), 0.2),
                     np.full((50, 5), np.nan), np.full(50, np.nan), np.zeros(50, bool))  # fmt: skip
     with pytest.raises(TrainingError, match="nothing to learn"):
         train_head(same, QUICK)

@@ -5,21 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
+from tests.training.conftest import bright_images
 from vlm_aes import Assessor
 from vlm_aes.cli import app
 from vlm_aes.errors import TrainingError
 from vlm_aes.ratings.preferences import Preference, PreferenceTable, read_preferences
-from vlm_aes.training.call import Call
-from vlm_aes.training.pair_recipe import finetune_pairs, gaps_of
-from vlm_aes.training.pair_survey import survey_pairs
-from vlm_aes.training.pairs import PAIRS, Pairs, accuracy
-from vlm_aes.training.training import RatingModel, Recipe
+from vlm_aes.training.dataset import PreferenceDataset, collate_preferences
+from vlm_aes.training.inspect_dataset import inspect_pairs
+from vlm_aes.training.job import FinetuneJob
+from vlm_aes.training.objective import pair_accuracy, score_gaps
+from vlm_aes.training.trainer import RatingModel, TrainingConfig
 
 N = 60
-QUICK = Recipe(epochs=12, batch_size=8, learning_rate=3e-3)
+QUICK = TrainingConfig(epochs=12, batch_size=8, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,7 @@ def shoot(tmp_path_factory):
     """The brighter of two pictures is preferred, whatever is on it."""
     folder = tmp_path_factory.mktemp("shoot")
     rng = np.random.default_rng(0)
-    for i, image in enumerate(tiny.pictures(2 * N, seed=3)):
-        level = rng.uniform(0.1, 0.4) + 0.5 * (i % 2)
-        image.point(lambda x, level=level: x * level).save(folder / f"{i}.png")
+    bright_images(folder, 2 * N, lambda i: rng.uniform(0.1, 0.4) + 0.5 * (i % 2))
     lines = ["path_a,path_b,preferred"]
     for i in range(N):
         swap = i % 3 == 0
@@ -46,24 +44,24 @@ def table(shoot):
 
 def test_accuracy_counts_a_tied_score_half_and_leaves_peoples_ties_out():
     gaps, said = np.array([3.0, -1, 0, 5, -2]), np.array([1.0, 0, 1, 0.5, 1])
-    assert accuracy(gaps, said) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
-    assert np.isnan(accuracy(gaps[3:4], said[3:4]))
+    assert pair_accuracy(gaps, said) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
+    assert np.isnan(pair_accuracy(gaps[3:4], said[3:4]))
 
 
 def test_a_batch_holds_the_two_pictures_of_a_pair_side_by_side(table, tiny_checkpoint):
     assessor = Assessor.from_pretrained(tiny_checkpoint("fast_vlm"))
-    pairs = Pairs(assessor, table, range(4))
-    collate = PAIRS.collator(assessor.rater.backbone.tokenizer.pad_token_id)
-    batch = collate([pairs[i] for i in range(4)])
+    pairs = PreferenceDataset(assessor, table, range(4))
+    pad = assessor.rater.backbone.tokenizer.pad_token_id
+    batch = collate_preferences([pairs[i] for i in range(4)], pad)
     out = RatingModel(assessor, QUICK).eval()(**batch)
-    assert out["found"].tolist() == pytest.approx(
-        gaps_of(assessor, table, range(4)).tolist(), abs=0.02
+    assert out["prediction"].tolist() == pytest.approx(
+        score_gaps(assessor, table, range(4)).tolist(), abs=0.02
     )
-    assert out["wanted"].tolist() == [0, 1, 1, 0]
+    assert batch["preferred"].tolist() == [0, 1, 1, 0]
 
 
 def test_no_picture_is_on_two_sides(table):
-    found = survey_pairs(table, 0.2, 0.2, 0)
+    found = inspect_pairs(table, 0.2, 0.2, 0)
     assert found.straddling == found.leaked == 0
     sides = {}
     for pair in found.table.pairs:
@@ -76,7 +74,7 @@ def test_where_all_hang_together_the_pictures_are_split_and_pairs_between_left_o
     rng = np.random.default_rng(0)
     ends = [rng.choice(2 * N, 2, replace=False) for _ in range(400)]
     pairs = [Preference(i, int(a), int(b), 1.0) for i, (a, b) in enumerate(ends, 1)]
-    found = survey_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
+    found = inspect_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
     assert 0 < found.straddling < 400
     assert len(found.table) == 400 - found.straddling
     of = {side: {e for p in found.table.pairs if p.split == side for e in (p.a, p.b)}
@@ -88,12 +86,12 @@ def test_an_own_split_is_kept_and_its_leaks_told(table):
     sides = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
     pairs = [replace(p, split=s) for p, s in zip(table.pairs, sides, strict=True)]
     pairs[59] = replace(pairs[59], a=0)
-    found = survey_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
+    found = inspect_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
     assert [p.split for p in found.table.pairs] == sides
     assert found.leaked == 1
     pairs[3] = replace(pairs[3], split="")
     with pytest.raises(TrainingError, match="row 4, column split: empty; give every pair"):
-        survey_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
+        inspect_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
 
 
 def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, tmp_path):
@@ -133,13 +131,13 @@ def test_a_picture_that_cannot_be_opened_takes_its_pairs_along(table, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     paths = [*table.paths, str(tmp_path / "broken.png")]
     pairs = [*table.pairs, Preference(61, 0, len(table.paths), 1.0)]
-    found = survey_pairs(PreferenceTable("p.csv", paths, pairs), 0.2, 0.2, 0)
+    found = inspect_pairs(PreferenceTable("p.csv", paths, pairs), 0.2, 0.2, 0)
     assert list(found.errors) == [str(tmp_path / "broken.png")]
     assert len(found.table) == 60
 
 
 def test_too_few_pairs_to_choose_by(table, tmp_path):
-    call = Call(table.select(range(20)), tmp_path / "x", QUICK, validation=0.1)
+    job = FinetuneJob(table.select(range(20)), tmp_path / "x", QUICK, validation=0.1)
     with pytest.raises(TrainingError, match="at least 2 pairs to train on and 5 for validation"):
-        finetune_pairs(call)
+        job.run()
     assert not list(tmp_path.iterdir())

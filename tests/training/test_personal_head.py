@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.assessor import NANO
 from vlm_aes.errors import CheckpointError, TrainingError
 from vlm_aes.models.heads import load_head
-from vlm_aes.models.heads.personal import FILE, Taste
+from vlm_aes.models.heads.residual_head import FILE, ResidualHead
+from vlm_aes.models.nano import NANO
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.training.taste import PersonalHead
+from vlm_aes.training.personal_head import PersonalHead
 
 WIDTH = 24
 
@@ -58,7 +58,7 @@ def test_cross_validation_never_scores_a_photo_it_learned_from():
     seen, crowd, stars = photos(120)
     told = PersonalHead.fit(seen, stars, crowd).cross_validated()
     assert told.gain.low > 0
-    assert told.gain.value == pytest.approx(told.srcc.value - told.crowd.value)
+    assert told.gain.value == pytest.approx(told.srcc.value - told.base.value)
 
 
 def test_it_asks_about_a_kind_that_it_was_never_told_of_and_never_twice():
@@ -68,19 +68,19 @@ def test_it_asks_about_a_kind_that_it_was_never_told_of_and_never_twice():
     other_kind[:, 5] = 3
     pool, everyone = np.concatenate([seen, other_kind]), np.concatenate([crowd, crowd])
     head = PersonalHead.fit(seen, stars, crowd)
-    assert head.unsure(pool, everyone) >= 60
+    assert head.most_informative(pool, everyone) >= 60
     asked = list(range(110))
     for _ in range(10):
-        asked.append(head.unsure(pool, everyone, asked))
+        asked.append(head.most_informative(pool, everyone, asked))
     assert sorted(asked) == list(range(120))
-    assert head.unsure(pool, everyone, asked) is None
+    assert head.most_informative(pool, everyone, asked) is None
 
 
 def test_expected_fall_of_variance_is_what_it_says():
     seen, crowd, stars = photos(40)
     head = PersonalHead.fit(seen[:25], stars[:25], crowd[:25])
-    chosen = head.unsure(seen, crowd, range(25))
-    ridge, at = head._ridge, head._columns.of_photos(seen, crowd)
+    chosen = head.most_informative(seen, crowd, range(25))
+    ridge, at = head._ridge, head._scaling.inputs(seen, crowd)
 
     def left_over(rows):
         precision = np.eye(at.shape[1]) * ridge.lambda_
@@ -121,10 +121,10 @@ def taught(tmp_path_factory):
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((64, 64))
               for _ in range(44)]  # fmt: skip
-    states = crowd.states([crowd.pixels(image) for image in images])
-    scores = ratings.score(crowd.probabilities(states))[:, 0]
+    states = crowd.tower.embed([crowd.tower.pixels(image) for image in images])
+    scores = ratings.score(crowd.probabilities(states))
     stars = [1 + 4 * np.asarray(image)[..., 0].mean() / 255 for image in images]
-    head = PersonalHead.fit(states[:, 0].numpy(), stars, scores)
+    head = PersonalHead.fit(states.numpy(), stars, scores)
     folder = tmp_path_factory.mktemp("taste") / "mine"
     head.save(folder, crowd, name="Reds")
     return head, crowd, folder, images, states, scores
@@ -134,7 +134,7 @@ def test_a_saved_taste_loads_as_a_model_and_scores_the_same(taught):
     head, _, folder, images, states, scores = taught
     assessor = Assessor.from_pretrained(folder)
     rated = assessor.assess(images)
-    wanted = head.score(states[:, 0].numpy(), scores)
+    wanted = head.score(states.numpy(), scores)
     assert [a.score for a in rated] == pytest.approx(wanted.tolist(), abs=0.01)
     assert all(a.score_low is not None and a.percentile is not None for a in rated)
     assert "# Reds" in (folder / "README.md").read_text()
@@ -161,7 +161,7 @@ def test_a_damaged_taste_is_told(taught, tmp_path):
     (copy / FILE).write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match="does not fit .* teach it anew"):
         load_head(copy)
-    Taste(np.zeros(3), np.ones(3), np.zeros(3), 1.0, 0.0).save(copy)
+    ResidualHead(np.zeros(3), np.ones(3), np.zeros(3), 1.0, 0.0).save(copy)
     with pytest.raises(CheckpointError, match="not 512 numbers wide"):
         load_head(copy)
 

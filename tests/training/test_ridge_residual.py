@@ -1,34 +1,33 @@
 """The straight line beside a finetuned model: fitted, saved, in its scores."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 
+from tests import tiny_checkpoints as tiny
+from tests.training.conftest import bright_images, write_table
 from vlm_aes.assessor import Assessor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.measure.features import features
-from vlm_aes.models.heads.personal import FILE, Taste
-from vlm_aes.models.vlm.rater import Rater
+from vlm_aes.models.heads.residual_head import FILE, ResidualHead
+from vlm_aes.models.vlm.scorer import VlmScorer
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import read_ratings
-from vlm_aes.stats import metrics
-from vlm_aes.training import beside
-from vlm_aes.training.beside import Looked, Preferred, fit, fit_pairs, looked_at
-from vlm_aes.training.call import Call
-from vlm_aes.training.recipe import finetune
-from vlm_aes.training.training import Recipe
+from vlm_aes.training.dataset import open_again
+from vlm_aes.training.job import FinetuneJob
+from vlm_aes.training.ridge_residual import (
+    DecidedPairs,
+    ModelFeatures,
+    fit,
+    fit_pairs,
+    model_features,
+)
+from vlm_aes.training.trainer import TrainingConfig
 
 MEASURED = len(features(tiny.pictures(1)[0]))
 WIDTH = MEASURED + 12
-
-
-@pytest.fixture(autouse=True)
-def few_draws(monkeypatch):
-    """Intervals are tested elsewhere; here they only cost time."""
-    monkeypatch.setattr(metrics, "bootstrap", partial(metrics.bootstrap, draws=20))
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def looked(n, seed=0, own=0.0):
@@ -37,13 +36,13 @@ def looked(n, seed=0, own=0.0):
     seen = rng.normal(size=(n, WIDTH))
     wanted = np.clip(50 + 10 * seen[:, 15] + 5 * rng.normal(size=n), 0, 100)
     scores = np.clip(50 + own * (wanted - 50) + 5 * rng.normal(size=n), 0, 100)
-    return Looked(seen, scores), wanted
+    return ModelFeatures(seen, scores), wanted
 
 
 def test_what_the_model_does_not_know_is_added():
     taste = fit(*looked(400), *looked(100, 1))
     others, wanted = looked(300, 2)
-    found = taste.score(others.seen, others.scores)
+    found = taste.score(others.features, others.scores)
     assert np.corrcoef(found, wanted)[0, 1] > 0.7
     # and it is in the ratings' points
     assert abs(np.polyfit(found, wanted, 1)[0] - 1) < 0.25
@@ -52,8 +51,8 @@ def test_what_the_model_does_not_know_is_added():
 def test_a_model_that_knows_keeps_its_word():
     taste = fit(*looked(60, own=1.0), *looked(60, 1, own=1.0))
     others, wanted = looked(300, 2, own=1.0)
-    assert taste is None or taste.crowd_weight > 0.5
-    found = others.scores if taste is None else taste.score(others.seen, others.scores)
+    assert taste is None or taste.base_weight > 0.5
+    found = others.scores if taste is None else taste.score(others.features, others.scores)
     assert np.corrcoef(found, wanted)[0, 1] > np.corrcoef(others.scores, wanted)[0, 1] - 0.03
 
 
@@ -63,7 +62,10 @@ def test_nothing_is_made_of_nothing():
     flat, wanted = looked(60)
     assert fit(flat, np.full(60, 40.0), flat, wanted) is None
     # a column that never changes says nothing
-    taste = fit(Looked(flat.seen * 0, flat.scores), wanted, Looked(flat.seen * 0, wanted), wanted)
+    nothing = flat.features * 0
+    taste = fit(
+        ModelFeatures(nothing, flat.scores), wanted, ModelFeatures(nothing, wanted), wanted
+    )
     assert taste is None or not taste.weights.any()
 
 
@@ -71,7 +73,7 @@ def pairs_of(wanted, n, seed=0):
     ends = np.random.default_rng(seed).integers(0, len(wanted), (n, 2))
     ends = ends[ends[:, 0] != ends[:, 1]]
     gap = wanted[ends[:, 0]] - wanted[ends[:, 1]]
-    return Preferred.of(ends, np.where(abs(gap) < 1, 0.5, gap > 0))
+    return DecidedPairs.of(ends, np.where(abs(gap) < 1, 0.5, gap > 0))
 
 
 def test_preferences_add_what_the_model_does_not_know():
@@ -80,12 +82,12 @@ def test_preferences_add_what_the_model_does_not_know():
     pairs, held_pairs = pairs_of(wanted, 1200), pairs_of(held_wanted, 100)
     taste = fit_pairs(learned, pairs, held, held_pairs)
     others, told = looked(300, 2)
-    found = taste.score(others.seen, others.scores)
+    found = taste.score(others.features, others.scores)
     assert np.corrcoef(found, told)[0, 1] > 0.7
     # pairs say nothing of how good a picture is
-    mine = taste.score(held.seen, held.scores)
+    mine = taste.score(held.features, held.scores)
     assert abs(mine.mean() - held.scores.mean()) < 1 and mine.std() < 1.2 * held.scores.std()
-    few, fewer = (Preferred(held_pairs.ends[:n], held_pairs.first[:n]) for n in (19, 9))
+    few, fewer = (DecidedPairs(held_pairs.ends[:n], held_pairs.first[:n]) for n in (19, 9))
     assert fit_pairs(learned, few, held, held_pairs) is None
     assert fit_pairs(learned, pairs, held, fewer) is None
 
@@ -93,9 +95,9 @@ def test_preferences_add_what_the_model_does_not_know():
 def test_a_pair_says_the_same_the_other_way_round():
     """Ties say nothing, and neither side is always the better."""
     ends = np.array([[0, 1], [2, 1], [1, 2], [0, 2]])
-    pairs = Preferred.of(ends, np.array([1.0, 0.0, 0.5, 1.0]))
+    pairs = DecidedPairs.of(ends, np.array([1.0, 0.0, 0.5, 1.0]))
     assert len(pairs.first) == 3
-    gaps, first = pairs.turned(np.array([[3.0], [2.0], [1.0]]))
+    gaps, first = pairs.differences(np.array([[3.0], [2.0], [1.0]]))
     assert set(first) == {True, False}
     assert ((gaps[:, 0] > 0) == first).all()
 
@@ -124,30 +126,25 @@ def table(tmp_path_factory):
     """Bright pictures are liked, dark ones are not."""
     folder = tmp_path_factory.mktemp("shoot")
     rng = np.random.default_rng(0)
-    lines = ["path,rating"]
-    for i, image in enumerate(tiny.pictures(90, seed=3)):
-        level = rng.uniform(0.1, 1)
-        image.point(lambda x, level=level: x * level).save(folder / f"{i}.png")
-        lines.append(f"{i}.png,{1 + 4 * level:.3f}")
-    (folder / "r.csv").write_text("\n".join(lines))
+    write_table(folder, bright_images(folder, 90, lambda i: rng.uniform(0.1, 1)))
     return read_ratings(folder / "r.csv", folder)
 
 
 def test_the_line_is_in_the_folder_and_in_the_scores(table, tmp_path):
     """Too few steps for the adapters to learn anything: the line knows what is bright."""
-    call = Call(table, tmp_path / "mine", Recipe(smoke=True, batch_size=4), validation=0.4)
-    report = finetune(call)
+    config = TrainingConfig(smoke=True, batch_size=4)
+    report = FinetuneJob(table, tmp_path / "mine", config, validation=0.4).run()
     assert report.srcc.value > 0.7
     assessor = Assessor.from_pretrained(tmp_path / "mine")
-    taste = assessor.rater.taste
-    assert isinstance(taste, Taste)
+    taste = assessor.rater.residual_head
+    assert isinstance(taste, ResidualHead)
     sources = [table.source(i) for i in range(5)]
     rated = assessor.assess(sources, attributes=True)
     rater = assessor.rater
-    plain = Rater(rater.backbone, rater.prompt)
-    some = looked_at(assessor, [(source, "x") for source in sources])
+    plain = VlmScorer(rater.backbone, rater.prompt)
+    some = model_features(assessor, [(source, "x") for source in sources])
     np.testing.assert_allclose(
-        [a.score for a in rated], taste.score(some.seen, some.scores), atol=0.05
+        [a.score for a in rated], taste.score(some.features, some.scores), atol=0.05
     )
     # attributes are left alone, and the five words have the score
     pictures = [a.probabilities for a in rated]
@@ -155,7 +152,7 @@ def test_the_line_is_in_the_folder_and_in_the_scores(table, tmp_path):
         ratings.score([list(p.values()) for p in pictures]), [a.score for a in rated], atol=1e-6
     )
     asked = rater.prompt.questions
-    images = [beside.opened(assessor, source, "x") for source in sources]
+    images = [open_again(source, "x", assessor.needed_side) for source in sources]
     np.testing.assert_allclose(
         [list(a.attributes.values()) for a in rated],
         ratings.score(plain.rate(images, tuple(asked))[:, 1:]), atol=1e-4,
@@ -165,16 +162,16 @@ def test_the_line_is_in_the_folder_and_in_the_scores(table, tmp_path):
 
 
 def test_without_a_line_and_a_line_that_does_not_fit(table, tmp_path):
-    recipe = Recipe(smoke=True, batch_size=4, line=False)
-    finetune(Call(table, tmp_path / "alone", recipe, validation=0.4))
+    config = TrainingConfig(smoke=True, batch_size=4, ridge=False)
+    FinetuneJob(table, tmp_path / "alone", config, validation=0.4).run()
     folder = tmp_path / "alone"
     assert not (folder / FILE).exists()
-    assert Assessor.from_pretrained(folder).rater.taste is None
+    assert Assessor.from_pretrained(folder).rater.residual_head is None
     before = Assessor.from_pretrained(folder).model_id
-    narrow = Taste(np.zeros(5), np.ones(5), np.ones(5), 1.0, 0.0)
+    narrow = ResidualHead(np.zeros(5), np.ones(5), np.ones(5), 1.0, 0.0)
     narrow.save(folder)
     with pytest.raises(CheckpointError, match="taste.safetensors does not fit"):
         Assessor.from_pretrained(folder)
-    width = len(looked_at(Assessor.from_pretrained(), [(table.source(0), "x")]).seen[0])
+    width = len(model_features(Assessor.from_pretrained(), [(table.source(0), "x")]).features[0])
     replace(narrow, mean=np.zeros(width), scale=np.ones(width), weights=np.ones(width)).save(folder)
     assert Assessor.from_pretrained(folder).model_id != before

@@ -1,7 +1,8 @@
-"""What a model has to beat: measurements with boosted trees, and people among each other."""
+"""What a model has to beat: measured facts with boosted trees, and people among each other."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes import measure as facts
-from vlm_aes.images.open import LoadedImage, open_image
+from vlm_aes.images.open import open_image
+from vlm_aes.images.result import LoadedImage
+from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, measure
 from vlm_aes.measure.features import features
 from vlm_aes.ratings import splits
 from vlm_aes.ratings.table import RatedTable, Rating
@@ -20,50 +22,55 @@ from vlm_aes.stats.metrics import Estimate
 
 Floats = NDArray[np.float64]
 
-FEWEST = 3
-"""Pictures with votes below which agreement means nothing."""
+MIN_VOTED_IMAGES = 3
+"""Images with votes below which agreement means nothing."""
 FOLDS = 5
-DRAWS = 300
-"""Draws of raters."""
+RATER_DRAWS = 300
+"""Random draws of raters and images."""
+LARGE_TABLE_IMAGES = 10_000
+"""Images from which more and larger trees are grown."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The pictures of a table that can be opened, in numbers.
+class MeasuredTable:
+    """The images of a table that can be opened, in numbers.
 
     Attributes:
-        kept: places in the table.
-        rows: (K, measures) facts and features, NaN for what a picture gives no evidence of.
+        places: of these images in the table.
+        rows: (K, measures) facts and features, NaN for what an image gives no evidence of.
         contents: (K,) hash of each file.
     """
 
-    kept: list[int]
+    places: list[int]
     rows: Floats
     contents: list[str]
 
 
-def people(rated: Sequence[Rating], seed: int = 0) -> dict[str, dict[str, Any] | None]:
-    """How well people agree with each other, from votes: SRCC of one rater with the mean of the
-    others, and of half of the raters with the other half, over random raters and pictures."""
+def rater_agreement(rated: Sequence[Rating], seed: int = 0) -> dict[str, dict[str, Any] | None]:
+    """How well people agree with each other, from votes over random raters and images.
+
+    ``one_rater`` is the SRCC of one rater with the mean of the others, ``split_half`` that of half
+    of the raters with the other half. Both are None where too few images have votes.
+    """
     votes = [np.array(list(r.votes.values())) for r in rated if len(r.votes) > 1]
-    if len(votes) < FEWEST:
+    if len(votes) < MIN_VOTED_IMAGES:
         return {"one_rater": None, "split_half": None}
 
-    def compared(half: bool) -> dict[str, Any] | None:
+    def agreement(half: bool) -> dict[str, Any] | None:
         rng = np.random.default_rng(seed)
-        values, everyone = [], []
-        for _ in range(DRAWS):
+        resampled, values = [], []
+        for _ in range(RATER_DRAWS):
             pairs = np.array([_two_sides(own, half, rng) for own in votes])
             rows = rng.integers(0, len(votes), len(votes))
             with np.errstate(all="ignore"):
-                everyone.append(_srcc(pairs))
-                values.append(_srcc(pairs[rows]))
-        if np.isnan(everyone).all():
+                values.append(_srcc(pairs))
+                resampled.append(_srcc(pairs[rows]))
+        if np.isnan(values).all():
             return None
-        low, high = np.nanquantile(values, [0.025, 0.975])
-        return asdict(Estimate(float(np.nanmean(everyone)), float(low), float(high)))
+        low, high = np.nanquantile(resampled, [0.025, 0.975])
+        return asdict(Estimate(float(np.nanmean(values)), float(low), float(high)))
 
-    return {"one_rater": compared(half=False), "split_half": compared(half=True)}
+    return {"one_rater": agreement(half=False), "split_half": agreement(half=True)}
 
 
 def _srcc(pairs: Floats) -> float:
@@ -78,78 +85,81 @@ def _two_sides(votes: Floats, half: bool, rng: np.random.Generator) -> tuple[flo
     return float(mixed[:cut].mean()), float(mixed[cut:].mean())
 
 
-def measured(table: RatedTable) -> Measured:
-    """Open and measure every picture of a table."""
-    kept, rows, contents = [], [], []
+def measure_table(table: RatedTable) -> MeasuredTable:
+    """Open and measure every image of a table."""
+    places, rows, contents = [], [], []
     for i in range(len(table)):
-        picture = open_image(
-            table.source(i), needed_side=facts.ANALYSIS_SIDE_PX, native_side=facts.NATIVE_CROP_SIDE_PX
+        image = open_image(
+            table.source(i), needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX
         )
-        if isinstance(picture, LoadedImage):
-            kept.append(i)
-            rows.append(measures(picture.image, picture.native))
-            contents.append(picture.sha256)
-    return Measured(kept, np.array(rows, dtype=np.float64), contents)
+        if isinstance(image, LoadedImage):
+            places.append(i)
+            rows.append(measures(image.image, image.native))
+            contents.append(image.sha256)
+    return MeasuredTable(places, np.array(rows, dtype=np.float64), contents)
 
 
 def measures(image: Image.Image, native: Image.Image | None = None) -> list[float]:
-    """Every fact and every feature of a picture.
+    """Every fact and every feature of an image.
 
     Args:
         native: the middle of it at native size, where ``image`` was decoded smaller.
     """
-    told = [f.value for f in facts.measure(image, native).values()]
-    empty = float("nan")
-    return [empty if value is None else value for value in told] + [*features(image).values()]
+    facts = [fact.value for fact in measure(image, native).values()]
+    return [math.nan if value is None else value for value in facts] + [*features(image).values()]
 
 
-def from_measures(
+def facts_predictions(
     table: RatedTable, others: RatedTable | None, wanted: Floats, seed: int = 0
 ) -> Floats | None:
-    """(N,) what boosted trees make of the measures of each picture; they never saw its rating.
+    """(N,) what boosted trees make of the measures of each image; they never saw its rating.
 
     Args:
-        table: pictures that can all be opened.
-        others: rated pictures to learn from; without, or with too few, each picture is predicted
-            from the others of ``table``, equal ones and groups kept together.
+        table: images that can all be opened.
+        others: rated images to learn from. Without them, or with too few, each image is predicted
+            from the others of ``table``, equal ones and groups together in a fold.
         wanted: (N,) ratings.
 
     Returns:
-        Nothing where there are too few pictures to learn from.
+        None where there are too few images to learn from.
     """
-    found = measured(table)
-    learned = None if others is None else measured(others)
-    if others is not None and learned is not None and len(learned.kept) >= 2 * FOLDS:
-        known = others.select(learned.kept).scores()
-        return np.asarray(fitted(learned.rows, known, seed).predict(found.rows))
-    links = splits.same(found.contents) + splits.same([r.group for r in table.ratings])
+    measured = measure_table(table)
+    training = None if others is None else measure_table(others)
+    if others is not None and training is not None and len(training.places) >= 2 * FOLDS:
+        known = others.select(training.places).scores()
+        return np.asarray(fit_trees(training.rows, known, seed).predict(measured.rows))
+    links = splits.same(measured.contents) + splits.same([r.group for r in table.ratings])
     cluster = splits.clusters(len(table), links)
     if len(set(cluster.tolist())) < 2 * FOLDS:
         return None
-    return cross_fitted(found.rows, wanted, cluster, seed)
+    return cross_fitted(measured.rows, wanted, cluster, seed)
 
 
-def fitted(rows: Floats, wanted: Floats, seed: int = 0) -> Any:
-    """Boosted trees on (N, measures) and (N,) ratings; more and larger ones where there is more to
-    learn from."""
+def fit_trees(rows: Floats, wanted: Floats, seed: int = 0) -> Any:
+    """Boosted trees on (N, measures) and (N,) ratings."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    many = len(wanted) >= 10_000
+    large = len(wanted) >= LARGE_TABLE_IMAGES
     trees = HistGradientBoostingRegressor(
-        max_iter=800 if many else 200, learning_rate=0.05, max_leaf_nodes=31 if many else 15,
-        l2_regularization=1.0, min_samples_leaf=40 if many else 10, max_features=0.3,
-        early_stopping=False, random_state=seed,
-    )  # fmt: skip
+        max_iter=800 if large else 200,
+        learning_rate=0.05,
+        max_leaf_nodes=31 if large else 15,
+        l2_regularization=1.0,
+        min_samples_leaf=40 if large else 10,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=seed,
+    )
     # trees cannot make bins of a column that holds nothing at all
     return trees.fit(np.where(np.isnan(rows).all(0), 0.0, rows), wanted)
 
 
 def cross_fitted(rows: Floats, wanted: Floats, cluster: NDArray[np.int64], seed: int = 0) -> Floats:
-    """(N,) what boosted trees predict for each picture, learned from the clusters of the others."""
+    """(N,) what boosted trees predict for each image, learned from the clusters of the others."""
     from sklearn.model_selection import GroupKFold
 
-    guesses = np.zeros(len(wanted))
+    predictions = np.zeros(len(wanted))
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
     for rest, fold in folds.split(rows, wanted, cluster):
-        guesses[fold] = fitted(rows[rest], wanted[rest], seed).predict(rows[fold])
-    return guesses
+        predictions[fold] = fit_trees(rows[rest], wanted[rest], seed).predict(rows[fold])
+    return predictions

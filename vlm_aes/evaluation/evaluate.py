@@ -1,4 +1,4 @@
-"""A ratings table and an assessor to figures, each with its interval and beside baselines."""
+"""Measure an assessor on a table of ratings: metrics with intervals, beside baselines."""
 
 from __future__ import annotations
 
@@ -12,61 +12,71 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.assessor import Assessment, Assessor
-from vlm_aes.errors import EvaluationError
+from vlm_aes.errors import EvaluationError, short_text
 from vlm_aes.evaluation import baselines
-from vlm_aes.images.open import ImageError
+from vlm_aes.images.result import ImageError
 from vlm_aes.ratings.table import RatedTable
 from vlm_aes.stats import metrics
 from vlm_aes.stats.metrics import Estimate
 
 Floats = NDArray[np.float64]
 
-FEWEST = 3
-"""Rated pictures below which a correlation means nothing."""
-BATCH = 16
+MIN_IMAGES = 3
+"""Rated images below which a correlation means nothing."""
+IMAGES_PER_BATCH = 16
 
-
-FIGURES = {
-    "srcc": "SRCC", "krcc": "KRCC", "plcc": "PLCC", "plcc_fitted": "PLCC, fitted",
-    "rmse": "RMSE, points", "mae": "MAE, points", "accuracy": "same side of the middle",
-    "emd": "EMD", "kl": "KL divergence", "chi_square": "chi-square",
-    "coverage_90": "inside the 90% interval", "interval_width": "interval width, points",
-}  # fmt: skip
-BASELINES = {
+METRIC_NAMES = {
+    "srcc": "SRCC",
+    "krcc": "KRCC",
+    "plcc": "PLCC",
+    "plcc_fitted": "PLCC, fitted",
+    "rmse": "RMSE, points",
+    "mae": "MAE, points",
+    "accuracy": "same side of the middle",
+    "emd": "EMD",
+    "kl": "KL divergence",
+    "chi_square": "chi-square",
+    "coverage_90": "inside the 90% interval",
+    "interval_width": "interval width, points",
+}
+"""Field of a report to the metric's name in words."""
+BASELINE_NAMES = {
     "facts": "SRCC of measured facts",
     "one_rater": "SRCC of one rater",
     "split_half": "SRCC of half the raters",
 }
-"""Names of the figures, in words."""
+"""Baseline to its name in words."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One picture of a table, as people and the model rate it.
+class RatedImage:
+    """One image of a table, as people and the model rate it.
 
     Attributes:
-        place: in the table.
-        name: of the picture.
+        row: place in the table.
+        name: of the image.
         rating, score: 0 to 100.
-        wanted, found: (5,) the raters' distribution over the rating words (two-hot where only a
-            mean is known), and the model's.
+        label: (5,) the raters' distribution over the rating words; two-hot where only a mean is
+            known.
+        probabilities: (5,) the model's.
     """
 
-    place: int
+    row: int
     name: str
     rating: float
     score: float
-    wanted: tuple[float, ...]
-    found: tuple[float, ...]
+    label: tuple[float, ...]
+    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What an assessor is worth on a ratings table; nothing where the table or the model does not
-    allow a figure.
+class EvaluationReport:
+    """How well an assessor agrees with a table of ratings.
+
+    A metric is None where the table or the model does not allow it.
 
     Attributes:
-        n: pictures that were rated by both; ``n_error`` could not be opened or rated.
+        n: images that were rated by both; ``n_error`` could not be opened or rated.
         srcc, krcc, plcc: correlations of score and mean rating.
         plcc_fitted: the same after a four-parameter logistic, as image-quality papers give it.
         rmse, mae: in points of the score, 0 to 100.
@@ -74,8 +84,10 @@ class Report:
         emd, kl, chi_square: between the five words' probabilities and what the raters' votes, or
             mean and spread, make of them.
         coverage_90: share of mean ratings inside the 90% interval; ``interval_width`` in points.
-        baselines: facts with boosted trees (never trained on the picture that they rate), one
-            rater against the mean of the others, half of the raters against the other half: SRCC.
+        baselines: SRCC of facts with boosted trees (never trained on the image that they rate), of
+            one rater against the mean of the others, and of half of the raters against the rest.
+        notes: why something is missing.
+        images: each one that was rated.
     """
 
     n: int
@@ -94,21 +106,26 @@ class Report:
     interval_width: Estimate | None = None
     baselines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    pictures: list[Judged] = field(default_factory=list, repr=False)
+    images: list[RatedImage] = field(default_factory=list, repr=False)
+
+    @property
+    def heading(self) -> str:
+        """What the metrics are of."""
+        return f"{self.n} images rated, {self.n_error} with errors"
 
     def in_words(self) -> dict[str, Estimate]:
-        """The figures that there are, baselines too, by their names in words."""
-        told = {words: getattr(self, name) for name, words in FIGURES.items()}
-        for name, words in BASELINES.items():
-            found = self.baselines.get(name)
-            if found is not None:
-                told[words] = Estimate(found["value"], found["low"], found["high"])
-        return {words: figure for words, figure in told.items() if figure is not None}
+        """Metrics and baselines that are known, by their names in words."""
+        values = {words: getattr(self, name) for name, words in METRIC_NAMES.items()}
+        for name, words in BASELINE_NAMES.items():
+            baseline = self.baselines.get(name)
+            if baseline is not None:
+                values[words] = Estimate(baseline["value"], baseline["low"], baseline["high"])
+        return {words: estimate for words, estimate in values.items() if estimate is not None}
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as ``vlm-aes evaluate --json`` prints them."""
-        values = asdict(replace(self, pictures=[]))
-        del values["notes"], values["pictures"]
+        values = asdict(replace(self, images=[]))
+        del values["notes"], values["images"]
         return values
 
 
@@ -118,55 +135,55 @@ def evaluate(
     *,
     others: RatedTable | None = None,
     facts: bool = True,
-    batch_size: int = BATCH,
+    batch_size: int = IMAGES_PER_BATCH,
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
-) -> Report:
-    """Rate every picture of ``table`` and compare.
+) -> EvaluationReport:
+    """Rate every image of ``table`` and compare with its ratings.
 
     Args:
-        others: rated pictures outside ``table`` that the facts baseline learns from; without, it
+        others: rated images outside ``table`` that the facts baseline learns from. Without them it
             is cross-fitted inside ``table``.
-        facts: give the facts baseline (opening and measuring take about 70 ms a picture).
-        progress: told after each batch how many pictures are done.
+        facts: give the facts baseline (opening and measuring take about 70 ms an image).
+        batch_size: images a forward pass.
+        progress: called after each batch with the number of images done.
 
     Raises:
-        EvaluationError: where fewer than 3 pictures could be rated.
+        EvaluationError: where fewer than 3 images could be rated.
     """
-    said = list(_assessed(assessor, table, batch_size, progress))
-    good = [i for i, a in enumerate(said) if a.score is not None]
-    if len(good) < FEWEST:
-        why = f"; {said[0].error}" if said and said[0].error else ""
+    assessed = list(_assessed(assessor, table, batch_size, progress))
+    good = [i for i, a in enumerate(assessed) if a.score is not None]
+    if len(good) < MIN_IMAGES:
+        why = f"; {assessed[0].error}" if assessed and assessed[0].error else ""
         raise EvaluationError(
-            f"{len(good)} of {len(said)} pictures could be rated; {FEWEST} are needed{why}"
+            f"{len(good)} of {len(assessed)} images could be rated; {MIN_IMAGES} are needed{why}"
         )
-    table, rated = table.select(good), [said[i] for i in good]
-    wanted, found = table.scores(), np.array([a.score for a in rated], dtype=np.float64)
+    table, rated = table.select(good), [assessed[i] for i in good]
+    wanted, scores = table.scores(), np.array([a.score for a in rated], dtype=np.float64)
     notes: list[str] = []
-    beside: dict[str, dict[str, Any] | None] = {
-        "facts": None, **baselines.people(table.ratings, seed)
-    }  # fmt: skip
+    known: dict[str, dict[str, Any] | None] = {"facts": None}
+    known |= baselines.rater_agreement(table.ratings, seed)
     if facts and find_spec("sklearn") is None:
         notes.append("no facts baseline: pip install 'vlm-aes[train]'")
     elif facts:
-        beside["facts"] = _facts(table, others, wanted, seed, notes)
-    flat = np.ptp(found) == 0
-    if flat:
-        notes.append("every picture has the same score: no correlation")
-    fit = found if flat else metrics.fitted(wanted, found)
-    return Report(
+        known["facts"] = _facts_baseline(table, others, wanted, seed, notes)
+    constant = np.ptp(scores) == 0
+    if constant:
+        notes.append("every image has the same score: no correlation")
+    fitted = scores if constant else metrics.fit_logistic(wanted, scores)
+    return EvaluationReport(
         n=len(good),
-        n_error=len(said) - len(good),
-        srcc=_figure(metrics.srcc, wanted, found, seed=seed),
-        krcc=_figure(metrics.krcc, wanted, found, seed=seed),
-        plcc=_figure(metrics.plcc, wanted, found, seed=seed),
-        plcc_fitted=_figure(metrics.plcc, wanted, fit, seed=seed),
-        rmse=_figure(metrics.rmse, wanted, found, seed=seed),
-        mae=_figure(metrics.mae, wanted, found, seed=seed),
-        accuracy=_figure(lambda w, f: metrics.accuracy(w, f, 50.0), wanted, found, seed=seed),
-        baselines=beside,
+        n_error=len(assessed) - len(good),
+        srcc=_estimate(metrics.srcc, wanted, scores, seed=seed),
+        krcc=_estimate(metrics.krcc, wanted, scores, seed=seed),
+        plcc=_estimate(metrics.plcc, wanted, scores, seed=seed),
+        plcc_fitted=_estimate(metrics.plcc, wanted, fitted, seed=seed),
+        rmse=_estimate(metrics.rmse, wanted, scores, seed=seed),
+        mae=_estimate(metrics.mae, wanted, scores, seed=seed),
+        accuracy=_estimate(lambda w, s: metrics.accuracy(w, s, 50.0), wanted, scores, seed=seed),
+        baselines=known,
         notes=notes,
-        pictures=_judged(table, good, rated),
+        images=_rated_images(table, good, rated),
         **_distances(table, rated, seed),
         **_intervals(wanted, rated, seed),
     )
@@ -174,14 +191,14 @@ def evaluate(
 
 def _assessed(
     assessor: Assessor, table: RatedTable, batch_size: int, progress: Callable[[int], None]
-) -> Iterator[Assessment]:  # fmt: skip
+) -> Iterator[Assessment]:
     for start in range(0, len(table), batch_size):
         rows = range(start, min(start + batch_size, len(table)))
         sources = [table.source(i) for i in rows]
         try:
             yield from assessor.assess(sources, facts=False)
         except (RuntimeError, MemoryError):
-            # one by one: a picture that the model cannot take must not take others with it
+            # one by one: an image that the model cannot take must not take others with it
             for source in sources:
                 yield _alone(assessor, source)
         progress(rows.stop)
@@ -191,24 +208,25 @@ def _alone(assessor: Assessor, source: str | bytes) -> Assessment:
     try:
         return assessor.assess(source, facts=False)
     except (RuntimeError, MemoryError) as error:
-        said = " ".join(str(error).split())[:160] or type(error).__name__
-        return assessor.refused(ImageError("model", f"the model failed on it ({said})"))
-
-
-def _figure(statistic: metrics.Statistic, *arrays: Floats, seed: int) -> Estimate | None:
-    """A figure, or nothing where it is not defined: JSON has no NaN."""
-    if len(arrays) == 2 and any(np.ptp(a) == 0 for a in arrays) and statistic in _CORRELATIONS:
-        return None
-    with np.errstate(all="ignore"):
-        found = metrics.bootstrap(statistic, *arrays, seed=seed)
-    return found if all(map(math.isfinite, (found.value, found.low, found.high))) else None
+        why = short_text(error, 160) or type(error).__name__
+        return assessor.error_assessment(ImageError("model", f"the model failed on it ({why})"))
 
 
 _CORRELATIONS = (metrics.srcc, metrics.krcc, metrics.plcc)
 
 
+def _estimate(statistic: metrics.Statistic, *arrays: Floats, seed: int) -> Estimate | None:
+    """A metric with its interval; None where it is not defined: JSON has no NaN."""
+    if len(arrays) == 2 and any(np.ptp(a) == 0 for a in arrays) and statistic in _CORRELATIONS:
+        return None
+    with np.errstate(all="ignore"):
+        estimate = metrics.bootstrap(statistic, *arrays, seed=seed)
+    finite = all(map(math.isfinite, (estimate.value, estimate.low, estimate.high)))
+    return estimate if finite else None
+
+
 def _distances(table: RatedTable, rated: Sequence[Assessment], seed: int) -> dict[str, Any]:
-    """Distances between distributions, over the pictures whose raters' distribution is known."""
+    """Distances between distributions, over the images whose raters' distribution is known."""
     pairs = [
         (label, list(a.probabilities.values()))
         for label, a in zip((r.distribution(table.scale) for r in table.ratings), rated)
@@ -216,11 +234,11 @@ def _distances(table: RatedTable, rated: Sequence[Assessment], seed: int) -> dic
     ]
     if not pairs:
         return {}
-    wanted, found = (np.array(side) for side in zip(*pairs, strict=True))
+    labels, probabilities = (np.array(side) for side in zip(*pairs, strict=True))
     return {
-        "emd": _figure(metrics.emd, wanted, found, seed=seed),
-        "kl": _figure(metrics.kl, wanted, found, seed=seed),
-        "chi_square": _figure(metrics.chi_square, wanted, found, seed=seed),
+        "emd": _estimate(metrics.emd, labels, probabilities, seed=seed),
+        "kl": _estimate(metrics.kl, labels, probabilities, seed=seed),
+        "chi_square": _estimate(metrics.chi_square, labels, probabilities, seed=seed),
     }
 
 
@@ -231,34 +249,36 @@ def _intervals(wanted: Floats, rated: Sequence[Assessment], seed: int) -> dict[s
     high = np.array([a.score_high for a in rated], dtype=np.float64)
     inside = ((wanted >= low) & (wanted <= high)).astype(np.float64)
     return {
-        "coverage_90": _figure(metrics.mean, inside, seed=seed),
-        "interval_width": _figure(metrics.mean, high - low, seed=seed),
+        "coverage_90": _estimate(metrics.mean, inside, seed=seed),
+        "interval_width": _estimate(metrics.mean, high - low, seed=seed),
     }
 
 
-def _facts(
+def _facts_baseline(
     table: RatedTable, others: RatedTable | None, wanted: Floats, seed: int, notes: list[str]
 ) -> dict[str, Any] | None:
-    guesses = baselines.from_measures(table, others, wanted, seed)
-    if guesses is None:
-        notes.append("no facts baseline: too few pictures to learn from")
+    predictions = baselines.facts_predictions(table, others, wanted, seed)
+    if predictions is None:
+        notes.append("no facts baseline: too few images to learn from")
         return None
-    overall = _figure(metrics.srcc, wanted, guesses, seed=seed)
-    linear = _figure(metrics.plcc, wanted, guesses, seed=seed)
+    overall = _estimate(metrics.srcc, wanted, predictions, seed=seed)
+    linear = _estimate(metrics.plcc, wanted, predictions, seed=seed)
     if overall is None:
         return None
     return asdict(overall) | {"plcc": None if linear is None else asdict(linear)}
 
 
-def _judged(
-    table: RatedTable, places: Sequence[int], rated: Sequence[Assessment]
-) -> list[Judged]:  # fmt: skip
+def _rated_images(
+    table: RatedTable, rows: Sequence[int], rated: Sequence[Assessment]
+) -> list[RatedImage]:
     return [
-        Judged(
-            place, rating.path, float(wanted), float(a.score or 0.0),
-            tuple(rating.label(table.scale).tolist()), tuple(a.probabilities.values()),
+        RatedImage(
+            row,
+            rating.path,
+            float(wanted),
+            float(a.score or 0.0),
+            tuple(rating.label(table.scale).tolist()),
+            tuple(a.probabilities.values()),
         )
-        for place, rating, wanted, a in zip(
-            places, table.ratings, table.scores(), rated, strict=True
-        )
-    ]  # fmt: skip
+        for row, rating, wanted, a in zip(rows, table.ratings, table.scores(), rated, strict=True)
+    ]

@@ -1,27 +1,59 @@
-"""A trained model as a folder that loads by its path, on its own."""
+"""A trained model as a folder that loads by its path, on its own: adapters, weights, fast heads."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers.utils import cached_file
 
-from vlm_aes.assessor import NANO
+from vlm_aes.models.heads.head import TOWER_FOLDER, Agreement, HeadConfig, RatingHead
+from vlm_aes.models.heads.residual_head import ResidualHead
+from vlm_aes.models.heads.vision_tower import VisionTower
+from vlm_aes.models.nano import NANO
 from vlm_aes.models.vlm import Backbone
 from vlm_aes.models.vlm.loading import locate
-from vlm_aes.stats.calibration import FILE as CALIBRATION
+from vlm_aes.stats.calibration import CALIBRATION_FILE, Calibration
 
 PROMPT = "vlm_aes.toml"
 _NOT_COPIED = (".safetensors", ".bin", ".index.json", ".py", ".md", ".pt", ".gguf")
+
+
+@contextmanager
+def replaced_folder(out: Path) -> Iterator[Path]:
+    """An empty folder beside ``out`` that takes its place at the end: complete, or not at all.
+
+    What was there goes only when the new one stands.
+    """
+    out = out.resolve()
+    staging = out.parent / f".{out.name}.new"
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+        put_in_place(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def put_in_place(finished: Path, out: Path) -> None:
+    """Move a finished folder to ``out``; what was there goes only when the new one stands."""
+    old = out.parent / f".{out.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.replace(old)
+    finished.replace(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def save_adapter(network: Any, model: str | Path, prompt: Path, folder: Path) -> None:
     """Write a peft model's adapters with their prompt into ``folder``.
 
     The embedded base is copied along, because the next version of the package may bring another,
-    on which these adapters would mean nothing; other bases are named, as peft does.
+    on which these adapters would mean nothing. Other bases are named, as peft does.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = locate(model)
@@ -32,12 +64,10 @@ def save_adapter(network: Any, model: str | Path, prompt: Path, folder: Path) ->
         config.base_model_name_or_path = str(place.folder.resolve())
         if place.folder.resolve() == NANO.resolve():
             config.base_model_name_or_path = NANO.name
-            shutil.copytree(
-                NANO, folder / NANO.name, dirs_exist_ok=True,
-                ignore=shutil.ignore_patterns("*.py", "__pycache__", "README.md"),
-            )  # fmt: skip
+            ignored = shutil.ignore_patterns("*.py", "__pycache__", "README.md")
+            shutil.copytree(NANO, folder / NANO.name, dirs_exist_ok=True, ignore=ignored)
     config.inference_mode = True
-    # told not to look at the hub for the size of the vocabulary
+    # else peft asks the hub for the size of the vocabulary
     network.save_pretrained(folder, save_embedding_layers=False)
     shutil.copyfile(prompt, folder / PROMPT)
 
@@ -50,11 +80,53 @@ def save_full(backbone: Backbone, model: str | Path, prompt: Path, folder: Path)
     place = locate(model)
     source = place.folder
     if source is None:
-        found = cached_file(place.base, "config.json", revision=place.revision)
-        assert found is not None
-        source = Path(found).parent
+        config = cached_file(place.base, "config.json", revision=place.revision)
+        assert config is not None
+        source = Path(config).parent
     for file in sorted(source.iterdir()):
-        skipped = file.name.endswith(_NOT_COPIED) or file.name == CALIBRATION
+        skipped = file.name.endswith(_NOT_COPIED) or file.name == CALIBRATION_FILE
         if file.is_file() and not skipped and not (folder / file.name).exists():
             shutil.copyfile(file, folder / file.name)
     shutil.copyfile(prompt, folder / PROMPT)
+
+
+def write_head(
+    folder: Path,
+    head: RatingHead,
+    tower: VisionTower,
+    *,
+    tower_name: str,
+    revision: str | None = None,
+    agreement: Agreement | None = None,
+    worth: Calibration | None = None,
+    taste: ResidualHead | None = None,
+    card: str = "",
+    terms: str = "",
+) -> None:
+    """Write a fast head's folder: complete, or not at all; an older head in it is replaced.
+
+    Args:
+        tower_name: ``own``, ``tower`` (it is saved along), or a hub id.
+        taste: a residual head on top of the head.
+        terms: of the weights that it learned from, for ``LICENSE-WEIGHTS``.
+    """
+    with replaced_folder(folder) as staging:
+        head.save(staging)
+        about = HeadConfig(
+            tower_name,
+            tower.weights_hash,
+            head.inner.in_features,
+            head.inner.out_features,
+            revision,
+            agreement,
+        )
+        about.save(staging)
+        if tower_name == TOWER_FOLDER:
+            tower.save(staging / TOWER_FOLDER)
+        if worth is not None:
+            worth.save(staging)
+        if taste is not None:
+            taste.save(staging)
+        for name, text in (("README.md", card), ("LICENSE-WEIGHTS", terms)):
+            if text:
+                (staging / name).write_text(text, encoding="utf-8")

@@ -1,15 +1,14 @@
 """Distillation: a small head learns to answer as a teacher does, as people do, or both.
 
-Every picture goes once through the tower and once through the teacher; what they say is kept by
-content, so that another head, other ratings or a longer run cost seconds. The head is trained on
-soft labels over the five rating words (Hinton et al. 2015, arXiv 1503.02531), and is measured on
-pictures that it never saw.
+The head is trained on soft labels over the five rating words (Hinton et al. 2015, arXiv
+1503.02531), and is measured on images that it never saw.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,30 +20,48 @@ from torch.nn import functional as F
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.errors import TrainingError
-from vlm_aes.models.heads.folder import TOWER, About, Agreement
-from vlm_aes.models.heads.head import HIDDEN, Head
-from vlm_aes.models.heads.personal import Taste
-from vlm_aes.models.heads.rater import LABEL
-from vlm_aes.models.heads.tower import Tower
+from vlm_aes.models.heads.head import (
+    HEAD_FOLDER,
+    HEAD_HIDDEN_UNITS,
+    TOWER_FOLDER,
+    Agreement,
+    RatingHead,
+)
+from vlm_aes.models.heads.scorer import FAST_ID
+from vlm_aes.models.heads.vision_tower import VisionTower, checkpoint_tower, load_tower
+from vlm_aes.models.nano import NANO
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import calibration, metrics
-from vlm_aes.stats.calibration import Calibration, Familiar
-from vlm_aes.training.material import Material
+from vlm_aes.stats.calibration import Calibration, Familiarity
+from vlm_aes.training import model_card
+from vlm_aes.training.checkpoint import write_head
+from vlm_aes.training.distill_data import (
+    DistillData,
+    HumanRating,
+    ReadableImage,
+    collect,
+    is_held_back,
+)
 
-FEWEST = 20
-"""Pictures below which there is nothing to learn from."""
+Floats = NDArray[np.float64]
+
+MIN_IMAGES = 20
+"""Images below which there is nothing to learn from."""
+WARMUP_STEPS = 100
+BOOTSTRAP_DRAWS = 400
+ROWS_PER_BATCH = 4096
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """The dials of the head's training.
+class DistillConfig:
+    """Settings of the head's training.
 
     Attributes:
         people_weight: share of the loss that people's ratings get where there are both.
         score_weight: of the squared difference of the scores, beside the divergence.
     """
 
-    hidden: int = HIDDEN
+    hidden: int = HEAD_HIDDEN_UNITS
     steps: int = 4000
     batch: int = 256
     learning_rate: float = 2e-3
@@ -55,87 +72,16 @@ class Recipe:
     seed: int = 0
 
 
-def train_head(material: Material, recipe: Recipe) -> Head:
-    """Train on what is not held back.
-
-    Raises:
-        TrainingError: for too few pictures, or ratings that are all the same.
-    """
-    rows = np.flatnonzero(~material.held)
-    labelled = ~np.isnan(material.teacher[:, 0]) | ~np.isnan(material.people[:, 0])
-    rows = rows[labelled[rows]]
-    if len(rows) < FEWEST:
-        raise TrainingError(
-            f"{len(rows)} pictures to learn from are too few: give at least {FEWEST}, better 1000"
-        )
-    x = torch.from_numpy(material.embeddings[rows])
-    sources = [
-        (torch.from_numpy(labels[rows]).float(), weight)
-        for labels, weight in (
-            (material.teacher, 1 - recipe.people_weight),
-            (material.people, recipe.people_weight),
-        )
-        if not np.isnan(labels[rows]).all()
-    ]
-    target = torch.stack([t.nan_to_num() * w for t, w in sources]).sum(0)
-    target /= target.sum(1, keepdim=True)
-    weights = torch.tensor(ratings.WEIGHTS)
-    if float((target @ weights).std()) < 1e-4:
-        raise TrainingError("every picture has the same rating: there is nothing to learn")
-    torch.manual_seed(recipe.seed)
-    order = torch.Generator().manual_seed(recipe.seed)
-    head = Head(x.shape[1], recipe.hidden, recipe.dropout)
-    head.standardise(x)
-    # beginning at the mean answer, not at chance
-    with torch.no_grad():
-        head.line.weight.zero_()
-        head.line.bias.copy_(target.mean(0).clamp(min=1e-4).log())
-        head.outer.bias.zero_()
-    optimizer = torch.optim.AdamW(
-        head.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    head.train()
-    size = min(recipe.batch, len(rows))
-    for step in range(recipe.steps):
-        warm = min(1.0, (step + 1) / 100)
-        rate = recipe.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / recipe.steps))
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        chosen = torch.randint(len(rows), (size,), generator=order)
-        logits = head(x[chosen])
-        divergence = F.kl_div(logits.log_softmax(1), target[chosen], reduction="batchmean")
-        gap = (logits.softmax(1) - target[chosen]) @ weights
-        loss = divergence + recipe.score_weight * gap.square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    # as it is saved
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.copy_(parameter.half().float())
-    return head.eval()
-
-
-@torch.inference_mode()
-def scores_of(head: Head, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N,) scores of the head, 0 to 100."""
-    parts = [
-        head(torch.from_numpy(embeddings[i : i + 4096])).double().softmax(1).numpy()
-        for i in range(0, len(embeddings), 4096)
-    ]
-    return ratings.score(np.concatenate(parts)) if parts else np.zeros(0)
-
-
 @dataclass(frozen=True)
-class Report:
-    """What came of it, over held-back pictures; each figure with its 95% interval.
+class DistillReport:
+    """Figures over held-back images, each with its 95% interval.
 
     Attributes:
-        n_train, n_held: pictures learnt from, and held back.
-        errors: pictures that could not be used, by kind.
+        n_train, n_held: images learned from, and held back.
+        errors: images that could not be used, by kind.
         teacher: ``srcc``, ``plcc`` and ``mae`` (points) with the teacher.
         people: the same with people's mean.
-        teacher_people: the teacher's own with people's mean, on the same pictures.
+        teacher_people: the teacher's own with people's mean, on the same images.
     """
 
     n_train: int
@@ -150,141 +96,248 @@ class Report:
         return asdict(self)
 
 
-def _agreement(
-    wanted: NDArray[np.float64], found: NDArray[np.float64]
-) -> dict[str, metrics.Estimate]:
-    both = ~np.isnan(wanted) & ~np.isnan(found)
-    if both.sum() < FEWEST:
-        return {}
-    return {
-        name: metrics.bootstrap(statistic, wanted[both], found[both], draws=400)
-        for name, statistic in (
-            ("srcc", metrics.srcc), ("plcc", metrics.plcc), ("mae", metrics.mae)
+def tower_for(
+    tower: str | None, out: Path, teacher: str | Path | None, revision: str | None = None
+) -> tuple[VisionTower, str]:
+    """The tower that a head is made for, and how its folder names it.
+
+    Args:
+        tower: a folder or a hub id. Without one, the tower of the checkpoint that the head goes
+            into, else of the teacher, else of the embedded checkpoint.
+        out: where the head goes: a checkpoint's folder, or one of its own.
+
+    Raises:
+        CheckpointError: for a tower that cannot be used.
+    """
+    if tower is not None:
+        loaded = load_tower(tower, revision=revision)
+        return loaded, TOWER_FOLDER if Path(tower).is_dir() else tower
+    if is_checkpoint(out):
+        return checkpoint_tower(out), "own"
+    return checkpoint_tower(Path(teacher) if teacher is not None else NANO), TOWER_FOLDER
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a head goes into a subfolder of it."""
+    return (folder / "config.json").is_file()
+
+
+def distill(
+    images: Iterable[ReadableImage],
+    out: Path,
+    tower: VisionTower,
+    tower_name: str,
+    cache: Path,
+    *,
+    teacher: Assessor | None = None,
+    people: Mapping[str, HumanRating] | None = None,
+    reference: str = "your ratings",
+    revision: str | None = None,
+    terms: str = "",
+    config: DistillConfig | None = None,
+    held: Callable[[str, str], bool] = is_held_back,
+) -> DistillReport:
+    """Distill a head into ``out`` (a checkpoint's ``fast/``, or the folder itself).
+
+    Raises:
+        TrainingError: where nothing can be learned; nothing is written.
+    """
+    config = config or DistillConfig()
+    live = sys.stderr.isatty()
+    done = 0
+
+    def show_progress(n: int) -> None:
+        nonlocal done
+        done += n
+        if live:
+            print(f"\r\033[K{done} images", end="", file=sys.stderr, flush=True)
+
+    data = collect(images, tower, teacher, people or {}, cache, held=held, progress=show_progress)
+    if live:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    head = train_head(data, config)
+    report = report_of(head, data)
+    write_head(
+        out / HEAD_FOLDER if is_checkpoint(out) else out,
+        head,
+        tower,
+        tower_name=tower_name,
+        revision=revision,
+        agreement=agreement_of(head, data, teacher) if teacher else None,
+        worth=calibration_of(head, data, teacher.calibration if teacher else None, reference),
+        card=card_of(report, tower_name, teacher, bool(people), config),
+        terms=terms,
+    )
+    return report
+
+
+def card_of(
+    report: DistillReport,
+    tower: str,
+    teacher: Assessor | None,
+    rated: bool,
+    config: DistillConfig,
+) -> str:
+    """The head's ``README.md``."""
+    identity = (teacher.model_id, teacher.prompt_id) if teacher else None
+    return model_card.distilled_card(report, tower, identity, rated, config)
+
+
+def train_head(data: DistillData, config: DistillConfig) -> RatingHead:
+    """Train on what is not held back.
+
+    Raises:
+        TrainingError: for too few images, or ratings that are all the same.
+    """
+    rows = np.flatnonzero(~data.held)
+    labelled = ~np.isnan(data.teacher[:, 0]) | ~np.isnan(data.people[:, 0])
+    rows = rows[labelled[rows]]
+    if len(rows) < MIN_IMAGES:
+        raise TrainingError(
+            f"{len(rows)} images to learn from are too few: give at least {MIN_IMAGES}, better 1000"
         )
-    }  # fmt: skip
+    x = torch.from_numpy(data.embeddings[rows])
+    target = _target(data, rows, config.people_weight)
+    weights = torch.tensor(ratings.WEIGHTS)
+    if float((target @ weights).std()) < 1e-4:
+        raise TrainingError("every image has the same rating: there is nothing to learn")
+    torch.manual_seed(config.seed)
+    order = torch.Generator().manual_seed(config.seed)
+    head = RatingHead(x.shape[1], config.hidden, config.dropout)
+    head.standardise(x)
+    # beginning at the mean answer, not at chance
+    with torch.no_grad():
+        head.line.weight.zero_()
+        head.line.bias.copy_(target.mean(0).clamp(min=1e-4).log())
+        head.outer.bias.zero_()
+    optimizer = torch.optim.AdamW(
+        head.parameters(), config.learning_rate, weight_decay=config.weight_decay
+    )
+    head.train()
+    size = min(config.batch, len(rows))
+    for step in range(config.steps):
+        warm = min(1.0, (step + 1) / WARMUP_STEPS)
+        rate = config.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * step / config.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        chosen = torch.randint(len(rows), (size,), generator=order)
+        logits = head(x[chosen])
+        divergence = F.kl_div(logits.log_softmax(1), target[chosen], reduction="batchmean")
+        gap = (logits.softmax(1) - target[chosen]) @ weights
+        loss = divergence + config.score_weight * gap.square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    # as it is saved
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(parameter.half().float())
+    return head.eval()
 
 
-def report_of(head: Head, material: Material) -> Report:
-    """Agreement with teacher and people over the held-back pictures."""
-    held = material.held
-    found = scores_of(head, material.embeddings[held])
-    teacher = _teacher_scores(material)[held]
-    people = material.score[held]
-    return Report(
-        int((~held).sum()), int(held.sum()), dict(material.errors),
-        _agreement(teacher, found), _agreement(people, found), _agreement(people, teacher),
-    )  # fmt: skip
+def _target(data: DistillData, rows: NDArray[np.int64], people_weight: float) -> torch.Tensor:
+    """(R, 5) soft labels from teacher and people."""
+    parts = [
+        torch.from_numpy(labels[rows]).float().nan_to_num() * weight
+        for labels, weight in ((data.teacher, 1 - people_weight), (data.people, people_weight))
+        if not np.isnan(labels[rows]).all()
+    ]
+    target = torch.stack(parts).sum(0)
+    return target / target.sum(1, keepdim=True)
 
 
-def _teacher_scores(material: Material) -> NDArray[np.float64]:
-    known = ~np.isnan(material.teacher[:, 0])
-    scores = np.full(len(known), np.nan)
-    if known.any():
-        scores[known] = ratings.score(material.teacher[known])
-    return scores
+@torch.inference_mode()
+def scores_of(head: RatingHead, embeddings: NDArray[np.float32]) -> Floats:
+    """(N,) scores of the head, 0 to 100."""
+    parts = [
+        head(torch.from_numpy(embeddings[i : i + ROWS_PER_BATCH])).double().softmax(1).numpy()
+        for i in range(0, len(embeddings), ROWS_PER_BATCH)
+    ]
+    return ratings.score(np.concatenate(parts)) if parts else np.zeros(0)
 
 
-def agreement_of(head: Head, material: Material, teacher: Assessor) -> Agreement | None:
-    """The interval that holds the teacher's score in nine cases of ten, where it can be told."""
-    held = material.held & ~np.isnan(material.teacher[:, 0])
+def report_of(head: RatingHead, data: DistillData) -> DistillReport:
+    """Agreement with teacher and people over the held-back images."""
+    held = data.held
+    scores = scores_of(head, data.embeddings[held])
+    teacher, people = data.teacher_scores[held], data.score[held]
+    return DistillReport(
+        int((~held).sum()),
+        int(held.sum()),
+        dict(data.errors),
+        _correlations(teacher, scores),
+        _correlations(people, scores),
+        _correlations(people, teacher),
+    )
+
+
+def _correlations(wanted: Floats, scores: Floats) -> dict[str, metrics.Estimate]:
+    both = ~np.isnan(wanted) & ~np.isnan(scores)
+    if both.sum() < MIN_IMAGES:
+        return {}
+    statistics = {"srcc": metrics.srcc, "plcc": metrics.plcc, "mae": metrics.mae}
+    return {
+        name: metrics.bootstrap(statistic, wanted[both], scores[both], draws=BOOTSTRAP_DRAWS)
+        for name, statistic in statistics.items()
+    }
+
+
+def agreement_of(head: RatingHead, data: DistillData, teacher: Assessor) -> Agreement | None:
+    """The interval that holds the teacher's score in nine cases of ten; None for too few images."""
+    held = data.held & ~np.isnan(data.teacher[:, 0])
     n = int(held.sum())
-    if n < calibration.FEWEST:
+    if n < calibration.MIN_CALIBRATION_IMAGES:
         return None
-    gap = _teacher_scores(material)[held] - scores_of(head, material.embeddings[held])
+    gap = data.teacher_scores[held] - scores_of(head, data.embeddings[held])
     low, high = _conformal(gap)
     return Agreement(teacher.model_id, teacher.prompt_id, low, high, n)
 
 
-def _conformal(gap: NDArray[np.float64]) -> tuple[float, float]:
+def _conformal(gap: Floats) -> tuple[float, float]:
     """Ends that hold nine in ten, each side at its own quantile (Lei et al. 2018)."""
-    rest = np.sort(gap)
-    n = len(rest)
-    rank = math.ceil((n + 1) * (1 + calibration.COVERAGE) / 2) - 1
-    return float(rest[max(n - 1 - rank, 0)]), float(rest[min(rank, n - 1)])
+    ordered = np.sort(gap)
+    n = len(ordered)
+    rank = math.ceil((n + 1) * (1 + calibration.INTERVAL_COVERAGE) / 2) - 1
+    return float(ordered[max(n - 1 - rank, 0)]), float(ordered[min(rank, n - 1)])
 
 
-def worth_of(
-    head: Head, material: Material, taught: Calibration | None, reference: str
+def calibration_of(
+    head: RatingHead, data: DistillData, of_teacher: Calibration | None, reference: str
 ) -> Calibration | None:
     """Interval and percentile for the head's scores.
 
-    From people's ratings of held-back pictures where there are enough; else from the teacher's own
+    From people's ratings of held-back images where there are enough. Else from the teacher's own
     calibration, its interval widened by how far the head lies from it (the two taken as
     independent).
     """
-    held = material.held
-    found = scores_of(head, material.embeddings)
-    rated = held & ~np.isnan(material.score)
-    if rated.sum() >= calibration.FEWEST and np.ptp(found[rated]) > 0:
+    scores = scores_of(head, data.embeddings)
+    rated = data.held & ~np.isnan(data.score)
+    if rated.sum() >= calibration.MIN_CALIBRATION_IMAGES and np.ptp(scores[rated]) > 0:
         return calibration.fit(
-            found[rated],
-            material.score[rated],
-            prompt=LABEL,
+            scores[rated],
+            data.score[rated],
+            prompt=FAST_ID,
             reference=reference,
-            hidden=material.familiar,
+            hidden=data.familiar,
         )
-    teacher = _teacher_scores(material)
-    told = held & ~np.isnan(teacher)
-    if taught is None or told.sum() < calibration.FEWEST or np.ptp(found[told]) == 0:
+    teacher = data.teacher_scores
+    known = data.held & ~np.isnan(teacher)
+    if (
+        of_teacher is None
+        or known.sum() < calibration.MIN_CALIBRATION_IMAGES
+        or np.ptp(scores[known]) == 0
+    ):
         return None
-    slope, intercept = np.polyfit(found[told], teacher[told], 1)
-    low, high = _conformal(teacher[told] - (intercept + slope * found[told]))
-    a, b = taught.line
+    slope, intercept = np.polyfit(scores[known], teacher[known], 1)
+    low, high = _conformal(teacher[known] - (intercept + slope * scores[known]))
+    a, b = of_teacher.line
     return Calibration(
-        prompt=LABEL,
-        reference=taught.reference,
-        n=int(told.sum()),
+        prompt=FAST_ID,
+        reference=of_teacher.reference,
+        n=int(known.sum()),
         line=(a + b * float(intercept), b * float(slope)),
-        low=-math.hypot(taught.low, b * low),
-        high=math.hypot(taught.high, b * high),
-        quantiles=taught.quantiles,
-        familiar=Familiar.fit(material.familiar),
+        low=-math.hypot(of_teacher.low, b * low),
+        high=math.hypot(of_teacher.high, b * high),
+        quantiles=of_teacher.quantiles,
+        familiar=Familiarity.fit(data.familiar),
     )
-
-
-def write_head(
-    folder: Path,
-    head: Head,
-    tower: Tower,
-    *,
-    tower_name: str,
-    revision: str | None = None,
-    agreement: Agreement | None = None,
-    worth: Calibration | None = None,
-    taste: Taste | None = None,
-    card: str = "",
-    terms: str = "",
-) -> None:
-    """Write a fast head's folder: complete, or not at all; an older head in it is replaced.
-
-    Args:
-        tower_name: ``own``, ``tower`` (it is saved along), or a hub id.
-        taste: one person's, on top of the head.
-        terms: of the weights that it learned from, for ``LICENSE-WEIGHTS``.
-    """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = folder.parent / f".{folder.name}.new"
-    old = folder.parent / f".{folder.name}.old"
-    for left in (staging, old):
-        shutil.rmtree(left, ignore_errors=True)
-    staging.mkdir()
-    head.save(staging)
-    hidden = head.inner.out_features
-    About(tower_name, tower.weights_hash, head.inner.in_features, hidden, revision, agreement).save(
-        staging
-    )
-    if tower_name == TOWER:
-        tower.save(staging / TOWER)
-    if worth is not None:
-        worth.save(staging)
-    if taste is not None:
-        taste.save(staging)
-    if card:
-        (staging / "README.md").write_text(card, encoding="utf-8")
-    if terms:
-        (staging / "LICENSE-WEIGHTS").write_text(terms, encoding="utf-8")
-    if folder.exists():
-        folder.rename(old)
-    staging.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

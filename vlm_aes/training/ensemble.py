@@ -15,10 +15,10 @@ from scipy.optimize import nnls
 
 from vlm_aes.errors import TrainingError
 from vlm_aes.images.open import ImageError, open_image
-from vlm_aes.measure import CROP_SIDE, LONG_SIDE, Fact, measure
-from vlm_aes.models.ensemble.facts import Additive, FactsScorer
-from vlm_aes.models.ensemble.members import LABEL, Ensemble, Member
-from vlm_aes.models.registry import Way, open_any
+from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, Fact, measure
+from vlm_aes.models.ensemble.ensemble import ENSEMBLE_ID, Ensemble, Member
+from vlm_aes.models.ensemble.facts import FactsRegression, FactsScorer
+from vlm_aes.models.registry import LoadOptions, load_member
 from vlm_aes.models.scorer import Floats, Scorer
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings import splits
@@ -88,7 +88,7 @@ class Fitted:
     weights: Floats
     intercept: float
     lines: Floats
-    facts: Additive | None
+    facts: FactsRegression | None
     out_of_fold: Floats
 
 
@@ -107,7 +107,11 @@ def open_members(names: Sequence[str], *, precision: str, device: str) -> list[N
     for name in names:
         model = name.removeprefix("fast:")
         fast = model != name
-        scorer = None if name == FACTS else open_any(model, fast=fast, way=Way(precision, device))
+        scorer = (
+            None
+            if name == FACTS
+            else load_member(model, fast=fast, options=LoadOptions(precision, device))
+        )
         members.append(Named(model, fast, scorer))
     return members
 
@@ -134,7 +138,7 @@ def see(
                 rows.append((i, found[0], found[1]))
                 looked.append(found[2])
         if rows:
-            said = [s.rate([own[k] for own in looked]) for k, s in enumerate(scorers)]
+            said = [s.score([own[k] for own in looked]) for k, s in enumerate(scorers)]
             failed = [any(s.errors[j] for s in said if s.errors) for j in range(len(rows))]
             scores = np.array([ratings.score(s.probabilities[:, 0]) for s in said])
             scores = scores.reshape(len(scorers), len(rows))
@@ -162,12 +166,12 @@ def see(
 def _look(
     source: str | bytes, scorers: Sequence[Scorer], measured: bool
 ) -> tuple[str, dict[str, Fact], list[Any]] | None:
-    picture = open_image(source, needed_side=LONG_SIDE, native_side=CROP_SIDE)
+    picture = open_image(source, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
     if isinstance(picture, ImageError):
         return None
     read = []
     for scorer in scorers:
-        found = scorer.look(source)
+        found = scorer.open(source)
         if isinstance(found, ImageError):
             return None
         read.append(found[1])
@@ -232,10 +236,10 @@ def fit(seen: Seen, seed: int = 0) -> Fitted:
     if place is not None:
         for fold in range(FOLDS):
             inside, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            learned = Additive.fit([seen.facts[i] for i in rest], seen.wanted[rest])
+            learned = FactsRegression.fit([seen.facts[i] for i in rest], seen.wanted[rest])
             guesses = learned.predict([seen.facts[i] for i in inside])
             scores[place, inside] = np.clip(guesses, 0, 100)
-        model = Additive.fit(seen.facts, seen.wanted)
+        model = FactsRegression.fit(seen.facts, seen.wanted)
     kept = worth_their_place(scores, seen.wanted, folds)
     joined = _joined(scores[kept], seen.wanted, folds)
     weights = np.zeros(len(scores))
@@ -299,8 +303,8 @@ def save(
         lines += [f"weight = {weight:.6f}", f"line = [{line[0]:.6f}, {line[1]:.6f}]", ""]
     (staging / FILE).write_text("\n".join(lines), encoding="utf-8")
     joined = fitted.out_of_fold[-1]
-    if len(wanted) >= calibration.FEWEST and np.ptp(joined) > 0:
-        calibration.fit(joined, wanted, prompt=LABEL, reference=reference).save(staging)
+    if len(wanted) >= calibration.MIN_CALIBRATION_IMAGES and np.ptp(joined) > 0:
+        calibration.fit(joined, wanted, prompt=ENSEMBLE_ID, reference=reference).save(staging)
     if out.exists():
         shutil.rmtree(out)
     staging.rename(out)

@@ -15,8 +15,8 @@ import torch
 
 from vlm_aes.errors import TrainingError
 from vlm_aes.images.open import ImageError, open_image
-from vlm_aes.models.ensemble.router import FEWEST, LearnedJudge, open_tower
-from vlm_aes.models.heads.tower import Tower
+from vlm_aes.models.ensemble.router import MIN_IMAGES_PER_ROUTE, TrainedRouteClassifier, find_tower
+from vlm_aes.models.heads.vision_tower import VisionTower
 
 FOLDS = 5
 FILE, WEIGHTS = "rater.toml", "judge.safetensors"
@@ -90,8 +90,10 @@ def read_kinds(file: Path, images: Path | None, names: Sequence[str]) -> list[tu
         found.append((path, list(names).index(row["route"])))
     for k, name in enumerate(names):
         n = sum(kind == k for _, kind in found)
-        if n < FEWEST:
-            raise TrainingError(f"{file}: {n} pictures of {name} are too few; give {FEWEST}")
+        if n < MIN_IMAGES_PER_ROUTE:
+            raise TrainingError(
+                f"{file}: {n} pictures of {name} are too few; give {MIN_IMAGES_PER_ROUTE}"
+            )
     return found
 
 
@@ -106,26 +108,37 @@ def learn(
     """
     if out.exists() and not overwrite:
         raise TrainingError(f"{out} is there already; --overwrite replaces it")
-    eyes = open_tower(tower, device=device)
+    eyes = find_tower(tower, device=device)
     embeddings, kinds = _embedded(table, eyes)
     for k, way in enumerate(routes):
-        if (kinds == k).sum() < FEWEST:
-            raise TrainingError(f"too few pictures of {way.name} could be opened; give {FEWEST}")
+        if (kinds == k).sum() < MIN_IMAGES_PER_ROUTE:
+            raise TrainingError(
+                f"too few pictures of {way.name} could be opened; give {MIN_IMAGES_PER_ROUTE}"
+            )
     folds = _folds(kinds, seed)
     guesses = np.zeros(len(kinds), np.int64)
     for fold in range(FOLDS):
         rest, inside = folds != fold, folds == fold
-        judge = LearnedJudge.fit(eyes, embeddings[rest], kinds[rest].tolist(), len(routes))
+        judge = TrainedRouteClassifier.fit(
+            eyes, embeddings[rest], kinds[rest].tolist(), len(routes)
+        )
         guesses[inside] = judge.of(embeddings[inside]).argmax(1)
     right = guesses == kinds
-    _save(LearnedJudge.fit(eyes, embeddings, kinds.tolist(), len(routes)), routes, tower, out)
+    _save(
+        TrainedRouteClassifier.fit(eyes, embeddings, kinds.tolist(), len(routes)),
+        routes,
+        tower,
+        out,
+    )
     return Report(
         len(kinds), len(table) - len(kinds), float(right.mean()),
         {way.name: float(right[kinds == k].mean()) for k, way in enumerate(routes)},
     )  # fmt: skip
 
 
-def _embedded(table: Sequence[tuple[str, int]], tower: Tower) -> tuple[torch.Tensor, np.ndarray]:
+def _embedded(
+    table: Sequence[tuple[str, int]], tower: VisionTower
+) -> tuple[torch.Tensor, np.ndarray]:
     rows, kinds = [], []
     for path, kind in table:
         picture = open_image(path, needed_side=tower.needed_side)
@@ -145,7 +158,7 @@ def _folds(kinds: np.ndarray, seed: int) -> np.ndarray:
     return folds
 
 
-def _save(judge: LearnedJudge, routes: Sequence[Way], tower: str, out: Path) -> None:
+def _save(judge: TrainedRouteClassifier, routes: Sequence[Way], tower: str, out: Path) -> None:
     staging = out.with_name(f".{out.name}.part")
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)

@@ -13,10 +13,8 @@ from vlm_aes.cli import app
 from vlm_aes.errors import TrainingError
 from vlm_aes.ratings.table import read_ratings
 from vlm_aes.stats import metrics
-from vlm_aes.training.call import Call
-from vlm_aes.training.fast import finetune_fast
-from vlm_aes.training.pair_taste import taste_from_pairs
-from vlm_aes.training.training import Recipe
+from vlm_aes.training.job import FinetuneJob
+from vlm_aes.training.personal_head import fit_preferences
 
 N = 120
 
@@ -54,7 +52,7 @@ def test_a_head_is_fitted_to_ratings_and_loads_by_its_path(shoot, tmp_path):
     done = run(folder / "r.csv", "--images", folder, "--out", out, "--fast", "--terms", "made up",
                "--validation-share", 0.4, "--test-share", 0.2)  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert "48 train, 48 validation, 24 test pictures" in done.stderr
+    assert "48 train, 48 validation, 24 test images" in done.stderr
     assert "SRCC of measured facts" in done.stdout
     kept = json.loads((out / "training.json").read_text())
     assert kept["figures"]["srcc"]["value"] > kept["before"]["srcc"]["value"] + 0.2
@@ -98,21 +96,21 @@ def test_preferences_give_back_the_line_that_made_them():
     ends = ends[ends[:, 0] != ends[:, 1]]
     told = (truth[ends[:, 0]] > truth[ends[:, 1]]).astype(float)
     told[:5] = 0.5
-    found = taste_from_pairs(seen, crowd, ends, told).score(seen, crowd)
+    found = fit_preferences(seen, crowd, ends, told).score(seen, crowd)
     assert metrics.srcc(truth, found) > 0.98
     assert found.mean() == pytest.approx(crowd.mean(), abs=2)
     assert found.std() == pytest.approx(crowd.std(), rel=0.1)
     one_sided = np.where(told[:, None] > 0.5, ends, ends[:, ::-1])
-    always = taste_from_pairs(seen, crowd, one_sided, np.ones(len(ends)))
+    always = fit_preferences(seen, crowd, one_sided, np.ones(len(ends)))
     assert metrics.srcc(truth, always.score(seen, crowd)) > 0.95
     with pytest.raises(TrainingError, match="10 pairs to learn from are too few: give 20"):
-        taste_from_pairs(seen, crowd, ends[5:15], told[5:15])
+        fit_preferences(seen, crowd, ends[5:15], told[5:15])
 
 
 def test_what_does_not_go_with_fast_is_said(shoot, tmp_path):
     folder, _ = shoot
     table = read_ratings(folder / "r.csv", folder)
-    call = Call(table, tmp_path / "x", Recipe())
+    job = FinetuneJob(table, tmp_path / "x", fast=True)
     with pytest.raises(TrainingError, match="leave --full and --quantize out"):
-        finetune_fast(replace(call, quantize="4bit"))
+        replace(job, quantize="4bit").run()
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,223 @@
+"""A ridge residual beside the adapters: a straight line over the model's view and over features.
+
+Adapters learn a few hundred ratings by heart before they generalise. A ridge regression whose
+strength the evidence finds does not. The weights of the two in the score are fitted on validation
+images, from which neither learned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from vlm_aes.assessor import Assessor
+from vlm_aes.measure.features import feature_count
+from vlm_aes.models.heads.residual_head import ResidualHead, standardised
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.training.dataset import facts_line, open_again
+
+Floats = NDArray[np.float64]
+
+MIN_TRAINING = 20
+"""Images, or pairs, to learn from below which nothing is fitted."""
+MIN_VALIDATION = 10
+"""The same of those that were held back: only two weights are fitted on them."""
+IMAGES_PER_BATCH = 16
+INVERSE_STRENGTHS = np.logspace(-3, 3, 13)
+"""Inverse strengths of the logistic regression that cross-validation chooses from."""
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class ModelFeatures:
+    """N images as a model sees them.
+
+    Attributes:
+        features: (N, D) as :meth:`vlm_aes.models.vlm.scorer.VlmScorer.states_and_features` gives them.
+        scores: (N,) its own answer, 0 to 100.
+    """
+
+    features: Floats
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class DecidedPairs:
+    """P pairs of images that are no ties.
+
+    Attributes:
+        ends: (P, 2) places of their images.
+        first: (P,) whether the first is preferred.
+    """
+
+    ends: NDArray[np.int64]
+    first: NDArray[np.bool_]
+
+    @staticmethod
+    def of(ends: NDArray[np.int64], preferred: Floats) -> DecidedPairs:
+        """From (P,) shares of people that took the first; ties are left out."""
+        decided = preferred != 0.5
+        return DecidedPairs(ends[decided], preferred[decided] > 0.5)
+
+    def differences(self, inputs: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """(P, D) differences of (N, D) inputs, and (P,) whether the first is preferred.
+
+        Every second pair is turned round, so that neither side is always the better.
+        """
+        order = np.argsort(self.first, kind="stable")
+        ends, first = self.ends[order], self.first[order].copy()
+        gaps = inputs[ends[:, 0]] - inputs[ends[:, 1]]
+        gaps[::2] *= -1
+        first[::2] = ~first[::2]
+        return gaps, first
+
+
+def model_features(assessor: Assessor, images: Sequence[tuple[str | bytes, str]]) -> ModelFeatures:
+    """What the model makes of images, given as sources with their names.
+
+    Raises:
+        TrainingError: for one that can no longer be opened.
+    """
+    features, scores = [], []
+    for start in range(0, len(images), IMAGES_PER_BATCH):
+        batch = [
+            open_again(source, name, assessor.needed_side)
+            for source, name in images[start : start + IMAGES_PER_BATCH]
+        ]
+        lines = [facts_line(assessor, image) for image in batch]
+        facts = [line for line in lines if line is not None]
+        states, columns = assessor.rater.states_and_features(batch, facts=facts or None)
+        features.append(columns)
+        scores.append(ratings.score(assessor.rater.probabilities(states))[:, 0])
+    return ModelFeatures(np.concatenate(features), np.concatenate(scores))
+
+
+def is_enough(training: int, validation: int) -> bool:
+    """Whether something can be fitted on so many images or pairs, and weighed on so many."""
+    return training >= MIN_TRAINING and validation >= MIN_VALIDATION
+
+
+def is_supported(assessor: Assessor) -> bool:
+    """Whether it is known which tokens of the prompt are the image's."""
+    return assessor.rater.backbone.image_token_id is not None
+
+
+def fit(
+    training: ModelFeatures, ratings_: Floats, validation: ModelFeatures, held_ratings: Floats
+) -> ResidualHead | None:
+    """The ridge residual, with the weights of the line and of the model's own answer.
+
+    Ridge regression with the evidence's strengths (MacKay 1992, "Bayesian interpolation") on the
+    training images; then non-negative least squares over the two answers on the validation images.
+
+    Args:
+        ratings_, held_ratings: of the training and validation images, 0 to 100.
+
+    Returns:
+        None where there are too few images to fit on, or the line adds nothing.
+    """
+    if not is_enough(len(ratings_), len(held_ratings)) or np.ptp(ratings_) == 0:
+        return None
+    from sklearn.linear_model import BayesianRidge
+
+    scaling = FeatureScaling.of(training.features)
+    ridge = BayesianRidge().fit(scaling.inputs(training.features), ratings_)
+    line = scaling.inputs(validation.features) @ ridge.coef_
+    both = np.column_stack([validation.scores, line])
+    middle = both.mean(0)
+    (own, residual), _ = nnls(both - middle, held_ratings - held_ratings.mean())
+    if residual == 0:
+        return None
+    offset = float(held_ratings.mean() - own * middle[0] - residual * middle[1])
+    return scaling.taste(residual * ridge.coef_, float(own), offset)
+
+
+def fit_pairs(
+    training: ModelFeatures,
+    pairs: DecidedPairs,
+    validation: ModelFeatures,
+    held_pairs: DecidedPairs,
+) -> ResidualHead | None:
+    """The same from preferences: logistic regression on the differences of two images (Bradley and
+    Terry 1952), and once more over the two answers.
+
+    The scores keep the mean and the spread of the model's own: pairs say nothing of either.
+
+    Returns:
+        None where there are too few pairs that are no ties, or the line adds nothing.
+    """
+    if not is_enough(len(pairs.first), len(held_pairs.first)):
+        return None
+    from sklearn.linear_model import LogisticRegression
+
+    scaling = FeatureScaling.of(training.features)
+    weights = preference_weights(*pairs.differences(scaling.inputs(training.features)))
+    line = scaling.inputs(validation.features) @ weights
+    both = np.column_stack([validation.scores, line])
+    spread = both.std(0)
+    if not spread.all():
+        return None
+    gaps, first = held_pairs.differences(both / spread)
+    logistic = LogisticRegression(fit_intercept=False).fit(gaps, first)
+    own, residual = np.maximum(logistic.coef_[0], 0) / spread
+    mixed = both @ (own, residual)
+    if residual == 0 or mixed.std() == 0:
+        return None
+    own, residual = np.array([own, residual]) * validation.scores.std() / mixed.std()
+    offset = float(validation.scores.mean() - (both @ (own, residual)).mean())
+    return scaling.taste(residual * weights, float(own), offset)
+
+
+def preference_weights(gaps: Floats, first: NDArray[np.bool_]) -> Floats:
+    """(D,) weights of a logistic regression on (P, D) differences, its strength chosen by
+    cross-validation."""
+    from sklearn.linear_model import LogisticRegressionCV
+
+    logistic = LogisticRegressionCV(
+        Cs=INVERSE_STRENGTHS,
+        cv=FOLDS,
+        fit_intercept=False,
+        scoring="neg_log_loss",
+        max_iter=1000,
+    ).fit(gaps, first)
+    weights: Floats = logistic.coef_[0]
+    return weights
+
+
+@dataclass(frozen=True)
+class FeatureScaling:
+    """How features become inputs of a ridge.
+
+    The model's view and the measured features weigh alike, however many there are of each.
+
+    Attributes:
+        mean, scale: (D,) that give each feature mean 0 and deviation 1.
+        share: (D,) weight of each feature's group.
+    """
+
+    mean: Floats
+    scale: Floats
+    share: Floats
+
+    @staticmethod
+    def of(features: Floats) -> FeatureScaling:
+        """From (N, D) features; one that never changes gets no weight."""
+        spread = features.std(0)
+        scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)
+        groups = (features.shape[1] - feature_count(), feature_count())
+        share = np.concatenate([np.full(n, 1 / math.sqrt(max(n, 1))) for n in groups])
+        return FeatureScaling(features.mean(0), scale, share)
+
+    def inputs(self, features: Floats) -> Floats:
+        """(N, D) features to (N, D) inputs."""
+        inputs: Floats = standardised(features, self.mean, self.scale) * self.share
+        return inputs
+
+    def taste(self, weights: Floats, own: float, offset: float) -> ResidualHead:
+        """The residual head of (D,) weights of the inputs."""
+        return ResidualHead(self.mean, self.scale, weights * self.share, own, offset)
