@@ -4,9 +4,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from vlm_aes.cli import app
-
-COMMANDS = ((), *((c.name or c.callback.__name__,) for c in app.registered_commands if c.callback))
+from vlm_aes.cli import COMMANDS, app
 
 
 def render() -> str:
@@ -14,7 +12,7 @@ def render() -> str:
     parts = [
         "# Command line\n\nWritten from the commands' own help by `python tests/docs_cli.py`.\n"
     ]
-    for words in COMMANDS:
+    for words in ((), *((command.__name__,) for command in COMMANDS)):
         result = CliRunner().invoke(
             app, [*words, "--help"], prog_name="vlm-aes", env={"COLUMNS": "80", "TERM": "dumb"}
         )

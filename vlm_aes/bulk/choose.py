@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vlm_aes.bulk.select.cut import Cut
 from vlm_aes.bulk.select.from_table import Table, band_rows, choose_rows, parse_bands
-from vlm_aes.bulk.select.image_features import feature_extractor
+from vlm_aes.bulk.select.similarity import feature_extractor
 from vlm_aes.bulk.settings import ChooseSettings
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.heads import FastRater
+from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.output.table import Row
 
@@ -32,7 +32,7 @@ def select_from_table(
     cut = Cut(settings.top_k, settings.fraction, settings.threshold, settings.per)
     look = None
     if settings.needs_similarity:
-        if not isinstance(head, FastRater):
+        if not isinstance(head, FastScorer):
             raise CheckpointError(
                 "similarity needs a model with a fast head", "pass one with --model"
             )

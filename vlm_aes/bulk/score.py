@@ -22,7 +22,7 @@ from vlm_aes.bulk.sources import find_sources
 from vlm_aes.errors import CheckpointError, SettingsError, SourceError
 from vlm_aes.files import write_text
 from vlm_aes.images.source import ImageSource
-from vlm_aes.models.heads import FastRater
+from vlm_aes.models.heads import FastScorer
 from vlm_aes.output.results import add_stars, read_rows
 from vlm_aes.output.stars import StarRule
 from vlm_aes.output.table import Columns, Row
@@ -155,12 +155,12 @@ class ScoreRun:
         if not s.cascade:
             return assessor, None
         head = assessor.head
-        if not isinstance(head, FastRater) or None in (head.behind, head.about.agreement):
+        if not isinstance(head, FastScorer) or None in (head.critique_model, head.config.agreement):
             raise CheckpointError(
                 "--cascade needs a checkpoint with a fast head that was distilled from it",
                 "vlm-aes distill --teacher MODEL --out MODEL --images DIR",
             )
-        return assessor, Assessor.from_pretrained(head.behind, precision=s.precision, device=device)
+        return assessor, Assessor.from_pretrained(head.critique_model, precision=s.precision, device=device)
 
     def _check_models(self, stars: StarRule | None) -> None:
         s, assessor = self.settings, self.assessor
@@ -183,7 +183,7 @@ class ScoreRun:
         """How a worker of Ray loads the same model."""
         s, head = self.settings, self.assessor.head
         if assessor is self.slow and head is not None:
-            return WorkerModel(head.behind, s.precision, s.device, critic=s.rationale)
+            return WorkerModel(head.critique_model, s.precision, s.device, critic=s.rationale)
         return WorkerModel(
             s.model, s.precision, s.device, fast=s.fast or s.cascade, critic=s.rationale
         )

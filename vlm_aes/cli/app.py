@@ -18,6 +18,18 @@ from vlm_aes.errors import VlmAesError
 ERROR_ROWS, WRONG_CALL, INTERRUPTED = 1, 2, 130
 """Exit codes: finished, but some images could not be rated; nothing was done; Ctrl-C."""
 
+GROUPS = (
+    "Input",
+    "Model",
+    "Columns",
+    "Choosing",
+    "Training",
+    "Stars and XMP sidecars",
+    "Output",
+    "Server",
+    "Performance",
+)
+"""Groups of options, in the order of the help."""
 OLD_OPTIONS: dict[str, dict[str, str]] = {
     "score": {"--column": "--image-column"},
     "gallery": {"--fast": "--fast-table"},
@@ -50,7 +62,7 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options group by group."""
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, list[tuple[str, str]]] = {g: [] for g in ("Arguments", *GROUPS, "Other")}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
@@ -58,10 +70,11 @@ class Command(TyperCommand):
                 group = getattr(parameter, "rich_help_panel", None) or "Other"
                 if parameter.param_type_name == "argument":
                     name, group = name.partition(" <")[0], "Arguments"
-                groups.setdefault(group, []).append((name, text))
+                groups[group].append((name, text))
         for group, records in groups.items():
-            with formatter.section(group):
-                formatter.write_dl(records)
+            if records:
+                with formatter.section(group):
+                    formatter.write_dl(records)
 
 
 class CommandGroup(TyperGroup):

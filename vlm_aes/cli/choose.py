@@ -79,7 +79,12 @@ def choose(
         Folder, option(group=OUTPUT, metavar="DIR", help="Folder to move the images into.")
     ] = None,
     undo: Annotated[
-        Folder, option(group=OUTPUT, metavar="DIR", help="Folder whose images go back.")
+        Folder,
+        option(
+            group=OUTPUT,
+            metavar="DIR",
+            help="Folder to take back: undoes --copy, --link or --move.",
+        ),
     ] = None,
 ) -> None:
     """Select the best of a table, as paths or as files in a folder.

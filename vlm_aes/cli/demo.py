@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vlm_aes.cli.options import INPUT, OUTPUT, Device, Model, Precision, load, option, say
+from vlm_aes.cli.options import SERVER, Device, Model, Precision, load, option, say
 from vlm_aes.errors import ServerError, SettingsError
 
 
@@ -19,13 +19,13 @@ def demo(
     host: Annotated[
         str,
         option(
-            group=OUTPUT, metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for the network."
+            group=SERVER, metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for the network."
         ),
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
         option(
-            group=OUTPUT,
+            group=SERVER,
             min=0,
             max=65535,
             metavar="N",
@@ -35,7 +35,7 @@ def demo(
     allow: Annotated[
         list[Path] | None,
         option(
-            group=INPUT,
+            group=SERVER,
             metavar="DIR",
             help="Folder here that visitors may have sorted; may be repeated.",
         ),

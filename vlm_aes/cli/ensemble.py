@@ -64,7 +64,7 @@ def ensemble(
 
     members = fitting.open_members(member, precision=precision, device=device)
     with progress_bar("rating", len(table)) as progress:
-        rated = fitting.see(table, members, progress)
+        rated = fitting.score_members(table, members, progress)
     fitted = fitting.fit(rated, seed)
     figures = fitting.figures(fitted, rated.wanted, member)
     fitting.save(fitted, members, rated.wanted, out, reference=table.name, overwrite=overwrite)

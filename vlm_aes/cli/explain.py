@@ -60,7 +60,7 @@ def explain(
     from vlm_aes.explain.explanation import explain as explanation_of
     from vlm_aes.output.table import Columns
 
-    explanation = explanation_of(assessor.styled(style, language), image)
+    explanation = explanation_of(assessor.with_style(style, language), image)
     if as_json:
         row = Columns(rationale=True).row(explanation.assessment)
         data = terminal.as_json(explanation, row)

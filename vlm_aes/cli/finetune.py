@@ -293,7 +293,7 @@ def distill(
 
     from vlm_aes.assessor import terms_of
     from vlm_aes.bulk.sources import find_sources
-    from vlm_aes.models.heads.embeddings import default_cache
+    from vlm_aes.models.heads.embedding_cache import default_cache
     from vlm_aes.training.distill import DistillConfig, card_of, tower_for
     from vlm_aes.training.distill import distill as distill_head
 

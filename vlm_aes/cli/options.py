@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlm_aes.cli.app import GROUPS
 from vlm_aes.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ def option(*names: str, group: str, help: str, **settings: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=group, **settings)
 
 
-INPUT, MODEL, COLUMNS, SELECTION = "Input", "Model", "Columns", "Choosing"
-OUTPUT, SIDECARS, PERFORMANCE, TRAINING = "Output", "XMP sidecars", "Performance", "Training"
-"""Groups of the help."""
+INPUT, MODEL, COLUMNS, SELECTION, TRAINING, SIDECARS, OUTPUT, SERVER, PERFORMANCE = GROUPS
 
 Model = Annotated[
     str | None,
@@ -54,7 +53,7 @@ BatchSize = Annotated[
 ]
 Json = Annotated[bool, option("--json", group=OUTPUT, help="Result as one JSON object on stdout.")]
 Overwrite = Annotated[
-    bool, option("--overwrite", group=OUTPUT, help="Replace what is there already.")
+    bool, option("--overwrite", group=OUTPUT, help="Overwrite an existing result.")
 ]
 Seed = Annotated[
     int, option(group=PERFORMANCE, metavar="N", help="Random seed: same seed, same result.")
@@ -112,7 +111,7 @@ Threshold = Annotated[
 Stars = Annotated[
     str | None,
     option(
-        group=COLUMNS,
+        group=SIDECARS,
         metavar="P,P,P,P,P",
         help="Percentiles from which 1 to 5 stars are given. Default: 0,20,50,80,95.",
     ),
@@ -120,7 +119,7 @@ Stars = Annotated[
 StarsAmong = Annotated[
     str,
     option(
-        group=COLUMNS,
+        group=SIDECARS,
         metavar="SET",
         help="Photos that the percentiles refer to: reference (of the model) or run.",
     ),

@@ -26,12 +26,11 @@ def export(
     check_absent(out, overwrite=overwrite)
     say_loading(model)
 
-    from vlm_aes.assessor import NANO
     from vlm_aes.models.heads.export import export as write_onnx
-    from vlm_aes.models.registry import open_scorer
+    from vlm_aes.models.nano import NANO
+    from vlm_aes.models.registry import LoadOptions, load_scorer
 
-    scorer = open_scorer(model or NANO, fast=True, precision="fp32", device="cpu")
-    assert scorer is not None
+    scorer = load_scorer(model or NANO, fast=True, options=LoadOptions("fp32", "cpu"))
     difference = write_onnx(scorer, out)
     say(f"{out}: probabilities within {difference:.1g} of torch's")
 
@@ -68,10 +67,10 @@ def push(
     ] = False,
 ) -> None:
     """Push a model or a dataset with its card to the Hugging Face hub."""
-    from vlm_aes.models.hub import push as hub
+    from vlm_aes.models import hub
 
     hub.check_repository(repo)
-    upload = hub.packed(folder, license_id)
+    upload = hub.prepare_upload(folder, license_id)
     if dry_run:
         for name, size in upload.sizes:
             print(f"{size:>13,}  {name}")
