@@ -18,14 +18,14 @@ import numpy as np
 
 from finetune.edit_comparator.thresholds import photos_of
 from vlm_aes.assessor import Assessor
-from vlm_aes.explain.explanation import columns
+from vlm_aes.explain.attribution import inputs
 from vlm_aes.images.open import LoadedImage
-from vlm_aes.stats.additive import Additive, fit
+from vlm_aes.stats.additive import AdditiveModel, fit
 
 BATCH = 16
 
 
-def take_apart(assessor: Assessor, pictures: list[LoadedImage]) -> Additive:
+def take_apart(assessor: Assessor, pictures: list[LoadedImage]) -> AdditiveModel:
     """An additive model of the scores that ``assessor`` gives to N pictures.
 
     Raises:
@@ -33,9 +33,9 @@ def take_apart(assessor: Assessor, pictures: list[LoadedImage]) -> Additive:
     """
     rows, scores = [], []
     for start in range(0, len(pictures), BATCH):
-        seen = [assessor.seen(p, rationale=True) for p in pictures[start : start + BATCH]]
+        seen = [assessor.prepare_loaded(p, rationale=True) for p in pictures[start : start + BATCH]]
         for one, rated in zip(seen, assessor.score_prepared(seen, attributes=True), strict=True):
-            rows.append(columns(one, rated))
+            rows.append(inputs(one, rated))
             scores.append(rated.score or 0.0)
     names = rows[0] if rows else {}
     table = {

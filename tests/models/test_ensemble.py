@@ -17,9 +17,9 @@ from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.open import open_image
 from vlm_aes.measure import Fact, measure
-from vlm_aes.models.ensemble.facts import Additive
+from vlm_aes.models.ensemble.facts import FactsRegression
 from vlm_aes.models.registry import open_any
-from vlm_aes.output import table
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training import ensemble as fitting
@@ -92,7 +92,7 @@ def test_weights_are_found_again():
     rng = np.random.default_rng(0)
     scores = rng.uniform(0, 100, (3, 200))
     wanted = 5 + 0.6 * scores[0] + 0.3 * scores[2]
-    weights, intercept = fitting.weigh(scores, wanted)
+    weights, intercept = fitting.nonnegative_weights(scores, wanted)
     np.testing.assert_allclose(weights, [0.6, 0, 0.3], atol=1e-6)
     assert intercept == pytest.approx(5)
 
@@ -104,7 +104,7 @@ def test_a_member_that_adds_nothing_has_no_weight():
     other = 100 - wanted + rng.normal(0, 8, 400)
     scores = np.stack([rng.uniform(0, 100, 400), good, good + rng.normal(0, 1, 400), 100 - other])
     folds = np.arange(400) % fitting.FOLDS
-    kept = fitting.worth_their_place(scores, wanted, folds)
+    kept = fitting.select_members(scores, wanted, folds)
     assert 3 in kept
     assert 0 not in kept
     assert len({1, 2} & set(kept)) == 1
@@ -120,7 +120,7 @@ def test_facts_learn_a_bend_and_bear_what_is_missing():
          "b": Fact("b", None if g else float(v), "share", "")}
         for u, v, g in zip(x, y, gone)
     ]  # fmt: skip
-    model = Additive.fit(facts[:200], wanted[:200])
+    model = FactsRegression.fit(facts[:200], wanted[:200])
     assert np.abs(model.predict(facts[200:]) - wanted[200:]).mean() < 1.5
 
 
@@ -145,7 +145,7 @@ def test_fitted_to_ratings(photos, slow, tmp_path):
     measured = measure(picture.image, picture.native)
     facts = json.loads((out / "facts" / "facts.json").read_text())
     scores = [
-        float(np.clip(Additive(**facts).predict([measured])[0], 0, 100)),
+        float(np.clip(FactsRegression(**facts).predict([measured])[0], 0, 100)),
         Assessor.from_pretrained(fast=True).assess(path, facts=False).score,
         Assessor.from_pretrained(slow).assess(path, facts=False).score,
     ]
@@ -155,7 +155,7 @@ def test_fitted_to_ratings(photos, slow, tmp_path):
     assert 0 <= found.percentile <= 100
     rated = run("score", photos, "--model", out, "--out", tmp_path / "rows.parquet")
     assert rated.exit_code == 0, rated.stderr
-    rows = table.read(tmp_path / "rows.parquet", Columns(added=("disagreement",)).schema)
+    rows = list(read_rows(tmp_path / "rows.parquet", Columns(added=("disagreement",)).schema))
     assert len(rows) == N
     assert all(row["disagreement"] >= 0 for row in rows)
     measured = run("evaluate", photos / "ratings.csv", "--images", photos, "--model", out,
@@ -230,7 +230,7 @@ def test_a_router_learns_from_a_table(tmp_path):
     assert said["accuracy"] > 0.8
     rated = run("score", folder, "--model", tmp_path / "router", "--out", tmp_path / "rows.csv")
     assert rated.exit_code == 0, rated.stderr
-    rows = table.read(tmp_path / "rows.csv", Columns(added=("route",)).schema)
+    rows = list(read_rows(tmp_path / "rows.csv", Columns(added=("route",)).schema))
     right = [row["route"] == ("drawing" if i % 2 else "photo") for i, row in enumerate(rows)]
     assert np.mean(right) > 0.9
     assert run(*words).exit_code == 2

@@ -19,7 +19,7 @@ from vlm_aes.models.heads import FastRater, load_head
 from vlm_aes.models.heads.embeddings import Kept
 from vlm_aes.models.heads.folder import About, is_head
 from vlm_aes.models.heads.tower import load_tower, own_tower
-from vlm_aes.output import table
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import FIVE_POINTS
 from vlm_aes.stats.calibration import Familiarity
@@ -296,7 +296,7 @@ def test_the_commands(teacher, photos, tmp_path):
     rated = run("score", photos, "--model", out, "--out", tmp_path / "t.parquet",
                 "--stats", tmp_path / "s.json")  # fmt: skip
     assert rated.exit_code == 0, rated.stderr
-    assert len(table.read(tmp_path / "t.parquet", Columns().schema)) == 260
+    assert len(list(read_rows(tmp_path / "t.parquet", Columns().schema))) == 260
     assert json.loads((tmp_path / "s.json").read_text())["rated"] == 260
     for words, reason in (
         (["--attributes"], "rates the picture as a whole"),

@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw
 
 from vlm_aes.errors import CalibrationError
 from vlm_aes.measure import domain as limits
-from vlm_aes.measure.domain import warning_of
+from vlm_aes.measure.domain import input_warning
 from vlm_aes.stats import calibration
-from vlm_aes.stats.calibration import Familiar, fit, load
+from vlm_aes.stats.calibration import Familiarity, fit, load
 
 
 def rated(n, seed=0, noise=8.0):
@@ -62,7 +62,7 @@ def test_residuals_are_what_the_score_does_not_say():
 def test_a_strange_look_is_noticed():
     rng = np.random.default_rng(0)
     usual = rng.normal(size=(1000, 40)) * np.linspace(0.1, 4, 40)
-    found = Familiar.fit(usual)
+    found = Familiarity.fit(usual)
     distance = found.distance(usual)
     assert np.mean(distance > found.limit) <= 0.01
     assert (found.distance(usual[:20] + 20) > found.limit).all()
@@ -78,12 +78,12 @@ def test_kept_and_read_again(tmp_path):
     assert again == found
     assert load(tmp_path, "other-1") is None
     assert load(tmp_path / "nowhere", "nano-2") is None
-    assert [f.name for f in tmp_path.iterdir()] == [calibration.FILE]
+    assert [f.name for f in tmp_path.iterdir()] == [calibration.CALIBRATION_FILE]
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"line": [1]}'])
 def test_a_damaged_file_is_named(tmp_path, damage):
-    (tmp_path / calibration.FILE).write_text(damage)
+    (tmp_path / calibration.CALIBRATION_FILE).write_text(damage)
     with pytest.raises(CalibrationError, match="is not a calibration"):
         load(tmp_path, "nano-2")
 
@@ -97,7 +97,7 @@ def test_too_few_or_constant_scores_are_refused():
 
 def test_numbers_in_the_file_are_finite(tmp_path):
     fitted().save(tmp_path)
-    json.loads((tmp_path / calibration.FILE).read_text(), parse_constant=pytest.fail)
+    json.loads((tmp_path / calibration.CALIBRATION_FILE).read_text(), parse_constant=pytest.fail)
 
 
 def drawn():
@@ -113,12 +113,12 @@ def drawn():
 def test_warnings():
     import skimage.data
 
-    assert warning_of(Image.new("RGB", (900, 500), (90, 120, 40))) == "blank"
-    assert warning_of(drawn()) == "not_a_photo"
+    assert input_warning(Image.new("RGB", (900, 500), (90, 120, 40))) == "blank"
+    assert input_warning(drawn()) == "not_a_photo"
     for name in ("astronaut", "chelsea", "coffee", "rocket"):
         photo = Image.fromarray(getattr(skimage.data, name)())
-        assert warning_of(photo) == "", name
-        assert warning_of(photo.resize((8, 8))) == "", name
+        assert input_warning(photo) == "", name
+        assert input_warning(photo.resize((8, 8))) == "", name
 
 
 @pytest.mark.parametrize("side", [64, 130, 300, 500, 1100])
@@ -131,6 +131,6 @@ def test_the_short_way_says_what_the_long_one_says(side, monkeypatch):
     pictures += [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "rocket")]
     pictures += [Image.new("RGB", (800, 600), "gray"), Image.linear_gradient("L")]
     pictures = [p.resize((side, 3 * side // 4)) for p in pictures]
-    short = [warning_of(p) for p in pictures]
+    short = [input_warning(p) for p in pictures]
     monkeypatch.setattr(limits, "_is_surely_a_photo", lambda image: False)
-    assert [warning_of(p) for p in pictures] == short
+    assert [input_warning(p) for p in pictures] == short

@@ -43,8 +43,8 @@ def test_a_curved_scale_is_straightened():
     x = np.linspace(-4, 4, 90)
     y = 1 + 4 / (1 + np.exp(-(x - 1) / 0.5))
     assert metrics.plcc(y, x) < 0.96
-    np.testing.assert_allclose(metrics.fitted(y, x), y, atol=1e-4)
-    falling = metrics.fitted([3, 2, 1], [1, 2, 3])
+    np.testing.assert_allclose(metrics.fit_logistic(y, x), y, atol=1e-4)
+    falling = metrics.fit_logistic([3, 2, 1], [1, 2, 3])
     assert metrics.plcc([3, 2, 1], falling) == pytest.approx(1, abs=1e-3)
 
 
@@ -66,4 +66,4 @@ def test_same_seed_same_interval_and_no_rows_no_figure():
 
 
 def test_pairs():
-    assert metrics.share_of_pairs([2, 2, 1], [1, 2, 3]) == 0.5
+    assert metrics.pair_accuracy([2, 2, 1], [1, 2, 3]) == 0.5

@@ -1,4 +1,4 @@
-"""Color of an image: any mode to 8-bit RGB, and the sRGB curve (IEC 61966-2-1)."""
+"""Colour of an image: any mode to 8-bit RGB, and the sRGB curve (IEC 61966-2-1)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Measured facts of an image, each with a unit and a band in plain words.
 
 To add a fact, write a measure: a function from an :class:`~vlm_aes.measure.base.AnalysisImage` to
-one or more :class:`Fact`. Put it into the file of its subject (tone, colour, noise, focus,
+one or more :class:`Fact`. Put it into the file of its subject (tone, color, noise, focus,
 composition, tilt) and append it to ``_TABLE_MEASURES`` below. Tables get the column
 ``fact_NAME_UNIT`` and ``explain`` shows it. ``_PROMPT_MEASURES`` stays as it is: checkpoints were
 trained to read exactly these facts.

@@ -127,8 +127,8 @@ def hue(image: AnalysisImage) -> Iterator[Fact]:
 def cast(image: AnalysisImage) -> Iterator[Fact]:
     """Distance of the least colourful half of the frame from neutral in CIELAB.
 
-    A cast shows there, and a colourful subject does not count. A sky behind a red house is cool, the
-    photo is not: the whole frame must be on the same side of neutral.
+    A cast shows there, and a colourful subject does not count. A sky behind a red house is cool,
+    the photo is not: the whole frame must be on the same side of neutral.
     """
     small = cv2.resize(image.rgb, (96, 96), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)

@@ -1,4 +1,4 @@
-"""An additive model of scores: how many points each measured thing moved one of them.
+"""An additive model of scores: the points by which each measurement moved one of them.
 
 Every column has a piecewise linear curve (hat functions on its quantiles), the prediction is their
 sum, and all curves are fitted together (a generalised additive model: Hastie and Tibshirani 1986).
@@ -12,25 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-KNOTS = 6
-FEWEST = 60
-"""Pictures below which curves would be a guess."""
-_RIDGE = 0.02
-"""Weight of the curves' size, as a share of the pictures."""
-_FOLDS = 5
+from vlm_aes.stats.ridge import Floats, ridge
+
+MIN_ADDITIVE_IMAGES = 60
+"""Images below which curves would be a guess."""
+_CURVE_KNOTS = 6
+_PENALTY_SHARE = 0.02
+"""Ridge penalty on the curves, as a share of the number of images."""
+_EXPLAINED_FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Additive:
+class AdditiveModel:
     """Curves over columns.
 
     Attributes:
         knots: column to the places of its curve's corners.
         heights: column to the points at those corners; the mean over the reference is 0.
         unknown: column to the points where it was not measured.
-        explained: share of the scores' variance that the sum predicts, over pictures that were left
+        explained: share of the scores' variance that the sum predicts, over images that were left
             out of the fit.
     """
 
@@ -39,72 +41,75 @@ class Additive:
     unknown: dict[str, float]
     explained: float
 
-    def moved(self, columns: Mapping[str, float | None]) -> dict[str, float]:
-        """One picture's columns to the points that each moved its score, the largest first; what is
-        not among ``columns`` counts as not measured."""
-        found = {}
+    def contributions(self, columns: Mapping[str, float | None]) -> dict[str, float]:
+        """Points by which each of one image's columns moved its score, the largest first.
+
+        A column that is missing or not finite counts as not measured.
+        """
+        points = {}
         for name, knots in self.knots.items():
             value = columns.get(name)
-            found[name] = (
-                self.unknown[name]
-                if value is None or not np.isfinite(value)
-                else float(np.interp(value, knots, self.heights[name]))
-            )
-        return dict(sorted(found.items(), key=lambda item: -abs(item[1])))
+            if value is None or not np.isfinite(value):
+                points[name] = self.unknown[name]
+            else:
+                points[name] = float(np.interp(value, knots, self.heights[name]))
+        return dict(sorted(points.items(), key=lambda item: -abs(item[1])))
 
 
-def fit(columns: Mapping[str, ArrayLike], scores: ArrayLike) -> Additive:
-    """Fit on N pictures.
+def fit(columns: Mapping[str, ArrayLike], scores: ArrayLike) -> AdditiveModel:
+    """Fit on N images.
 
     Args:
         columns: name to (N,) values; NaN where not measured.
-        scores: (N,) to be taken apart.
+        scores: (N,) to be explained.
 
     Raises:
-        ValueError: for fewer than 60 pictures.
+        ValueError: for fewer than ``MIN_ADDITIVE_IMAGES``.
     """
-    wanted = np.asarray(scores, dtype=np.float64)
-    if len(wanted) < FEWEST:
-        raise ValueError(f"{len(wanted)} pictures are too few to take scores apart: give {FEWEST}")
+    target = np.asarray(scores, dtype=np.float64)
+    if len(target) < MIN_ADDITIVE_IMAGES:
+        raise ValueError(
+            f"{len(target)} images are too few for an additive model: give {MIN_ADDITIVE_IMAGES}"
+        )
     knots, parts = {}, []
     for name, values in columns.items():
         numbers = np.asarray(values, dtype=np.float64)
         known = numbers[np.isfinite(numbers)]
-        at = np.quantile(known, np.linspace(0.02, 0.98, KNOTS)) if len(known) else np.zeros(1)
-        knots[name] = np.unique(at.round(4)).tolist()
-        parts.append(_hats(numbers, np.array(knots[name])))
+        shares = np.linspace(0.02, 0.98, _CURVE_KNOTS)
+        corners = np.quantile(known, shares) if len(known) else np.zeros(1)
+        knots[name] = np.unique(corners.round(4)).tolist()
+        parts.append(_hat_functions(numbers, np.array(knots[name])))
     design = np.concatenate(parts, axis=1)
-    middle = design.mean(0)
-    weights = _ridge(design - middle, wanted)
-    folds = np.arange(len(wanted)) % _FOLDS
-    left_out = np.empty_like(wanted)
-    for fold in range(_FOLDS):
-        inside = folds != fold
-        centre = design[inside].mean(0)
-        found = _ridge(design[inside] - centre, wanted[inside])
-        left_out[~inside] = (design[~inside] - centre) @ found + wanted[inside].mean()
-    explained = 1 - float(np.mean((wanted - left_out) ** 2)) / max(float(wanted.var()), 1e-12)
+    mean = design.mean(0)
+    weights = ridge(design - mean, target, _PENALTY_SHARE * len(design))
     heights, unknown, start = {}, {}, 0
     for name, part in zip(columns, parts, strict=True):
         own = slice(start, start + part.shape[1])
-        mean = float(middle[own] @ weights[own])
-        curve = weights[own] - mean
+        curve = weights[own] - float(mean[own] @ weights[own])
         heights[name] = [round(float(height), 4) for height in curve[:-1]]
         unknown[name] = round(float(curve[-1]), 4)
         start = own.stop
-    return Additive(knots, heights, unknown, round(max(explained, 0.0), 4))
+    return AdditiveModel(knots, heights, unknown, round(_explained(design, target), 4))
 
 
-def _hats(values: NDArray[np.float64], knots: NDArray[np.float64]) -> NDArray[np.float64]:
+def _explained(design: Floats, target: Floats) -> float:
+    """Share of the variance that is predicted of rows left out of the fit, 0 to 1."""
+    folds = np.arange(len(target)) % _EXPLAINED_FOLDS
+    predictions = np.empty_like(target)
+    for fold in range(_EXPLAINED_FOLDS):
+        inside = folds != fold
+        mean = design[inside].mean(0)
+        penalty = _PENALTY_SHARE * int(inside.sum())
+        weights = ridge(design[inside] - mean, target[inside], penalty)
+        predictions[~inside] = (design[~inside] - mean) @ weights + target[inside].mean()
+    unexplained = float(np.mean((target - predictions) ** 2)) / max(float(target.var()), 1e-12)
+    return max(1 - unexplained, 0.0)
+
+
+def _hat_functions(values: Floats, knots: Floats) -> Floats:
     """(N, knots + 1) weights of the corners at each value; the last column where there is none."""
     missing = ~np.isfinite(values)
     filled = np.where(missing, knots[0], values)
     hats = np.stack([np.interp(filled, knots, row) for row in np.eye(len(knots))], axis=1)
     hats[missing] = 0
     return np.concatenate([hats, missing[:, None].astype(np.float64)], axis=1)
-
-
-def _ridge(design: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    gram = design.T @ design + _RIDGE * len(design) * np.eye(design.shape[1])
-    found: NDArray[np.float64] = np.linalg.solve(gram, design.T @ (wanted - wanted.mean()))
-    return found

@@ -1,6 +1,6 @@
-"""From a score to what it is worth: an interval, a percentile, residuals, a familiar look.
+"""Calibration of a score: interval, percentile, residuals of attributes, familiarity.
 
-Fitted on arrays of rated pictures that nothing was trained on, kept beside a checkpoint as
+Fitted on arrays of rated images that nothing was trained on, saved beside a checkpoint as
 ``calibration.json``, and applied at every rating.
 """
 
@@ -15,19 +15,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vlm_aes.errors import CalibrationError
-from vlm_aes.stats.additive import Additive
+from vlm_aes.files import write_text
+from vlm_aes.stats.additive import AdditiveModel
 
-FILE = "calibration.json"
-COVERAGE = 0.9
-FEWEST = 40
-"""Rated pictures below which an interval would be a guess."""
-RARE = 0.005
-"""Share of the reference pictures that would be called unfamiliar."""
+CALIBRATION_FILE = "calibration.json"
+INTERVAL_COVERAGE = 0.9
+MIN_CALIBRATION_IMAGES = 40
+"""Rated images below which an interval would be a guess."""
+UNFAMILIAR_SHARE = 0.005
+"""Share of the reference images that would be called unfamiliar."""
 
 
 @dataclass(frozen=True)
-class Familiar:
-    """What hidden states look like on the pictures that a model was made for.
+class Familiarity:
+    """Distribution of the hidden states on the images that a model was made for.
 
     Squared Mahalanobis distance in the space of the leading directions (Lee et al. 2018, "A simple
     unified framework for detecting out-of-distribution samples").
@@ -35,7 +36,7 @@ class Familiar:
     Attributes:
         mean: (H,) of the reference.
         directions: (K, H), each scaled so that the reference has variance one along it.
-        limit: distance beyond which a picture is unfamiliar.
+        limit: distance beyond which an image is unfamiliar.
     """
 
     mean: list[float]
@@ -50,38 +51,38 @@ class Familiar:
         return distance
 
     @staticmethod
-    def fit(hidden: ArrayLike, directions: int = 24) -> Familiar:
-        """From (N, H) hidden states of reference pictures."""
+    def fit(hidden: ArrayLike, directions: int = 24) -> Familiarity:
+        """From (N, H) hidden states of reference images."""
         states = np.asarray(hidden, dtype=np.float64)
-        middle = states.mean(0)
-        _, spread, basis = np.linalg.svd(states - middle, full_matrices=False)
-        kept = min(directions, int((spread > 1e-6 * spread[0]).sum()))
-        scaled = basis[:kept] * np.sqrt(len(states)) / spread[:kept, None]
-        found = Familiar(middle.tolist(), scaled.tolist(), float("inf"))
-        limit = float(np.quantile(found.distance(states), 1 - RARE))
-        return Familiar(
-            [round(x, 5) for x in found.mean],
-            [[round(x, 5) for x in row] for row in found.directions],
+        mean = states.mean(0)
+        _, spread, basis = np.linalg.svd(states - mean, full_matrices=False)
+        n = min(directions, int((spread > 1e-6 * spread[0]).sum()))
+        scaled = basis[:n] * np.sqrt(len(states)) / spread[:n, None]
+        exact = Familiarity(mean.tolist(), scaled.tolist(), float("inf"))
+        limit = float(np.quantile(exact.distance(states), 1 - UNFAMILIAR_SHARE))
+        return Familiarity(
+            [round(x, 5) for x in exact.mean],
+            [[round(x, 5) for x in row] for row in exact.directions],
             limit,
         )
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a checkpoint's scores are worth, on the scale of 0 to 100.
+    """Calibration of a checkpoint's scores, on the scale of 0 to 100.
 
     Attributes:
         prompt: name and version of the prompts that it holds for.
         reference: whose ratings, in words ("PARA photos").
-        n: rated pictures that it was fitted on.
+        n: rated images that it was fitted on.
         line: intercept and slope of the ratings' line over the score.
-        low, high: what is added to the line for the ends of the 90% interval.
-        quantiles: scores of the reference pictures at 0, 1, ... 100 percent.
+        low, high: added to the line for the ends of the 90% interval.
+        quantiles: scores of the reference images at 0, 1, ... 100 percent.
         attributes: attribute to intercept and slope of its score over the overall score.
-        familiar: what pictures of this kind look like to the model.
-        edits: kind of edit to the points that it must gain before it is advised: where a
+        familiar: hidden states of such images.
+        edits: kind of edit to the points that it must gain before it is suggested: where a
             measurement proposes it, and where none does.
-        parts: what moves a score: facts as the model is told them, and attributes' residuals.
+        parts: additive model of the scores over prompt facts and attributes' residuals.
     """
 
     prompt: str
@@ -92,9 +93,9 @@ class Calibration:
     high: float
     quantiles: list[float]
     attributes: dict[str, tuple[float, float]] = field(default_factory=dict)
-    familiar: Familiar | None = None
+    familiar: Familiarity | None = None
     edits: dict[str, tuple[float, float]] = field(default_factory=dict)
-    parts: Additive | None = None
+    parts: AdditiveModel | None = None
 
     def interval(self, score: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Scores to the ends of the 90% interval for the mean rating, within 0 to 100."""
@@ -102,14 +103,14 @@ class Calibration:
         return np.clip(middle + self.low, 0, 100), np.clip(middle + self.high, 0, 100)
 
     def percentile(self, score: ArrayLike) -> NDArray[np.float64]:
-        """Scores to the share of the reference pictures that are rated lower, 0 to 100."""
-        found: NDArray[np.float64] = np.interp(
+        """Scores to the share of the reference images that are rated lower, 0 to 100."""
+        percentile: NDArray[np.float64] = np.interp(
             np.asarray(score, dtype=np.float64), self.quantiles, np.linspace(0, 100, 101)
         )
-        return found
+        return percentile
 
     def residual(self, attribute: str, value: float, score: float) -> float | None:
-        """What an attribute's score adds to what the overall score already says, in points."""
+        """An attribute's score less its expectation from the overall score, in points."""
         if attribute not in self.attributes:
             return None
         intercept, slope = self.attributes[attribute]
@@ -117,9 +118,7 @@ class Calibration:
 
     def save(self, folder: Path) -> None:
         """Write ``calibration.json``: complete, or not at all."""
-        staging = folder / f".{FILE}"
-        staging.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        staging.replace(folder / FILE)
+        write_text(folder / CALIBRATION_FILE, json.dumps(asdict(self)) + "\n")
 
 
 def fit(
@@ -130,12 +129,12 @@ def fit(
     reference: str,
     attributes: Mapping[str, ArrayLike] | None = None,
     hidden: ArrayLike | None = None,
-    coverage: float = COVERAGE,
+    coverage: float = INTERVAL_COVERAGE,
 ) -> Calibration:
-    """Fit on pictures that nothing was trained on.
+    """Fit on images that nothing was trained on.
 
     The interval is split conformal (Lei et al. 2018, algorithm 2), each side at its own quantile:
-    over pictures like these, and whatever the model, it holds the mean rating in ``coverage`` of
+    over images like these, and whatever the model, it holds the mean rating in ``coverage`` of
     cases.
 
     Args:
@@ -148,15 +147,15 @@ def fit(
         coverage: of the interval.
 
     Raises:
-        CalibrationError: for fewer than 40 pictures, or scores that are all the same.
+        CalibrationError: for fewer than 40 images, or scores that are all the same.
     """
     scores, ratings = (np.asarray(a, dtype=np.float64) for a in (score, rating))
-    if len(scores) < FEWEST:
+    if len(scores) < MIN_CALIBRATION_IMAGES:
         raise CalibrationError(
-            f"{len(scores)} rated pictures are too few to calibrate: give {FEWEST}"
+            f"{len(scores)} rated images are too few to calibrate: give {MIN_CALIBRATION_IMAGES}"
         )
     if np.ptp(scores) == 0:
-        raise CalibrationError("every picture has the same score: nothing can be calibrated")
+        raise CalibrationError("every image has the same score: nothing can be calibrated")
     slope, intercept = np.polyfit(scores, ratings, 1)
     rest = np.sort(ratings - (intercept + slope * scores))
     n = len(rest)
@@ -176,32 +175,33 @@ def fit(
         high=float(high),
         quantiles=np.quantile(scores, np.linspace(0, 1, 101)).round(3).tolist(),
         attributes={name: (float(a), float(b)) for name, (a, b) in lines.items()},
-        familiar=None if hidden is None else Familiar.fit(hidden),
+        familiar=None if hidden is None else Familiarity.fit(hidden),
     )
 
 
 def load(folder: Path, prompt: str) -> Calibration | None:
-    """The calibration of a checkpoint's folder; nothing where there is none, or where it was fitted
-    for other prompts.
+    """The calibration in a checkpoint's folder.
+
+    None where there is none, or where it was fitted for other prompts.
 
     Raises:
-        CalibrationError: for a file that is none.
+        CalibrationError: for a damaged file.
     """
-    file = folder / FILE
+    file = folder / CALIBRATION_FILE
     if not file.is_file():
         return None
     try:
-        found = parse(file.read_text(encoding="utf-8"))
+        calibration = parse(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CalibrationError(f"{file} is not a calibration ({error}); make it anew") from None
-    return found if found.prompt == prompt else None
+    return calibration if calibration.prompt == prompt else None
 
 
 def parse(text: str) -> Calibration:
     """A calibration from the text of its file.
 
     Raises:
-        CalibrationError: for a text that is none.
+        CalibrationError: for another text.
     """
     try:
         data = json.loads(text)
@@ -215,8 +215,8 @@ def parse(text: str) -> Calibration:
             line=(line[0], line[1]),
             attributes=lines,
             edits=edits,
-            parts=None if parts is None else Additive(**parts),
-            familiar=None if familiar is None else Familiar(**familiar),
+            parts=None if parts is None else AdditiveModel(**parts),
+            familiar=None if familiar is None else Familiarity(**familiar),
         )
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise CalibrationError(str(error)) from None

@@ -1,4 +1,4 @@
-"""Figures from arrays, each with its interval: no models, no files."""
+"""Metrics of predictions on arrays, and their confidence intervals: no models, no files."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-Array = NDArray[np.float64]
+from vlm_aes.stats.ridge import Floats
+
 Statistic = Callable[..., float]
-SMALLEST = 1e-12
-"""Instead of a probability of nothing where one is divided by."""
+_MIN_PROBABILITY = 1e-12
+"""Floor of a probability that is divided by."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95% interval."""
+    """An estimate with its 95% confidence interval."""
 
     value: float
     low: float
@@ -28,71 +29,76 @@ class Estimate:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
-def srcc(wanted: ArrayLike, found: ArrayLike) -> float:
+def srcc(target: ArrayLike, prediction: ArrayLike) -> float:
     """Spearman's rank correlation, -1 to 1."""
-    return float(stats.spearmanr(wanted, found).statistic)
+    return float(stats.spearmanr(target, prediction).statistic)
 
 
-def krcc(wanted: ArrayLike, found: ArrayLike) -> float:
+def krcc(target: ArrayLike, prediction: ArrayLike) -> float:
     """Kendall's rank correlation (tau-b), -1 to 1."""
-    return float(stats.kendalltau(wanted, found).statistic)
+    return float(stats.kendalltau(target, prediction).statistic)
 
 
-def plcc(wanted: ArrayLike, found: ArrayLike) -> float:
+def plcc(target: ArrayLike, prediction: ArrayLike) -> float:
     """Pearson's linear correlation, -1 to 1."""
-    return float(stats.pearsonr(wanted, found).statistic)
+    return float(stats.pearsonr(target, prediction).statistic)
 
 
-def rmse(wanted: ArrayLike, found: ArrayLike) -> float:
+def rmse(target: ArrayLike, prediction: ArrayLike) -> float:
     """Root of the mean squared error, in the unit of the arrays."""
-    return float(np.sqrt(np.mean((np.asarray(wanted) - np.asarray(found)) ** 2)))
+    return float(np.sqrt(np.mean((np.asarray(target) - np.asarray(prediction)) ** 2)))
 
 
-def mae(wanted: ArrayLike, found: ArrayLike) -> float:
+def mae(target: ArrayLike, prediction: ArrayLike) -> float:
     """Mean absolute error, in the unit of the arrays."""
-    return float(np.mean(np.abs(np.asarray(wanted) - np.asarray(found))))
+    return float(np.mean(np.abs(np.asarray(target) - np.asarray(prediction))))
 
 
-def accuracy(wanted: ArrayLike, found: ArrayLike, cut: float) -> float:
-    """Share of the pictures that lie on the same side of ``cut`` in both arrays (as on AVA, where
-    the cut is the middle of the scale)."""
-    return float(np.mean((np.asarray(wanted) > cut) == (np.asarray(found) > cut)))
+def accuracy(target: ArrayLike, prediction: ArrayLike, cut: float) -> float:
+    """Share of the images on the same side of ``cut`` in both arrays.
+
+    As on AVA, where the cut is the middle of the scale.
+    """
+    return float(np.mean((np.asarray(target) > cut) == (np.asarray(prediction) > cut)))
 
 
-def emd(wanted: ArrayLike, found: ArrayLike, r: float = 2.0) -> float:
+def emd(target: ArrayLike, prediction: ArrayLike, r: float = 2.0) -> float:
     """Mean earth mover's distance between rows of ordered distributions (N, K), 0 to 1.
 
     Talebi and Milanfar 2018 (NIMA), eq. 1: the ``r``-norm of the difference of the cumulative
     distributions.
     """
-    difference = np.cumsum(wanted, axis=-1) - np.cumsum(found, axis=-1)
+    difference = np.cumsum(target, axis=-1) - np.cumsum(prediction, axis=-1)
     return float(np.mean(np.mean(np.abs(difference) ** r, axis=-1) ** (1 / r)))
 
 
-def kl(wanted: ArrayLike, found: ArrayLike) -> float:
-    """Mean Kullback-Leibler divergence of ``found`` from ``wanted``, rows of distributions (N, K),
-    in nats."""
-    p, q = (np.asarray(a, dtype=np.float64) for a in (wanted, found))
-    return float(special.rel_entr(p, np.maximum(q, SMALLEST)).sum(-1).mean())
+def kl(target: ArrayLike, prediction: ArrayLike) -> float:
+    """Mean Kullback-Leibler divergence of predicted from target distributions (N, K), in nats."""
+    p, q = (np.asarray(a, dtype=np.float64) for a in (target, prediction))
+    return float(special.rel_entr(p, np.maximum(q, _MIN_PROBABILITY)).sum(-1).mean())
 
 
-def chi_square(wanted: ArrayLike, found: ArrayLike) -> float:
-    """Mean chi-square distance between rows of distributions (N, K): half the sum of
-    ``(p - q)^2 / (p + q)``, 0 for equal ones, 1 for those that share nothing."""
-    p, q = (np.asarray(a, dtype=np.float64) for a in (wanted, found))
-    return float(((p - q) ** 2 / np.maximum(p + q, SMALLEST)).sum(-1).mean() / 2)
+def chi_square(target: ArrayLike, prediction: ArrayLike) -> float:
+    """Mean chi-square distance between rows of distributions (N, K), 0 to 1.
+
+    Half the sum of ``(p - q)^2 / (p + q)``: 0 for equal ones, 1 for those that share nothing.
+    """
+    p, q = (np.asarray(a, dtype=np.float64) for a in (target, prediction))
+    return float(((p - q) ** 2 / np.maximum(p + q, _MIN_PROBABILITY)).sum(-1).mean() / 2)
 
 
-def fitted(wanted: ArrayLike, found: ArrayLike) -> Array:
-    """``found`` through the four-parameter logistic that fits ``wanted`` best (VQEG 2003), or
-    through a line where no logistic can be fitted."""
-    x, y = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
+def fit_logistic(target: ArrayLike, prediction: ArrayLike) -> Floats:
+    """The predictions mapped to the target by a four-parameter logistic (VQEG 2003).
 
-    def logistic(x: Array, high: float, low: float, middle: float, width: float) -> Array:
-        curved: Array = low + (high - low) * special.expit((x - middle) / width)
+    By a line where no logistic can be fitted.
+    """
+    x, y = np.asarray(prediction, dtype=np.float64), np.asarray(target, dtype=np.float64)
+
+    def logistic(x: Floats, high: float, low: float, middle: float, width: float) -> Floats:
+        curved: Floats = low + (high - low) * special.expit((x - middle) / width)
         return curved
 
-    line: Array = np.asarray(np.polyval(np.polyfit(x, y, 1), x), dtype=np.float64)
+    line: Floats = np.asarray(np.polyval(np.polyfit(x, y, 1), x), dtype=np.float64)
     start = (y.max(), y.min(), float(np.median(x)), float(x.std()) or 1.0)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -100,7 +106,7 @@ def fitted(wanted: ArrayLike, found: ArrayLike) -> Array:
             best, _ = optimize.curve_fit(logistic, x, y, start, maxfev=5000)
     except (RuntimeError, TypeError):  # no convergence; fewer points than parameters
         return line
-    curve: Array = logistic(x, *best)
+    curve: Floats = logistic(x, *best)
     # where the search ended somewhere worse than a line, the line is the fit
     return curve if np.isfinite(curve).all() and rmse(y, curve) <= rmse(y, line) else line
 
@@ -138,7 +144,7 @@ def mean(values: ArrayLike) -> float:
     return float(np.asarray(values, dtype=np.float64).mean())
 
 
-def share_of_pairs(better: Sequence[float], worse: Sequence[float]) -> float:
+def pair_accuracy(better: Sequence[float], worse: Sequence[float]) -> float:
     """Share of pairs whose better one is the higher; a tie counts half."""
     gap = np.asarray(better, dtype=np.float64) - np.asarray(worse, dtype=np.float64)
     return float(np.mean((gap > 0) + 0.5 * (gap == 0)))
