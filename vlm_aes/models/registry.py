@@ -1,10 +1,15 @@
-"""From a name to what rates in place of a vision-language model: all that ``--model`` may name."""
+"""From the name of a model to its scorer: all that ``--model`` and a rater file may name.
+
+To add a family of scorers, write a :class:`vlm_aes.models.scorer.Scorer` and give it a row in
+:data:`SCORER_FAMILIES`; for one that needs settings, add a loader to :data:`RATER_FILE_KINDS`.
+"""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,230 +20,337 @@ from vlm_aes.models.ensemble import (
     Ensemble,
     FactsScorer,
     Member,
-    ModelScorer,
     Route,
     Router,
-    open_judge,
+    load_route_classifier,
 )
 from vlm_aes.models.external.classifier import load_classifier
 from vlm_aes.models.external.published import is_published, load_published
-from vlm_aes.models.external.zero_shot import FAMILIES, Pairs, load_zero_shot
-from vlm_aes.models.heads import FOLDER, is_head, load_head
+from vlm_aes.models.external.zero_shot import DUAL_ENCODER_TYPES, AntonymPairs, load_zero_shot
+from vlm_aes.models.heads import is_head, load_head
 from vlm_aes.models.heads.onnx import is_exported, load_exported
-from vlm_aes.models.remote import Settings, is_served, open_served
+from vlm_aes.models.nano import NANO, NANO_NAME
+from vlm_aes.models.remote import ServerSettings, is_server, load_server_scorer
 from vlm_aes.models.scorer import Scorer
-from vlm_aes.models.vlm import load_backbone
-from vlm_aes.models.vlm.rater import Rater
+from vlm_aes.models.vlm.scorer import load_vlm_scorer
 from vlm_aes.prompts import PRESETS, prompt_for
 from vlm_aes.ratings.scale import Scale
 
-FILE = "rater.toml"
-"""A rater file's name in a folder of its own; elsewhere any name that ends in .toml."""
-EMBEDDED = "nano"
-"""What the embedded checkpoint is called in a rater file and among an ensemble's members."""
+RATER_FILE = "rater.toml"
+"""Name of a rater file in a folder of its own; elsewhere any name that ends in .toml."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """How things are loaded.
+class LoadOptions:
+    """The options of a load; each loader takes those that it knows.
 
     Attributes:
-        precision, device: as ``Assessor.from_pretrained`` takes them.
-        base: folder that a rater file's paths are below.
+        precision, device, revision, prompt, adapter, pixels: as ``Assessor.from_pretrained`` takes
+            them.
+        base_folder: folder that the paths of a rater file are below.
     """
 
     precision: str = "auto"
     device: str = "auto"
     revision: str | None = None
     prompt: str | Path | None = None
-    base: Path | None = None
-
-    def found(self, name: str) -> str:
-        """A path of a rater file, which may be below its folder; or what else was named."""
-        head, colon, path = name.partition(":")
-        if self.base is not None and (self.base / name).exists():
-            return str(self.base / name)
-        if self.base is not None and colon and path and (self.base / path).exists():
-            return f"{head}:{self.base / path}"
-        return name
+    adapter: str | Path | None = None
+    pixels: str = "auto"
+    base_folder: Path | None = None
 
     @property
-    def options(self) -> dict[str, Any]:
-        """For the loaders."""
+    def placement(self) -> dict[str, Any]:
+        """Precision and device, as all loaders take them."""
         return {"precision": self.precision, "device": self.device}
 
+    def resolve(self, name: str) -> str:
+        """Where a path of a rater file lies; the folder of ``nano``; any other name as it is."""
+        prefix, colon, path = name.partition(":")
+        if self.base_folder is not None and (self.base_folder / name).exists():
+            return str(self.base_folder / name)
+        if self.base_folder is not None and path and (self.base_folder / path).exists():
+            return f"{prefix}{colon}{self.base_folder / path}"
+        return str(NANO) if name == NANO_NAME else name
 
-def open_scorer(
-    model: str | Path, *, fast: bool = False, precision: str = "auto", device: str = "auto",
-    revision: str | None = None, prompt: str | Path | None = None,
-) -> Scorer | None:  # fmt: skip
-    """What a name stands for, other than a vision-language model itself.
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """The name of a model, and how it is to be loaded."""
+
+    name: str
+    fast: bool = False
+    options: LoadOptions = field(default_factory=LoadOptions)
+
+    @cached_property
+    def rater_file(self) -> Path | None:
+        """The rater file that the name stands for."""
+        path = Path(self.name)
+        if path.suffix == ".toml":
+            return path
+        return path / RATER_FILE if (path / RATER_FILE).is_file() else None
+
+    @cached_property
+    def config(self) -> Any:
+        """The checkpoint's configuration; None where there is none, which its loader explains."""
+        folder = Path(self.name)
+        local = (folder / "config.json").is_file()
+        is_hub_id = self.name.count("/") == 1 and not self.name.startswith((".", "~", "/"))
+        if not local and (folder.exists() or not is_hub_id or self.name in PRESETS):
+            return None
+        try:
+            return _read_config(self.name, self.options.revision, local_files_only=local)
+        except Exception:
+            return None
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether it is an image classifier."""
+        kinds = getattr(self.config, "architectures", None) or ()
+        return any(kind.endswith("ForImageClassification") for kind in kinds)
+
+    @property
+    def is_dual_encoder(self) -> bool:
+        """Whether it is a model of an image and a text tower."""
+        model_type = getattr(self.config, "model_type", None)
+        return model_type in DUAL_ENCODER_TYPES and hasattr(self.config, "text_config")
+
+
+def _read_config(name: str, revision: str | None, **hub: Any) -> Any:
+    if revision:
+        hub["revision"] = revision
+    return AutoConfig.from_pretrained(name, trust_remote_code=False, **hub)
+
+
+@dataclass(frozen=True)
+class ScorerFamily:
+    """One row of :data:`SCORER_FAMILIES`.
+
+    Attributes:
+        names: what a user writes for it.
+        matches: whether a model belongs to it.
+        load: its scorer.
+    """
+
+    names: str
+    matches: Callable[[ModelRequest], bool]
+    load: Callable[[ModelRequest], Scorer]
+
+
+def _load_server(r: ModelRequest) -> Scorer:
+    settings = ServerSettings.parse(r.name)
+    return load_server_scorer(settings, lambda name: prompt_for(name, r.options.prompt))
+
+
+def _load_vlm(r: ModelRequest) -> Scorer:
+    o = r.options
+    return load_vlm_scorer(
+        r.name,
+        prompt=o.prompt,
+        adapter=o.adapter,
+        revision=o.revision,
+        pixels=o.pixels,
+        **o.placement,
+    )
+
+
+SCORER_FAMILIES = (
+    ScorerFamily("openai:URL#NAME", lambda r: is_server(r.name), _load_server),
+    ScorerFamily(
+        "a rater file, or a folder with one",
+        lambda r: r.rater_file is not None,
+        lambda r: read_rater_file(r.rater_file or Path(r.name), r.options),
+    ),
+    ScorerFamily(
+        "FILE.onnx, openvino:FILE.onnx",
+        lambda r: is_exported(r.name),
+        lambda r: load_exported(r.name),
+    ),
+    ScorerFamily(
+        "a published head: NAME, NAME:FILE, or a file of weights",
+        lambda r: is_published(r.name),
+        lambda r: load_published(r.name, **r.options.placement),
+    ),
+    ScorerFamily(
+        "a folder with a fast head",
+        lambda r: is_head(r.name),
+        lambda r: load_head(r.name, **r.options.placement),
+    ),
+    ScorerFamily(
+        "an image classifier: folder or hub id",
+        lambda r: r.is_classifier,
+        lambda r: load_classifier(
+            r.name, r.config, revision=r.options.revision, **r.options.placement
+        ),
+    ),
+    ScorerFamily(
+        "a dual encoder such as CLIP: folder or hub id",
+        lambda r: r.is_dual_encoder,
+        lambda r: load_zero_shot(
+            r.name, r.config, revision=r.options.revision, **r.options.placement
+        ),
+    ),
+    ScorerFamily(
+        "with --fast: a checkpoint with a fast head",
+        lambda r: r.fast,
+        lambda r: load_head(r.name, **r.options.placement),
+    ),
+    ScorerFamily("a vision-language model: preset, folder or hub id", lambda r: True, _load_vlm),
+)
+"""All families of scorers; the first that matches loads the model."""
+
+
+def load_scorer(
+    model: str | Path, *, fast: bool = False, options: LoadOptions | None = None
+) -> Scorer:
+    """The scorer of a model.
 
     Args:
-        model: a published head (``laion-v2``, ``laion-v2:FILE``, a file of weights), a fast head,
-            an exported one (``FILE.onnx``, ``openvino:FILE.onnx``), an image classifier or a pair
-            of towers (folder or hub id), a rater file, or a server (``openai:URL#NAME``).
-        fast: the fast head that lies with a checkpoint.
-
-    Returns:
-        Nothing for what is none of these, such as a vision-language model.
+        model: a name of one of :data:`SCORER_FAMILIES`.
+        fast: take the fast head that lies with a checkpoint.
 
     Raises:
         CheckpointError: names it and what is wrong with it.
+        PromptError: for a prompt that cannot be used.
     """
-    way = Way(precision, device, revision, prompt)
-    return _opened(str(model), way, fast)
+    request = ModelRequest(str(model), fast, options or LoadOptions())
+    family = next(family for family in SCORER_FAMILIES if family.matches(request))
+    return family.load(request)
 
 
-def open_any(model: str, *, fast: bool = False, way: Way | None = None) -> Scorer:
-    """The same for a member of several, which may be a vision-language model too."""
-    way = way or Way()
-    named = way.found(model)
-    if named == EMBEDDED:
-        named = str(Path(__file__).parent / EMBEDDED)
-    found = _opened(named, way, fast)
-    if found is not None:
-        return found
-    backbone = load_backbone(named, revision=way.revision, **way.options)
-    return ModelScorer(Rater(backbone, prompt_for(named, way.prompt)))
+def load_member(model: str, *, fast: bool = False, options: LoadOptions | None = None) -> Scorer:
+    """The scorer of a member of an ensemble or of a route: ``nano`` is the embedded checkpoint, and
+    paths may lie below the folder of the rater file."""
+    options = options or LoadOptions()
+    return load_scorer(options.resolve(model), fast=fast, options=options)
 
 
-def _opened(name: str, way: Way, fast: bool) -> Scorer | None:
-    if is_served(name):
-        return open_served(Settings.parse(name), lambda served: prompt_for(served, way.prompt))
-    described = _rater_file(name)
-    if described is not None:
-        return read_rater_file(described, way)
-    if is_exported(name):
-        return load_exported(name)
-    if is_published(name):
-        return load_published(name, **way.options)
-    if is_head(name) or (fast and (Path(name) / FOLDER).is_dir()):
-        return load_head(name, **way.options)
-    config = _config_of(name, way.revision)
-    kinds = tuple(getattr(config, "architectures", None) or ())
-    if any(kind.endswith("ForImageClassification") for kind in kinds):
-        return load_classifier(name, config, revision=way.revision, **way.options)
-    if getattr(config, "model_type", None) in FAMILIES and hasattr(config, "text_config"):
-        return load_zero_shot(name, config, revision=way.revision, **way.options)
-    return load_head(name, **way.options) if fast else None
+def portable_name(model: str) -> str:
+    """A model's name for a rater file: a path in full, because the file may be moved; any other
+    name as it is."""
+    return str(Path(model).resolve()) if model != NANO_NAME and Path(model).exists() else model
 
 
-def _rater_file(name: str) -> Path | None:
-    path = Path(name)
-    if path.suffix == ".toml":
-        return path
-    inside = path / FILE
-    return inside if inside.is_file() else None
-
-
-def _config_of(name: str, revision: str | None) -> Any:
-    """A checkpoint's configuration; nothing where there is none, which others will explain."""
-    folder = Path(name)
-    local = (folder / "config.json").is_file()
-    hub_id = name.count("/") == 1 and not name.startswith((".", "~", "/")) and name not in PRESETS
-    if not local and (folder.exists() or not hub_id):
-        return None
-    try:
-        return AutoConfig.from_pretrained(
-            name, trust_remote_code=False, local_files_only=local,
-            **({"revision": revision} if revision else {}),
-        )  # fmt: skip
-    except Exception:
-        return None
-
-
-def read_rater_file(file: Path, way: Way) -> Scorer:
-    """What a rater file describes.
+def read_rater_file(file: Path, options: LoadOptions) -> Scorer:
+    """The scorer that a rater file describes.
 
     Raises:
-        CheckpointError: for a file that is none; says what is missing or unknown.
+        CheckpointError: for another file; says what is missing or unknown.
     """
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CheckpointError(file, f"it cannot be read as a rater file ({error})") from None
     kind = data.pop("kind", None)
-    if kind not in KINDS:
-        raise CheckpointError(file, f"kind = {kind!r}; it is one of {', '.join(KINDS)}")
+    if kind not in RATER_FILE_KINDS:
+        kinds = ", ".join(RATER_FILE_KINDS)
+        raise CheckpointError(file, f"kind = {kind!r}; it is one of {kinds}")
+    load = RATER_FILE_KINDS[kind]
     try:
-        return KINDS[kind](replace(way, base=file.parent), **data)
+        return load(replace(options, base_folder=file.parent), **data)
     except (TypeError, ValueError, KeyError) as error:
-        said = str(error).replace("__init__() ", "").replace(f"_{kind}() ", "")
-        raise CheckpointError(file, f"as a {kind}: {said}") from None
+        text = str(error).replace("__init__() ", "").replace(f"{load.__name__}() ", "")
+        raise CheckpointError(file, f"as a {kind}: {text}") from None
 
 
-def _published(
-    way: Way, head: str, weights: str, tower: str | None = None, worth: list[float] | None = None
+# the parameters of these functions are the keys of a rater file
+
+
+def _published_of(
+    options: LoadOptions,
+    head: str,
+    weights: str,
+    tower: str | None = None,
+    worth: list[float] | None = None,
 ) -> Scorer:
-    named = f"{head}:{way.found(weights)}"
-    if not is_published(named):
+    name = f"{head}:{options.resolve(weights)}"
+    if not is_published(name):
         raise ValueError(f"no published head {head!r}")
-    eyes = None if tower is None else way.found(tower)
-    return load_published(named, tower=eyes, worth=worth, **way.options)
+    place = None if tower is None else options.resolve(tower)
+    return load_published(name, tower=place, class_values=worth, **options.placement)
 
 
-def _classifier(
-    way: Way, model: str, worth: dict[str, float] | None = None, scale: str | None = None,
+def _classifier_of(
+    options: LoadOptions,
+    model: str,
+    worth: dict[str, float] | None = None,
+    scale: str | None = None,
     revision: str | None = None,
-) -> Scorer:  # fmt: skip
-    name = way.found(model)
-    config = AutoConfig.from_pretrained(name, trust_remote_code=False,
-                                        **({"revision": revision} if revision else {}))  # fmt: skip
-    ends = None if scale is None else Scale.parse(scale)
-    return load_classifier(name, config, worth=worth, scale=ends, revision=revision, **way.options)
+) -> Scorer:
+    name = options.resolve(model)
+    return load_classifier(
+        name,
+        _read_config(name, revision),
+        class_values=worth,
+        scale=None if scale is None else Scale.parse(scale),
+        revision=revision,
+        **options.placement,
+    )
 
 
-def _zero_shot(
-    way: Way, model: str, overall: list[list[str]] | None = None,
-    attributes: dict[str, list[list[str]]] | None = None, revision: str | None = None,
-) -> Scorer:  # fmt: skip
-    name = way.found(model)
-    config = AutoConfig.from_pretrained(name, trust_remote_code=False,
-                                        **({"revision": revision} if revision else {}))  # fmt: skip
-    default = Pairs.default()
-    pairs = default if overall is None else Pairs(overall, attributes or {})
-    if overall is None and attributes is not None:
-        pairs = Pairs(default.overall, attributes)
-    return load_zero_shot(name, config, pairs=pairs, revision=revision, **way.options)
+def _zero_shot_of(
+    options: LoadOptions,
+    model: str,
+    overall: list[list[str]] | None = None,
+    attributes: dict[str, list[list[str]]] | None = None,
+    revision: str | None = None,
+) -> Scorer:
+    name = options.resolve(model)
+    pairs = AntonymPairs.default()
+    if overall is not None:
+        pairs = AntonymPairs(overall, attributes or {})
+    elif attributes is not None:
+        pairs = AntonymPairs(pairs.overall, attributes)
+    config = _read_config(name, revision)
+    return load_zero_shot(name, config, pairs=pairs, revision=revision, **options.placement)
 
 
-def _server(way: Way, prompt: str | None = None, **settings: Any) -> Scorer:
-    given = way.prompt if prompt is None else way.found(prompt)
-    return open_served(Settings(**settings), lambda served: prompt_for(served, given))
+def _server_of(options: LoadOptions, prompt: str | None = None, **settings: Any) -> Scorer:
+    file = options.prompt if prompt is None else options.resolve(prompt)
+    return load_server_scorer(ServerSettings(**settings), lambda name: prompt_for(name, file))
 
 
-def _facts(way: Way, weights: str) -> Scorer:
-    assert way.base is not None
-    return FactsScorer.load(way.base / weights)
+def _facts_of(options: LoadOptions, weights: str) -> Scorer:
+    assert options.base_folder is not None
+    return FactsScorer.load(options.base_folder / weights)
 
 
-def _ensemble(way: Way, member: list[dict[str, Any]], intercept: float | None = None) -> Scorer:
-    assert way.base is not None
+def _ensemble_of(
+    options: LoadOptions, member: list[dict[str, Any]], intercept: float | None = None
+) -> Scorer:
     members = []
     for entry in member:
-        known = {"model", "weight", "fast", "line", "name"}
-        if not set(entry) <= known or "model" not in entry:
-            raise ValueError(f"a member has {', '.join(sorted(known))}; model is needed")
-        scorer = open_any(entry["model"], fast=bool(entry.get("fast", False)), way=way)
-        line = entry.get("line", (0.0, 1.0))
-        members.append(Member(scorer, float(entry.get("weight", 1.0)), (line[0], line[1])))
-    return Ensemble(members, intercept, folder=way.base)
+        _check_keys("member", entry, {"model"}, {"weight", "fast", "line", "name"})
+        scorer = load_member(entry["model"], fast=bool(entry.get("fast", False)), options=options)
+        start, slope = entry.get("line", (0.0, 1.0))
+        members.append(Member(scorer, float(entry.get("weight", 1.0)), (start, slope)))
+    return Ensemble(members, intercept, folder=options.base_folder)
 
 
-def _router(way: Way, route: list[dict[str, Any]], judge: dict[str, Any]) -> Scorer:
+def _router_of(options: LoadOptions, route: list[dict[str, Any]], judge: dict[str, Any]) -> Scorer:
     routes = []
     for entry in route:
-        known = {"name", "model", "fast", "prompts"}
-        if not set(entry) <= known or not {"name", "model"} <= set(entry):
-            raise ValueError(f"a route has {', '.join(sorted(known))}; name and model are needed")
-        scorer = open_any(entry["model"], fast=bool(entry.get("fast", False)), way=way)
+        _check_keys("route", entry, {"name", "model"}, {"fast", "prompts"})
+        scorer = load_member(entry["model"], fast=bool(entry.get("fast", False)), options=options)
         routes.append(Route(entry["name"], scorer, tuple(entry.get("prompts", ()))))
-    return Router(routes, open_judge(judge, routes, way.found, **way.options))
+    return Router(
+        routes, load_route_classifier(judge, routes, options.resolve, **options.placement)
+    )
 
 
-KINDS: dict[str, Callable[..., Scorer]] = {
-    "published": _published, "classifier": _classifier, "zero-shot": _zero_shot,
-    "server": _server, "facts": _facts, "ensemble": _ensemble, "router": _router,
-}  # fmt: skip
-"""What a rater file may describe."""
+def _check_keys(what: str, entry: dict[str, Any], needed: set[str], optional: set[str]) -> None:
+    if not needed <= set(entry) <= needed | optional:
+        names, known = " and ".join(sorted(needed)), ", ".join(sorted(needed | optional))
+        verb = "is" if len(needed) == 1 else "are"
+        raise ValueError(f"a {what} has {known}; {names} {verb} needed")
+
+
+RATER_FILE_KINDS: dict[str, Callable[..., Scorer]] = {
+    "published": _published_of,
+    "classifier": _classifier_of,
+    "zero-shot": _zero_shot_of,
+    "server": _server_of,
+    "facts": _facts_of,
+    "ensemble": _ensemble_of,
+    "router": _router_of,
+}
+"""``kind`` of a rater file to its loader."""

@@ -1,9 +1,15 @@
-"""Several raters as one: together, or each for its kind of picture."""
+"""Several scorers as one: weighed together, or each for its kind of image."""
 
-from vlm_aes.models.ensemble.facts import FactsScorer
-from vlm_aes.models.ensemble.members import Ensemble, Member, ModelScorer
-from vlm_aes.models.ensemble.router import Route, Router, open_judge
+from vlm_aes.models.ensemble.ensemble import Ensemble, Member
+from vlm_aes.models.ensemble.facts import FactsRegression, FactsScorer
+from vlm_aes.models.ensemble.router import Route, Router, load_route_classifier
 
 __all__ = [
-    "Ensemble", "FactsScorer", "Member", "ModelScorer", "Route", "Router", "open_judge",
-]  # fmt: skip
+    "Ensemble",
+    "FactsRegression",
+    "FactsScorer",
+    "Member",
+    "Route",
+    "Router",
+    "load_route_classifier",
+]

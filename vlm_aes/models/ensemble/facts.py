@@ -12,7 +12,7 @@ import numpy as np
 
 from vlm_aes.errors import CheckpointError
 from vlm_aes.files import write_text
-from vlm_aes.images.open import LoadedImage
+from vlm_aes.images.result import LoadedImage
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, Fact, measure
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 from vlm_aes.ratings.scale import two_hot

@@ -1,0 +1,1 @@
+"""Predictors of others behind the same protocol: published heads, classifiers, dual encoders."""

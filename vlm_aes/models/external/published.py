@@ -1,4 +1,4 @@
-"""A published head on its tower: LAION v1 and v2, aesthetic-predictor-v2.5, CityAesthetics."""
+"""Scores of a published head on its tower; the heads themselves are in ``published_heads.py``."""
 
 from __future__ import annotations
 
@@ -13,91 +13,83 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, CLIPVisionModelWithProjection, SiglipVisionModel
 
-from vlm_aes.errors import CheckpointError
-from vlm_aes.images.open import LoadedImage
-from vlm_aes.models.external.layouts import LAYOUTS, Layout, network_of, read_weights, recognised
-from vlm_aes.models.heads.embeddings import default_cache
-from vlm_aes.models.heads.tower import Pixels, Tower, brief, placed, weights_hash
+from vlm_aes.errors import CheckpointError, short_text
+from vlm_aes.images.result import LoadedImage
+from vlm_aes.models.external.published_heads import (
+    PUBLISHED_HEADS,
+    PublishedHead,
+    read_weights,
+    recognise,
+)
+from vlm_aes.models.heads.embedding_cache import default_cache
+from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
+from vlm_aes.models.pretrained import content_hash_of, device_and_dtype, hub_options
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.models.vlm.loading import content_hash_of
-from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
-from vlm_aes.models.vlm.weights import hub_options, quiet
-from vlm_aes.ratings.scale import two_hot
 
-SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+_SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 """Of the files that a head's weights come in."""
-BESIDE = "tower"
+_TOWER_FOLDER = "tower"
 """Subfolder beside a head's file that is taken as its tower."""
 
 
-class PublishedRater(Scorer):
-    """Rates as a published head does, and puts its number on the way from bad to excellent.
-
-    A head of one output says no more than a number: it is put between the two nearest rating words,
-    so that ``score`` is exactly the number on a scale of 0 to 100; one beyond the ends of its scale
-    counts as the end. ``score_own`` is what the head itself says.
+class PublishedScorer(Scorer):
+    """Scores as a published head does, from its own scale; see :meth:`Scores.from_outputs`.
 
     Args:
-        tower: gives ``pixels`` to ``embed``.
+        name: of the head in ``PUBLISHED_HEADS``.
         network: (B, D) embeddings to (B, outputs).
-        worth: of each output, 0 to 1, for a head of several.
+        digest: hash of the head's file.
+        class_values: of each output, 0 to 1, for a head of several.
     """
 
     columns = ("score_own",)
 
     def __init__(
-        self, tower: Tower, network: nn.Module, layout: Layout, digest: str,
-        worth: Sequence[float] | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        tower: VisionTower,
+        network: nn.Module,
+        name: str,
+        digest: str,
+        class_values: Sequence[float] | None = None,
+    ) -> None:
         self.tower = tower
         self.network = network
-        self.layout = layout
-        self.worth = None if worth is None else np.array(worth, dtype=np.float64)
-        text = f"{digest} {tower.weights_hash} {'' if worth is None else list(worth)}"
-        self.model_id = f"{layout.name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        self.published = PUBLISHED_HEADS[name]
+        values = None if class_values is None else list(class_values)
+        self.class_values = None if values is None else np.array(values, dtype=np.float64)
+        text = f"{digest} {tower.weights_hash} {'' if values is None else values}"
+        self.model_id = f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         processing = [json.loads(tower.processor.to_json_string()), tower.pixel_backend]
         parts = json.dumps(processing, sort_keys=True, default=str)
         self.prompt_id = f"published-1@{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
         self.needed_side = tower.needed_side
 
-    def read(self, picture: LoadedImage) -> Pixels:
-        """What the tower reads of a picture; in any thread."""
-        return self.tower.pixels(picture.image)
+    def preprocess(self, image: LoadedImage) -> Pixels:
+        """The inputs of the tower; in any thread."""
+        return self.tower.pixels(image.image)
+
+    def embed(self, pixel_values: Tensor) -> Tensor:
+        """(B, D) embeddings of the tower from (B, 3, H, W) pixels."""
+        model = self.tower.model
+        out = model(pixel_values=pixel_values.to(model.device, model.dtype))
+        projected = self.published.embedding == "projected"
+        result: Tensor = out.image_embeds if projected else out.pooler_output
+        return result
+
+    def outputs(self, embeddings: Tensor) -> Tensor:
+        """(B, outputs) numbers on the head's own scale from (B, D) embeddings of the tower."""
+        x = embeddings.float()
+        if self.published.normalised:
+            x = x / x.norm(dim=-1, keepdim=True)
+        result: Tensor = self.network(x)
+        return result
 
     @torch.inference_mode()
-    def own(self, pixel_values: Tensor) -> Tensor:
-        """(B, 3, H, W) pixels to (B, outputs) numbers on the head's own scale."""
-        return self.said(embedded(self.tower, self.layout, pixel_values))
-
-    def said(self, embeddings: Tensor) -> Tensor:
-        """(B, D) embeddings, as the tower gives them, to (B, outputs)."""
-        x = embeddings.float()
-        if self.layout.normalised:
-            x = x / x.norm(dim=-1, keepdim=True)
-        said: Tensor = self.network(x)
-        return said
-
-    def rate(self, looked: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
-        """Rate what the tower reads of each picture; see :class:`vlm_aes.models.scorer.Scorer`."""
-        pixels = torch.cat([p["pixel_values"] for p in looked])
-        said: Floats = self.own(pixels).cpu().double().numpy()
-        if self.worth is None:
-            own = said[:, 0]
-            probabilities = two_hot(np.clip(self.layout.scale.to_unit(own), 0, 1))
-        else:
-            # each output's words in its share, so that the score is the mean of their worth
-            own = said @ self.worth
-            probabilities = said @ two_hot(self.worth)
-        return Scores.checked(
-            probabilities, self.model_id, columns={"score_own": [float(v) for v in own]}
-        )
-
-
-def embedded(tower: Tower, layout: Layout, pixel_values: Tensor) -> Tensor:
-    """(B, 3, H, W) pixels to the (B, D) embeddings that a layout's head reads."""
-    out = tower.model(pixel_values=pixel_values.to(tower.model.device, tower.model.dtype))
-    found: Tensor = out.image_embeds if layout.embedding == "projected" else out.pooler_output
-    return found
+    def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
+        """Run tower and head; see :class:`vlm_aes.models.scorer.Scorer`."""
+        pixels = torch.cat([one["pixel_values"] for one in inputs])
+        outputs: Floats = self.outputs(self.embed(pixels)).cpu().double().numpy()
+        return Scores.from_outputs(outputs, self.model_id, self.published.scale, self.class_values)
 
 
 def is_published(model: str) -> bool:
@@ -105,94 +97,93 @@ def is_published(model: str) -> bool:
     a name is meant as a folder."""
     if Path(model).is_dir():
         return False
-    return model.partition(":")[0] in LAYOUTS or Path(model).suffix in SUFFIXES
+    return model.partition(":")[0] in PUBLISHED_HEADS or Path(model).suffix in _SUFFIXES
 
 
 def load_published(
-    model: str, *, precision: str = "auto", device: str = "auto", tower: str | None = None,
-    worth: Sequence[float] | None = None,
-) -> PublishedRater:  # fmt: skip
+    model: str,
+    *,
+    precision: str = "auto",
+    device: str = "auto",
+    tower: str | None = None,
+    class_values: Sequence[float] | None = None,
+) -> PublishedScorer:
     """A published head by name, as ``NAME:FILE``, or by its file, whose layout is recognised.
 
     Args:
         tower: folder or hub id; by default a folder ``tower`` beside the file, else the one that
             the head was made for, from the hub.
-        worth: of each output of a classifier, 0 to 1.
+        class_values: of each output of a classifier, 0 to 1.
 
     Raises:
         CheckpointError: where there is no such file, it is laid out otherwise (names both), or the
             tower gives another embedding than the head reads.
     """
-    name, _, path = model.partition(":")
-    named = name if name in LAYOUTS else None
-    file = _file_of(name, path) if named else Path(model)
+    prefix, _, path = model.partition(":")
+    expected = prefix if prefix in PUBLISHED_HEADS else None
+    file = _file_of(prefix, path) if expected else Path(model)
     state = read_weights(file)
-    layout = recognised(file, state, named)
-    network = network_of(layout.name, state)
-    width = next(p for p in network.parameters() if p.ndim == 2).shape[1]
-    outputs = next(reversed(list(network.parameters()))).shape[0]
-    if worth is not None and len(worth) != outputs:
-        raise CheckpointError(file, f"it has {outputs} outputs, and {len(worth)} are given a worth")
-    if worth is None and outputs > 1:
+    name = recognise(file, state, expected)
+    head = PUBLISHED_HEADS[name]
+    network = head.load(state)
+    weights = list(network.parameters())
+    width, outputs = weights[0].shape[1], weights[-1].shape[0]
+    if class_values is not None and len(class_values) != outputs:
+        reason = f"it has {outputs} outputs, and {len(class_values)} are given a worth"
+        raise CheckpointError(file, reason)
+    if class_values is None and outputs > 1:
         raise CheckpointError(
-            file, f"it is a classifier of {outputs} classes; say in a rater file what each is "
-            "worth: worth = [0, 0.5, 1] (see docs/published.md)",
-        )  # fmt: skip
-    beside = file.parent / BESIDE
-    default = layout.towers.get(width) or layout.towers[0]
+            file,
+            f"it is a classifier of {outputs} classes; say in a rater file what each is worth: "
+            "worth = [0, 0.5, 1] (see docs/published.md)",
+        )
+    beside = file.parent / _TOWER_FOLDER
+    default = head.towers.get(width) or head.towers[0]
     chosen = tower or (str(beside) if beside.is_dir() else default)
-    eyes = load_eyes(chosen, layout, precision=precision, device=device)
-    given = eyes.model.config.projection_dim if layout.embedding == "projected" else (
-        eyes.model.config.hidden_size)  # fmt: skip
+    vision_tower = _load_tower(chosen, name, head, precision, device)
+    config = vision_tower.model.config
+    given = config.projection_dim if head.embedding == "projected" else config.hidden_size
     if given != width:
         raise CheckpointError(
-            file, f"{layout.name} reads an embedding of {width} numbers, and {chosen} gives "
-            f"{given}; its tower is {default}",
-        )  # fmt: skip
-    place = next(eyes.model.parameters()).device
-    return PublishedRater(eyes, network.to(place), layout, content_hash_of([file]), worth)
+            file,
+            f"{name} reads an embedding of {width} numbers, and {chosen} gives {given}; "
+            f"its tower is {default}",
+        )
+    network = network.to(vision_tower.model.device)
+    return PublishedScorer(vision_tower, network, name, content_hash_of([file]), class_values)
 
 
 def _file_of(name: str, path: str) -> Path:
     if path:
         return Path(path)
     folder = default_cache() / "heads"
-    found = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
-    for file in found:
+    candidates = [folder / f"{name}{suffix}" for suffix in _SUFFIXES]
+    for file in candidates:
         if file.is_file():
             return file
     raise CheckpointError(
-        name, f"its weights are not at {folder}; get {LAYOUTS[name].file}, and name the file "
-        f"(--model {name}:FILE) or keep it as {found[0]}",
-    )  # fmt: skip
-
-
-def load_eyes(name: str, layout: Layout, *, precision: str, device: str) -> Tower:
-    """The tower of a published head: CLIP's with its projection, or SigLIP's with its pooling.
-
-    Raises:
-        CheckpointError: names it and the reason.
-    """
-    place, dtype = placed(layout.name, precision, device)
-    kind: Any = (
-        CLIPVisionModelWithProjection if layout.embedding == "projected" else SiglipVisionModel
+        name,
+        f"its weights are not at {folder}; get {PUBLISHED_HEADS[name].file}, and name the file "
+        f"(--model {name}:FILE) or keep it as {candidates[0]}",
     )
-    hub = hub_options(name)
+
+
+def _load_tower(
+    source: str, name: str, head: PublishedHead, precision: str, device: str
+) -> VisionTower:
+    """The tower of a published head: CLIP's with its projection, or SigLIP's with its pooling."""
+    place, dtype = device_and_dtype(name, precision, device)
+    projected = head.embedding == "projected"
+    loader: Any = CLIPVisionModelWithProjection if projected else SiglipVisionModel
     try:
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False, **hub)
-        pixels = pixel_backend("auto")
-        processor = load_image_processor(name, config, pixels, hub)
-        vision = getattr(config, "vision_config", config)
-        if layout.embedding == "projected" and vision is not config:
-            vision.projection_dim = config.projection_dim
-        with quiet():
-            model, info = kind.from_pretrained(
-                name, config=vision, dtype=dtype, output_loading_info=True, **hub
-            )
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **hub_options(source))
     except Exception as error:
-        reason = f"it cannot be loaded as the tower of {layout.name} ({brief(error)})"
-        raise CheckpointError(name, reason) from error
-    if info["missing_keys"]:
-        some = ", ".join(sorted(info["missing_keys"])[:3])
-        raise CheckpointError(name, f"it is no tower of {layout.name}: it lacks {some}")
-    return Tower(model.to(place), processor, weights_hash(model), pixels)
+        reason = f"it cannot be loaded as the tower of {name} ({short_text(error)})"
+        raise CheckpointError(source, reason) from error
+    vision = getattr(config, "vision_config", config)
+    if projected and vision is not config:
+        vision.projection_dim = config.projection_dim
+    model, processor = load_with_processor(
+        loader, source, f"the tower of {name}", dtype=dtype, config=vision
+    )
+    return VisionTower(model.to(place), processor)

@@ -1,7 +1,15 @@
-"""The head: from an embedding to the distribution over the five rating words."""
+"""A fast head: its network, and the files of its folder.
+
+``fast.json`` (:class:`HeadConfig`) says what tower it reads, ``head.safetensors`` holds the network
+(:class:`RatingHead`), and ``tower/`` the vision tower where no checkpoint around it has one.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -9,16 +17,95 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from vlm_aes.errors import CheckpointError
-from vlm_aes.models.heads.folder import WEIGHTS, About
+from vlm_aes.errors import CheckpointError, short_text
+from vlm_aes.files import replaced, write_text
 from vlm_aes.ratings.scale import WORDS
 
-HIDDEN = 128
+HEAD_FOLDER = "fast"
+"""Subfolder of a checkpoint that holds its fast head."""
+TOWER_FOLDER = "tower"
+"""Subfolder of a head that holds its vision tower; also the name of that tower."""
+OWN_TOWER = "own"
+"""Name of the vision tower of the checkpoint around a head."""
+CONFIG_FILE = "fast.json"
+_WEIGHTS_FILE = "head.safetensors"
+_VERSION = 1
+HEAD_HIDDEN_UNITS = 128
+MAX_DEVIATIONS = 10.0
+"""Standard deviations at which a standardised embedding is clipped, so that no value overflows."""
+_UNHALVED = ("mean", "scale")
 
 
-class Head(nn.Module):
-    """A straight line over the standardised embedding, and beside it a layer of ``hidden`` units
-    for what a line cannot say; their sum is the logits of the five words.
+@dataclass(frozen=True)
+class Agreement:
+    """The distance of the teacher's score from the head's, over held-out images.
+
+    Attributes:
+        model, prompt: the teacher's identity.
+        low, high: added to the head's score they give the interval that held the teacher's in nine
+            cases of ten.
+        n: held-out images.
+    """
+
+    model: str
+    prompt: str
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The content of ``fast.json``.
+
+    Attributes:
+        tower: ``own`` for the vision tower of the checkpoint around it, ``tower`` for the one in
+            its subfolder, or a hub id.
+        revision: of a hub id.
+        tower_hash: of the weights of the tower that the head was trained on.
+        width: numbers of an embedding.
+        hidden: units of the hidden layer.
+        agreement: with its teacher, where it had one.
+    """
+
+    tower: str
+    tower_hash: str
+    width: int
+    hidden: int
+    revision: str | None = None
+    agreement: Agreement | None = None
+    version: int = _VERSION
+
+    def save(self, folder: Path) -> None:
+        """Write ``fast.json``."""
+        write_text(folder / CONFIG_FILE, json.dumps(asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def load(folder: Path) -> HeadConfig:
+        """Read ``fast.json``.
+
+        Raises:
+            CheckpointError: for a damaged file, or one of a later version.
+        """
+        try:
+            data = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+            agreement = data.pop("agreement")
+            config = HeadConfig(**data, agreement=Agreement(**agreement) if agreement else None)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = f"{CONFIG_FILE} cannot be read ({error}); distill it anew"
+            raise CheckpointError(folder, reason) from None
+        if config.version != _VERSION:
+            raise CheckpointError(
+                folder,
+                f"its fast head is of version {config.version}, this is {_VERSION}: "
+                "distill it anew, or update vlm-aes",
+            )
+        return config
+
+
+class RatingHead(nn.Module):
+    """Logits of the five words from an embedding: a linear layer over the standardised embedding,
+    plus a layer of ``hidden`` units for what is not linear.
 
     Args:
         width: numbers of an embedding.
@@ -26,7 +113,7 @@ class Head(nn.Module):
         dropout: in training.
     """
 
-    def __init__(self, width: int, hidden: int = HIDDEN, dropout: float = 0.2) -> None:
+    def __init__(self, width: int, hidden: int = HEAD_HIDDEN_UNITS, dropout: float = 0.2) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
@@ -36,38 +123,73 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def standardise(self, embeddings: Tensor) -> None:
-        """Take mean and spread from (N, D) embeddings of the training pictures."""
+        """Take mean and spread from (N, D) embeddings of the training images."""
         self.mean = embeddings.mean(0)
         self.scale = 1 / embeddings.std(0).clamp(min=1e-4)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """(B, D) embeddings to (B, 5) logits, bad to excellent."""
-        # beyond ten deviations an embedding is no longer told apart, and never overflows
-        x = self.dropout(((embeddings - self.mean) * self.scale).clamp(-10, 10))
+        standard = ((embeddings - self.mean) * self.scale).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
+        x = self.dropout(standard)
         logits: Tensor = self.line(x) + self.outer(self.dropout(nn.functional.gelu(self.inner(x))))
         return logits
 
     def save(self, folder: Path) -> None:
         """Write ``head.safetensors``, the layers in fp16."""
-        state = {
-            k: (v if k in ("mean", "scale") else v.half()).contiguous()
-            for k, v in self.state_dict().items()
-        }
-        save_file(state, folder / WEIGHTS)
+        save_halved(self, folder / _WEIGHTS_FILE)
 
     @staticmethod
-    def load(folder: Path, about: About) -> Head:
+    def load(folder: Path, config: HeadConfig) -> RatingHead:
         """Read ``head.safetensors``.
 
         Raises:
             CheckpointError: for a file that does not fit.
         """
-        head = Head(about.width, about.hidden)
-        try:
-            state = load_file(folder / WEIGHTS)
-            head.load_state_dict({k: v.float() for k, v in state.items()})
-        except (OSError, RuntimeError, SafetensorError) as error:
-            text = " ".join(str(error).split())[:200]
-            raise CheckpointError(folder, f"{WEIGHTS} does not fit ({text}); distill it anew"
-                                  ) from None  # fmt: skip
+        head = RatingHead(config.width, config.hidden)
+        with refused_unless_fitting(folder, _WEIGHTS_FILE, "distill it anew"):
+            state = load_file(folder / _WEIGHTS_FILE)
+            head.load_state_dict({name: value.float() for name, value in state.items()})
         return head.eval()
+
+
+def save_halved(network: nn.Module, file: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a head's weights, the layers in fp16, mean and scale as they are."""
+    state = {
+        name: (value if name in _UNHALVED else value.half()).contiguous()
+        for name, value in network.state_dict().items()
+    }
+    with replaced(file) as staging:
+        save_file(state, staging, metadata)
+
+
+@contextmanager
+def refused_unless_fitting(folder: Path, file: str, remedy: str) -> Iterator[None]:
+    """Turn what a damaged or foreign file of weights raises into a :class:`CheckpointError`.
+
+    Args:
+        remedy: what to do about it.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = f"{file} does not fit ({short_text(error)}); {remedy}"
+        raise CheckpointError(folder, reason) from None
+
+
+def is_head(model: str | Path) -> bool:
+    """Whether a folder is a fast head itself."""
+    return (Path(model) / CONFIG_FILE).is_file()
+
+
+def find_head(model: str | Path) -> Path:
+    """The folder of a model's fast head.
+
+    Raises:
+        CheckpointError: where there is none; names the command that trains one.
+    """
+    for folder in (Path(model), Path(model) / HEAD_FOLDER):
+        if is_head(folder):
+            return folder
+    out = model if Path(model).is_dir() else "DIR"
+    command = f"vlm-aes distill --images DIR --teacher {model} --out {out}"
+    raise CheckpointError(model, f"it has no fast head; make one: {command}")

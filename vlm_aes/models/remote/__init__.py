@@ -1,5 +1,10 @@
-"""A model behind an OpenAI-compatible server, such as vLLM or llama.cpp, as a rater."""
+"""Models behind an OpenAI-compatible server, such as vLLM or llama.cpp."""
 
-from vlm_aes.models.remote.rater import ServedRater, Settings, is_served, open_served
+from vlm_aes.models.remote.scorer import (
+    ServerScorer,
+    ServerSettings,
+    is_server,
+    load_server_scorer,
+)
 
-__all__ = ["ServedRater", "Settings", "is_served", "open_served"]
+__all__ = ["ServerScorer", "ServerSettings", "is_server", "load_server_scorer"]

@@ -1,4 +1,4 @@
-"""JSON to and from a server: with patience, but not for ever."""
+"""JSON requests to a server, repeated a few times where it does not answer."""
 
 from __future__ import annotations
 
@@ -11,91 +11,94 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from vlm_aes.errors import ServerError
+from vlm_aes.errors import ServerError, short_text
 
-ATTEMPTS = 4
-PAUSE = 0.5
+_ATTEMPTS = 4
+FIRST_PAUSE_S = 0.5
 """Seconds before the second attempt; doubled before each further one."""
-LONGEST_PAUSE = 30.0
-TIMEOUT = 120.0
-PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-"""Answers that may be another one later."""
-KEY = "OPENAI_API_KEY"
+_LONGEST_PAUSE_S = 30.0
+REQUEST_TIMEOUT_S = 120.0
+_TEMPORARY_STATUSES = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+"""HTTP statuses after which the next attempt may succeed."""
+_KEY_VARIABLE = "OPENAI_API_KEY"
 """Environment variable whose value, where there is one, goes along as the bearer token."""
 
 
-class Client:
+class ServerClient:
     """Requests to one server; used by many threads at once.
 
     A server that could not be reached in all attempts is asked once a request from then on, until
-    it answers again: a long list does not wait minutes for each picture.
+    it answers again: a long list does not wait minutes for each image.
 
     Args:
         base: address that paths are put behind, such as ``http://localhost:8000/v1``.
-        timeout: seconds that an answer may take.
+        timeout_s: seconds that an answer may take.
     """
 
-    def __init__(self, base: str, *, timeout: float = TIMEOUT, attempts: int = ATTEMPTS) -> None:
+    def __init__(
+        self, base: str, *, timeout_s: float = REQUEST_TIMEOUT_S, attempts: int = _ATTEMPTS
+    ) -> None:
         self.base = base.rstrip("/")
-        self.timeout = timeout
+        self.timeout_s = timeout_s
         self.attempts = attempts
-        self._gone = threading.Event()
+        self._unreachable = threading.Event()
 
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """GET, or POST where there is a body.
+    def request(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The JSON answer to a GET, or to a POST where there is a body.
 
         Raises:
             ServerError: after the last attempt, or at once for an answer that will stay the same.
         """
-        attempts = 1 if self._gone.is_set() else self.attempts
-        pause = PAUSE
+        attempts = 1 if self._unreachable.is_set() else self.attempts
+        pause = FIRST_PAUSE_S
         for attempt in range(1, attempts + 1):
-            said, passing, wait = "", True, 0.0
+            message, temporary, wait = "", True, 0.0
             try:
-                found = self._once(path, body)
+                answer = self._once(path, body)
             except urllib.error.HTTPError as error:
-                self._gone.clear()
-                said, passing = f"{error.code} {_reason(error)}", error.code in PASSING
+                self._unreachable.clear()
+                message = f"{error.code} {_reason(error)}"
+                temporary = error.code in _TEMPORARY_STATUSES
                 wait = _retry_after(error)
             except (OSError, http.client.HTTPException) as error:
                 reason = getattr(error, "reason", None) or error
-                said = f"no answer ({str(reason) or type(reason).__name__})"
+                message = f"no answer ({str(reason) or type(reason).__name__})"
                 if attempt == attempts:
-                    self._gone.set()
+                    self._unreachable.set()
             except ValueError:
-                said = "an answer that is not JSON"
+                message = "an answer that is not JSON"
             else:
-                self._gone.clear()
-                return found
-            if not passing or attempt == attempts:
-                raise ServerError(said)
-            time.sleep(min(LONGEST_PAUSE, max(pause, wait)))
+                self._unreachable.clear()
+                return answer
+            if not temporary or attempt == attempts:
+                raise ServerError(message)
+            time.sleep(min(_LONGEST_PAUSE_S, max(pause, wait)))
             pause *= 2
         raise AssertionError("unreachable")
 
     def _once(self, path: str, body: dict[str, Any] | None) -> Any:
         headers = {"Content-Type": "application/json"}
-        if os.environ.get(KEY):
-            headers["Authorization"] = f"Bearer {os.environ[KEY]}"
+        if os.environ.get(_KEY_VARIABLE):
+            headers["Authorization"] = f"Bearer {os.environ[_KEY_VARIABLE]}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.base}/{path}", data, headers)
-        with urllib.request.urlopen(request, timeout=self.timeout) as answer:
+        with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
             return json.loads(answer.read())
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
-    """What the body of a refusal says, in one line."""
+    """The message in the body of a refusal, in one line."""
     try:
         text = error.read().decode("utf-8", "replace")
     except (OSError, http.client.HTTPException):
         return error.reason
     try:
-        said = json.loads(text)
-        said = said.get("error", said)
-        text = str(said.get("message", said) if isinstance(said, dict) else said)
+        data = json.loads(text)
+        data = data.get("error", data)
+        text = str(data.get("message", data) if isinstance(data, dict) else data)
     except (ValueError, AttributeError):
         pass
-    return " ".join(text.split())[:200] or error.reason
+    return short_text(text) or error.reason
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float:

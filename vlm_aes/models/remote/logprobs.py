@@ -1,4 +1,4 @@
-"""From the most probable next tokens, which is all that a server tells, to the five words."""
+"""The five rating words among the most probable next tokens, which is all that a server gives."""
 
 from __future__ import annotations
 
@@ -12,61 +12,63 @@ import numpy as np
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.scale import Floats
 
-MARKS = " Ġ▁\n\t"
-"""What stands for the space before a word in one tokenizer or another."""
+_SPACE_MARKS = " Ġ▁\n\t"
+"""Characters for the space before a word in one tokenizer or another."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the most probable tokens say of the five words.
+class LabelProbabilities:
+    """The five words, as far as the most probable tokens tell.
 
     Attributes:
-        probabilities: (5,) of the words among themselves; 0 for a word that was not told.
-        slack: points that the score may at most be off for the words that were not told.
+        probabilities: (5,) of the words among themselves; 0 for a word that is not among the
+            tokens.
+        slack: points that the score may at most be off for those words.
     """
 
     probabilities: Floats
     slack: float
 
 
-def told(top: Mapping[str, float], words: Sequence[str]) -> Told | None:
-    """What log-probabilities of the most probable tokens say.
+def label_probabilities(
+    logprobs: Mapping[str, float], words: Sequence[str]
+) -> LabelProbabilities | None:
+    """The probabilities of the five words from those of the most probable tokens.
 
     A token counts for a word when it is the word as it follows the stem; where none is, when it is
     the word but for the space before it.
 
     Args:
-        top: token to log-probability.
+        logprobs: token to log-probability.
         words: bad to excellent, as they follow the stem.
 
     Returns:
-        Nothing where none of the words is among the tokens.
+        None where none of the words is among the tokens.
     """
-    shares = np.array([_share(top, word) for word in words])
+    shares = [_share(logprobs, word) for word in words]
     missing = [i for i, share in enumerate(shares) if share is None]
     known = np.array([0.0 if share is None else share for share in shares])
     if known.sum() <= 0:
         return None
-    found = known / known.sum()
+    probabilities = known / known.sum()
     if not missing:
-        return Told(found, 0.0)
-    # a token that is not told is no more probable than the least probable one that is, and than
-    # all that is left
-    most = math.exp(min(top.values()))
-    rest = max(0.0, 1 - sum(math.exp(p) for p in top.values()))
-    most = min(most, rest)
-    score = float(ratings.score(found))
+        return LabelProbabilities(probabilities, 0.0)
+    # a missing token is no more probable than the least probable one that is there, and than all
+    # that is left
+    rest = max(0.0, 1 - sum(math.exp(p) for p in logprobs.values()))
+    most = min(math.exp(min(logprobs.values())), rest)
+    score = float(ratings.score(probabilities))
     slack = 0.0
     for some in chain.from_iterable(combinations(missing, n + 1) for n in range(len(missing))):
         other = known.copy()
         other[list(some)] = most
         slack = max(slack, abs(float(ratings.score(other / other.sum())) - score))
-    return Told(found, slack)
+    return LabelProbabilities(probabilities, slack)
 
 
-def _share(top: Mapping[str, float], word: str) -> float | None:
-    if word in top:
-        return math.exp(top[word])
-    bare = word.strip(MARKS)
-    alike = [p for token, p in top.items() if token.strip(MARKS) == bare]
+def _share(logprobs: Mapping[str, float], word: str) -> float | None:
+    if word in logprobs:
+        return math.exp(logprobs[word])
+    bare = word.strip(_SPACE_MARKS)
+    alike = [p for token, p in logprobs.items() if token.strip(_SPACE_MARKS) == bare]
     return math.exp(max(alike)) if alike else None

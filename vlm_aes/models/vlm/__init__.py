@@ -1,7 +1,6 @@
-"""Loading any image-text-to-text checkpoint: the only place that knows families."""
+"""Any image-text-to-text checkpoint of transformers: the only place that knows their families."""
 
-from vlm_aes.errors import CheckpointError
-from vlm_aes.models.vlm.backbone import Backbone, Prefix
+from vlm_aes.models.vlm.backbone import Backbone
 from vlm_aes.models.vlm.loading import load_backbone
 
-__all__ = ["Backbone", "CheckpointError", "Prefix", "load_backbone"]
+__all__ = ["Backbone", "load_backbone"]

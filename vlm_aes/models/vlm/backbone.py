@@ -1,10 +1,8 @@
-"""A loaded checkpoint: rendering, encoding, one prefill, shared prefixes, generation."""
+"""A loaded vision-language model: rendering, encoding, one prefill, logits, generation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +11,40 @@ from jinja2 import TemplateError
 from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessorList
+from transformers.generation.streamers import BaseStreamer
 
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.color import to_rgb
-from vlm_aes.models.vlm.families import REQUIRED_INPUTS, TESTED, WITHOUT_SOFT_CAP
-from vlm_aes.models.vlm.streaming import Hearing
+from vlm_aes.models.vlm.families import family_of
 
-_NOT_FOR_THE_MODEL = ("image_sizes_original",)
+_PROCESSOR_ONLY_INPUTS = ("image_sizes_original",)
 
 
-@dataclass
-class Prefix:
-    """A prefilled beginning, to be continued by several endings.
+class _TextStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is untyped
+    """Passes on the first row's text so far, whenever a token has been added.
 
-    Attributes:
-        cache: key-value cache (or recurrent state) of B rows.
-        mask: (B, T) attention mask of the prefix.
-        rope_deltas: (B, 1) of the families with multimodal positions, as they stood right after
-            the prefill.
+    Args:
+        on_text: receives the whole text, not what is new in it.
     """
 
-    cache: Any
-    mask: Tensor
-    rope_deltas: Tensor | None
+    def __init__(self, tokenizer: Any, on_text: Callable[[str], None]) -> None:
+        self._tokenizer = tokenizer
+        self._on_text = on_text
+        self._prompt_passed = False
+        self._ids: list[int] = []
+
+    def put(self, value: Tensor) -> None:
+        """The prompt (B, T) at first, then a token (B,) a step."""
+        if not self._prompt_passed:
+            self._prompt_passed = True
+            return
+        self._ids.append(int(value.flatten()[0]))
+        text = self._tokenizer.decode(self._ids, skip_special_tokens=True).strip()
+        if text:
+            self._on_text(text)
+
+    def end(self) -> None:
+        """Nothing is held back."""
 
 
 class Backbone:
@@ -47,10 +56,14 @@ class Backbone:
         tokenizer: the processor's, with the checkpoint's chat template.
         padding_side: left, so that the last token of every row is the one that is read.
         family: ``config.model_type``.
+        multimodal_rope: whether the family computes three-dimensional positions itself and keeps
+            ``rope_deltas``.
+        shares_prefix: whether several questions may share a prefix
+            (:mod:`vlm_aes.models.vlm.prefix`): the suite proves it for the family.
         model_id: hub id and commit, or a hash of the folder's content.
         pixel_backend: ``pil`` or ``torchvision``.
-        folder: where a local checkpoint lies.
-        adapter: folder of the LoRA adapter that is in its weights.
+        folder: folder of a local checkpoint.
+        adapter: folder of the LoRA adapter that is merged into the weights.
     """
 
     def __init__(
@@ -72,10 +85,9 @@ class Backbone:
         self.pixel_backend = pixel_backend
         self.folder = folder
         self.adapter = adapter
+        self._needs = family_of(self.family)
         self.multimodal_rope = hasattr(model.model, "get_rope_index")
-        """Whether the family makes three-dimensional positions itself and keeps ``rope_deltas``."""
-        self.shares_prefix = self.family in TESTED
-        """Whether :meth:`prefill` and :meth:`continue_from` are known to be right for it."""
+        self.shares_prefix = self._needs.tested
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if not self.tokenizer.chat_template and getattr(processor, "chat_template", None):
@@ -83,18 +95,18 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        """Where inputs go."""
+        """The device of the weights and the inputs."""
         return torch.device(self.model.device)
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which pictures enter; weights may be quantized below it."""
+        """The number format of images at input; weights may be quantized below it."""
         dtype: torch.dtype = self.model.dtype
         return dtype
 
     @property
     def image_token_id(self) -> int | None:
-        """The token that stands for a piece of the picture."""
+        """The placeholder token of a piece of the image; None where the family has none."""
         config = self.model.config
         for name in ("image_token_id", "image_token_index"):
             if getattr(config, name, None) is not None:
@@ -103,10 +115,15 @@ class Backbone:
 
     @property
     def needed_side(self) -> int | None:
-        """Long side in pixels beyond which the checkpoint sees no more; nothing when unknown."""
+        """Long side in pixels beyond which the checkpoint reads no more; None where unknown."""
         size = getattr(self.processor.image_processor, "size", None) or {}
         sides = [v for k, v in dict(size).items() if v and k in ("height", "width")]
-        return max(sides) if sides and self.family in ("fast_vlm", "llava", "gemma3") else None
+        return max(sides) if sides and self._needs.fixed_image_size else None
+
+    @property
+    def language_model(self) -> Any:
+        """The language model, without the output head."""
+        return getattr(self.model.model, "language_model", None) or self.model.model.text_model
 
     def render(
         self,
@@ -116,18 +133,20 @@ class Backbone:
         image_first: bool = True,
         system: str | None = None,
         thinking: bool | None = None,
-        pictures: int = 1,
+        images: int = 1,
     ) -> str:
-        """The exact text of one question about one picture, or several, before the pictures'
-        placeholders are expanded: the checkpoint's chat template with the generation prompt, then
-        ``stem``.
+        """The exact text of one question: the chat template with the generation prompt, then
+        ``stem``. The placeholders of the images are not expanded yet.
 
-        LoadedImage and question are handed to the template in the order asked for; some templates put
-        pictures first whatever they are given. Where the template ends in a word or a colon
-        (``ASSISTANT:``), the stem is set off by a space.
+        Images and question are handed to the template in the order asked for; some templates put
+        images first whatever they are given. Where the template ends in a word or a colon
+        (``ASSISTANT:``), a space sets the stem off.
+
+        Args:
+            images: number of images that the question is about.
 
         Raises:
-            CheckpointError: where the template is missing or cannot take a picture.
+            CheckpointError: where the template is missing or cannot take an image.
         """
         if not self.tokenizer.chat_template:
             raise CheckpointError(
@@ -135,9 +154,9 @@ class Backbone:
                 "it has no chat template, so what it was trained to be asked is unknown; "
                 "take the instruction-tuned version, or add a chat_template.jinja to its folder",
             )
-        shown = [{"type": "image"}] * pictures
+        placeholders = [{"type": "image"}] * images
         text = {"type": "text", "text": instruction}
-        content = [*shown, text] if image_first else [text, *shown]
+        content = [*placeholders, text] if image_first else [text, *placeholders]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if system:
             part = [{"type": "text", "text": system}]
@@ -152,10 +171,10 @@ class Backbone:
         except (TemplateError, TypeError) as error:
             raise CheckpointError(
                 self.model_id,
-                f"its chat template cannot take a picture and a question ({error})",
+                f"its chat template cannot take an image and a question ({error})",
             ) from error
-        apart = rendered[-1:].isalnum() or rendered.endswith(":")
-        space = " " if apart and stem and not stem[0].isspace() else ""
+        needs_space = rendered[-1:].isalnum() or rendered.endswith(":")
+        space = " " if needs_space and stem and not stem[0].isspace() else ""
         return rendered + space + stem
 
     def encode(
@@ -164,15 +183,16 @@ class Backbone:
         """Model inputs for a batch, padded on the left.
 
         Args:
-            images: B pictures, or B lists of them.
-            texts: B rendered texts, each with as many pictures.
+            images: B images, or B lists of them.
+            texts: B rendered texts, each with as many images.
 
         Raises:
             CheckpointError: where an input is missing that the family silently needs.
         """
         bos = self.tokenizer.bos_token
+        required = self._needs.required_inputs
         options: dict[str, Any] = {}
-        if "mm_token_type_ids" in REQUIRED_INPUTS.get(self.family, ()):
+        if "mm_token_type_ids" in required:
             options["return_mm_token_type_ids"] = True
         encoded = self.processor(
             images=[
@@ -186,21 +206,21 @@ class Backbone:
             add_special_tokens=not (bos and texts[0].startswith(bos)),
             **options,
         )
-        missing = [n for n in REQUIRED_INPUTS.get(self.family, ()) if n not in encoded]
+        missing = [name for name in required if name not in encoded]
         if missing:
             raise CheckpointError(
                 self.model_id,
                 f"its processor gives no {', '.join(missing)}, without which it rates wrongly; "
-                "another version of transformers may give it",
+                "install another version of transformers",
             )
         inputs: dict[str, Tensor] = {
             k: v.to(self.device) for k, v in encoded.items()
-            if isinstance(v, Tensor) and k not in _NOT_FOR_THE_MODEL
+            if isinstance(v, Tensor) and k not in _PROCESSOR_ONLY_INPUTS
         }  # fmt: skip
         inputs["pixel_values"] = inputs["pixel_values"].to(self.dtype)
         return inputs
 
-    def _positions(self, mask: Tensor) -> dict[str, Tensor]:
+    def positions(self, mask: Tensor) -> dict[str, Tensor]:
         """Positions that do not count the padding, for families that do not do so."""
         if self.multimodal_rope:
             return {}
@@ -209,42 +229,10 @@ class Backbone:
     def hidden_states(self, inputs: dict[str, Tensor]) -> Tensor:
         """(B, T, H) hidden states of every token, with gradients where they are on."""
         out = self.model.model(
-            **inputs, **self._positions(inputs["attention_mask"]), use_cache=False
+            **inputs, **self.positions(inputs["attention_mask"]), use_cache=False
         )
         states: Tensor = out.last_hidden_state
         return states
-
-    @property
-    def _words(self) -> Any:
-        """The language model."""
-        return getattr(self.model.model, "language_model", None) or self.model.model.text_model
-
-    @contextmanager
-    def watching(self) -> Iterator[list[Tensor]]:
-        """Collects how pictures enter the language model: for each batch that is read from its
-        beginning meanwhile, the (B, H) mean over the tokens of each row's picture."""
-        read: list[Tensor] = []
-        means: list[Tensor] = []
-
-        def note(_: Any, __: Any, inputs: dict[str, Any]) -> None:
-            read.append(inputs["input_ids"])
-
-        def mean(_: Any, given: tuple[Any, ...], inputs: dict[str, Any]) -> None:
-            if len(means) == len(read):  # an ending that goes on
-                return
-            states = (given[0] if given else inputs["hidden_states"]).float()
-            shown = torch.eq(read[-1], self.image_token_id or 0)[..., None]
-            means.append((states * shown).sum(1) / shown.sum(1).clamp(min=1))
-
-        hooks = [
-            self.model.model.register_forward_pre_hook(note, with_kwargs=True),
-            self._words.layers[0].register_forward_pre_hook(mean, with_kwargs=True),
-        ]
-        try:
-            yield means
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     @torch.inference_mode()
     def last_hidden(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -253,8 +241,8 @@ class Backbone:
 
     @torch.inference_mode()
     def full_logits(self, inputs: dict[str, Tensor]) -> Tensor:
-        """(B, vocabulary) logits of the next token, by the model's own way: the slow reference."""
-        positions = self._positions(inputs["attention_mask"])
+        """(B, vocabulary) logits of the next token by the model's own head: the slow reference."""
+        positions = self.positions(inputs["attention_mask"])
         logits: Tensor = self.model(**inputs, **positions, logits_to_keep=1).logits[:, -1]
         return logits
 
@@ -270,7 +258,7 @@ class Backbone:
             for w, t in zip(whole, texts, strict=True)
         ]
         inputs = self.encode(images, whole)
-        positions = self._positions(inputs["attention_mask"])
+        positions = self.positions(inputs["attention_mask"])
         kept = max(lengths) + 1
         logits = self.model(**inputs, **positions, logits_to_keep=kept).logits[:, :-1].float()
         ids = inputs["input_ids"][:, 1 - kept :]
@@ -280,87 +268,33 @@ class Backbone:
             for row, n in zip(each, lengths, strict=True)
         ]
 
-    @torch.inference_mode()
-    def prefill(self, inputs: dict[str, Tensor]) -> Prefix:
-        """Read a beginning once, to be continued by :meth:`continue_from`."""
-        mask = inputs["attention_mask"]
-        out = self.model.model(**inputs, **self._positions(mask), use_cache=True)
-        # kept now: the next prefill overwrites it on the model without a word
-        deltas = getattr(self.model.model, "rope_deltas", None)
-        deltas = deltas.clone() if self.multimodal_rope and deltas is not None else None
-        return Prefix(out.past_key_values, mask, deltas)
+    def token_logits(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
+        """(..., tokens) logits of a few tokens from (..., H) hidden states, in fp32 or better.
 
-    @torch.inference_mode()
-    def continue_from(self, prefix: Prefix, suffixes: Sequence[Sequence[int]]) -> Tensor:
-        """(B, S, H) hidden state after each of S endings of each of B beginnings.
-
-        The prefix is used up: its cache is grown in place.
-
-        Args:
-            suffixes: token ids of each ending, the same for every beginning.
-        """
-        rows, endings = len(prefix.mask), len(suffixes)
-        width = max(map(len, suffixes))
-        ids = torch.full((endings, width), self.tokenizer.pad_token_id)
-        real = torch.zeros((endings, width), dtype=prefix.mask.dtype)
-        for i, suffix in enumerate(suffixes):
-            ids[i, : len(suffix)] = torch.tensor(list(suffix))
-            real[i, : len(suffix)] = 1
-        ids, real = ids.to(self.device), real.to(self.device)
-        order = torch.arange(rows, device=self.device).repeat_interleave(endings)
-        prefix.cache.reorder_cache(order)
-        mask = torch.cat([prefix.mask[order], real.repeat(rows, 1)], dim=1)
-        start = prefix.mask.sum(1)[order][:, None]
-        if prefix.rope_deltas is not None:
-            start = start + prefix.rope_deltas[order]
-        positions = start + torch.arange(width, device=self.device)
-        if self.multimodal_rope:
-            # counted over the padded row, as the family's own positions are
-            positions = positions.expand(3, -1, -1)
-        out = self._words(
-            inputs_embeds=self.model.get_input_embeddings()(ids.repeat(rows, 1)),
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=prefix.cache,
-            use_cache=True,
-        )
-        last = torch.tensor([len(s) - 1 for s in suffixes], device=self.device).repeat(rows)
-        hidden = out.last_hidden_state[torch.arange(len(last), device=self.device), last]
-        shaped: Tensor = hidden.reshape(rows, endings, -1)
-        return shaped
-
-    @torch.inference_mode()
-    def row_logits(self, hidden: Tensor, rows: Sequence[int]) -> Tensor:
-        """:meth:`logits_of` for rating."""
-        return self.logits_of(hidden, rows)
-
-    def logits_of(self, hidden: Tensor, rows: Sequence[int]) -> Tensor:
-        """Logits of a few words: (..., H) times their rows of the output head, in fp32 or better,
-        with gradients where they are on.
-
-        A logit scale or soft cap of the checkpoint is applied, as the full head would.
+        The states are multiplied with the tokens' rows of the output head, with gradients where
+        they are on. A logit scale or soft cap of the checkpoint is applied, as by the full head.
         """
         head = self.model.get_output_embeddings()
         if type(head) is not torch.nn.Linear:
-            # quantized, or with an adapter that could not be merged: its weight is not the truth
-            written = head(hidden.to(self.dtype))[..., list(rows)]
-            return self.scaled(written.to(torch.promote_types(written.dtype, torch.float32)))
-        index = torch.tensor(list(rows), device=head.weight.device)
+            # quantized, or with an adapter that could not be merged: its weight is not all of it
+            logits = head(hidden.to(self.dtype))[..., list(tokens)]
+            return self.scale_logits(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+        index = torch.tensor(list(tokens), device=head.weight.device)
         dtype = torch.promote_types(hidden.dtype, torch.float32)
         logits = hidden.to(dtype) @ head.weight[index].to(dtype).T
         if getattr(head, "bias", None) is not None:
             logits = logits + head.bias[index].to(dtype)
-        return self.scaled(logits)
+        return self.scale_logits(logits)
 
-    def scaled(self, logits: Tensor) -> Tensor:
-        """Raw logits under the checkpoint's logit scale and soft cap."""
+    def scale_logits(self, logits: Tensor) -> Tensor:
+        """Raw logits with the checkpoint's logit scale and soft cap applied."""
         config = self.model.config.get_text_config()
         if scaling := getattr(config, "logits_scaling", None):
             logits = logits / scaling
         if scale := getattr(config, "logit_scale", None):
             logits = logits * scale
         cap = getattr(config, "final_logit_softcapping", None)
-        if cap and self.family not in WITHOUT_SOFT_CAP:
+        if cap and not self._needs.ignores_soft_cap:
             logits = torch.tanh(logits / cap) * cap
         return logits
 
@@ -371,13 +305,13 @@ class Backbone:
         texts: Sequence[str],
         max_new_tokens: int,
         sampler: Callable[[int], Any] | None = None,
-        heard: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> list[str]:
-        """What the model writes after each text; greedy, over what ``sampler`` makes of the logits.
+        """The text that the model writes after each prompt, greedily.
 
         Args:
-            sampler: from the prompt's length in tokens to a logits processor.
-            heard: told the first row's text so far, whenever it has grown.
+            sampler: from the prompt's length in tokens to a processor of the logits.
+            on_text: receives the first row's text so far, whenever it has grown.
         """
         inputs = self.encode(images, texts)
         length = inputs["input_ids"].shape[1]
@@ -391,7 +325,7 @@ class Backbone:
             top_p=None,
             top_k=None,
             logits_processor=processors,
-            streamer=Hearing(self.tokenizer, heard) if heard else None,
+            streamer=_TextStreamer(self.tokenizer, on_text) if on_text else None,
             pad_token_id=self.tokenizer.pad_token_id,
         )
         written = self.tokenizer.batch_decode(out[:, length:], skip_special_tokens=True)

@@ -1,29 +1,59 @@
-"""What a family of vision-language models needs beyond the standard path."""
+"""The table of families of vision-language models: what each needs beyond the standard path.
+
+A family without a row loads too: every question is then read in full, and at load the five rows of
+its output head are compared with its full logits. To add a family, give it a row here and a tiny
+checkpoint in ``tests/tiny_checkpoints.py``; once the suite passes for it, set ``tested``.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class VlmFamily:
+    """The needs of one family.
+
+    Attributes:
+        tested: the suite proves its reuse of a shared prefix and its output head.
+        required_inputs: inputs of the processor without which it rates wrongly and says nothing.
+        fixed_image_size: every image is resized to one size, so that no larger one is decoded.
+        ignores_soft_cap: its image-text class does not apply ``final_logit_softcapping``, though
+            its text configuration has one.
+        needed_package: what its processor imports, and how to install that; empty for nothing.
+    """
+
+    tested: bool = True
+    required_inputs: tuple[str, ...] = ()
+    fixed_image_size: bool = False
+    ignores_soft_cap: bool = False
+    needed_package: tuple[str, str] = ("", "")
+
+
 _QWEN_INPUTS = ("image_grid_thw", "mm_token_type_ids")
+_UNKNOWN = VlmFamily(tested=False)
 
-REQUIRED_INPUTS: dict[str, tuple[str, ...]] = {
-    "qwen2_vl": _QWEN_INPUTS,
-    "qwen2_5_vl": _QWEN_INPUTS,
-    "qwen3_vl": _QWEN_INPUTS,
-    "qwen3_vl_moe": _QWEN_INPUTS,
-    "qwen3_5": _QWEN_INPUTS,
-    "qwen3_5_moe": _QWEN_INPUTS,
-    "gemma3": ("token_type_ids",),
-    "llava_onevision": ("image_sizes",),
-    "smolvlm": ("pixel_attention_mask",),
-    "lfm2_vl": ("pixel_attention_mask", "spatial_shapes"),
+VLM_FAMILIES = {
+    "fast_vlm": VlmFamily(fixed_image_size=True),
+    "llava": VlmFamily(fixed_image_size=True),
+    "llava_onevision": VlmFamily(required_inputs=("image_sizes",)),
+    "qwen2_vl": VlmFamily(tested=False, required_inputs=_QWEN_INPUTS),
+    "qwen2_5_vl": VlmFamily(required_inputs=_QWEN_INPUTS),
+    "qwen3_vl": VlmFamily(required_inputs=_QWEN_INPUTS),
+    "qwen3_vl_moe": VlmFamily(tested=False, required_inputs=_QWEN_INPUTS),
+    "qwen3_5": VlmFamily(required_inputs=_QWEN_INPUTS),
+    "qwen3_5_moe": VlmFamily(tested=False, required_inputs=_QWEN_INPUTS),
+    "internvl": VlmFamily(),
+    "smolvlm": VlmFamily(
+        required_inputs=("pixel_attention_mask",),
+        needed_package=("num2words", "pip install 'vlm-aes[smolvlm]'"),
+    ),
+    "gemma3": VlmFamily(
+        required_inputs=("token_type_ids",), fixed_image_size=True, ignores_soft_cap=True
+    ),
+    "lfm2_vl": VlmFamily(required_inputs=("pixel_attention_mask", "spatial_shapes")),
 }
-"""Inputs without which a family rates wrongly and says nothing."""
-
-TESTED = frozenset(
-    {"fast_vlm", "llava", "llava_onevision", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "internvl",
-     "smolvlm", "gemma3", "lfm2_vl"}
-)  # fmt: skip
-"""Families whose prefix reuse and output head are proved by the suite. With any other, every
-question is read in full, and the five rows are compared with the full logits at load."""
+"""``config.model_type`` to the needs of the family."""
 
 UNQUANTIZED_MODULES = (
     "model.visual",
@@ -33,11 +63,10 @@ UNQUANTIZED_MODULES = (
     "model.connector",
     "lm_head",
 )
-"""Left alone in 8 and 4 bits: the eyes and the output head. Names must begin with ``model.``."""
+"""Modules that stay whole in 8 and 4 bits: the vision tower and the output head. The names of
+modules must begin with ``model.``."""
 
-WITHOUT_SOFT_CAP = frozenset({"gemma3"})
-"""Families whose image-text class does not apply ``final_logit_softcapping`` though its text
-configuration has one."""
 
-NEEDED_PACKAGES = {"smolvlm": ("num2words", "pip install 'vlm-aes[smolvlm]'")}
-"""What a family's own processor imports, and how to get it."""
+def family_of(model_type: str) -> VlmFamily:
+    """The row of a family; an untested one without needs where the table has none."""
+    return VLM_FAMILIES.get(model_type, _UNKNOWN)

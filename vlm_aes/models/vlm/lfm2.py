@@ -1,9 +1,11 @@
-"""LFM2-VL's pictures without torchvision: transformers ships its image processor for torchvision
-alone. Sizes, grid and patch layout are those of the checkpoint's settings; only the resizing is
-Pillow's."""
+"""The image processor of LFM2-VL on Pillow: transformers ships it for torchvision alone.
+
+Sizes, grid and patch layout are those of the checkpoint's settings; only the resizing is Pillow's.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -33,14 +35,14 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class Lfm2VlPilImagesKwargs(ImagesKwargs, total=False):  # type: ignore[misc, call-arg]
-    """What the family's processor passes along."""
+    """Options that the family's processor passes along."""
 
     return_row_col_info: bool
     use_image_special_tokens: bool
 
 
 class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
-    """Pictures to padded patch sequences, split into tiles where they are large."""
+    """Images to padded patch sequences; a large one is split into tiles."""
 
     valid_kwargs = Lfm2VlPilImagesKwargs
     model_input_names = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
@@ -57,21 +59,19 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
 
     def to_json_string(self) -> str:
         """The settings, for the identity of a prompt."""
-        import json
-
         return json.dumps({name: getattr(self, name) for name in _DEFAULTS}, sort_keys=True)
 
     def fetch_images(self, images: Any) -> Any:
-        """Pictures are given, never fetched."""
+        """The images as they are: none is ever fetched."""
         return images
 
     @property
     def _cell(self) -> int:
-        """Pixels a side of what becomes one token."""
+        """Side in pixels of the square that becomes one token."""
         return int(self.encoder_patch_size * self.downsample_factor)
 
     def _whole(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height nearest to the picture's that hold the allowed number of tokens."""
+        """Width and height nearest to the image's that hold the allowed number of tokens."""
         cell = self._cell
         low, high = self.min_image_tokens * cell**2, self.max_image_tokens * cell**2
         columns, rows = (max(cell, round(n / cell) * cell) for n in (width, height))
@@ -93,7 +93,7 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         return bool(columns * rows > limit)
 
     def _grid(self, width: int, height: int) -> tuple[int, int]:
-        """Columns and rows of tiles nearest in aspect; of equals, the larger where the picture
+        """Columns and rows of tiles nearest in aspect; of equals, the larger where the image
         fills half of it."""
         choices = sorted(
             {
@@ -143,7 +143,7 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         return torch.from_numpy(grid.reshape(rows * columns, -1).copy()), [rows, columns]
 
     def __call__(self, images: Sequence[Any], **options: Any) -> BatchFeature:
-        """Pictures (nested lists are flattened) to ``pixel_values`` (pieces, patches, values),
+        """Images (nested lists are flattened) to ``pixel_values`` (pieces, patches, values),
         ``pixel_attention_mask`` and ``spatial_shapes``."""
         flat = [i for entry in images for i in (entry if isinstance(entry, list) else [entry])]
         longest = self.max_image_tokens * self.downsample_factor**2

@@ -1,8 +1,8 @@
 """A checkpoint's processor, with and without torchvision.
 
-Many families' own processors insist on a video processor, which needs torchvision. Pictures do not
+Many families' own processors insist on a video processor, which needs torchvision. Images do not
 need one: here the family's processor is built without it, so that its own placeholder expansion is
-kept and nothing of it is written again.
+used and nothing of it is written again.
 """
 
 from __future__ import annotations
@@ -18,23 +18,34 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils import cached_file, is_torchvision_available
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.vlm.families import NEEDED_PACKAGES
+from vlm_aes.models.vlm.families import family_of
 
-_PARTS = ("image_processor", "tokenizer", "video_processor", "processor_class", "auto_map",
-          "feature_extractor", "chat_template", "audio_tokenizer")  # fmt: skip
+_PARTS = frozenset(
+    (
+        "image_processor",
+        "tokenizer",
+        "video_processor",
+        "processor_class",
+        "auto_map",
+        "feature_extractor",
+        "chat_template",
+        "audio_tokenizer",
+    )
+)
+"""Entries of ``processor_config.json`` that are no settings of the processor itself."""
 
 
-def pixel_backend(wanted: str) -> str:
+def pixel_backend(name: str) -> str:
     """``pil`` or ``torchvision``; ``auto`` is always ``pil``, so that a score does not depend on
     what else is installed.
 
     Raises:
         ValueError: for another name, or torchvision where it is not installed.
     """
-    if wanted in ("auto", "pil"):
+    if name in ("auto", "pil"):
         return "pil"
-    if wanted != "torchvision":
-        raise ValueError(f"pixel backend {wanted!r}: choose auto, pil or torchvision")
+    if name != "torchvision":
+        raise ValueError(f"pixel backend {name!r}: choose auto, pil or torchvision")
     if not is_torchvision_available():
         raise ValueError("the torchvision pixel backend needs torchvision: pip install torchvision")
     return "torchvision"
@@ -42,21 +53,24 @@ def pixel_backend(wanted: str) -> str:
 
 def _read_json(name: str, file: str, hub: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = cached_file(
-            name, file, _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False, **hub,
-        )  # fmt: skip
+        path = cached_file(
+            name,
+            file,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+            **hub,
+        )
     except OSError:
-        found = None
-    return json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
+        path = None
+    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
 
 
 def _processor_class(name: str, config: Any, settings: dict[str, Any]) -> type[ProcessorMixin]:
     import transformers
 
-    package, remedy = NEEDED_PACKAGES.get(config.model_type, ("", ""))
+    package, command = family_of(config.model_type).needed_package
     if package and find_spec(package) is None:
-        raise CheckpointError(name, f"its processor needs {package}: {remedy}")
+        raise CheckpointError(name, f"its processor needs {package}: {command}")
     found = getattr(transformers, settings.get("processor_class") or "", None)
     if not isinstance(found, type) and type(config) in PROCESSOR_MAPPING:
         found = PROCESSOR_MAPPING[type(config)]

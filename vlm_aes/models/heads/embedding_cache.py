@@ -1,4 +1,4 @@
-"""Numbers a picture, kept by content: computed once, memory-mapped, safe to end at any moment."""
+"""A cache of embeddings on disk: computed once, memory-mapped, safe to interrupt at any moment."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-KEY = 32
-"""Bytes of a key: a SHA-256."""
+_KEY_BYTES = 32
+"""Length of a key: a SHA-256."""
 
 
 def default_cache() -> Path:
-    """Where embeddings are kept when no place is named."""
+    """The folder of caches where none is named."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "vlm-aes"
 
 
-class Kept:
-    """A growing array of rows on disk, found by a picture's content.
+class EmbeddingCache:
+    """A growing array of rows on disk, each under the SHA-256 of an image's file.
 
     Rows are appended first and their keys after them, so that whatever a killed process leaves is
-    whole. One process writes at a time.
+    consistent. One process writes at a time.
 
     Args:
-        folder: for all stores.
-        identity: of what makes the rows (model and preprocessing); another one, another store.
+        folder: of all caches.
+        identity: of what computes the rows (model and preprocessing); another identity has a cache
+            of its own.
         width: numbers a row.
         dtype: of the numbers.
     """
@@ -36,30 +37,28 @@ class Kept:
         self, folder: Path, identity: str, width: int, dtype: type[np.floating] = np.float16
     ) -> None:
         name = hashlib.sha256(f"{identity} {width}".encode()).hexdigest()[:16]
-        place = folder / name
-        place.mkdir(parents=True, exist_ok=True)
-        (place / "identity.txt").write_text(f"{identity}\n", encoding="utf-8")
-        self._rows_file, self._keys_file = place / "rows.bin", place / "keys.bin"
+        own = folder / name
+        own.mkdir(parents=True, exist_ok=True)
+        (own / "identity.txt").write_text(f"{identity}\n", encoding="utf-8")
+        self._rows_file, self._keys_file = own / "rows.bin", own / "keys.bin"
         self.width, self.dtype = width, np.dtype(dtype)
-        self._of: dict[bytes, int] = {}
+        row_bytes = width * self.dtype.itemsize
         keys = self._keys_file.read_bytes() if self._keys_file.exists() else b""
         size = self._rows_file.stat().st_size if self._rows_file.exists() else 0
-        whole = min(len(keys) // KEY, size // (width * self.dtype.itemsize))
-        for i in range(whole):
-            self._of[keys[i * KEY : (i + 1) * KEY]] = i
-        self._n = whole
-        for file, item in ((self._rows_file, width * self.dtype.itemsize), (self._keys_file, KEY)):
+        self._n = min(len(keys) // _KEY_BYTES, size // row_bytes)
+        self._index = {keys[i * _KEY_BYTES : (i + 1) * _KEY_BYTES]: i for i in range(self._n)}
+        for file, item_bytes in ((self._rows_file, row_bytes), (self._keys_file, _KEY_BYTES)):
             with file.open("ab") as end:
-                end.truncate(whole * item)
+                end.truncate(self._n * item_bytes)
 
     def __contains__(self, sha256: str) -> bool:
-        return bytes.fromhex(sha256) in self._of
+        return bytes.fromhex(sha256) in self._index
 
     def __len__(self) -> int:
-        return len(self._of)
+        return len(self._index)
 
     def append(self, sha256s: list[str], rows: ArrayLike) -> None:
-        """Keep a row for each content."""
+        """Store a row for each key."""
         values = np.ascontiguousarray(rows, dtype=self.dtype)
         if values.shape != (len(sha256s), self.width):
             raise ValueError(f"expected {(len(sha256s), self.width)} numbers, got {values.shape}")
@@ -69,17 +68,17 @@ class Kept:
         with self._keys_file.open("ab") as file:
             file.write(b"".join(keys))
         for key in keys:
-            self._of[key] = self._n
+            self._index[key] = self._n
             self._n += 1
 
     def rows(self, sha256s: list[str]) -> NDArray[np.float32]:
-        """(N, width) rows of these contents.
+        """(N, width) rows of these keys.
 
         Raises:
-            KeyError: for one that is not kept.
+            KeyError: for a key that is not in the cache.
         """
-        at = [self._of[bytes.fromhex(s)] for s in sha256s]
-        if not at:
+        places = [self._index[bytes.fromhex(s)] for s in sha256s]
+        if not places:
             return np.zeros((0, self.width), np.float32)
         mapped = np.memmap(self._rows_file, self.dtype, "r", shape=(self._n, self.width))
-        return np.asarray(mapped[at], dtype=np.float32)
+        return np.asarray(mapped[places], dtype=np.float32)

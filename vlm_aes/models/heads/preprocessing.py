@@ -1,4 +1,4 @@
-"""How a picture comes to the square that a tower reads, in words that a file can hold."""
+"""The preprocessing of an image for a vision tower, as plain data that an ONNX file can hold."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Framing:
-    """Resized with Pillow, then cut; what is done to the numbers after it is in the exported graph.
+class Preprocessing:
+    """Resizing with Pillow, then a centre crop; rescaling and normalising are in the ONNX graph.
 
     Attributes:
-        resize: width and height that the picture is squashed to; or nothing.
-        short_side: pixels that its short side is brought to, in true aspect; or nothing.
-        crop: width and height of the middle that is kept; or nothing.
+        resize: width and height that the image is resized to, whatever its aspect; or None.
+        short_side: pixels that its short side is resized to, in true aspect; or None.
+        crop: width and height of the centre crop; or None.
         resample: Pillow's number of the filter: 2 bilinear, 3 bicubic, 1 Lanczos.
     """
 
@@ -32,13 +32,13 @@ class Framing:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what comes out."""
+        """Width and height of the result."""
         size = self.crop or self.resize
         assert size is not None
         return size
 
     def apply(self, image: Image.Image) -> Bytes:
-        """A picture to (H, W, 3) levels."""
+        """(H, W, 3) levels of 0 to 255 from an image."""
         image = to_rgb(image)
         method = Image.Resampling(self.resample)
         if self.resize is not None:
@@ -56,14 +56,14 @@ class Framing:
         return np.asarray(image, dtype=np.uint8)
 
     @staticmethod
-    def parse(data: dict[str, Any]) -> Framing:
-        """From JSON, which knows no tuples.
+    def parse(data: dict[str, Any]) -> Preprocessing:
+        """Preprocessing from JSON, which knows no tuples.
 
         Raises:
-            KeyError, TypeError, ValueError: for data that are none.
+            KeyError, TypeError, ValueError: for other data.
         """
         resize, crop = data["resize"], data["crop"]
-        return Framing(
+        return Preprocessing(
             None if resize is None else (int(resize[0]), int(resize[1])),
             data["short_side"],
             None if crop is None else (int(crop[0]), int(crop[1])),
@@ -71,28 +71,28 @@ class Framing:
         )
 
     @staticmethod
-    def of(settings: dict[str, Any]) -> Framing:
-        """That of an image processor.
+    def of(settings: dict[str, Any]) -> Preprocessing:
+        """The preprocessing of an image processor.
 
         Args:
             settings: as its JSON has them.
 
         Raises:
-            ValueError: for one that does something else, such as cutting a picture into tiles.
+            ValueError: for one that does something else, such as cutting an image into tiles.
         """
-        size, cut = dict(settings.get("size") or {}), dict(settings.get("crop_size") or {})
+        size, crop_size = (dict(settings.get(key) or {}) for key in ("size", "crop_size"))
         resize = short = None
         if not settings.get("do_resize", True):
-            raise ValueError("its pictures are not resized")
+            raise ValueError("it does not resize images")
         if {"height", "width"} <= {k for k, v in size.items() if v}:
             resize = (int(size["width"]), int(size["height"]))
         elif size.get("shortest_edge") and not size.get("longest_edge"):
             short = int(size["shortest_edge"])
         else:
-            raise ValueError(f"pictures are resized by {size}")
+            raise ValueError(f"it resizes images by {size}")
         crop = None
-        if settings.get("do_center_crop") and cut:
-            crop = (int(cut["width"]), int(cut["height"]))
+        if settings.get("do_center_crop") and crop_size:
+            crop = (int(crop_size["width"]), int(crop_size["height"]))
         if crop is None and resize is None:
-            raise ValueError("pictures keep sizes of their own")
-        return Framing(resize, short, crop, int(settings.get("resample", 3)))
+            raise ValueError("its images have sizes of their own")
+        return Preprocessing(resize, short, crop, int(settings.get("resample", 3)))

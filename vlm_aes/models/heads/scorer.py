@@ -1,0 +1,144 @@
+"""Scores of the fast path: an image through a vision tower and a head."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.result import LoadedImage
+from vlm_aes.models.heads.edit_comparator import EditComparatorHead
+from vlm_aes.models.heads.head import (
+    HEAD_FOLDER,
+    OWN_TOWER,
+    TOWER_FOLDER,
+    HeadConfig,
+    RatingHead,
+    find_head,
+)
+from vlm_aes.models.heads.residual_head import ResidualHead
+from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, checkpoint_tower, load_tower
+from vlm_aes.models.hub import cached_identity
+from vlm_aes.models.pretrained import content_hash, device_and_dtype
+from vlm_aes.models.scorer import Floats, Scorer, Scores
+from vlm_aes.ratings import scale as ratings
+
+FAST_ID = "fast-1"
+"""Name of this way of scoring, in prompt ids and in the ``calibration.json`` of a head."""
+
+
+class FastScorer(Scorer):
+    """Rating-word probabilities from a tower and a head.
+
+    Attributes:
+        folder: of the head.
+        config: its ``fast.json``.
+        residual_head: one person's correction of the head's score; None for a head without.
+        edit_comparator: tells which of two versions of an image is better; None for a head that
+            was not trained for it.
+    """
+
+    folder: Path
+    calibration_id = FAST_ID
+
+    def __init__(
+        self,
+        tower: VisionTower,
+        head: RatingHead,
+        config: HeadConfig,
+        folder: Path,
+        name: str,
+        residual_head: ResidualHead | None = None,
+        edit_comparator: EditComparatorHead | None = None,
+    ) -> None:
+        self.tower = tower
+        self.head = head
+        self.residual_head = residual_head
+        self.edit_comparator = edit_comparator
+        self.config = config
+        self.folder = folder
+        inside = folder.name == HEAD_FOLDER and (folder.parent / "config.json").is_file()
+        self.critique_model = str(folder.parent) if inside else None
+        digest = hashlib.sha256(f"{content_hash(folder)} {tower.weights_hash}".encode())
+        self.model_id = cached_identity(folder) or f"{name}@{digest.hexdigest()[:12]}"
+        self.prompt_id = f"{FAST_ID}@{tower.preprocessing}"
+        self.needed_side = tower.needed_side
+        self.parallel = tower.model.device.type == "cpu"
+
+    def preprocess(self, image: LoadedImage) -> Pixels:
+        """The inputs of the tower; in any thread."""
+        return self.tower.pixels(image.image)
+
+    @torch.inference_mode()
+    def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
+        """Score what the tower reads of each image.
+
+        Raises:
+            RuntimeError: where the tower gives no number, as fp16 may when it overflows.
+        """
+        embeddings = self.tower.embed(inputs)
+        return Scores(self.probabilities(embeddings)[:, None], embeddings.cpu().double().numpy())
+
+    @torch.inference_mode()
+    def scores_and_embeddings(
+        self, images: Sequence[Image.Image]
+    ) -> tuple[Floats, NDArray[np.float32]]:
+        """(N,) scores, 0 to 100, and (N, D) embeddings of images that are open already."""
+        embeddings = self.tower.embed([self.tower.pixels(image) for image in images])
+        return ratings.score(self.probabilities(embeddings)), embeddings.cpu().numpy()
+
+    @torch.inference_mode()
+    def probabilities(self, embeddings: Tensor) -> Floats:
+        """(B, 5) probabilities, bad to excellent, from (B, D) embeddings; the residual head is in
+        them.
+
+        Raises:
+            RuntimeError: where the tower gives no number, as fp16 may when it overflows.
+        """
+        shares = self.head(embeddings).cpu().double().softmax(-1).numpy()
+        result = Scores.checked(shares, self.model_id).probabilities[:, 0]
+        if self.residual_head is None:
+            return result
+        scores = self.residual_head.score(embeddings.cpu().numpy(), ratings.score(result))
+        return ratings.tilted(result, scores)
+
+
+def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto") -> FastScorer:
+    """The fast head that a folder is or holds, on its tower.
+
+    Raises:
+        CheckpointError: where there is none (names the command that trains one), or it was trained
+            on another tower.
+    """
+    folder = find_head(model)
+    config = HeadConfig.load(folder)
+    place, dtype = device_and_dtype(model, precision, device)
+    if config.tower == OWN_TOWER:
+        tower = checkpoint_tower(folder.parent, device=place, dtype=dtype)
+    else:
+        name = folder / TOWER_FOLDER if config.tower == TOWER_FOLDER else config.tower
+        tower = load_tower(name, revision=config.revision, device=place, dtype=dtype)
+    if tower.weights_hash != config.tower_hash:
+        raise CheckpointError(
+            model,
+            "its fast head was made for another vision tower than is there now; make it anew: "
+            "vlm-aes distill",
+        )
+    resolved = folder.resolve()
+    inside = resolved.name == HEAD_FOLDER
+    return FastScorer(
+        tower,
+        RatingHead.load(folder, config).to(place),
+        config,
+        folder,
+        f"{resolved.parent.name}/{HEAD_FOLDER}" if inside else resolved.name,
+        ResidualHead.load(folder, config.width),
+        EditComparatorHead.load(folder, config.width),
+    )

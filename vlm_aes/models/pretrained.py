@@ -1,0 +1,151 @@
+"""What every loader of pretrained weights shares: hub options, device, precision, identity."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from vlm_aes.errors import CheckpointError
+from vlm_aes.models.hub import cached_identity
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""Precision to the number format of weights that are not quantized."""
+_HASHED_FILES = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
+_UNHASHED_FILES = frozenset(
+    {"figures.json", "training.json", "trainer_state.json", "versions.safetensors"}
+)
+"""Files of a checkpoint that do not decide its scores."""
+_HASH_BLOCK_BYTES = 256 * 2**20
+_HASH_READ_BYTES = 2**20
+
+
+def hub_options(name: str | Path, revision: str | None = None) -> dict[str, Any]:
+    """Keyword arguments for ``from_pretrained``: a folder never asks the hub."""
+    options: dict[str, Any] = {"local_files_only": Path(name).is_dir()}
+    if revision:
+        options["revision"] = revision
+    return options
+
+
+def shown_name(name: str | Path) -> str:
+    """The name of a model in its identity: a hub id, or the last part of a folder's path."""
+    return Path(name).resolve().name if Path(name).is_dir() else str(name)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers: no progress bars, no notice that a part of a file is left out."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def check_complete(name: str | Path, info: Mapping[str, Any]) -> None:
+    """Raise if weights are missing, which transformers would initialise randomly.
+
+    Args:
+        info: what ``from_pretrained`` gives with ``output_loading_info``.
+
+    Raises:
+        CheckpointError: names three of the missing weights.
+    """
+    if info["missing_keys"]:
+        some = ", ".join(sorted(info["missing_keys"])[:3])
+        raise CheckpointError(name, f"weights are missing ({some}); download the checkpoint again")
+
+
+def choose_device(device: str) -> str:
+    """The device for ``auto``: CUDA, else Apple's MPS, else the CPU; any other as it is."""
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def choose_dtype(precision: str, device: str) -> torch.dtype:
+    """The number format of a precision; for any but ``DTYPES`` bf16 on CUDA, fp32 elsewhere."""
+    auto = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    return DTYPES.get(precision, auto)
+
+
+def device_and_dtype(name: str | Path, precision: str, device: str) -> tuple[str, torch.dtype]:
+    """The device and the number format for a network that is never quantized.
+
+    Raises:
+        CheckpointError: for a precision that is for language models alone.
+    """
+    if precision not in ("auto", *DTYPES):
+        raise CheckpointError(name, f"precision {precision!r}: choose auto, {', '.join(DTYPES)}")
+    chosen = choose_device(device)
+    return chosen, choose_dtype(precision, chosen)
+
+
+def content_hash(folder: Path) -> str:
+    """A short hash of what decides a folder's answers: weights, configuration, tokenizer.
+
+    Large files are read in blocks by several threads, because hashing releases the interpreter:
+    tens of gigabytes take about as long as the disk needs.
+    """
+    files = {f for p in _HASHED_FILES for f in folder.glob(p) if f.name not in _UNHASHED_FILES}
+    return content_hash_of(sorted(files))
+
+
+def content_hash_of(files: Sequence[Path]) -> str:
+    """The same of files in the given order."""
+    blocks = [
+        (file, start)
+        for file in files
+        for start in range(0, max(1, file.stat().st_size), _HASH_BLOCK_BYTES)
+    ]
+    digest = hashlib.sha256()
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for (file, start), part in zip(blocks, pool.map(_block_hash, blocks), strict=True):
+            if start == 0:
+                digest.update(file.name.encode())
+            digest.update(part)
+    return digest.hexdigest()[:12]
+
+
+def _block_hash(block: tuple[Path, int]) -> bytes:
+    file, start = block
+    digest = hashlib.sha256()
+    with file.open("rb") as data:
+        data.seek(start)
+        for _ in range(_HASH_BLOCK_BYTES // _HASH_READ_BYTES):
+            part = data.read(_HASH_READ_BYTES)
+            if not part:
+                break
+            digest.update(part)
+    return digest.digest()
+
+
+def identity_of(folder: Path) -> str:
+    """Hub id and commit of a folder in the hub's cache; of any other its name and content hash."""
+    return cached_identity(folder) or f"{folder.resolve().name}@{content_hash(folder)}"
+
+
+def weights_hash(model: torch.nn.Module) -> str:
+    """A short hash of a network's weights, the same in every precision that they are held in."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if tensor.is_floating_point():
+            digest.update(name.encode())
+            halved = tensor.detach().to("cpu", torch.bfloat16).contiguous()
+            digest.update(halved.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,245 @@
+"""Scores through a server: the same question, and the five words among its most probable next
+tokens."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+from vlm_aes.errors import CheckpointError, ServerError
+from vlm_aes.images.result import LoadedImage
+from vlm_aes.models.remote.client import REQUEST_TIMEOUT_S, ServerClient
+from vlm_aes.models.remote.logprobs import LabelProbabilities, label_probabilities
+from vlm_aes.models.scorer import Scorer, Scores
+from vlm_aes.prompts import RatingPrompt
+from vlm_aes.ratings.scale import WORDS
+
+_SCHEME = "openai:"
+_SENT_SIDE_PX = 1024
+_TOP_TOKENS = 20
+"""Tokens that are asked for: what vLLM and OpenAI give at most unless set otherwise."""
+_MIN_SENT_SIDE_PX = 28
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """The settings of a server; the names are those of a rater file.
+
+    Attributes:
+        url: its address, with the ``/v1`` that it mostly has.
+        name: of the model there; empty for the only one.
+        top: number of most probable tokens that it is asked for.
+        concurrency: requests at a time.
+        side: long side in pixels of what is sent; larger images are resized.
+        timeout: seconds that an answer may take.
+    """
+
+    url: str
+    name: str = ""
+    top: int = _TOP_TOKENS
+    concurrency: int = 8
+    side: int = _SENT_SIDE_PX
+    timeout: float = REQUEST_TIMEOUT_S
+
+    @staticmethod
+    def parse(text: str) -> ServerSettings:
+        """The settings of ``openai:URL#NAME``.
+
+        Raises:
+            CheckpointError: for something else.
+        """
+        url, _, name = text.removeprefix(_SCHEME).partition("#")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise CheckpointError(text, "a server is named openai:http://HOST:PORT/v1#NAME")
+        return ServerSettings(url if parts.path.strip("/") else f"{url.rstrip('/')}/v1", name)
+
+
+def is_server(model: str) -> bool:
+    """Whether a name is that of a server."""
+    return model.startswith(_SCHEME)
+
+
+class ServerScorer(Scorer):
+    """Asks a server for the token after the stem, and reads the five words among the most probable.
+
+    ``score_slack`` is the number of points that a score may at most be off for words that were not
+    among them. An image without an answer of the server gets an error; the others go on.
+
+    Args:
+        description: what the server says of the model; part of the model's identity.
+    """
+
+    columns = ("score_slack",)
+
+    def __init__(
+        self, settings: ServerSettings, prompt: RatingPrompt, name: str, description: str
+    ) -> None:
+        self.settings = settings
+        self.prompt = prompt
+        self.name = name
+        self.client = ServerClient(settings.url, timeout_s=settings.timeout)
+        self.attributes = tuple(prompt.questions)
+        digest = hashlib.sha256(description.encode()).hexdigest()[:12]
+        self.model_id = f"{_SCHEME}{name}@{digest}"
+        parts = {
+            "texts": [self.prompt.asked(a) for a in (None, *prompt.questions)],
+            "system": prompt.system,
+            "words": prompt.words,
+            "image_first": prompt.image_first,
+            "thinking": prompt.thinking,
+            "side": settings.side,
+            "top": settings.top,
+        }
+        text = json.dumps(parts, sort_keys=True)
+        self.prompt_id = f"served-{prompt.name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        self.needed_side = settings.side
+
+    def preprocess(self, image: LoadedImage) -> str:
+        """The image as it is sent: a PNG, so that nothing is lost, as a data address."""
+        pixels = image.image
+        longest = max(pixels.size)
+        if longest > self.settings.side:
+            factor = self.settings.side / longest
+            size = (max(1, round(pixels.width * factor)), max(1, round(pixels.height * factor)))
+            pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        file = io.BytesIO()
+        pixels.save(file, "PNG", compress_level=1)
+        return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+    def score(self, inputs: Sequence[str], attributes: Sequence[str] = ()) -> Scores:
+        """Ask about each image; see :class:`vlm_aes.models.scorer.Scorer`."""
+        questions = [None, *attributes]
+        jobs = [(image, attribute) for image in inputs for attribute in questions]
+        with ThreadPoolExecutor(min(self.settings.concurrency, len(jobs))) as pool:
+            answers = list(pool.map(lambda job: self._answer(*job), jobs))
+        probabilities = np.full((len(inputs), len(questions), len(WORDS)), 1 / len(WORDS))
+        slack: list[float | None] = []
+        errors = []
+        for i in range(len(inputs)):
+            own = answers[i * len(questions) : (i + 1) * len(questions)]
+            errors.append(next((a for a in own if isinstance(a, str)), ""))
+            for j, answer in enumerate(own):
+                if isinstance(answer, LabelProbabilities):
+                    probabilities[i, j] = answer.probabilities
+            slack.append(own[0].slack if isinstance(own[0], LabelProbabilities) else None)
+        return Scores(probabilities, columns={"score_slack": slack}, errors=errors)
+
+    def _answer(self, image: str, attribute: str | None) -> LabelProbabilities | str:
+        """The probabilities of the words, or an error message with what to do."""
+        try:
+            logprobs = self._top_logprobs(image, attribute)
+        except ServerError as error:
+            return f"the server at {self.settings.url} gave {error}; see to it and use --resume"
+        result = label_probabilities(logprobs, self.prompt.words)
+        if result is None:
+            first = ", ".join(repr(token) for token in list(logprobs)[:5])
+            return (
+                f"none of the rating words is among the {len(logprobs)} most probable tokens "
+                f"({first}, ...); let the server tell more of them, or name another --prompt"
+            )
+        return result
+
+    def _top_logprobs(self, image: str, attribute: str | None) -> dict[str, float]:
+        answer = self.client.request("chat/completions", self.request(image, attribute))
+        try:
+            place = answer["choices"][0]["logprobs"]["content"][0]
+            logprobs = {str(t["token"]): float(t["logprob"]) for t in place["top_logprobs"]}
+        except (KeyError, IndexError, TypeError, ValueError):
+            logprobs = {}
+        if not logprobs:
+            raise ServerError("an answer without top_logprobs, which rating needs")
+        return logprobs
+
+    def request(self, image: str, attribute: str | None) -> dict[str, Any]:
+        """The body of one question.
+
+        The stem stands as the beginning of the answer. vLLM continues it because the body says so,
+        llama.cpp by itself.
+        """
+        question, stem = self.prompt.asked(attribute)
+        placed_image = {"type": "image_url", "image_url": {"url": image}}
+        text = {"type": "text", "text": question}
+        content = [placed_image, text] if self.prompt.image_first else [text, placed_image]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if self.prompt.system:
+            messages.insert(0, {"role": "system", "content": self.prompt.system})
+        body: dict[str, Any] = {
+            "model": self.name,
+            "messages": messages,
+            "max_tokens": 1,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": self.settings.top,
+        }
+        if stem:
+            messages.append({"role": "assistant", "content": stem})
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        if self.prompt.thinking is not None:
+            body["chat_template_kwargs"] = {"enable_thinking": self.prompt.thinking}
+        return body
+
+    def probe(self) -> None:
+        """Ask once about a plain image.
+
+        Raises:
+            CheckpointError: where the server does not answer, or not with what rating needs.
+        """
+        plain = Image.linear_gradient("L").convert("RGB")
+        answer = self._answer(self.preprocess(LoadedImage(plain, *plain.size, "")), None)
+        if isinstance(answer, str):
+            raise CheckpointError(f"{_SCHEME}{self.settings.url}#{self.name}", answer)
+
+
+def load_server_scorer(
+    settings: ServerSettings, prompt_for: Callable[[str], RatingPrompt]
+) -> ServerScorer:
+    """A scorer that asks a server, tried once.
+
+    Args:
+        prompt_for: from the model's name there to its prompt.
+
+    Raises:
+        CheckpointError: where it does not answer, does not know the model, or its answers lack what
+            rating needs.
+    """
+    address = f"{_SCHEME}{settings.url}#{settings.name}"
+    if settings.top < 1 or settings.concurrency < 1 or settings.side < _MIN_SENT_SIDE_PX:
+        reason = f"top and concurrency are at least 1, side at least {_MIN_SENT_SIDE_PX} pixels"
+        raise CheckpointError(address, reason)
+    try:
+        client = ServerClient(settings.url, timeout_s=settings.timeout)
+        entries = client.request("models")["data"]
+        known = {str(entry["id"]): entry for entry in entries}
+    except ServerError as error:
+        reason = f"the server gave {error}; start it, or correct the address"
+        raise CheckpointError(address, reason) from None
+    except (KeyError, TypeError):
+        reason = "its list of models cannot be read; is the address right?"
+        raise CheckpointError(address, reason) from None
+    name = settings.name or (next(iter(known)) if len(known) == 1 else "")
+    if name not in known:
+        raise CheckpointError(
+            address,
+            f"the server has no model {name!r}; it has {', '.join(known) or 'none'}: name one "
+            "behind a #",
+        )
+    prompt = prompt_for(name)
+    if prompt.facts_line:
+        reason = f"prompt {prompt.name!r} states facts, which no server gets: name another --prompt"
+        raise CheckpointError(address, reason)
+    # the time of its start and its permissions are no part of the model's identity
+    identity = {k: known[name].get(k) for k in ("id", "root", "meta", "max_model_len")}
+    scorer = ServerScorer(settings, prompt, name, json.dumps(identity, sort_keys=True))
+    scorer.probe()
+    return scorer

@@ -1,0 +1,325 @@
+"""Scores of a vision-language model: the probabilities of five rating words as its next token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vlm_aes import measure as measures
+from vlm_aes.errors import CheckpointError
+from vlm_aes.images.result import LoadedImage
+from vlm_aes.measure.features import feature_count, features
+from vlm_aes.models.heads.residual_head import RESIDUAL_HEAD_FILE, ResidualHead
+from vlm_aes.models.scorer import Floats, Scorer, Scores
+from vlm_aes.models.vlm.backbone import Backbone
+from vlm_aes.models.vlm.loading import load_backbone
+from vlm_aes.models.vlm.prefix import continue_from, prefill
+from vlm_aes.models.vlm.prompting import TokenizedPrompt
+from vlm_aes.prompts import RatingPrompt, prompt_for
+from vlm_aes.ratings import scale as ratings
+
+AMPLE_SIDE_PX = 4096
+"""Long side at which an image is decoded for a checkpoint that names no size of its own: more than
+any of them reads."""
+_LARGEST_HEAD_ERROR = 0.02
+"""Largest difference between probabilities from five rows and from the full logits."""
+_LEAST_PROBABILITY = 1e-6
+"""Below it a preference counts as this sure, so that its log odds stay finite."""
+
+
+class VlmScorer(Scorer):
+    """Asks a checkpoint to rate, and reads five rows of its output head.
+
+    One prefill an image; several questions about one image share everything up to the question.
+
+    Args:
+        residual_head: what a finetuned model adds to its own answer, where it does.
+
+    Raises:
+        CheckpointError: names the checkpoint and why it cannot be asked this prompt.
+    """
+
+    def __init__(
+        self, backbone: Backbone, prompt: RatingPrompt, residual_head: ResidualHead | None = None
+    ) -> None:
+        self.backbone = backbone
+        self.prompt = prompt
+        self.residual_head = residual_head
+        self.tokenized = TokenizedPrompt(backbone, prompt)
+        self.word_ids = self.tokenized.word_ids
+        inputs = self.tokenized.check_inputs()
+        if not backbone.shares_prefix:
+            self._check_head(inputs)
+        self.model_id = backbone.model_id
+        self.prompt_id = self.tokenized.id
+        self.calibration_id = prompt.id
+        # an adapter changes the scores: the calibration of its base does not hold for them
+        self.folder = backbone.adapter or backbone.folder
+        self.attributes = tuple(prompt.questions)
+        self.needed_side = max(measures.ANALYSIS_SIDE_PX, backbone.needed_side or AMPLE_SIDE_PX)
+
+    def preprocess(self, image: LoadedImage) -> tuple[Image.Image, str | None]:
+        """The image, and the line of measured facts where the prompt states them."""
+        if not self.prompt.facts_line:
+            return image.image, None
+        return image.image, measures.facts_sentence(measures.measure_for_prompt(image.image))
+
+    def score(
+        self, inputs: Sequence[tuple[Image.Image, str | None]], attributes: Sequence[str] = ()
+    ) -> Scores:
+        """Ask the model; see :class:`vlm_aes.models.scorer.Scorer`."""
+        images, lines = zip(*inputs, strict=True)
+        facts = None if lines[0] is None else list(lines)
+        probabilities, states = self.predict_with_states(list(images), attributes, facts)
+        return Scores(probabilities, states[:, 0].float().cpu().numpy())
+
+    def prompt_text(self, facts: str | None = None) -> str:
+        """The exact text of the overall question, before the image's placeholder is expanded."""
+        return self.tokenized.render(None, facts)
+
+    def predict(
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+    ) -> Floats:
+        """(B, 1 + attributes, 5) probabilities, bad to excellent; the overall question first.
+
+        See :meth:`hidden_states` for arguments and exceptions.
+        """
+        return self.predict_with_states(images, attributes, facts)[0]
+
+    def predict_with_states(
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+    ) -> tuple[Floats, Tensor]:
+        """The probabilities of :meth:`predict`, with the residual head in the overall question,
+        and the states of :meth:`hidden_states`."""
+        if self.residual_head is None:
+            states = self.hidden_states(images, attributes, facts)
+            return self.probabilities(states), states
+        states, columns = self.states_and_features(images, attributes, facts)
+        result = self.probabilities(states)
+        scores = self.residual_head.score(columns, ratings.score(result[:, 0]))
+        result[:, 0] = ratings.tilted(result[:, 0], scores)
+        return result, states
+
+    def hidden_states(
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+    ) -> Tensor:
+        """(B, 1 + attributes, H) last hidden states where the rating word comes next.
+
+        The overall question comes first. With ``prompt.mirrored``, the mean of the states of the
+        images and of their mirror images.
+
+        Args:
+            images: B images.
+            attributes: names from ``prompt.questions``.
+            facts: a line of facts for each image, where the prompt states facts.
+
+        Raises:
+            KeyError: for an attribute that the prompt has no question for.
+            RuntimeError: where the model gives no number, as fp16 may when it overflows.
+        """
+        lines: Sequence[str | None] = [None] * len(images) if facts is None else facts
+        questions: list[str | None] = [None, *attributes]
+        views = [images]
+        if self.prompt.mirrored:
+            views.append([image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images])
+        return torch.stack([self._states(view, questions, lines) for view in views]).mean(0)
+
+    def states_and_features(
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+    ) -> tuple[Tensor, Floats]:
+        """The states of :meth:`hidden_states`, and the (B, D) inputs of a residual head: the mean
+        of the image's tokens as they enter the language model, and the image's features."""
+        with _image_token_means(self.backbone) as means:
+            states = self.hidden_states(images, attributes, facts)
+        # a question that shares no prefix is read by itself, of the same image
+        questions = len(means) // (2 if self.prompt.mirrored else 1)
+        tokens = torch.stack(means[::questions]).mean(0)
+        measured = np.array([list(features(image).values()) for image in images])
+        return states, np.column_stack([tokens.cpu().double().numpy(), measured])
+
+    @torch.inference_mode()
+    def probabilities(self, hidden: Tensor, tokens: Sequence[int] | None = None) -> Floats:
+        """(..., 5) probabilities of the rating words from (..., H) hidden states.
+
+        Args:
+            tokens: other tokens than the rating words'.
+
+        Raises:
+            RuntimeError: where the model gives no number.
+        """
+        logits = self.backbone.token_logits(hidden, self.word_ids if tokens is None else tokens)
+        # doubled on the CPU: not every device has doubles
+        result: Floats = logits.cpu().double().softmax(-1).numpy()
+        if not np.isfinite(result).all():
+            raise RuntimeError(
+                f"{self.backbone.model_id} gives no number in {self.backbone.dtype}; "
+                "load it with precision bf16 or fp32"
+            )
+        return result
+
+    def fault_probabilities(self, images: Sequence[Image.Image]) -> Floats:
+        """(B, 1 + faults) probabilities: that nothing spoils the image, then each fault of
+        ``prompt.faults.words`` in its order."""
+        inputs = self.backbone.encode(images, [self.tokenized.render_faults()] * len(images))
+        return self.probabilities(self.backbone.last_hidden(inputs), self.tokenized.fault_ids)
+
+    def faults(self, images: Sequence[Image.Image]) -> list[str | None]:
+        """The fault of each image; None where the model sees none, is not sure, or was never
+        trained to name faults."""
+        if self.prompt.faults is None:
+            return [None] * len(images)
+        return [self.prompt.faults.named(p) for p in self.fault_probabilities(images)]
+
+    def _states(
+        self,
+        images: Sequence[Image.Image],
+        questions: list[str | None],
+        facts: Sequence[str | None],
+    ) -> Tensor:
+        if len(questions) == 1:
+            return self._last_hidden(images, None, facts)[:, None]
+        shared = self.tokenized.shared_prefix(questions, facts)
+        if shared is None:
+            return torch.stack([self._last_hidden(images, q, facts) for q in questions], dim=1)
+        prefixes, suffixes = shared
+        inputs = self.backbone.encode(images, prefixes)
+        return continue_from(self.backbone, prefill(self.backbone, inputs), suffixes)
+
+    def _last_hidden(
+        self, images: Sequence[Image.Image], attribute: str | None, facts: Sequence[str | None]
+    ) -> Tensor:
+        texts = [self.tokenized.render(attribute, line) for line in facts]
+        return self.backbone.last_hidden(self.backbone.encode(images, texts))
+
+    def _check_head(self, inputs: dict[str, Tensor]) -> None:
+        """In a family that the suite does not cover, the five rows must give the full logits."""
+        rows = self.probabilities(self.backbone.last_hidden(inputs))
+        full = self.backbone.full_logits(inputs)[:, self.word_ids].cpu().double().softmax(-1)
+        if float(np.abs(rows - full.numpy()).max()) > _LARGEST_HEAD_ERROR:
+            raise CheckpointError(
+                self.backbone.model_id,
+                "its logits are not its output head times its last hidden state; "
+                f"the {self.backbone.family} family is not supported yet",
+            )
+
+
+def load_vlm_scorer(
+    model: str | Path,
+    *,
+    prompt: str | Path | None = None,
+    adapter: str | Path | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    revision: str | None = None,
+    pixels: str = "auto",
+) -> VlmScorer:
+    """A checkpoint with its prompt, and the residual head of a finetuned one.
+
+    Args:
+        prompt: name or file; the preset's or the checkpoint's own when not given.
+
+    Raises:
+        CheckpointError: names the checkpoint and the reason; see :func:`load_backbone`.
+        PromptError: for a prompt that cannot be used.
+    """
+    rating_prompt = prompt_for(model, prompt)
+    backbone = load_backbone(
+        model, adapter=adapter, precision=precision, device=device, revision=revision, pixels=pixels
+    )
+    folder = backbone.adapter or backbone.folder
+    residual_head = None
+    if folder is not None and (folder / RESIDUAL_HEAD_FILE).is_file():
+        width = int(backbone.model.config.get_text_config().hidden_size)
+        residual_head = ResidualHead.load(folder, width + feature_count())
+    return VlmScorer(backbone, rating_prompt, residual_head)
+
+
+@contextmanager
+def _image_token_means(backbone: Backbone) -> Iterator[list[Tensor]]:
+    """Collects how images enter the language model.
+
+    For each batch that is read from its beginning meanwhile, the list gets the (B, H) mean
+    over the tokens of each row's image.
+    """
+    ids: list[Tensor] = []
+    means: list[Tensor] = []
+
+    def keep_ids(_: Any, __: Any, inputs: dict[str, Any]) -> None:
+        ids.append(inputs["input_ids"])
+
+    def add_mean(_: Any, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+        if len(means) == len(ids):  # an ending that continues a prefix
+            return
+        states = (args[0] if args else inputs["hidden_states"]).float()
+        of_image = torch.eq(ids[-1], backbone.image_token_id or 0)[..., None]
+        means.append((states * of_image).sum(1) / of_image.sum(1).clamp(min=1))
+
+    hooks = [
+        backbone.model.model.register_forward_pre_hook(keep_ids, with_kwargs=True),
+        backbone.language_model.layers[0].register_forward_pre_hook(add_mean, with_kwargs=True),
+    ]
+    try:
+        yield means
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class PairComparator:
+    """Asks a checkpoint that takes two images which is the better one, in both orders: most models
+    favour a place, and both orders together do not.
+
+    Raises:
+        CheckpointError: names why the checkpoint cannot be asked about two images.
+    """
+
+    def __init__(self, scorer: VlmScorer) -> None:
+        self.scorer = scorer
+        model_id, pair = scorer.model_id, scorer.prompt.pair
+        if pair is None:
+            raise CheckpointError(model_id, "its prompts hold no question about a pair")
+        tokenized = scorer.tokenized
+        one, self.text = (
+            tokenized.render_question(pair.question, pair.stem, images) for images in (1, 2)
+        )
+        if len(self.text) <= len(one):
+            raise CheckpointError(model_id, "its chat template takes one image only")
+        self.word_ids = tokenized.first_tokens(self.text, pair.stem, pair.words)
+
+    def preference(self, a: Image.Image, b: Image.Image) -> float:
+        """Probability, 0 to 1, that ``a`` is the better one: from the mean log odds of both
+        orders, so that ``preference(b, a)`` is one minus this.
+
+        Raises:
+            CheckpointError: where its processor does not take two images.
+        """
+        backbone = self.scorer.backbone
+        try:
+            inputs = backbone.encode([[a, b], [b, a]], [self.text] * 2)
+        except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+            reason = f"its processor cannot take two images ({error})"
+            raise CheckpointError(backbone.model_id, reason) from error
+        first = self.scorer.probabilities(backbone.last_hidden(inputs), self.word_ids)[:, 0]
+        p = np.clip(first, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        forward, backward = np.log(p / (1 - p))
+        return 1 / (1 + math.exp((backward - forward) / 2))
