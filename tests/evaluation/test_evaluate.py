@@ -16,7 +16,7 @@ from vlm_aes.errors import EvaluationError
 from vlm_aes.evaluation.baselines import cross_fitted, rater_agreement
 from vlm_aes.evaluation.evaluate import EvaluationReport, evaluate
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.ratings.table import RatingTable, Rating
 from vlm_aes.stats import metrics
 
 RNG = np.random.default_rng(0)
@@ -33,7 +33,7 @@ class Known:
         self.said = {
             names[i] if names else str(i): Assessment(
                 score=None if s is None else float(s),
-                probabilities=dict(zip(ratings.WORDS, ratings.soft_label((s or 0) / 100,
+                probabilities=dict(zip(ratings.LEVELS, ratings.soft_label((s or 0) / 100,
                                                                          scale=UNIT))),
                 error="missing: look" if s is None else "",
                 sha256=str(i),
@@ -50,7 +50,7 @@ def table(means, names=None, **columns):
     names = names or [str(i) for i in range(len(means))]
     made = [Rating(i + 1, names[i], float(m), **{k: v[i] for k, v in columns.items()})
             for i, m in enumerate(means)]  # fmt: skip
-    return RatedTable("t", made, UNIT, declared=True)
+    return RatingTable("t", made, UNIT, declared=True)
 
 
 def test_figures_are_scipys():

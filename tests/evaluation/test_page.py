@@ -10,7 +10,7 @@ from PIL import Image
 from vlm_aes.evaluation.evaluate import METRIC_NAMES, EvaluationReport, RatedImage
 from vlm_aes.evaluation.page import calibration_bins, evaluation_page, histogram, write_evaluation
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.ratings.table import RatingTable, Rating
 from vlm_aes.stats.metrics import Estimate
 
 HUNDRED = ratings.Scale(0, 100)
@@ -28,7 +28,7 @@ def table(tmp_path_factory):
     photo = tmp_path_factory.mktemp("photos") / "ä & b.png"
     Image.new("RGB", (600, 400), (200, 90, 20)).save(photo)
     made = [Rating(1, str(photo), 50.0), Rating(2, "gone.png", 5.0)]
-    return RatedTable("r<1>.csv", made, HUNDRED, declared=True)
+    return RatingTable("r<1>.csv", made, HUNDRED, declared=True)
 
 
 @pytest.fixture(scope="module")

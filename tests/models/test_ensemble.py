@@ -82,7 +82,7 @@ def test_weights_of_ones_own(photos, slow, tmp_path):
 )
 def test_tilted_words_have_the_score_that_is_wanted(mass, share):
     p = np.array(mass) / sum(mass)
-    found = ratings.tilted([p], [100 * share])[0]
+    found = ratings.reweighted([p], [100 * share])[0]
     assert (found >= 0).all()
     assert found.sum() == pytest.approx(1)
     assert float(ratings.score(found)) == pytest.approx(100 * share, abs=0.01)

@@ -6,7 +6,7 @@ import torch
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.ratings.table import RatingTable, Rating
 from vlm_aes.training import dataset
 from vlm_aes.training.dataset import (
     RatingDataset,
@@ -72,7 +72,7 @@ def test_critiques_are_asked_for_as_at_inference(fresh, table, monkeypatch):
 def test_targets_mean_what_the_raters_mean():
     made = [Rating(1, "a", 2.0), Rating(2, "b", 3.5, std=0.8),
             Rating(3, "c", 4.0, std=1.0, votes={"x": 5.0, "y": 3.0})]  # fmt: skip
-    table = RatedTable("t", made, ratings.FIVE_POINTS, declared=True)
+    table = RatingTable("t", made, ratings.FIVE_POINTS, declared=True)
     for kind in ("raters", "gaussian", "two-hot"):
         labels = rating_targets(table, kind).labels.double().numpy()
         np.testing.assert_allclose(ratings.score(labels), table.scores(), atol=1e-3)

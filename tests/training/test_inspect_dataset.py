@@ -6,14 +6,14 @@ import pytest
 
 from vlm_aes.errors import TrainingError
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.ratings.table import RatingTable, Rating
 from vlm_aes.training.inspect_dataset import inspect_ratings
 
 
 def test_broken_pictures_versions_and_splits(shoot, tmp_path):
     def named(*rows):
         made = [Rating(i, str(p), float(m), split=s) for i, (p, m, s) in enumerate(rows, 1)]
-        return RatedTable("t.csv", made, ratings.FIVE_POINTS, declared=True)
+        return RatingTable("t.csv", made, ratings.FIVE_POINTS, declared=True)
 
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     shutil.copy(shoot / "1.png", tmp_path / "copy.png")

@@ -173,6 +173,6 @@ def test_a_damaged_taste_is_told(taught, tmp_path):
 )
 def test_a_tilted_distribution_has_the_score_that_was_asked_for(weights, wanted):
     p = np.array([weights]) / sum(weights)
-    found = ratings.tilted(p, [wanted])
+    found = ratings.reweighted(p, [wanted])
     assert ratings.score(found)[0] == pytest.approx(wanted, abs=1e-3)
-    assert np.allclose(ratings.tilted(p, ratings.score(p)), p, atol=1e-6)
+    assert np.allclose(ratings.reweighted(p, ratings.score(p)), p, atol=1e-6)

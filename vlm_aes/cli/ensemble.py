@@ -126,9 +126,10 @@ def route(
     from vlm_aes.training import router as routing
 
     named = routing.parse_routes(to)
-    table = routing.read_kinds(routes, images, [route.name for route in named])
-    report = routing.learn(table, named, tower, out, seed=seed, device=device,
-                           overwrite=overwrite)  # fmt: skip
+    table = routing.read_routes(routes, images, [route.name for route in named])
+    report = routing.train_router(
+        table, named, tower, out, seed=seed, device=device, overwrite=overwrite
+    )
     if as_json:
         print(json.dumps(asdict(report), allow_nan=False))
     else:

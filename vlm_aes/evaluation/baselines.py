@@ -16,7 +16,7 @@ from vlm_aes.images.result import LoadedImage
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, measure
 from vlm_aes.measure.features import features
 from vlm_aes.ratings import splits
-from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.ratings.table import RatingTable, Rating
 from vlm_aes.stats import metrics
 from vlm_aes.stats.metrics import Estimate
 
@@ -85,7 +85,7 @@ def _two_sides(votes: Floats, half: bool, rng: np.random.Generator) -> tuple[flo
     return float(mixed[:cut].mean()), float(mixed[cut:].mean())
 
 
-def measure_table(table: RatedTable) -> MeasuredTable:
+def measure_table(table: RatingTable) -> MeasuredTable:
     """Open and measure every image of a table."""
     places, rows, contents = [], [], []
     for i in range(len(table)):
@@ -110,7 +110,7 @@ def measures(image: Image.Image, native: Image.Image | None = None) -> list[floa
 
 
 def facts_predictions(
-    table: RatedTable, others: RatedTable | None, wanted: Floats, seed: int = 0
+    table: RatingTable, others: RatingTable | None, wanted: Floats, seed: int = 0
 ) -> Floats | None:
     """(N,) what boosted trees make of the measures of each image; they never saw its rating.
 
@@ -128,7 +128,7 @@ def facts_predictions(
     if others is not None and training is not None and len(training.places) >= 2 * FOLDS:
         known = others.select(training.places).scores()
         return np.asarray(fit_trees(training.rows, known, seed).predict(measured.rows))
-    links = splits.same(measured.contents) + splits.same([r.group for r in table.ratings])
+    links = splits.equal_key_links(measured.contents) + splits.equal_key_links([r.group for r in table.ratings])
     cluster = splits.clusters(len(table), links)
     if len(set(cluster.tolist())) < 2 * FOLDS:
         return None

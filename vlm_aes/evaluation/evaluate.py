@@ -15,7 +15,7 @@ from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.errors import EvaluationError, short_text
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.result import ImageError
-from vlm_aes.ratings.table import RatedTable
+from vlm_aes.ratings.table import RatingTable
 from vlm_aes.stats import metrics
 from vlm_aes.stats.metrics import Estimate
 
@@ -131,9 +131,9 @@ class EvaluationReport:
 
 def evaluate(
     assessor: Assessor,
-    table: RatedTable,
+    table: RatingTable,
     *,
-    others: RatedTable | None = None,
+    others: RatingTable | None = None,
     facts: bool = True,
     batch_size: int = IMAGES_PER_BATCH,
     seed: int = 0,
@@ -190,7 +190,7 @@ def evaluate(
 
 
 def _assessed(
-    assessor: Assessor, table: RatedTable, batch_size: int, progress: Callable[[int], None]
+    assessor: Assessor, table: RatingTable, batch_size: int, progress: Callable[[int], None]
 ) -> Iterator[Assessment]:
     for start in range(0, len(table), batch_size):
         rows = range(start, min(start + batch_size, len(table)))
@@ -225,7 +225,7 @@ def _estimate(statistic: metrics.Statistic, *arrays: Floats, seed: int) -> Estim
     return estimate if finite else None
 
 
-def _distances(table: RatedTable, rated: Sequence[Assessment], seed: int) -> dict[str, Any]:
+def _distances(table: RatingTable, rated: Sequence[Assessment], seed: int) -> dict[str, Any]:
     """Distances between distributions, over the images whose raters' distribution is known."""
     pairs = [
         (label, list(a.probabilities.values()))
@@ -255,7 +255,7 @@ def _intervals(wanted: Floats, rated: Sequence[Assessment], seed: int) -> dict[s
 
 
 def _facts_baseline(
-    table: RatedTable, others: RatedTable | None, wanted: Floats, seed: int, notes: list[str]
+    table: RatingTable, others: RatingTable | None, wanted: Floats, seed: int, notes: list[str]
 ) -> dict[str, Any] | None:
     predictions = baselines.facts_predictions(table, others, wanted, seed)
     if predictions is None:
@@ -269,7 +269,7 @@ def _facts_baseline(
 
 
 def _rated_images(
-    table: RatedTable, rows: Sequence[int], rated: Sequence[Assessment]
+    table: RatingTable, rows: Sequence[int], rated: Sequence[Assessment]
 ) -> list[RatedImage]:
     return [
         RatedImage(

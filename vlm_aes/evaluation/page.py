@@ -16,8 +16,8 @@ from vlm_aes.explain.page import data_uri
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
-from vlm_aes.ratings.scale import WORDS
-from vlm_aes.ratings.table import RatedTable
+from vlm_aes.ratings.scale import LEVELS
+from vlm_aes.ratings.table import RatingTable
 
 MAX_OUTLIERS = 6
 """Images shown of each kind of miss."""
@@ -59,7 +59,7 @@ class Outlier:
 
 
 def evaluation_page(
-    report: EvaluationReport, table: RatedTable, *, model: str, prompt: str, terms: str = ""
+    report: EvaluationReport, table: RatingTable, *, model: str, prompt: str, terms: str = ""
 ) -> str:
     """HTML of an evaluation.
 
@@ -92,7 +92,7 @@ def evaluation_page(
         bins=calibration_bins(score, rating),
         scores=histogram(score),
         ratings=histogram(rating),
-        words=list(zip(WORDS, labels, probabilities, strict=True)),
+        words=list(zip(LEVELS, labels, probabilities, strict=True)),
         high=_outliers(table, images, score - rating),
         low=_outliers(table, images, rating - score),
     )
@@ -101,7 +101,7 @@ def evaluation_page(
 def write_evaluation(
     file: Path,
     report: EvaluationReport,
-    table: RatedTable,
+    table: RatingTable,
     *,
     model: str,
     prompt: str,
@@ -134,7 +134,7 @@ def histogram(values: Floats) -> list[float]:
     return [float(n) / max(1, len(values)) for n in counts]
 
 
-def _outliers(table: RatedTable, images: list[RatedImage], gap: Floats) -> list[Outlier]:
+def _outliers(table: RatingTable, images: list[RatedImage], gap: Floats) -> list[Outlier]:
     order = np.argsort(-gap, kind="stable")[:MAX_OUTLIERS]
     return [
         Outlier(one.name, one.score, one.rating, _thumbnail(table.source(one.row)))

@@ -49,6 +49,11 @@ def put_in_place(finished: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def absolute_model(name: str) -> str:
+    """A model as a rater file names it: a path in full, since the file's folder may be moved."""
+    return str(Path(name).resolve()) if name != "nano" and Path(name).exists() else name
+
+
 def save_adapter(network: Any, model: str | Path, prompt: Path, folder: Path) -> None:
     """Write a peft model's adapters with their prompt into ``folder``.
 

@@ -26,7 +26,7 @@ from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.training.losses import IGNORED_TOKEN
 
 CACHE_BYTES = 2 * 2**30
@@ -88,7 +88,7 @@ class RatingTargets:
     stds: Tensor
 
 
-def rating_targets(table: RatedTable, kind: str = "raters") -> RatingTargets:
+def rating_targets(table: RatingTable, kind: str = "raters") -> RatingTargets:
     """Targets of every image of a table.
 
     Args:
@@ -156,7 +156,7 @@ class RatingDataset(Dataset[RatingExample]):
     """
 
     def __init__(
-        self, assessor: Assessor, table: RatedTable, targets: RatingTargets, rows: Rows
+        self, assessor: Assessor, table: RatingTable, targets: RatingTargets, rows: Rows
     ) -> None:
         self.assessor = assessor
         self.table = table

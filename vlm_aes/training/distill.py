@@ -198,7 +198,7 @@ def train_head(data: DistillData, config: DistillConfig) -> RatingHead:
         )
     x = torch.from_numpy(data.embeddings[rows])
     target = _target(data, rows, config.people_weight)
-    weights = torch.tensor(ratings.WEIGHTS)
+    weights = torch.tensor(ratings.LEVEL_WEIGHTS)
     if float((target @ weights).std()) < 1e-4:
         raise TrainingError("every image has the same rating: there is nothing to learn")
     torch.manual_seed(config.seed)

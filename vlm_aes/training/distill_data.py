@@ -25,7 +25,7 @@ from vlm_aes.images.result import ImageError
 from vlm_aes.models.heads.embedding_cache import EmbeddingCache
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatedTable
+from vlm_aes.ratings.table import RatingTable
 
 HELD_BACK_EVERY = 10
 """One in so many contents is never trained on; it gives the figures and the intervals."""
@@ -70,7 +70,7 @@ class HumanRating:
         return HumanRating(100 * float(scale.to_unit(mean)), label)
 
 
-def human_ratings(table: RatedTable) -> dict[str, HumanRating]:
+def human_ratings(table: RatingTable) -> dict[str, HumanRating]:
     """Path of each image to what people think of it."""
     return {
         rating.path: HumanRating(float(score), rating.label(table.scale))

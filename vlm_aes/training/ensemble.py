@@ -1,9 +1,8 @@
-"""An ensemble fitted to ratings, and how good it is on pictures that it did not learn from."""
+"""Fit an ensemble to ratings, and measure it on images that it did not learn from."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,33 +13,36 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from vlm_aes.errors import TrainingError
-from vlm_aes.images.open import ImageError, open_image
+from vlm_aes.files import check_absent
+from vlm_aes.images.open import open_image
+from vlm_aes.images.result import ImageError
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, Fact, measure
-from vlm_aes.models.ensemble.ensemble import ENSEMBLE_ID, Ensemble, Member
+from vlm_aes.models.ensemble.ensemble import ENSEMBLE_ID
 from vlm_aes.models.ensemble.facts import FactsRegression, FactsScorer
 from vlm_aes.models.registry import LoadOptions, load_member
 from vlm_aes.models.scorer import Floats, Scorer
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings import splits
-from vlm_aes.ratings.table import FEWEST, RatedTable
+from vlm_aes.ratings.table import MIN_RATED_IMAGES, RatingTable
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.metrics import Estimate
+from vlm_aes.training.checkpoint import absolute_model, replaced_folder
 
 FACTS = "facts"
 """The member that is not loaded but fitted here: measured facts alone."""
 FOLDS = 5
-BATCH = 16
-FILE = "rater.toml"
+IMAGES_PER_BATCH = 16
+RATER_FILE = "rater.toml"
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedMember:
     """A member as it was named.
 
     Attributes:
         model: as ``--model`` takes it, or ``facts``.
         fast: the fast head that lies with it.
-        scorer: nothing for ``facts``.
+        scorer: None for ``facts``.
     """
 
     model: str
@@ -54,15 +56,15 @@ class Named:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Rated pictures as the members see them.
+class MemberScores:
+    """What the members say of N rated images.
 
     Attributes:
         scores: (members, N) 0 to 100; NaN for the facts, which are fitted later.
-        facts: of each picture; empty without a facts member.
+        facts: of each image; empty without a facts member.
         wanted: (N,) mean ratings, 0 to 100.
-        cluster: (N,) pictures of one number stay together in a fold.
-        n_error: pictures that could not be rated.
+        cluster: (N,) images of one number stay together in a fold.
+        n_error: images that could not be rated.
     """
 
     scores: Floats
@@ -73,16 +75,16 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """An ensemble, and what it is worth.
+class FittedEnsemble:
+    """The weights of an ensemble, and its predictions.
 
     Attributes:
         weights, intercept: of the members' scores; a member that adds nothing these ratings can
-            show has none.
+            show has weight 0.
         lines: (members, 2) intercept and slope from each score to the ratings.
-        facts: the facts member, fitted on every picture.
-        out_of_fold: (members + 1, N) the members' scores, then the ensemble's, each for pictures
-            that the weights, and the facts member, had not seen.
+        facts: the facts member, fitted on every image.
+        out_of_fold: (members + 1, N) the members' scores, then the ensemble's. Weights and facts
+            member never learned from the image that they score.
     """
 
     weights: Floats
@@ -92,7 +94,7 @@ class Fitted:
     out_of_fold: Floats
 
 
-def open_members(names: Sequence[str], *, precision: str, device: str) -> list[Named]:
+def open_members(names: Sequence[str], *, precision: str, device: str) -> list[NamedMember]:
     """Load the members that were named.
 
     Args:
@@ -103,83 +105,91 @@ def open_members(names: Sequence[str], *, precision: str, device: str) -> list[N
     """
     if len(names) < 2 or len(set(names)) < len(names):
         raise TrainingError("name at least two members, each once: --member A --member B")
+    options = LoadOptions(precision, device)
     members = []
     for name in names:
         model = name.removeprefix("fast:")
         fast = model != name
-        scorer = (
-            None
-            if name == FACTS
-            else load_member(model, fast=fast, options=LoadOptions(precision, device))
-        )
-        members.append(Named(model, fast, scorer))
+        scorer = None if name == FACTS else load_member(model, fast=fast, options=options)
+        members.append(NamedMember(model, fast, scorer))
     return members
 
 
-def see(
-    table: RatedTable, members: Sequence[Named], progress: Callable[[int], None] = lambda done: None
-) -> Seen:
-    """Rate every picture of a table with every member.
+def score_members(
+    table: RatingTable,
+    members: Sequence[NamedMember],
+    progress: Callable[[int], None] = lambda done: None,
+) -> MemberScores:
+    """Rate every image of a table with every member.
 
     Raises:
         TrainingError: where too few could be rated.
     """
     scorers = [m.scorer for m in members if m.scorer is not None]
-    measured = any(m.scorer is None for m in members)
+    needs_facts = any(m.scorer is None for m in members)
+    places: list[int] = []
     columns: list[Floats] = []
     facts: list[dict[str, Fact]] = []
-    kept: list[int] = []
     hashes: list[str] = []
-    for start in range(0, len(table), BATCH):
-        rows, looked = [], []
-        for i in range(start, min(start + BATCH, len(table))):
-            found = _look(table.source(i), scorers, measured)
-            if found is not None:
-                rows.append((i, found[0], found[1]))
-                looked.append(found[2])
-        if rows:
-            said = [s.score([own[k] for own in looked]) for k, s in enumerate(scorers)]
-            failed = [any(s.errors[j] for s in said if s.errors) for j in range(len(rows))]
-            scores = np.array([ratings.score(s.probabilities[:, 0]) for s in said])
-            scores = scores.reshape(len(scorers), len(rows))
-            for j, (i, sha256, own) in enumerate(rows):
-                if not failed[j]:
+    for start in range(0, len(table), IMAGES_PER_BATCH):
+        rows = range(start, min(start + IMAGES_PER_BATCH, len(table)))
+        opened = [(i, _open(table.source(i), scorers, needs_facts)) for i in rows]
+        batch = [(i, image) for i, image in opened if image is not None]
+        if batch:
+            answers = [
+                scorer.score([image.inputs[k] for _, image in batch])
+                for k, scorer in enumerate(scorers)
+            ]
+            scores = np.array([ratings.score(a.probabilities[:, 0]) for a in answers])
+            scores = scores.reshape(len(scorers), len(batch))
+            for j, (i, image) in enumerate(batch):
+                if not any(a.errors[j] for a in answers if a.errors):
+                    places.append(i)
                     columns.append(scores[:, j])
-                    facts.append(own)
-                    kept.append(i)
-                    hashes.append(sha256)
-        progress(min(start + BATCH, len(table)))
-    if len(kept) < FEWEST:
+                    facts.append(image.facts)
+                    hashes.append(image.sha256)
+        progress(rows.stop)
+    if len(places) < MIN_RATED_IMAGES:
         raise TrainingError(
-            f"{len(kept)} pictures could be rated by every member; {FEWEST} are needed"
+            f"{len(places)} images could be rated by every member; {MIN_RATED_IMAGES} are needed"
         )
-    chosen = table.select(kept)
-    links = splits.same(hashes) + splits.same([r.group for r in chosen.ratings])
-    rated = iter(np.array(columns).T)
-    scores = np.stack([
-        np.full(len(kept), np.nan) if m.scorer is None else next(rated) for m in members
-    ])  # fmt: skip
-    return Seen(scores, facts, chosen.scores(), splits.clusters(len(kept), links),
-                len(table) - len(kept))  # fmt: skip
+    good = table.select(places)
+    links = splits.equal_key_links(hashes) + splits.equal_key_links([r.group for r in good.ratings])
+    of_scorer = iter(np.array(columns).T)
+    unknown = np.full(len(places), np.nan)
+    return MemberScores(
+        np.stack([unknown if m.scorer is None else next(of_scorer) for m in members]),
+        facts,
+        good.scores(),
+        splits.clusters(len(places), links),
+        len(table) - len(places),
+    )
 
 
-def _look(
-    source: str | bytes, scorers: Sequence[Scorer], measured: bool
-) -> tuple[str, dict[str, Fact], list[Any]] | None:
-    picture = open_image(source, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
-    if isinstance(picture, ImageError):
+@dataclass(frozen=True)
+class _OpenedImage:
+    """An image as facts and as the input of each scorer."""
+
+    sha256: str
+    facts: dict[str, Fact]
+    inputs: list[Any]
+
+
+def _open(source: str | bytes, scorers: Sequence[Scorer], needs_facts: bool) -> _OpenedImage | None:
+    image = open_image(source, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
+    if isinstance(image, ImageError):
         return None
-    read = []
+    inputs = []
     for scorer in scorers:
-        found = scorer.open(source)
-        if isinstance(found, ImageError):
+        opened = scorer.open(source)
+        if isinstance(opened, ImageError):
             return None
-        read.append(found[1])
-    own = measure(picture.image, picture.native) if measured else {}
-    return picture.sha256, own, read
+        inputs.append(opened[1])
+    facts = measure(image.image, image.native) if needs_facts else {}
+    return _OpenedImage(image.sha256, facts, inputs)
 
 
-def weigh(scores: Floats, wanted: Floats) -> tuple[Floats, float]:
+def nonnegative_weights(scores: Floats, wanted: Floats) -> tuple[Floats, float]:
     """Weights of at least 0 and an intercept that bring (members, N) scores nearest to (N,)
     ratings, by least squares (Lawson and Hanson 1974; for stacking, Breiman 1996)."""
     middle, mean = scores.mean(1), float(wanted.mean())
@@ -187,81 +197,82 @@ def weigh(scores: Floats, wanted: Floats) -> tuple[Floats, float]:
     return weights, mean - float(weights @ middle)
 
 
-def worth_their_place(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> list[int]:
+def select_members(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> list[int]:
     """The members, by their rows in (members, N) scores, whose absence would show.
 
     One after another the least useful leaves, as long as the squared errors out of fold are not
-    worse without it by more than their standard error over the N pictures: the simplest rule that
+    worse without it by more than their standard error over the N images: the simplest rule that
     is as good as the best (Breiman et al. 1984, section 3.4.3).
     """
 
     def losses(members: list[int]) -> Floats:
-        found: Floats = (_joined(scores[members], wanted, folds) - wanted) ** 2
-        return found
+        squared: Floats = (_out_of_fold(scores[members], wanted, folds) - wanted) ** 2
+        return squared
 
-    kept = list(range(len(scores)))
-    while len(kept) > 1:
-        whole = losses(kept)
-        missed = []
-        for member in kept:
-            worse = losses([k for k in kept if k != member]) - whole
-            missed.append(float(worse.mean() - worse.std() / np.sqrt(len(wanted))))
-        least = int(np.argmin(missed))
-        if missed[least] > 0:
+    members = list(range(len(scores)))
+    while len(members) > 1:
+        whole = losses(members)
+        costs = []
+        for member in members:
+            worse = losses([m for m in members if m != member]) - whole
+            costs.append(float(worse.mean() - worse.std() / np.sqrt(len(wanted))))
+        least = int(np.argmin(costs))
+        if costs[least] > 0:
             break
-        kept.pop(least)
-    return kept
+        members.pop(least)
+    return members
 
 
-def _joined(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> Floats:
-    """(N,) the members' scores as weights from the other folds join them."""
-    joined = np.zeros(len(wanted))
+def _out_of_fold(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> Floats:
+    """(N,) the weighted members' scores, with weights from the other folds."""
+    weighted = np.zeros(len(wanted))
     for fold in range(FOLDS):
         inside, rest = folds == fold, folds != fold
-        weights, intercept = weigh(scores[:, rest], wanted[rest])
-        joined[inside] = np.clip(intercept + weights @ scores[:, inside], 0, 100)
-    return joined
+        weights, intercept = nonnegative_weights(scores[:, rest], wanted[rest])
+        weighted[inside] = np.clip(intercept + weights @ scores[:, inside], 0, 100)
+    return weighted
 
 
-def fit(seen: Seen, seed: int = 0) -> Fitted:
+def fit(rated: MemberScores, seed: int = 0) -> FittedEnsemble:
     """Fit the weights, and the facts member where there is one.
 
     Raises:
-        TrainingError: where no member says anything of the ratings.
+        TrainingError: where no member's scores rise with the ratings.
     """
-    folds = _folds(seen.cluster, seed)
-    scores = seen.scores.copy()
+    wanted, folds = rated.wanted, _folds(rated.cluster, seed)
+    scores = rated.scores.copy()
     place = next((k for k in range(len(scores)) if np.isnan(scores[k]).all()), None)
-    model = None
+    regression = None
     if place is not None:
         for fold in range(FOLDS):
             inside, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            learned = FactsRegression.fit([seen.facts[i] for i in rest], seen.wanted[rest])
-            guesses = learned.predict([seen.facts[i] for i in inside])
-            scores[place, inside] = np.clip(guesses, 0, 100)
-        model = FactsRegression.fit(seen.facts, seen.wanted)
-    kept = worth_their_place(scores, seen.wanted, folds)
-    joined = _joined(scores[kept], seen.wanted, folds)
+            of_rest = FactsRegression.fit([rated.facts[i] for i in rest], wanted[rest])
+            predicted = of_rest.predict([rated.facts[i] for i in inside])
+            scores[place, inside] = np.clip(predicted, 0, 100)
+        regression = FactsRegression.fit(rated.facts, wanted)
+    members = select_members(scores, wanted, folds)
+    joined = _out_of_fold(scores[members], wanted, folds)
     weights = np.zeros(len(scores))
-    weights[kept], intercept = weigh(scores[kept], seen.wanted)
+    weights[members], intercept = nonnegative_weights(scores[members], wanted)
     if not weights.any():
         raise TrainingError("no member's scores rise with the ratings")
-    lines = np.array([
-        np.polyfit(own, seen.wanted, 1)[::-1] if np.ptp(own) else (float(seen.wanted.mean()), 0.0)
-        for own in scores
-    ])  # fmt: skip
-    return Fitted(weights, intercept, lines, model, np.vstack([scores, joined]))
+    flat = (float(wanted.mean()), 0.0)
+    lines = [np.polyfit(own, wanted, 1)[::-1] if np.ptp(own) else flat for own in scores]
+    out_of_fold = np.vstack([scores, joined])
+    return FittedEnsemble(weights, intercept, np.array(lines), regression, out_of_fold)
 
 
 def _folds(cluster: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """(N,) number of each picture's fold, whole clusters together."""
+    """(N,) number of each image's fold, whole clusters together."""
     numbers, inverse = np.unique(cluster, return_inverse=True)
     order = np.random.default_rng(seed).permutation(len(numbers))
-    found: NDArray[np.int64] = (order % FOLDS)[inverse]
-    return found
+    folds: NDArray[np.int64] = (order % FOLDS)[inverse]
+    return folds
 
 
-def figures(fitted: Fitted, wanted: Floats, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
+def figures(
+    fitted: FittedEnsemble, wanted: Floats, names: Sequence[str]
+) -> dict[str, dict[str, Estimate]]:
     """Member, and ``ensemble``, to its SRCC and PLCC with the ratings, out of fold."""
     return {
         name: {
@@ -274,49 +285,34 @@ def figures(fitted: Fitted, wanted: Floats, names: Sequence[str]) -> dict[str, d
 
 
 def save(
-    fitted: Fitted, members: Sequence[Named], wanted: Floats, out: Path, *, reference: str,
+    fitted: FittedEnsemble,
+    members: Sequence[NamedMember],
+    wanted: Floats,
+    out: Path,
+    *,
+    reference: str,
     overwrite: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Write a folder that ``--model`` takes: complete, or not at all.
 
     Raises:
-        TrainingError: for a folder that is there and not to be replaced.
+        VlmAesError: for a folder that exists and is not to be replaced.
     """
-    if out.exists() and not overwrite:
-        raise TrainingError(f"{out} is there already; --overwrite replaces it")
-    staging = out.with_name(f".{out.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    lines = ['kind = "ensemble"', f"intercept = {fitted.intercept:.6f}", ""]
-    for member, weight, line in zip(members, fitted.weights, fitted.lines, strict=True):
-        model = member.model
-        if member.scorer is None:
-            assert fitted.facts is not None
-            (staging / FACTS).mkdir()
-            FactsScorer(fitted.facts).save(staging / FACTS / "facts.json")
-            text = 'kind = "facts"\nweights = "facts.json"\n'
-            (staging / FACTS / FILE).write_text(text, encoding="utf-8")
-        elif model != "nano" and Path(model).exists():
-            model = str(Path(model).resolve())
-        lines += ["[[member]]", f"model = {json.dumps(model, ensure_ascii=False)}"]
-        lines += ["fast = true"] * member.fast
-        lines += [f"weight = {weight:.6f}", f"line = [{line[0]:.6f}, {line[1]:.6f}]", ""]
-    (staging / FILE).write_text("\n".join(lines), encoding="utf-8")
-    joined = fitted.out_of_fold[-1]
-    if len(wanted) >= calibration.MIN_CALIBRATION_IMAGES and np.ptp(joined) > 0:
-        calibration.fit(joined, wanted, prompt=ENSEMBLE_ID, reference=reference).save(staging)
-    if out.exists():
-        shutil.rmtree(out)
-    staging.rename(out)
-
-
-def as_ensemble(fitted: Fitted, members: Sequence[Named]) -> Ensemble:
-    """The fitted ensemble, ready to rate."""
-    made = []
-    for member, weight, line in zip(members, fitted.weights, fitted.lines, strict=True):
-        scorer = member.scorer
-        if scorer is None:
-            assert fitted.facts is not None
-            scorer = FactsScorer(fitted.facts)
-        made.append(Member(scorer, float(weight), (float(line[0]), float(line[1]))))
-    return Ensemble(made, fitted.intercept)
+    check_absent(out, overwrite=overwrite)
+    with replaced_folder(out) as folder:
+        lines = ['kind = "ensemble"', f"intercept = {fitted.intercept:.6f}", ""]
+        for member, weight, line in zip(members, fitted.weights, fitted.lines, strict=True):
+            model = absolute_model(member.model)
+            if fitted.facts is not None and member.scorer is None:
+                model = FACTS
+                (folder / FACTS).mkdir()
+                FactsScorer(fitted.facts).save(folder / FACTS / "facts.json")
+                text = 'kind = "facts"\nweights = "facts.json"\n'
+                (folder / FACTS / RATER_FILE).write_text(text, encoding="utf-8")
+            lines += ["[[member]]", f"model = {json.dumps(model, ensure_ascii=False)}"]
+            lines += ["fast = true"] * member.fast
+            lines += [f"weight = {weight:.6f}", f"line = [{line[0]:.6f}, {line[1]:.6f}]", ""]
+        (folder / RATER_FILE).write_text("\n".join(lines), encoding="utf-8")
+        joined = fitted.out_of_fold[-1]
+        if len(wanted) >= calibration.MIN_CALIBRATION_IMAGES and np.ptp(joined) > 0:
+            calibration.fit(joined, wanted, prompt=ENSEMBLE_ID, reference=reference).save(folder)

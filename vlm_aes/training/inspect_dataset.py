@@ -18,7 +18,7 @@ from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.ratings import splits
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.ratings.table import RatedTable
+from vlm_aes.ratings.table import RatingTable
 
 SPLIT_NAMES = ("train", "validation", "test")
 MIN_VALIDATION_EXAMPLES = 5
@@ -38,7 +38,7 @@ class RatingsInspection:
         duplicates: images that are a version of an earlier one.
     """
 
-    table: RatedTable
+    table: RatingTable
     errors: dict[str, str]
     own_split: bool
     leaked: int
@@ -93,11 +93,13 @@ def _open_all(sources: Iterable[str | bytes]) -> _OpenedImages:
         opened.places.append(place)
         opened.contents.append(image.sha256)
         hashes.append(splits.perceptual_hash(image.image))
-    return replace(opened, versions=splits.same(opened.contents) + splits.near_duplicates(hashes))
+    return replace(
+        opened, versions=splits.equal_key_links(opened.contents) + splits.near_duplicates(hashes)
+    )
 
 
 def inspect_ratings(
-    table: RatedTable, validation: float, test: float, seed: int
+    table: RatingTable, validation: float, test: float, seed: int
 ) -> RatingsInspection:
     """Open every image, find versions of the same, and split what has no split of its own.
 
@@ -110,7 +112,7 @@ def inspect_ratings(
     opened = _open_all(table.source(i) for i in range(len(table)))
     good = table.select(opened.places)
     version = splits.clusters(len(good), opened.versions)
-    links = opened.versions + splits.same([rating.group for rating in good.ratings])
+    links = opened.versions + splits.equal_key_links([rating.group for rating in good.ratings])
     cluster = splits.clusters(len(good), links)
     sides = [rating.split for rating in good.ratings]
     own_split = any(sides)
@@ -125,7 +127,7 @@ def inspect_ratings(
         good,
         {table.ratings[place].path: why for place, why in opened.errors.items()},
         own_split,
-        leaked=splits.leaks(cluster, sides),
+        leaked=splits.count_leaks(cluster, sides),
         duplicates=len(good) - len(set(version.tolist())),
     )
 
@@ -201,7 +203,7 @@ def _check_own_split(name: str, splits_of_rows: Sequence[tuple[int, str]], noun:
         )
 
 
-def _check_counts(table: RatedTable | PreferenceTable, noun: str) -> None:
+def _check_counts(table: RatingTable | PreferenceTable, noun: str) -> None:
     """See that there is something to train on and to choose by."""
     counts = {name: len(table.of_split(name)) for name in SPLIT_NAMES}
     if counts["train"] < 2 or counts["validation"] < MIN_VALIDATION_EXAMPLES:
@@ -212,9 +214,9 @@ def _check_counts(table: RatedTable | PreferenceTable, noun: str) -> None:
         )
 
 
-def table_hash(table: RatedTable | PreferenceTable) -> str:
+def table_hash(table: RatingTable | PreferenceTable) -> str:
     """A short hash of the ratings or preferences, and of the split."""
-    if isinstance(table, RatedTable):
+    if isinstance(table, RatingTable):
         lines: list[Any] = [(table.scale, table.transform), *table.ratings]
     else:
         lines = [*table.paths, *table.pairs]

@@ -28,7 +28,7 @@ from vlm_aes.models.pretrained import identity_of
 from vlm_aes.models.vlm.loading import locate
 from vlm_aes.prompts import prompt_file
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.ratings.table import RatedTable
+from vlm_aes.ratings.table import RatingTable
 from vlm_aes.training import ridge_residual
 from vlm_aes.training.checkpoint import put_in_place, save_adapter, save_full
 from vlm_aes.training.dataset import LABEL_KINDS
@@ -64,7 +64,7 @@ class FinetuneJob:
         overwrite: replace ``out`` and ``OUT.part``.
     """
 
-    table: RatedTable | PreferenceTable
+    table: RatingTable | PreferenceTable
     out: Path
     config: TrainingConfig = field(default_factory=TrainingConfig)
     model: str | Path | None = None
@@ -89,6 +89,12 @@ class FinetuneJob:
     def work(self) -> Path:
         """Folder of the work in progress."""
         return self.out.parent / f"{self.out.name}.part"
+
+    @property
+    def base_terms(self) -> str:
+        """Terms of the base's weights in short, where they are known."""
+        folder = Path(self.base)
+        return terms_of(folder) if folder.is_dir() else ""
 
     @property
     def finished(self) -> Path:
@@ -276,7 +282,6 @@ class FinetuneJob:
         settings: dict[str, Any] = {"fast": True, "seed": self.config.seed}
         if not self.fast:
             settings = self.config.as_json() | {"quantize": self.quantize}
-        folder = Path(self.base)
         return TrainingRecord(
             name=self.out.name,
             inspection=objective.inspection,
@@ -291,7 +296,7 @@ class FinetuneJob:
             measured_on=objective.measured_on,
             calibrated=result.calibration.n if result.calibration is not None else 0,
             terms=self.terms,
-            base_terms=terms_of(folder) if folder.is_dir() else "",
+            base_terms=self.base_terms,
         )
 
     def _publish(self, record: TrainingRecord) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlm_aes.evaluation.evaluate import EvaluationReport
 from vlm_aes.models.heads.head import TOWER_FOLDER
-from vlm_aes.ratings.table import RatedTable
+from vlm_aes.ratings.table import RatingTable
 from vlm_aes.stats.metrics import Estimate
 from vlm_aes.training.inspect_dataset import PairsInspection, RatingsInspection, table_hash
 
@@ -170,7 +170,7 @@ def _data(record: TrainingRecord) -> list[str]:
     return lines
 
 
-def _ratings(table: RatedTable) -> str:
+def _ratings(table: RatingTable) -> str:
     raters = {name for rating in table.ratings for name in rating.votes}
     critiques = sum(bool(rating.critique) for rating in table.ratings)
     source = "declared" if table.declared else "read off the table"

@@ -19,7 +19,7 @@ from vlm_aes.evaluation.evaluate import EvaluationReport, evaluate
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.heads.residual_head import ResidualHead
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.ratings.table import RatedTable
+from vlm_aes.ratings.table import RatingTable
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.stats.metrics import Estimate
@@ -45,7 +45,7 @@ from vlm_aes.training.trainer import TrainingConfig
 Floats = NDArray[np.float64]
 
 
-def _rows_of_splits(table: RatedTable | PreferenceTable) -> dict[str, NDArray[np.int64]]:
+def _rows_of_splits(table: RatingTable | PreferenceTable) -> dict[str, NDArray[np.int64]]:
     return {name: table.of_split(name) for name in SPLIT_NAMES}
 
 
@@ -70,7 +70,7 @@ class RatingObjective:
     images_per_example = 1
 
     def __init__(
-        self, table: RatedTable, *, validation: float, test: float, config: TrainingConfig
+        self, table: RatingTable, *, validation: float, test: float, config: TrainingConfig
     ) -> None:
         self.inspection = inspect_ratings(table, validation, test, config.seed)
         self.table = self.inspection.table
@@ -127,14 +127,18 @@ class RatingObjective:
             return None
         sources = [source for source, _ in self._named(rows)]
         assessed = assessor.assess(sources, facts=False, attributes=True)
-        rated = [(row, a) for row, a in zip(rows, assessed, strict=True) if a.score is not None]
+        rated = [
+            (row, a.score, a.attributes)
+            for row, a in zip(rows, assessed, strict=True)
+            if a.score is not None
+        ]
         attributes = {
-            name: [a.attributes[name] for _, a in rated] for name in assessor.rating_attributes
+            name: [own[name] for _, _, own in rated] for name in assessor.rating_attributes
         }
         try:
             return calibration.fit(
-                [a.score for _, a in rated],
-                self.table.scores()[[row for row, _ in rated]],
+                [score for _, score, _ in rated],
+                self.table.scores()[[row for row, _, _ in rated]],
                 prompt=assessor.prompt.id,
                 reference=self.table.name,
                 attributes=attributes,
@@ -319,13 +323,13 @@ def pair_accuracy(gaps: Floats, preferred: Floats) -> float:
 
 
 def objective_for(
-    table: RatedTable | PreferenceTable, *, validation: float, test: float, config: TrainingConfig
+    table: RatingTable | PreferenceTable, *, validation: float, test: float, config: TrainingConfig
 ) -> RatingObjective | PreferenceObjective:
     """The objective of a table, with every image inspected and every example in a split.
 
     Raises:
         TrainingError: where too little is left to train on or to choose by.
     """
-    if isinstance(table, RatedTable):
+    if isinstance(table, RatingTable):
         return RatingObjective(table, validation=validation, test=test, config=config)
     return PreferenceObjective(table, validation=validation, test=test, config=config)

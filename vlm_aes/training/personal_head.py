@@ -260,7 +260,7 @@ class PersonalHead:
 
 
 def fit_preferences(
-    embeddings: Floats, base: Floats, ends: NDArray[np.int64], preferred: Floats
+    embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64], preferred: Floats
 ) -> ResidualHead:
     """A residual head from preferences: logistic regression on the differences of the two images
     of a pair (Bradley and Terry 1952).
@@ -281,8 +281,9 @@ def fit_preferences(
     if len(pairs.first) < MIN_RATINGS:
         n = len(pairs.first)
         raise TrainingError(f"{n} pairs to learn from are too few: give {MIN_RATINGS}")
-    scaling = HeadScaling.of(embeddings, base)
-    inputs = scaling.inputs(embeddings, base)
+    rows = np.asarray(embeddings, dtype=np.float64)
+    scaling = HeadScaling.of(rows, base)
+    inputs = scaling.inputs(rows, base)
     weights = preference_weights(*pairs.differences(inputs))
     spread = float((inputs @ weights).std())
     if spread == 0:

@@ -38,7 +38,7 @@ class ModelFeatures:
     """N images as a model sees them.
 
     Attributes:
-        features: (N, D) as :meth:`vlm_aes.models.vlm.scorer.VlmScorer.states_and_features` gives them.
+        features: (N, D), the mean of the image's tokens and its measured features.
         scores: (N,) its own answer, 0 to 100.
     """
 

@@ -1,30 +1,43 @@
-"""A router that learns from a table which kind of picture goes where."""
+"""Train a route classifier from a table: which kind of image goes to which model."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from vlm_aes.errors import TrainingError
-from vlm_aes.images.open import ImageError, open_image
-from vlm_aes.models.ensemble.router import MIN_IMAGES_PER_ROUTE, TrainedRouteClassifier, find_tower
-from vlm_aes.models.heads.vision_tower import VisionTower
+from vlm_aes.errors import TrainingError, short_text
+from vlm_aes.files import check_absent
+from vlm_aes.images.open import open_image
+from vlm_aes.images.result import ImageError
+from vlm_aes.models.ensemble.router import (
+    MIN_IMAGES_PER_ROUTE,
+    TrainedRouteClassifier,
+)
+from vlm_aes.models.heads.vision_tower import VisionTower, find_tower
+from vlm_aes.training.checkpoint import absolute_model, replaced_folder
 
 FOLDS = 5
-FILE, WEIGHTS = "rater.toml", "judge.safetensors"
+RATER_FILE = "rater.toml"
+WEIGHTS_FILE = "judge.safetensors"
 
 
 @dataclass(frozen=True)
-class Way:
-    """A route as it was named."""
+class NamedRoute:
+    """A route as it was named.
+
+    Attributes:
+        name: of the kind of image.
+        model: as ``--model`` takes it.
+        fast: the fast head that lies with it.
+    """
 
     name: str
     model: str
@@ -32,12 +45,12 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What a judge is worth.
+class RouterReport:
+    """How often a route classifier is right.
 
     Attributes:
-        n: pictures; ``n_error`` could not be opened.
-        accuracy: share sent rightly by a judge that had not seen them.
+        n: images; ``n_error`` could not be opened.
+        accuracy: share sent to the right route by a classifier that did not learn from them.
         per_route: route to that share.
     """
 
@@ -47,7 +60,7 @@ class Report:
     per_route: dict[str, float]
 
 
-def parse_routes(texts: Sequence[str]) -> list[Way]:
+def parse_routes(texts: Sequence[str]) -> list[NamedRoute]:
     """``ROUTE=MODEL`` or ``ROUTE=fast:MODEL``, at least two.
 
     Raises:
@@ -59,24 +72,24 @@ def parse_routes(texts: Sequence[str]) -> list[Way]:
         if not (name and equals and model):
             raise TrainingError(f"--to {text}: a route is named ROUTE=MODEL")
         plain = model.removeprefix("fast:")
-        routes.append(Way(name, plain, plain != model))
+        routes.append(NamedRoute(name, plain, plain != model))
     if len(routes) < 2 or len({r.name for r in routes}) < len(routes):
         raise TrainingError("name at least two routes, each once: --to photo=A --to drawing=B")
     return routes
 
 
-def read_kinds(file: Path, images: Path | None, names: Sequence[str]) -> list[tuple[str, int]]:
+def read_routes(file: Path, images: Path | None, names: Sequence[str]) -> list[tuple[str, int]]:
     """Paths with the number of their route.
 
     Raises:
-        TrainingError: says which row is wrong, and how; or which route has too few pictures.
+        TrainingError: says which row is wrong, and how; or which route has too few images.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = list(csv.DictReader(lines))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{file} cannot be read as a table ({error})") from None
-    found = []
+        raise TrainingError(f"{file} cannot be read as a table ({short_text(error)})") from None
+    routes = []
     for i, row in enumerate(rows, 1):
         if not row.get("path") or row.get("route") not in names:
             raise TrainingError(
@@ -87,69 +100,78 @@ def read_kinds(file: Path, images: Path | None, names: Sequence[str]) -> list[tu
             raise TrainingError(
                 f"{file}, row {i}: no file {path}; relative paths are below --images"
             )
-        found.append((path, list(names).index(row["route"])))
+        routes.append((path, list(names).index(row["route"])))
+    _check_counts([route for _, route in routes], names, f"{file}:")
+    return routes
+
+
+def _check_counts(routes: Sequence[int], names: Sequence[str], where: str) -> None:
     for k, name in enumerate(names):
-        n = sum(kind == k for _, kind in found)
+        n = list(routes).count(k)
         if n < MIN_IMAGES_PER_ROUTE:
             raise TrainingError(
-                f"{file}: {n} pictures of {name} are too few; give {MIN_IMAGES_PER_ROUTE}"
+                f"{where} {n} images of {name} are too few; give {MIN_IMAGES_PER_ROUTE}"
             )
-    return found
 
 
-def learn(
-    table: Sequence[tuple[str, int]], routes: Sequence[Way], tower: str, out: Path, *,
-    seed: int = 0, device: str = "auto", overwrite: bool = False,
-) -> Report:  # fmt: skip
-    """Learn the judge and write a folder that ``--model`` takes: complete, or not at all.
+def train_router(
+    table: Sequence[tuple[str, int]],
+    routes: Sequence[NamedRoute],
+    tower: str,
+    out: Path,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    overwrite: bool = False,
+) -> RouterReport:
+    """Train the classifier and write a folder that ``--model`` takes: complete, or not at all.
+
+    Args:
+        table: paths with the number of their route.
+        tower: folder or hub id of the vision tower, or ``nano``.
 
     Raises:
-        TrainingError: where too few pictures can be opened, or ``out`` is there.
+        VlmAesError: where too few images can be opened, or ``out`` exists.
     """
-    if out.exists() and not overwrite:
-        raise TrainingError(f"{out} is there already; --overwrite replaces it")
-    eyes = find_tower(tower, device=device)
-    embeddings, kinds = _embedded(table, eyes)
-    for k, way in enumerate(routes):
-        if (kinds == k).sum() < MIN_IMAGES_PER_ROUTE:
-            raise TrainingError(
-                f"too few pictures of {way.name} could be opened; give {MIN_IMAGES_PER_ROUTE}"
-            )
-    folds = _folds(kinds, seed)
-    guesses = np.zeros(len(kinds), np.int64)
-    for fold in range(FOLDS):
-        rest, inside = folds != fold, folds == fold
-        judge = TrainedRouteClassifier.fit(
-            eyes, embeddings[rest], kinds[rest].tolist(), len(routes)
+    check_absent(out, overwrite=overwrite)
+    vision_tower = find_tower(tower, device=device)
+    embeddings, kinds = _embedded(table, vision_tower)
+    _check_counts(kinds.tolist(), [route.name for route in routes], "of those that open,")
+
+    def trained(rows: NDArray[np.bool_]) -> TrainedRouteClassifier:
+        return TrainedRouteClassifier.fit(
+            vision_tower, embeddings[rows], kinds[rows].tolist(), len(routes)
         )
-        guesses[inside] = judge.of(embeddings[inside]).argmax(1)
-    right = guesses == kinds
-    _save(
-        TrainedRouteClassifier.fit(eyes, embeddings, kinds.tolist(), len(routes)),
-        routes,
-        tower,
-        out,
+
+    folds = _folds(kinds, seed)
+    predicted = np.zeros(len(kinds), np.int64)
+    for fold in range(FOLDS):
+        inside = folds == fold
+        predicted[inside] = trained(~inside).from_embeddings(embeddings[inside]).argmax(1)
+    right = predicted == kinds
+    _save(trained(folds >= 0), routes, tower, out)
+    return RouterReport(
+        len(kinds),
+        len(table) - len(kinds),
+        float(right.mean()),
+        {route.name: float(right[kinds == k].mean()) for k, route in enumerate(routes)},
     )
-    return Report(
-        len(kinds), len(table) - len(kinds), float(right.mean()),
-        {way.name: float(right[kinds == k].mean()) for k, way in enumerate(routes)},
-    )  # fmt: skip
 
 
 def _embedded(
     table: Sequence[tuple[str, int]], tower: VisionTower
-) -> tuple[torch.Tensor, np.ndarray]:
+) -> tuple[torch.Tensor, NDArray[np.int64]]:
     rows, kinds = [], []
     for path, kind in table:
-        picture = open_image(path, needed_side=tower.needed_side)
-        if not isinstance(picture, ImageError):
-            rows.append(tower.embed([tower.pixels(picture.image)]).cpu())
+        image = open_image(path, needed_side=tower.needed_side)
+        if not isinstance(image, ImageError):
+            rows.append(tower.embed([tower.pixels(image.image)]).cpu())
             kinds.append(kind)
     return torch.cat(rows or [torch.zeros(0, 1)]), np.array(kinds, np.int64)
 
 
-def _folds(kinds: np.ndarray, seed: int) -> np.ndarray:
-    """(N,) number of each picture's fold, each kind spread over all."""
+def _folds(kinds: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """(N,) number of each image's fold, each kind spread over all."""
     rng = np.random.default_rng(seed)
     folds = np.zeros(len(kinds), np.int64)
     for kind in np.unique(kinds):
@@ -158,26 +180,19 @@ def _folds(kinds: np.ndarray, seed: int) -> np.ndarray:
     return folds
 
 
-def _save(judge: TrainedRouteClassifier, routes: Sequence[Way], tower: str, out: Path) -> None:
-    staging = out.with_name(f".{out.name}.part")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    judge.save(staging / WEIGHTS, [way.name for way in routes])
-    lines = ['kind = "router"', ""]
-    for way in routes:
-        lines += ["[[route]]", f"name = {_text(way.name)}", f"model = {_text(_kept(way.model))}"]
-        lines += ["fast = true"] * way.fast + [""]
-    lines += ["[judge]", f"tower = {_text(_kept(tower))}", f'weights = "{WEIGHTS}"', ""]
-    (staging / FILE).write_text("\n".join(lines), encoding="utf-8")
-    if out.exists():
-        shutil.rmtree(out)
-    staging.rename(out)
+def _save(
+    classifier: TrainedRouteClassifier, routes: Sequence[NamedRoute], tower: str, out: Path
+) -> None:
+    def quoted(text: str) -> str:
+        return json.dumps(text, ensure_ascii=False)
 
-
-def _kept(name: str) -> str:
-    """A path in full, since the folder may be moved; anything else as it is."""
-    return str(Path(name).resolve()) if name != "nano" and Path(name).exists() else name
-
-
-def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    with replaced_folder(out) as folder:
+        classifier.save(folder / WEIGHTS_FILE, [route.name for route in routes])
+        lines = ['kind = "router"', ""]
+        for route in routes:
+            model = quoted(absolute_model(route.model))
+            lines += ["[[route]]", f"name = {quoted(route.name)}", f"model = {model}"]
+            lines += ["fast = true"] * route.fast + [""]
+        lines += ["[judge]", f"tower = {quoted(absolute_model(tower))}"]
+        lines += [f'weights = "{WEIGHTS_FILE}"', ""]
+        (folder / RATER_FILE).write_text("\n".join(lines), encoding="utf-8")

@@ -93,7 +93,7 @@ class RatingModel(nn.Module):
         self.network = self.backbone.model
         self.word_ids = assessor.rater.word_ids
         self.loss_weights = config.loss_weights
-        self.register_buffer("points", torch.tensor(ratings.WEIGHTS) * 100, persistent=False)
+        self.register_buffer("points", torch.tensor(ratings.LEVEL_WEIGHTS) * 100, persistent=False)
 
     def train(self, mode: bool = True) -> RatingModel:
         """Training mode, in which running statistics stay: batches are too small to make new
