@@ -2,7 +2,7 @@
 
 Each group holds a photo, a copy of it with each fault, and three crops that keep 85 to 95% of its
 sides, as files with capture times of one burst; groups lie a minute apart in one folder. They go
-through the whole path: rated, find_bursts by time and look, ranked within. *Found*: of a group, the
+through the whole path: rated, grouped by time and likeness, ranked within. *Found*: of a group, the
 photo itself is chosen, and nothing else.
 
     python benchmarks/bursts.py --data PARA --split tuning [--groups 300] [--model DIR] [--slow]
@@ -26,10 +26,10 @@ from PIL import Image
 
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, ScoreOptions, find_sources, rows
+from vlm_aes.bulk import Sink, ScoreOptions, find_sources, score_images
 from vlm_aes.bulk.select.cut import Cut
 from vlm_aes.bulk.select.from_table import Table, choose_rows
-from vlm_aes.bulk.select.image_features import feature_extractor
+from vlm_aes.bulk.select.similarity import feature_extractor
 from vlm_aes.images.degrade import DEGRADATIONS, degrade
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.output.table import Columns
@@ -103,7 +103,7 @@ def main() -> None:
                 kinds[str(file)] = number, kind
         out = Path(place) / "t.parquet"
         with Sink(str(out), columns.schema) as sink:
-            rated = list(rows(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink))
+            rated = list(score_images(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink))
             sink.finish()
         chosen = choose_rows(Table(out), Cut(top_k=1, per="burst"), feature_extractor(head.head))
     n = 1 + max(number for number, _ in kinds.values())

@@ -37,11 +37,11 @@ def main() -> None:
     material = gather(unseen, fast.tower, teacher, {}, a.cache)
     first, truth = scores_of(fast.head, material.embeddings), ratings.score(material.teacher)
     group = np.zeros(len(first), np.int64)
-    print(f"{len(first)} photos; the head's interval: {fast.about.agreement}")
+    print(f"{len(first)} photos; the head's interval: {fast.config.agreement}")
     print("share  calls  found  found by the head alone")
     for share in SHARES:
         cut = Cut(fraction=share)
-        tier = cascade_tiers(Rated(first, group), cut, fast.about.agreement)
+        tier = cascade_tiers(Rated(first, group), cut, fast.config.agreement)
         seen = np.where(tier == OPEN, truth, first)
         wanted = set(choose(Rated(truth, group), cut).tolist())
         found = set(choose(Rated(seen, group), cut, tier).tolist())

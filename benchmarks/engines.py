@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from vlm_aes.assessor import NANO
+from vlm_aes.models.nano import NANO
 from vlm_aes.images.open import LoadedImage
-from vlm_aes.models.heads.export import difference, export, trial_images
-from vlm_aes.models.heads.onnx import ExportedRater
-from vlm_aes.models.registry import open_scorer
+from vlm_aes.models.heads.export import export, largest_difference, trial_images
+from vlm_aes.models.heads.onnx import OnnxScorer
+from vlm_aes.models.registry import LoadOptions, load_scorer
 from vlm_aes.models.scorer import Scorer
 
 
@@ -38,9 +38,9 @@ def rate_of(run: Callable[[], object], n: int, rounds: int = 3) -> float:
 
 def measured(scorer: Scorer, pictures: list[Image.Image], batch: int, n: int) -> float:
     """Pictures a second of the network alone."""
-    looked = [scorer.read(LoadedImage(image, *image.size, "")) for image in pictures]
+    looked = [scorer.preprocess(LoadedImage(image, *image.size, "")) for image in pictures]
     looked = (looked * (batch // len(looked) + 1))[:batch]
-    return rate_of(lambda: [scorer.rate(looked) for _ in range(max(1, n // batch))],
+    return rate_of(lambda: [scorer.score(looked) for _ in range(max(1, n // batch))],
                    batch * max(1, n // batch))  # fmt: skip
 
 
@@ -54,17 +54,17 @@ def main() -> None:
     pictures = trial_images(16)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "fast.onnx"
-        scorer = open_scorer(a.model, fast=True, precision="fp32", device="cpu")
+        scorer = load_scorer(a.model, fast=True, options=LoadOptions("fp32", "cpu"))
         assert scorer is not None
         export(scorer, file)
-        engines: dict[str, Scorer] = {"torch": scorer, "onnxruntime": ExportedRater(file)}
+        engines: dict[str, Scorer] = {"torch": scorer, "onnxruntime": OnnxScorer(file)}
         if find_spec("openvino"):
-            engines["openvino"] = ExportedRater(file, openvino=True)
+            engines["openvino"] = OnnxScorer(file, openvino=True)
         print(f"{a.model}, {a.threads} threads for torch; pictures a second, the network alone")
         print(f"{'engine':<12} {'by 1':>8} {'by 16':>8} {'by 64':>8}  largest difference to torch")
         for name, engine in engines.items():
             speeds = [measured(engine, pictures, batch, a.pictures) for batch in (1, 16, 64)]
-            apart = difference(scorer, engine, pictures)
+            apart = largest_difference(scorer, engine, pictures)
             print(f"{name:<12}" + "".join(f" {s:8.0f}" for s in speeds) + f"  {apart:.1g}")
         for name, engine in list(engines.items())[:2]:
             ready = [LoadedImage(image, *image.size, "") for image in pictures]

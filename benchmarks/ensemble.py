@@ -22,15 +22,15 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from finetune.photos import is_tuning, is_validation
-from vlm_aes.models.registry import open_any
-from vlm_aes.ratings.table import RatedTable, read_ratings
+from vlm_aes.models.registry import load_member
+from vlm_aes.ratings.table import RatingTable, read_ratings
 from vlm_aes.stats import metrics
 from vlm_aes.training import ensemble as fitting
 
 MEMBERS = ("facts", "fast:nano", "nano")
 
 
-def rated(data: Path, folder: Path, *, validation: bool, limit: int | None) -> RatedTable:
+def rated(data: Path, folder: Path, *, validation: bool, limit: int | None) -> RatingTable:
     """A ratings table of ``limit`` validation or tuning photos, chosen by a fixed seed."""
     files = sorted(data.glob("train-*.parquet"))
     names = ds.dataset(files).to_table(columns=["image_id", "aesthetic_mean"])
@@ -58,7 +58,7 @@ def main() -> None:
     members = []
     for name in MEMBERS:
         fast = name.startswith("fast:")
-        scorer = None if name == fitting.FACTS else open_any(a.model, fast=fast)
+        scorer = None if name == fitting.FACTS else load_member(a.model, fast=fast)
         members.append(fitting.Named(a.model, fast, scorer))
     with tempfile.TemporaryDirectory() as folder:
         learned = fitting.see(

@@ -15,10 +15,9 @@ import torch
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.explain.explanation import explain, raters
+from vlm_aes.explain.explanation import explain
 from vlm_aes.explain.occlusion import occlusion_map
 from vlm_aes.measure import measure
-from vlm_aes.suggest.engine import advise
 
 
 def main() -> None:
@@ -34,15 +33,15 @@ def main() -> None:
     image = Image.open(a.picture) if a.picture else Image.fromarray(skimage.data.coffee())
     image = image.convert("RGB")
     assessor = Assessor.from_pretrained(a.checkpoint)
-    score, confirm = raters(assessor)
+    prepared = assessor.prepare(image, rationale=True)
     ways: dict[str, Callable[[], object]] = {
-        "one rating": lambda: assessor.rater.rate([image]),
-        "with attributes": lambda: assessor.rater.rate([image], assessor.rating_attributes),
+        "one rating": lambda: assessor.rater.predict([image]),
+        "with attributes": lambda: assessor.rater.predict([image], assessor.rating_attributes),
         "facts": lambda: measure(image),
-        "advice": lambda: advise(image, score, confirm, facts=measure(image)),
-        "heat map": lambda: occlusion_map(image, score),
+        "suggestions": lambda: assessor.suggestions(prepared),
+        "heat map": lambda: occlusion_map(image, assessor.fast_scores),
         "explain": lambda: explain(assessor, image),
-        "explain and map": lambda: (explain(assessor, image), occlusion_map(image, score)),
+        "explain and map": lambda: (explain(assessor, image), occlusion_map(image, assessor.fast_scores)),
     }
     best: dict[str, tuple[float, float]] = {}
     for number in range(a.rounds + 1):

@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from finetune.edit_comparator.thresholds import photos_of
 from vlm_aes.images.degrade import degrade, rotate_and_crop
 from vlm_aes.measure import measure
-from vlm_aes.suggest.edits import lit
+from vlm_aes.suggest.edits import multiply_light
 
 NAMES = ("astronaut", "chelsea", "coffee", "rocket", "camera")
 STEPS = np.linspace(0, 1, 7)
@@ -34,7 +34,7 @@ def exposure(photos: dict[str, Image.Image]) -> Rows:
     for name, photo in photos.items():
         start = measure(photo)["exposure"].value or 0.0
         for stops in (-0.5, -1.0, -1.5, -2.0):
-            found = measure(lit(photo, 2.0**stops))["exposure"].value or 0.0
+            found = measure(multiply_light(photo, 2.0**stops))["exposure"].value or 0.0
             rows.append((name, stops, found - start))
     return rows
 

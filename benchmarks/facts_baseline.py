@@ -23,7 +23,7 @@ from finetune.photos import is_validation, rows_of
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
 from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
-from vlm_aes.models.heads.embeddings import Kept
+from vlm_aes.models.heads.embedding_cache import EmbeddingCache
 from vlm_aes.stats import metrics
 
 PART = 512
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     a = parser.parse_args()
     width = len(baselines.measures(Image.new("RGB", (64, 64))))
-    kept = Kept(a.cache, "facts and features 1", width, np.float32)
+    kept = EmbeddingCache(a.cache, "facts and features 1", width, np.float32)
     photos, learned = [], 0
     with ProcessPoolExecutor(a.workers, get_context("spawn")) as pool:
         rows = (row for row in rated(a.data) if row[3] != "other")

@@ -16,7 +16,6 @@ import numpy as np
 
 from finetune.edit_comparator.thresholds import photos_of
 from vlm_aes import Assessor
-from vlm_aes.explain.explanation import raters
 from vlm_aes.explain.occlusion import CELLS, curves, occlusion_map
 
 
@@ -30,8 +29,8 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=3, help="random maps a photo")
     parser.add_argument("--slow", action="store_true", help="by the model, not its fast head")
     a = parser.parse_args()
-    fast, slow = raters(Assessor.from_pretrained(a.checkpoint))
-    score = slow if a.slow and slow is not None else fast
+    assessor = Assessor.from_pretrained(a.checkpoint)
+    score = assessor.model_scores if a.slow else assessor.fast_scores
     away = np.abs(np.linspace(-1, 1, CELLS))
     centre = -np.hypot(away[:, None], away[None])
     rng = np.random.default_rng(0)

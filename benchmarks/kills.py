@@ -35,9 +35,10 @@ import torch
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, ScoreOptions, find_sources, rows
+from vlm_aes.bulk import Sink, ScoreOptions, find_sources, score_images
 from vlm_aes.errors import OutputError
 from vlm_aes.output import table
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 
 DONE, FULL = 0, 2
@@ -97,7 +98,7 @@ def score(assessor: Assessor, photos: Path, out: Path, *, resume: bool) -> None:
     columns = Columns()
     with Sink(str(out), columns.schema, resume=resume) as sink:
         items = find_sources([str(photos)])
-        for _ in rows(assessor, items, columns, ScoreOptions(), sink=sink, batch_size=8):
+        for _ in score_images(assessor, items, columns, ScoreOptions(), sink=sink, batch_size=8):
             pass
         sink.finish()
 
@@ -105,7 +106,7 @@ def score(assessor: Assessor, photos: Path, out: Path, *, resume: bool) -> None:
 def compare(one: Path, other: Path) -> None:
     """Whether two tables hold the same."""
     schema = Columns().schema
-    assert same(table.read(one, schema), table.read(other, schema)), "the tables differ"
+    assert same(list(read_rows(one, schema)), list(read_rows(other, schema))), "the tables differ"
 
 
 def kill(assessor: Assessor, a: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, RunStats, ScoreOptions, find_sources, rows
+from vlm_aes.bulk import Sink, RunStats, ScoreOptions, find_sources, score_images
 from vlm_aes.output.table import Columns
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         out = Path(place) / "t.parquet"
         began, early = time.perf_counter(), 0.0
         with Sink(str(out), columns.schema) as sink:
-            every = rows(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
+            every = score_images(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
                          tally=tally, batch_size=64)  # fmt: skip
             for number, _ in enumerate(every):
                 if number == total // 10:

@@ -22,7 +22,7 @@ import numpy as np
 from tastes import Photo, photos_of, scores_of, table_of
 
 from vlm_aes import Assessor
-from vlm_aes.models.heads.personal import Taste
+from vlm_aes.models.heads.residual_head import ResidualHead
 from vlm_aes.ratings.preferences import Preference, PreferenceTable
 from vlm_aes.stats import metrics
 from vlm_aes.training import beside
@@ -88,7 +88,7 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
     return assessor
 
 
-def line_beside(assessor: Assessor, photos: list[Photo], pairs: list | None) -> Taste | None:
+def line_beside(assessor: Assessor, photos: list[Photo], pairs: list | None) -> ResidualHead | None:
     """The line beside the adapters, from the same ratings or pairs."""
     cut = round(len(photos) * (1 - CHOOSE))
     seen = beside.looked_at(assessor, [(photo.data, "a photo") for photo in photos])
@@ -137,7 +137,7 @@ def main() -> None:
         assessor = trained(a.base, photos, a.seed, by)
         seconds = round(time.perf_counter() - began)
         told_of = {f"trained on {name}, adapters alone": figure(assessor)}
-        assessor.rater.taste = line_beside(assessor, photos, by)
+        assessor.rater.residual_head = line_beside(assessor, photos, by)
         told_of[f"trained on {name}"] = figure(assessor)
         print(json.dumps(told_of | {"seconds of adapters": seconds}), flush=True)
 

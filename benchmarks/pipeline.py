@@ -32,7 +32,7 @@ from PIL import Image
 from skimage import data
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, ScoreOptions, find_sources, rows
+from vlm_aes.bulk import Sink, ScoreOptions, find_sources, score_images
 from vlm_aes.images.open import open_image
 from vlm_aes.measure.domain import input_warning
 from vlm_aes.output.table import Columns
@@ -82,13 +82,13 @@ def parts(assessor: Assessor, files: list[Path]) -> Counter[str]:
     for file in files:
         content = timed("read and hash", read, file)
         opened = timed("decode", decode, *content)
-        batch.append(timed("resize", head.pixels, opened.image))
+        batch.append(timed("resize", head.tower.pixels, opened.image))
         timed("warnings (not counted)", input_warning, opened.image)
         if len(batch) == BATCH:
-            timed("model", lambda b: head.probabilities(head.states(b)), batch)
+            timed("model", lambda b: head.probabilities(head.tower.embed(b)), batch)
             batch = []
     if batch:
-        timed("model", lambda b: head.probabilities(head.states(b)), batch)
+        timed("model", lambda b: head.probabilities(head.tower.embed(b)), batch)
     return Counter({k: v / len(files) for k, v in spent.items()})
 
 
@@ -101,7 +101,7 @@ def pipeline(
     with tempfile.TemporaryDirectory() as place:
         wall, processor = time.perf_counter(), time.process_time()
         with Sink(f"{place}/t.parquet", columns.schema) as sink:
-            for _ in rows(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
+            for _ in score_images(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
                           batch_size=BATCH, workers=cores):  # fmt: skip
                 pass
             sink.finish()
@@ -116,7 +116,7 @@ def plain(assessor: Assessor, files: list[Path], threads: int) -> tuple[float, f
     wall, processor = time.perf_counter(), time.process_time()
     for file in files:
         opened = open_image(file)
-        head.probabilities(head.states([head.pixels(opened.image)]))
+        head.probabilities(head.tower.embed([head.tower.pixels(opened.image)]))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     return wall / len(files), processor / len(files)
 

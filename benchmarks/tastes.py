@@ -41,9 +41,9 @@ from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
 from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
 from vlm_aes.models.heads import load_head
-from vlm_aes.models.heads.embeddings import Kept
+from vlm_aes.models.heads.embedding_cache import EmbeddingCache
 from vlm_aes.ratings.scale import Scale
-from vlm_aes.ratings.table import RatedTable, Rating
+from vlm_aes.ratings.table import RatingTable, Rating
 from vlm_aes.stats import metrics
 from vlm_aes.training import beside
 from vlm_aes.training.adapters import with_lora
@@ -115,11 +115,11 @@ def photos_of(data: Path, taste: str) -> tuple[list[Photo], list[Photo]]:
             [p for p, s in zip(photos, side, strict=True) if s])  # fmt: skip
 
 
-def table_of(photos: list[Photo]) -> RatedTable:
+def table_of(photos: list[Photo]) -> RatingTable:
     """The photos as a ratings table."""
     made = [Rating(i, f"row {i}", photo.taste) for i, photo in enumerate(photos, 1)]
     pictures = pa.chunked_array([pa.array([p.data for p in photos], pa.binary())])
-    return RatedTable("votes", made, UNIT, declared=True, images=pictures)
+    return RatingTable("votes", made, UNIT, declared=True, images=pictures)
 
 
 def chosen(photos: list[Photo], run: Run) -> list[Photo]:
@@ -233,14 +233,14 @@ def by_fast_head(base: Path, rated: list[Photo], held: list[Photo]) -> np.ndarra
     return PersonalHead.fit_scores(seen[0], wanted, seen[1]).score(*unseen)
 
 
-def by_trees(kept: Kept, seed: int, rated: list[Photo], held: list[Photo]) -> np.ndarray:
+def by_trees(kept: EmbeddingCache, seed: int, rated: list[Photo], held: list[Photo]) -> np.ndarray:
     """(V,) guesses of boosted trees on everything measured."""
     wanted = np.array([p.taste for p in rated])
     trees = baselines.fitted(measures_of(kept, rated), wanted, seed)
     return np.asarray(trees.predict(measures_of(kept, held)))
 
 
-def measures_of(kept: Kept, photos: list[Photo]) -> np.ndarray:
+def measures_of(kept: EmbeddingCache, photos: list[Photo]) -> np.ndarray:
     """(N, measures) of the photos, measured once."""
     contents = [hashlib.sha256(p.data).hexdigest() for p in photos]
     for photo, content in zip(photos, contents, strict=True):
@@ -308,7 +308,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, help="ratings at most, for a trial")
     a = parser.parse_args()
     width = len(baselines.measures(Image.new("RGB", (64, 64), (128, 128, 128))))
-    kept = Kept(a.out / "measured", "facts and features 1", width, np.float32)
+    kept = EmbeddingCache(a.out / "measured", "facts and features 1", width, np.float32)
     tastes: dict[str, tuple[list[Photo], list[Photo]]] = {}
     untouched: dict[str, np.ndarray] = {}
     for run in runs(a.part):

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from finetune.photos import is_validation, rows_of
-from vlm_aes.assessor import NANO
+from vlm_aes.models.nano import NANO
 from vlm_aes.images.open import LoadedImage, open_image
-from vlm_aes.models.heads import FastRater, load_head
+from vlm_aes.models.heads import FastScorer, load_head
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import metrics
 from vlm_aes.training import taste as tastes
@@ -55,7 +55,7 @@ class Photos:
         return Photos(*(column[kept] for column in columns), held)
 
 
-def photos_of(data: Path, crowd: FastRater) -> Photos:
+def photos_of(data: Path, crowd: FastScorer) -> Photos:
     """Every attribute photo through the crowd's fast head."""
     pixels, rest = [], []
     for attribute_photo, row in rows_of(data):
@@ -63,14 +63,14 @@ def photos_of(data: Path, crowd: FastRater) -> Photos:
             continue
         picture = open_image(row["image"]["bytes"], needed_side=crowd.needed_side)
         assert isinstance(picture, LoadedImage), picture
-        pixels.append(crowd.pixels(picture.image))
+        pixels.append(crowd.tower.pixels(picture.image))
         held = is_validation(row["image_id"], attribute_photo=True)
         rest.append((row["aesthetic_mean"], row["color_mean"], held))
     states, scores = [], []
     for start in range(0, len(pixels), BATCH):
-        batch = crowd.states(pixels[start : start + BATCH])
-        states.append(batch[:, 0].numpy())
-        scores.append(ratings.score(crowd.probabilities(batch))[:, 0])
+        batch = crowd.tower.embed(pixels[start : start + BATCH])
+        states.append(batch.numpy())
+        scores.append(ratings.score(crowd.probabilities(batch)))
     overall, color, held = (np.array(column) for column in zip(*rest, strict=True))
     return Photos(np.concatenate(states), np.concatenate(scores), overall, color, held)
 

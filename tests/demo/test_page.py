@@ -165,12 +165,12 @@ def test_rate_one(visit, samples):
 def test_advice_is_drawn_as_a_curtain(visit, samples):
     page = visit()
     send(page, "one-drop", samples / "rocket-underexposure.png")
-    page.wait_for_selector("#one-advice .curtain")
-    assert "better" in page.inner_text("#one-advice .tried >> nth=0")
-    slider = page.locator("#one-advice input[type=range]").first
+    page.wait_for_selector("#one-suggestions .curtain")
+    assert "better" in page.inner_text("#one-suggestions .tried >> nth=0")
+    slider = page.locator("#one-suggestions input[type=range]").first
     slider.focus()
     page.keyboard.press("Home")
-    curtain = page.locator("#one-advice .curtain").first
+    curtain = page.locator("#one-suggestions .curtain").first
     assert curtain.evaluate("e => e.style.getPropertyValue('--cut')") == "0%"
 
 

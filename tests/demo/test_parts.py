@@ -46,11 +46,11 @@ from vlm_aes.demo.uploads import (
 from vlm_aes.images.open import ImageError
 from vlm_aes.output.card import WIDTH, card
 from vlm_aes.output.table import Columns
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 
 
 def assessment(score=60.0, **other):
-    p = dict(zip(WORDS, (0.0, 0.05, 0.5, 0.4, 0.05), strict=True))
+    p = dict(zip(LEVELS, (0.0, 0.05, 0.5, 0.4, 0.05), strict=True))
     values = {
         "score": score,
         "score_std": 15.0,

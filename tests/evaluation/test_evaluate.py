@@ -16,7 +16,7 @@ from vlm_aes.errors import EvaluationError
 from vlm_aes.evaluation.baselines import cross_fitted, rater_agreement
 from vlm_aes.evaluation.evaluate import EvaluationReport, evaluate
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatingTable, Rating
+from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.stats import metrics
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from PIL import Image
 from vlm_aes.evaluation.evaluate import METRIC_NAMES, EvaluationReport, RatedImage
 from vlm_aes.evaluation.page import calibration_bins, evaluation_page, histogram, write_evaluation
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatingTable, Rating
+from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.stats.metrics import Estimate
 
 HUNDRED = ratings.Scale(0, 100)

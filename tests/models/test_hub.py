@@ -12,15 +12,14 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from tests import tiny_checkpoints as tiny
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError, HubError
-from vlm_aes.models.hub.download import cached_identity, fetched, named
-from vlm_aes.models.hub.push import packed
+from vlm_aes.models.hub import cached_identity, fetch, parse_hub_id, prepare_upload
 from vlm_aes.models.vlm.loading import locate
 
 COMMIT, OLDER = "a" * 40, "b" * 40
@@ -42,7 +41,7 @@ def trained(tmp_path):
 
 
 def test_what_is_packed(trained):
-    parcel = packed(trained, "apache-2.0")
+    parcel = prepare_upload(trained, "apache-2.0")
     assert parcel.kind == "model"
     assert list(parcel.files) == ["adapter_config.json", "adapter_model.safetensors",
                                   "nano/config.json"]  # fmt: skip
@@ -54,39 +53,39 @@ def test_what_is_packed(trained):
 
 def test_a_card_that_says_something_is_kept(trained):
     (trained / "README.md").write_text("---\nlicense: mit\ntags:\n- mine\nx-own: 1\n---\n# a\n")
-    about = ModelCard(packed(trained, "apache-2.0").card).data
+    about = ModelCard(prepare_upload(trained, "apache-2.0").card).data
     assert (about.license, about.tags, about.get("x-own")) == ("mit", ["mine"], 1)
 
 
 def test_weights_of_others_bring_their_terms(trained):
     (trained / "nano" / "LICENSE-WEIGHTS").write_text("For research.")
-    parcel = packed(trained)
+    parcel = prepare_upload(trained)
     about = ModelCard(parcel.card).data
     assert (parcel.license, about.license_link) == ("other", "nano/LICENSE-WEIGHTS")
     with pytest.raises(HubError, match="terms of their own"):
-        packed(trained, "mit")
+        prepare_upload(trained, "mit")
 
 
 def test_what_cannot_be_pushed(trained, tmp_path):
     with pytest.raises(HubError, match="the card names no license: say one with --license"):
-        packed(trained)
+        prepare_upload(trained)
     (trained / "README.md").write_text("---\n: [\n---\n")
     with pytest.raises(HubError, match="metadata cannot be read"):
-        packed(trained, "mit")
+        prepare_upload(trained, "mit")
     (trained / "README.md").unlink()
     with pytest.raises(HubError, match=r"holds no README\.md"):
-        packed(trained, "mit")
+        prepare_upload(trained, "mit")
     (trained / "README.md").write_text("# a\n")
     (trained / "adapter_config.json").write_text('{"base_model_name_or_path": "/home/me/base"}')
     with pytest.raises(HubError, match="its base is the folder /home/me/base"):
-        packed(trained, "mit")
+        prepare_upload(trained, "mit")
     with pytest.raises(HubError, match="no checkpoint, adapter or fast head"):
-        packed(tmp_path, "mit")
+        prepare_upload(tmp_path, "mit")
 
 
 def test_a_base_on_the_hub_is_no_folder_of_this_machine(trained):
     (trained / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
-    assert packed(trained, "mit").kind == "model"
+    assert prepare_upload(trained, "mit").kind == "model"
 
 
 def test_a_dry_run_asks_nobody(trained):
@@ -168,7 +167,7 @@ def test_a_push_is_one_commit(trained, hub, tmp_path):
     environment.pop("HF_HUB_OFFLINE", None)
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    parcel = packed(trained, "mit")
+    parcel = prepare_upload(trained, "mit")
     assert hub.given == {
         "README.md": parcel.card.encode(),
         **{name: file.read_bytes() for name, file in parcel.files.items()},
@@ -200,10 +199,10 @@ def cache(tmp_path, monkeypatch):
 
 def test_a_checkpoint_of_ours_loads_by_revision(cache):
     snapshots = cache / "snapshots"
-    assert fetched("me/taste") == (snapshots / COMMIT, None)
-    assert fetched("me/taste@v1") == (snapshots / OLDER, None)
-    assert fetched("me/taste", "v1") == (snapshots / OLDER, None)
-    assert fetched(f"me/taste@{OLDER}") == (snapshots / OLDER, None)
+    assert fetch("me/taste") == (snapshots / COMMIT, None)
+    assert fetch("me/taste@v1") == (snapshots / OLDER, None)
+    assert fetch("me/taste", "v1") == (snapshots / OLDER, None)
+    assert fetch(f"me/taste@{OLDER}") == (snapshots / OLDER, None)
     assessor = Assessor.from_pretrained("me/taste@v1")
     assert assessor.model_id == f"me/taste@{OLDER}"
     assert assessor.assess(tiny.pictures(1)[0]).error == ""
@@ -212,8 +211,8 @@ def test_a_checkpoint_of_ours_loads_by_revision(cache):
 def test_what_is_not_ours_is_left_to_transformers(cache):
     for commit in (COMMIT, OLDER):
         (cache / "snapshots" / commit / "vlm_aes.toml").unlink()
-    assert fetched("me/taste@v1") == ("me/taste", "v1")
-    assert fetched("nobody/nothing@x") == ("nobody/nothing", "x")
+    assert fetch("me/taste@v1") == ("me/taste", "v1")
+    assert fetch("nobody/nothing@x") == ("nobody/nothing", "x")
     with pytest.raises(CheckpointError, match="nobody/nothing"):
         Assessor.from_pretrained("nobody/nothing@x")
 
@@ -221,11 +220,11 @@ def test_what_is_not_ours_is_left_to_transformers(cache):
 def test_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert named("owner/name") is None
-    assert named("owner/other@main") == ("owner/other", "main")
-    assert named("owner/other", "v2") == ("owner/other", "v2")
+    assert parse_hub_id("owner/name") is None
+    assert parse_hub_id("owner/other@main") == ("owner/other", "main")
+    assert parse_hub_id("owner/other", "v2") == ("owner/other", "v2")
     for other in ("nano", "./a/b", "~/a", "a/b/c", "openai:http://x/v1#m", "a/b@"):
-        assert named(other) is None
+        assert parse_hub_id(other) is None
     assert locate("owner/other@v1").revision == "v1"
     assert cached_identity(tmp_path) is None
     inside = tmp_path / "models--o--n" / "snapshots" / "abc" / "fast"

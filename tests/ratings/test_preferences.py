@@ -39,7 +39,7 @@ def written(folder, rows, suffix=".jsonl"):
 def test_forms_read_the_same(photos, tmp_path, suffix):
     rows = [row("a"), row("B"), row("tie"), row("1.png"), row("a", "2.png", "0.png")]
     file = written(tmp_path, rows, suffix)
-    found = read_preferences(file, photos, fewest=1)
+    found = read_preferences(file, photos, min_pairs=1)
     assert is_preferences(file)
     assert found.paths == [str(photos / f"{i}.png") for i in (0, 1, 2)]
     assert [(p.a, p.b, p.preferred) for p in found.pairs] == [
@@ -62,7 +62,7 @@ def test_forms_read_the_same(photos, tmp_path, suffix):
 )
 def test_wrong_tables(photos, tmp_path, rows, said):
     with pytest.raises(RatingsError, match=said):
-        read_preferences(written(tmp_path, rows), photos, fewest=1)
+        read_preferences(written(tmp_path, rows), photos, min_pairs=1)
 
 
 def test_too_few(photos, tmp_path):

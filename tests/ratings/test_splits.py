@@ -25,9 +25,9 @@ def test_versions_of_a_photo_are_near_and_other_photos_far(photo):
     photo.save(buffer, "JPEG", quality=40)
     half = photo.resize((photo.width // 2, photo.height // 3))
     for version in (Image.open(buffer), half, ImageEnhance.Brightness(photo).enhance(0.8)):
-        assert distance(photo, version) <= splits.NEAR
+        assert distance(photo, version) <= splits.NEAR_DUPLICATE_BITS
     for other in PHOTOS:
-        assert other is photo or distance(photo, other) > 2 * splits.NEAR
+        assert other is photo or distance(photo, other) > 2 * splits.NEAR_DUPLICATE_BITS
 
 
 def test_near_duplicates_over_blocks():
@@ -47,11 +47,11 @@ def test_no_cluster_is_cut_and_order_does_not_matter(groups, validation, test, s
 
     def sides(order):
         keys = [f"g{groups[i]}" for i in order]
-        cluster = splits.clusters(len(order), splits.same(keys))
+        cluster = splits.clusters(len(order), splits.equal_key_links(keys))
         made = splits.split(
             cluster, [names[i] for i in order], validation=validation, test=test, seed=seed
         )
-        assert splits.leaks(cluster, made) == 0
+        assert splits.count_leaks(cluster, made) == 0
         assert made.count("test") <= round(test * len(order))
         return dict(zip(order, made))
 
@@ -73,4 +73,4 @@ def test_shares_of_single_pictures_are_exact():
 
 def test_leaks_are_counted():
     cluster = splits.clusters(4, [(0, 3), (3, 2)])
-    assert splits.leaks(cluster, ["train", "test", "test", "validation"]) == 2
+    assert splits.count_leaks(cluster, ["train", "test", "test", "validation"]) == 2

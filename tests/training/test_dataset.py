@@ -6,7 +6,7 @@ import torch
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatingTable, Rating
+from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.training import dataset
 from vlm_aes.training.dataset import (
     RatingDataset,

@@ -6,7 +6,7 @@ import pytest
 
 from vlm_aes.errors import TrainingError
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import RatingTable, Rating
+from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.training.inspect_dataset import inspect_ratings
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from vlm_aes.assessor import Assessor
-    from vlm_aes.ratings.table import RatedTable
+    from vlm_aes.ratings.table import RatingTable
 
 
 def option(*names: str, group: str, help: str, **settings: Any) -> Any:
@@ -194,14 +194,14 @@ def load(
 def read_table(
     file: Path, images: Path | None, scale: str | None = None, *, transform: str = "",
     column: str = "rating", min_images: int,
-) -> RatedTable:  # fmt: skip
+) -> RatingTable:  # fmt: skip
     """Read a table of ratings, and say on which scale if nobody named one."""
     from vlm_aes.ratings.scale import Scale
     from vlm_aes.ratings.table import read_ratings
 
     table = read_ratings(
         file, images, scale=Scale.parse(scale) if scale else None, transform=transform,
-        column=column, fewest=min_images,
+        column=column, min_images=min_images,
     )  # fmt: skip
     if not table.declared:
         ends = f"{table.scale.low:g} to {table.scale.high:g}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from vlm_aes.bulk.pipeline import ScoreOptions, rows
+from vlm_aes.bulk.pipeline import ScoreOptions, score_images
 from vlm_aes.critique.check import claims
 from vlm_aes.demo.compare import named_comparison
 from vlm_aes.demo.image_session import add_critique, open_session
@@ -38,7 +38,7 @@ def endpoints(model: SharedAssessor) -> None:
 
     def critique(path: str | None) -> dict[str, Any]:
         session = open_session(model, _given(path))
-        if session.seen is not None and not model.writes:
+        if session.prepared is not None and not model.writes:
             raise gr.Error("This model writes no critiques.", print_exception=False)
         add_critique(model, session)
         a = session.assessment
@@ -62,7 +62,7 @@ def endpoints(model: SharedAssessor) -> None:
         names = list(unique_names(given, [shown_name(path) for path in given]))
         with model.low_priority():
             rated = list(
-                rows(
+                score_images(
                     model, given, Columns(), ScoreOptions(), batch_size=SORT_BATCH_IMAGES, workers=1
                 )
             )

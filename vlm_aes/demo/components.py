@@ -22,7 +22,8 @@ from vlm_aes.images.color import to_rgb
 from vlm_aes.output.fact_overlay import draw_facts
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats.calibration import Calibration
-from vlm_aes.suggest.engine import Advice
+from vlm_aes.suggest.edits import apply_edit
+from vlm_aes.suggest.engine import Suggestion
 
 VIEW_SIDE_PX = 1200
 DRAWING_SIDE_PX = 560
@@ -123,19 +124,18 @@ def details(a: Assessment) -> str:
     return render("details", a, attributes, facts)
 
 
-def advice(found: Sequence[Advice], image: Image.Image) -> str:
-    """What helped when it was tried, before and after; nothing where nothing did."""
-    if not found:
-        return ""
-    tried = [
+def suggestions(found: Sequence[Suggestion], image: Image.Image) -> str:
+    """Each suggested edit, before and after; empty where there is none."""
+    small = sized(image, DRAWING_SIDE_PX)
+    shown = [
         {
-            "words": one.words,
+            "text": one.text,
             "verdict": one.verdict,
-            "picture": data_uri(sized(one.picture, DRAWING_SIDE_PX)),
+            "image": data_uri(apply_edit(small, one.edit)),
         }
         for one in found
     ]
-    return render("advice", tried, data_uri(sized(image, DRAWING_SIDE_PX)))
+    return render("suggestions", shown, data_uri(small)) if shown else ""
 
 
 def arithmetic(
@@ -144,7 +144,7 @@ def arithmetic(
     """How the score of a photo came about."""
     terms = [
         {"word": word, "p": p, "weight": 100 * weight, "adds": 100 * p * weight}
-        for (word, p), weight in zip(a.probabilities.items(), ratings.WEIGHTS, strict=True)
+        for (word, p), weight in zip(a.probabilities.items(), ratings.LEVEL_WEIGHTS, strict=True)
     ]
     return render(
         "arithmetic", a, terms, question, name, data_uri(sized(image, 320)), a.score_std,
@@ -155,7 +155,7 @@ def arithmetic(
 def explanation(session: ImageSession) -> str:
     """Everything that is known of a photo so far, in one piece."""
     a = session.assessment
-    if session.seen is None:
+    if session.prepared is None:
         return render("refused", session.name, refusal(a.error))
     said = critique(a) if a.critique is not None else render("waiting", "Looking closer")
     beside = render("verdict", a) + said + words(a)

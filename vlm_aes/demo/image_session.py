@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.assessor import Assessment, Seen
+from vlm_aes.assessor import Assessment, PreparedImage
 from vlm_aes.critique.check import claims
 from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.uploads import shown_name
 from vlm_aes.explain.explanation import Explanation
 from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import read_file
-from vlm_aes.suggest.engine import Advice
+from vlm_aes.suggest.engine import Suggestion
 
 _KEPT_SIDE_PX = 480
 """Long side in pixels of a photo that stays with its visitor."""
@@ -36,37 +36,37 @@ class ImageSession:
     Attributes:
         name: as its sender may read it.
         assessment: with facts and attributes; with the critique once it is written.
-        seen: for the model; nothing where the photo could not be opened.
+        prepared: for the model; nothing where the photo could not be opened.
         heat: points that each part adds, once it is known.
-        advice: edits that helped, once they were tried.
+        suggestions: edits that were found better, once they were tried.
     """
 
     name: str
     assessment: Assessment
-    seen: Seen | None = None
+    prepared: PreparedImage | None = None
     heat: NDArray[np.float64] | None = None
-    advice: list[Advice] | None = field(default=None)
+    suggestions: list[Suggestion] | None = None
 
     @property
     def image(self) -> Image.Image:
         """The picture, upright."""
-        assert self.seen is not None
-        return self.seen.picture.image
+        assert self.prepared is not None
+        return self.prepared.loaded.image
 
     def settle(self) -> None:
         """Let go of all that is large, once it is on the page: only a small photo is kept."""
-        if self.seen is not None:
+        if self.prepared is not None:
             small = self.image.copy()
             small.thumbnail((_KEPT_SIDE_PX, _KEPT_SIDE_PX))
-            picture = replace(self.seen.picture, image=small, native=None)
-            self.seen = replace(self.seen, picture=picture, pixels=None)
-        self.heat = self.advice = None
+            picture = replace(self.prepared.loaded, image=small, native=None)
+            self.prepared = replace(self.prepared, loaded=picture, pixels=None)
+        self.heat = None
 
     @property
     def explanation(self) -> Explanation:
         """What is known so far, as ``vlm-aes explain`` has it."""
         said = claims(self.assessment.critique or "", self.assessment.facts)
-        return Explanation(self.assessment, said, advice=self.advice or [])
+        return Explanation(replace(self.assessment, suggestions=self.suggestions or []), said)
 
 
 class OpenSessions:
@@ -92,17 +92,17 @@ def open_session(model: SharedAssessor, path: str, name: str | None = None) -> I
     name = name or shown_name(path)
     data = read_file(Path(path))
     if isinstance(data, ImageError):
-        return ImageSession(name, model.refused(data, name))
-    seen = model.see(data, rationale=model.writes, facts=True, suffix=Path(path).suffix.lower())
-    if isinstance(seen, ImageError):
-        return ImageSession(name, model.refused(seen, name))
+        return ImageSession(name, model.error_assessment(data, name))
+    suffix = Path(path).suffix.lower()
+    prepared = model.prepare(data, rationale=model.writes, facts=True, suffix=suffix)
+    if isinstance(prepared, ImageError):
+        return ImageSession(name, model.error_assessment(prepared, name))
     try:
-        assessment = model.score_prepared([seen], attributes=True)[0]
+        assessment = model.score_prepared([prepared], attributes=True)[0]
     except (RuntimeError, MemoryError):
-        picture = seen.picture
-        error = ImageError("model", "try a smaller copy", picture.sha256)
-        return ImageSession(name, model.refused(error, name))
-    return ImageSession(name, replace(assessment, path=name), seen)
+        error = ImageError("model", "try a smaller copy", prepared.loaded.sha256)
+        return ImageSession(name, model.error_assessment(error, name))
+    return ImageSession(name, replace(assessment, path=name), prepared)
 
 
 def add_critique(
@@ -114,9 +114,9 @@ def add_critique(
         heard: told what is written before it is checked.
     """
     a = session.assessment
-    if session.seen is None or a.score is None or a.critique is not None or not model.writes:
+    if session.prepared is None or a.score is None or a.critique is not None or not model.writes:
         return
-    text = model.critiques([session.seen], [a.score], [a.level], heard)[0]
+    text = model.critiques([session.prepared], [a.score], [a.level], heard)[0]
     session.assessment = replace(a, critique=text)
 
 
@@ -146,11 +146,11 @@ def stream_critique(model: SharedAssessor, session: ImageSession) -> Iterator[st
 
 def add_occlusion_map(model: SharedAssessor, session: ImageSession) -> None:
     """Add the occlusion map."""
-    if session.seen is not None and session.heat is None:
+    if session.prepared is not None and session.heat is None:
         session.heat = model.heat(session.image)
 
 
 def add_suggestions(model: SharedAssessor, session: ImageSession) -> None:
     """Add the edits that helped when they were tried."""
-    if session.seen is not None and session.advice is None:
-        session.advice = model.advice(session.image, session.assessment.facts)
+    if session.prepared is not None and session.suggestions is None:
+        session.suggestions = model.suggestions(session.prepared)

@@ -62,7 +62,7 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
                 as_card = gr.DownloadButton("Card (PNG)", interactive=False, elem_id="one-card")
                 as_row = gr.DownloadButton("Row (JSON)", interactive=False, elem_id="one-json")
     known = gr.HTML(elem_id="one-details")
-    tried = gr.HTML(elem_id="one-advice")
+    tried = gr.HTML(elem_id="one-suggestions")
 
     def first(path: str | None, request: gr.Request) -> list[Any]:
         if not path:
@@ -70,7 +70,7 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         session = open_session(model, path)
         visits.hold(request.session_hash, session)
         unready = [gr.DownloadButton(interactive=False)] * 2
-        if session.seen is None:
+        if session.prepared is None:
             message = components.render("refused", session.name, refusal(session.assessment.error))
             return [None, session, gr.Row(visible=True), "", message, "", "", "", "", *unready]
         a = session.assessment
@@ -82,7 +82,7 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         ]  # fmt: skip
 
     def second(session: ImageSession | None) -> Iterator[Any]:
-        if session is None or session.seen is None or not model.writes:
+        if session is None or session.prepared is None or not model.writes:
             yield ""
             return
         for text in stream_critique(model, session):
@@ -90,7 +90,7 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         yield components.critique(session.assessment)
 
     def third(session: ImageSession | None) -> list[Any]:
-        if session is None or session.seen is None:
+        if session is None or session.prepared is None:
             return [gr.skip(), gr.skip()]
         folder, stem = new_download_folder(), file_stem(session.name)
         card(session.assessment, session.image).save(folder / f"{stem}-card.png")
@@ -101,16 +101,16 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         ]
 
     def fourth(session: ImageSession | None) -> Any:
-        if session is None or session.seen is None:
+        if session is None or session.prepared is None:
             return gr.skip()
         add_occlusion_map(model, session)
         return components.views(session.name, session.image, session.assessment, session.heat)
 
     def fifth(session: ImageSession | None) -> Any:
-        if session is None or session.seen is None:
+        if session is None or session.prepared is None:
             return ""
         add_suggestions(model, session)
-        told = components.advice(session.advice or [], session.image)
+        told = components.suggestions(session.suggestions or [], session.image)
         session.settle()
         return told
 
@@ -152,7 +152,7 @@ def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened:
     told = gr.HTML(elem_id="how")
 
     def tell(session: ImageSession | None) -> Any:
-        own = session is not None and session.seen is not None
+        own = session is not None and session.prepared is not None
         shown = session if own else open_session(model, str(samples / SAMPLE_PHOTOS[2]))
         assert shown is not None
         name = shown.name if own else f"{shown.name}, a sample: rate a photo of your own first"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.assessor import Assessment, Assessor, Seen
+from vlm_aes.assessor import Assessment, Assessor, PreparedImage
 from vlm_aes.errors import CheckpointError
 from vlm_aes.explain.occlusion import occlusion_map
-from vlm_aes.measure import Fact
-from vlm_aes.models.heads import FastRater, load_head
-from vlm_aes.models.heads.folder import find_head
+from vlm_aes.models.heads import FastScorer, load_head
+from vlm_aes.models.heads.head import find_head
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.suggest.engine import Advice, advise, edit_comparator_of
+from vlm_aes.suggest.engine import EditComparator, Suggestion
 
 TURN_IMAGES = 8
 """Pictures a turn where many versions of one are rated: about a quarter of a second on two cores
@@ -53,7 +52,7 @@ class SharedAssessor(Assessor):
         return self._turns.turn(quick=not getattr(self._thread, "low_priority", False))
 
     def score_prepared(
-        self, session: Sequence[Seen], *, rationale: bool = False, attributes: bool = False
+        self, session: Sequence[PreparedImage], *, rationale: bool = False, attributes: bool = False
     ) -> list[Assessment]:
         """As :meth:`Assessor.score_prepared`, in turn."""
         with self._turn():
@@ -61,45 +60,52 @@ class SharedAssessor(Assessor):
 
     def critiques(
         self,
-        session: Sequence[Seen],
+        session: Sequence[PreparedImage],
         scores: Sequence[float],
         levels: Sequence[str],
-        heard: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> list[str]:
         """As :meth:`Assessor.critiques`, in turn."""
         with self._turn():
-            return super().critiques(session, scores, levels, heard)
+            return super().critiques(session, scores, levels, on_text)
 
-    def scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
-        """(N,) scores, 0 to 100, of N versions of a photo; a turn for every few."""
-        parts = [
-            self._scores(images[i : i + TURN_IMAGES]) for i in range(0, len(images), TURN_IMAGES)
-        ]
+    def fast_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """As :meth:`Assessor.fast_scores`, a turn for every few versions."""
+        if self.edit_head is None:
+            return self.model_scores(images)
+        return self._in_turns(super().fast_scores, images)
+
+    def model_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """As :meth:`Assessor.model_scores`, a turn for every few versions."""
+        return self._in_turns(super().model_scores, images)
+
+    def _in_turns(
+        self,
+        score: Callable[[Sequence[Image.Image]], NDArray[np.float64]],
+        images: Sequence[Image.Image],
+    ) -> NDArray[np.float64]:
+        starts = range(0, len(images), TURN_IMAGES)
+        parts = [self._in_turn(score, images[i : i + TURN_IMAGES]) for i in starts]
         return np.concatenate(parts)
-
-    def _scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
-        with self._turn():
-            if self.head is None:
-                rated = self.rater.rate(images)
-            else:
-                rated = self.head.rate_images(images).probabilities
-        return ratings.score(rated)[:, 0]
 
     def heat(self, image: Image.Image) -> NDArray[np.float64]:
         """The occlusion map of a photo; lets others go first."""
         with self.low_priority():
-            return occlusion_map(image, self.scores)
+            scores = self.model_scores if self.head is None else self.fast_scores
+            return occlusion_map(image, scores)
 
-    def advice(self, image: Image.Image, facts: Mapping[str, Fact]) -> list[Advice]:
-        """Edits that helped, some proposed by the measured facts; lets others go first."""
-        needed = self.calibration.edits if self.calibration else None
-        judge = edit_comparator_of(self.quick_head)
+    def suggestions(self, image: PreparedImage) -> list[Suggestion]:
+        """As :meth:`Assessor.suggestions`; lets others go first."""
         with self.low_priority():
-            if judge is None:
-                return advise(image, self.scores, needed=needed, facts=facts)
-            confirm = self.scores if self.head is None else None
-            judge = replace(judge, look=partial(self._in_turn, judge.look))
-            return advise(image, self.scores, confirm, facts=facts, judge=judge)
+            return super().suggestions(image)
+
+    @property
+    def edit_comparator(self) -> EditComparator | None:
+        """As :attr:`Assessor.edit_comparator`, in turn."""
+        comparator = super().edit_comparator
+        if comparator is None:
+            return None
+        return replace(comparator, embed=partial(self._in_turn, comparator.embed))
 
     def _in_turn(self, look: Callable[..., Any], images: Sequence[Image.Image]) -> Any:
         with self._turn():
@@ -107,7 +113,7 @@ class SharedAssessor(Assessor):
 
     def teaching_obstacle(self) -> str:
         """Why nothing can be taught on top of this model; empty where it can."""
-        if isinstance(self.head, FastRater) and self.head.taste is not None:
+        if isinstance(self.head, FastScorer) and self.head.residual_head is not None:
             return "This is somebody's taste already. Teach the model that it began from."
         folder = self.rater.backbone.folder if self.head is None else self.head.folder
         try:
@@ -120,13 +126,13 @@ class SharedAssessor(Assessor):
         return ""
 
     @cached_property
-    def fast_head(self) -> FastRater:
+    def fast_head(self) -> FastScorer:
         """The fast head that is taught on top of; loaded when it is first needed.
 
         Raises:
             CheckpointError: where there is none.
         """
-        if isinstance(self.head, FastRater):
+        if isinstance(self.head, FastScorer):
             return self.head
         with self._turn():
             return load_head(self.rater.backbone.folder)
@@ -136,11 +142,11 @@ class SharedAssessor(Assessor):
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """(N, D) embeddings of N photos and the crowd's (N,) scores, by the fast head."""
         head = self.fast_head
-        pixels = [head.pixels(image) for image in images]
+        pixels = [head.tower.pixels(image) for image in images]
         with self._turn():
-            states = head.states(pixels)
-            scores = ratings.score(head.probabilities(states))[:, 0]
-        return states[:, 0].float().cpu().numpy(), scores
+            states = head.tower.embed(pixels)
+            scores = ratings.score(head.probabilities(states))
+        return states.cpu().numpy(), scores
 
     @property
     def writes(self) -> bool:
@@ -150,7 +156,7 @@ class SharedAssessor(Assessor):
     @property
     def asked(self) -> str:
         """The exact text that a score answers; empty for a fast head."""
-        return "" if self.head or self.rater is None else str(self.rater.text())
+        return "" if self.head or self.rater is None else str(self.rater.prompt_text())
 
 
 class PriorityLock:

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from vlm_aes.bulk.pipeline import ScoreOptions, rows
+from vlm_aes.bulk.pipeline import ScoreOptions, score_images
 from vlm_aes.demo import components, downloads
 from vlm_aes.demo.downloads import new_download_folder
 from vlm_aes.demo.image_session import ImageSession, add_critique, add_occlusion_map, open_session
@@ -166,7 +166,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         return [session, components.explanation(session)]
 
     def complete(session: ImageSession | None) -> Any:
-        if session is None or session.seen is None:
+        if session is None or session.prepared is None:
             return gr.skip()
         add_critique(model, session)
         add_occlusion_map(model, session)
@@ -197,7 +197,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
 def _rated(model: SharedAssessor, images: SortedImages, wanted: ScoreOptions) -> Iterator[Row]:
     """The rows of sorted images, under the names that their visitor knows."""
     names = {path: name for name, path in images.sources.items()}
-    found = rows(
+    found = score_images(
         model, list(names), images.columns, wanted, batch_size=SORT_BATCH_IMAGES, workers=1
     )
     while True:

@@ -13,12 +13,12 @@ from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.page import data_uri
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.output.table import Columns, Row
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 
 BEST, WORST, NAME, UNSURE = "Best first", "Worst first", "By name", "Least sure first"
 ORDERS = (BEST, WORST, NAME, UNSURE)
 ALL, ERRORS = "All", "Not rated"
-LEVEL_FILTERS = (ALL, *(word.capitalize() for word in WORDS), ERRORS)
+LEVEL_FILTERS = (ALL, *(word.capitalize() for word in LEVELS), ERRORS)
 PAGE_IMAGES = 48
 """Thumbnails shown at once."""
 THUMBNAIL_SIDE_PX = 240

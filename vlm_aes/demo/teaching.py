@@ -17,7 +17,7 @@ from PIL import Image
 from vlm_aes.demo import components
 from vlm_aes.errors import TrainingError
 from vlm_aes.explain.page import data_uri
-from vlm_aes.models.heads import FastRater
+from vlm_aes.models.heads import FastScorer
 from vlm_aes.stats import metrics
 from vlm_aes.training.personal_head import MIN_RATINGS, CrossValidation, PersonalHead
 
@@ -192,7 +192,7 @@ class TeachingSession:
         writer.writerows([self.photos[i].name, self.photos[i].stars] for i in self.rated)
         return made.getvalue()
 
-    def save(self, folder: Path, crowd: FastRater) -> None:
+    def save(self, folder: Path, crowd: FastScorer) -> None:
         """Write the head as a checkpoint folder.
 
         Raises:

@@ -16,7 +16,7 @@ from vlm_aes.images.result import LoadedImage
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, measure
 from vlm_aes.measure.features import features
 from vlm_aes.ratings import splits
-from vlm_aes.ratings.table import RatingTable, Rating
+from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.stats import metrics
 from vlm_aes.stats.metrics import Estimate
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError, LoadedImage
-from vlm_aes.ratings.scale import WORDS, Scale, two_hot
+from vlm_aes.ratings.scale import LEVELS, Scale, two_hot
 from vlm_aes.stats.calibration import Calibration
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,7 @@ class Scores:
             raise RuntimeError(f"{model_id} gives no number; use precision bf16 or fp32")
         if probabilities.ndim == 2:
             probabilities = probabilities[:, None]
-        assert probabilities.shape[-1] == len(WORDS)
+        assert probabilities.shape[-1] == len(LEVELS)
         return Scores(probabilities, **fields)
 
     @staticmethod

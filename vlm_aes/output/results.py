@@ -1,19 +1,24 @@
-"""Rows of a table that ``score`` wrote, to go on with: one file, or a folder of shards."""
+"""Reads the tables that ``score`` wrote: one file, or a folder of shards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vlm_aes.errors import TableError
-from vlm_aes.output import table
 from vlm_aes.output.stars import PercentileRank, StarRule
-from vlm_aes.output.table import Row
+from vlm_aes.output.table import BASE_COLUMNS, OPTIONAL_COLUMNS, REAL, WHOLE, Row
+from vlm_aes.ratings.records import iter_rows
 
 Rows = Callable[[], Iterable[Row]]
 """Gives the same rows each time it is called."""
+READ_BATCH_ROWS = 8192
+"""Rows of a table that are in memory at a time."""
 
 
 def read_rows(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
@@ -23,14 +28,81 @@ def read_rows(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
         schema: the columns; by default those of ours that the table has.
 
     Raises:
-        ValueError: for a place that is no such table.
+        TableError: for a place that is no such table.
+    """
+    # a choice may leave an empty folder
+    for file in table_files(place, allow_empty=schema is not None):
+        for rows in read_batches(file, schema or read_schema(file)):
+            yield from rows
+
+
+def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
+    """The files of a table: itself, or the shards of a folder in their order.
+
+    Raises:
+        TableError: for a folder without shards, unless that is allowed.
     """
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
-    if not files and schema is None:
+    if not files and not allow_empty:
         raise TableError(f"{place} holds no Parquet file; name a table that score wrote")
-    for file in files:
-        for rows in table.read_batches(file, schema or table.schema_of(file)):
-            yield from rows
+    return files
+
+
+def read_batches(
+    file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS
+) -> Iterator[list[Row]]:
+    """Rows of a table that has every column of ``schema``, up to ``size`` at a time; none where it
+    lacks one.
+
+    Raises:
+        TableError: for a table that cannot be read.
+    """
+    try:
+        raw = iter_rows(file, size)
+        first = next(raw, None)
+        if first is None or not set(schema.names) <= set(first):
+            return
+        kinds = [(name, schema.field(name).type) for name in schema.names]
+        every = chain([first], raw)
+        while rows := [{n: _typed(r.get(n), k) for n, k in kinds} for r in islice(every, size)]:
+            yield rows
+    except TableError:
+        raise
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise TableError(f"{file} cannot be read as a table ({error})") from None
+
+
+def read_schema(file: Path) -> pa.Schema:
+    """The columns of an existing table that are columns of ours, in its order; others are left.
+
+    Raises:
+        TableError: for a table that cannot be read, or that lacks what every row has.
+    """
+    try:
+        if file.suffix.lower() == ".parquet":
+            names = pq.read_schema(file).names
+        else:
+            names = list(next(iter_rows(file, 1), {}))
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(f"{file} cannot be read as a table ({error})") from None
+    missing = [name for name, _ in BASE_COLUMNS if name not in names]
+    if missing:
+        raise TableError(
+            f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row"
+        )
+    known = dict(BASE_COLUMNS) | OPTIONAL_COLUMNS
+    measured = ("attr_", "fact_")
+    return pa.schema(
+        [(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(measured)]
+    )
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:
+    if value is None or value == "":
+        return None
+    if kind == REAL:
+        return float(value)
+    return int(value) if kind == WHOLE else str(value)
 
 
 def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
@@ -40,21 +112,21 @@ def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row
         keep: stars that a row has already stay.
 
     Raises:
-        ValueError: for rows without percentiles, where the rule needs them.
+        TableError: for rows without percentiles, where the rule needs them.
     """
-    standing = None
+    rank = None
     if rule.among == "run":
-        standing = PercentileRank(r["score"] for r in rows() if r["score"] is not None)
+        rank = PercentileRank(r["score"] for r in rows() if r["score"] is not None)
     for row in rows():
         if keep and row.get("stars") is not None:
             yield row
             continue
-        score, place = row["score"], row["percentile"]
-        if standing is not None:
-            place = standing.percentile(score)
-        elif score is not None and place is None:
+        score, percentile = row["score"], row["percentile"]
+        if rank is not None:
+            percentile = rank.percentile(score)
+        elif score is not None and percentile is None:
             raise TableError(
-                "this table has no percentiles, its model has no reference photos: "
-                "--stars-among run"
+                "this table has no percentiles, its model has no reference photos",
+                "--stars-among run",
             )
-        yield {**row, "stars": rule.stars(place)}
+        yield {**row, "stars": rule.stars(percentile)}

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from vlm_aes.output.table import Row
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 from vlm_aes.stats.metrics import Estimate
 
 LEVEL_COLORS = dict(
-    zip(WORDS, ("red", "dark_orange", "yellow", "green", "bright_green"), strict=True)
+    zip(LEVELS, ("red", "dark_orange", "yellow", "green", "bright_green"), strict=True)
 )
 NAME_WIDTH = 36
 

@@ -1,33 +1,34 @@
-"""Tables of preferences: which of two pictures people took."""
+"""Tables of preferences: the image of two that people preferred."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.errors import RatingsError
-from vlm_aes.ratings.records import Where, read_records, split_of
+from vlm_aes.ratings.records import cell_error, read_records, split_of
 
-COLUMNS = ("path_a", "path_b", "preferred")
-FEWEST = 20
-"""Pairs below which nothing can be learned or told."""
+PREFERENCE_COLUMNS = ("path_a", "path_b", "preferred")
+MIN_PAIRS = 20
+"""Pairs below which nothing can be learned or measured."""
 _PREFERRED = {"a": 1.0, "b": 0.0, "tie": 0.5}
 
 
 @dataclass(frozen=True)
 class Preference:
-    """Which of two pictures people took.
+    """A pair of images and the one that people preferred.
 
     Attributes:
         row: of the table, from 1.
-        a, b: places in the table's ``paths``.
-        preferred: share that took the first: 1, 0, or .5 for a tie.
-        split: empty where the table says nothing.
+        a, b: positions in the table's ``paths``.
+        preferred: share that preferred the first: 1, 0, or .5 for a tie.
+        split: empty where the table has none.
     """
 
     row: int
@@ -39,12 +40,12 @@ class Preference:
 
 @dataclass(frozen=True)
 class PreferenceTable:
-    """Pairs of pictures in the order of their rows.
+    """Pairs of images in the order of their rows.
 
     Attributes:
         name: of the file.
-        paths: every picture once, in the order of their first rows.
-        pairs: between places in ``paths``.
+        paths: every image once, in the order of their first rows.
+        pairs: between positions in ``paths``.
     """
 
     name: str
@@ -55,25 +56,25 @@ class PreferenceTable:
         return len(self.pairs)
 
     def select(self, rows: Sequence[int] | NDArray[np.int64]) -> PreferenceTable:
-        """The table of some of its pairs, by their places; ``paths`` stay."""
+        """The table of some of its pairs, by their positions; ``paths`` stay."""
         return replace(self, pairs=[self.pairs[int(i)] for i in rows])
 
     def of_split(self, name: str) -> NDArray[np.int64]:
-        """Places of the pairs in a split."""
+        """Positions of the pairs in a split."""
         return np.flatnonzero([pair.split == name for pair in self.pairs])
 
 
 def is_preferences(file: str | Path) -> bool:
-    """Whether a table holds pairs; one that cannot be read does not."""
+    """Whether a table holds pairs; False for one that cannot be read."""
     try:
         records, _ = read_records(Path(file))
     except RatingsError:
         return False
-    return bool(records) and set(COLUMNS) <= set(records[0])
+    return bool(records) and set(PREFERENCE_COLUMNS) <= set(records[0])
 
 
 def read_preferences(
-    file: str | Path, images: str | Path | None = None, *, fewest: int = FEWEST
+    file: str | Path, images: str | Path | None = None, *, min_pairs: int = MIN_PAIRS
 ) -> PreferenceTable:
     """Read and check a table with ``path_a``, ``path_b`` and ``preferred`` (``a``, ``b``, ``tie``,
     or one of the two paths), and ``split`` where there is one.
@@ -81,41 +82,42 @@ def read_preferences(
     Args:
         file: .csv, .jsonl, .parquet, or a folder of .parquet files.
         images: folder that relative paths are below.
-        fewest: pairs that are enough.
+        min_pairs: pairs that are enough.
 
     Raises:
         RatingsError: says which row and column is wrong, and how.
     """
     file = Path(file)
     records, _ = read_records(file)
-    where = Where(file)
-    if not records or not set(COLUMNS) <= set(records[0]):
-        found = ", ".join(map(str, records[0])) if records else "no rows"
-        raise RatingsError(f"{file}: preferences need {', '.join(COLUMNS)}; it has {found}")
-    places: dict[str, int] = {}
+    error = partial(cell_error, file)
+    if not records or not set(PREFERENCE_COLUMNS) <= set(records[0]):
+        columns = ", ".join(map(str, records[0])) if records else "no rows"
+        needed = ", ".join(PREFERENCE_COLUMNS)
+        raise RatingsError(f"{file}: preferences need {needed}; it has {columns}")
+    positions: dict[str, int] = {}
     pairs = []
     for row, record in enumerate(records, 1):
-        sides = [str(record.get(name) or "") for name in COLUMNS[:2]]
-        for name, side in zip(COLUMNS, sides, strict=False):
-            path = os.path.join(images or "", side)  # noqa: PTH118  (as typed: "./" stays)
-            if not side:
-                raise where(row, name, "empty")
-            if path not in places and not Path(path).is_file():
-                raise where(row, name, f"no file {path}; relative paths are below --images")
-            places.setdefault(path, len(places))
-        if sides[0] == sides[1]:
-            raise where(row, "path_b", "the same picture as path_a")
-        said = str(record.get("preferred") or "").strip()
-        named = dict(zip(sides, (1.0, 0.0), strict=True))
-        share = named.get(said, _PREFERRED.get(said.lower()))
+        names = [str(record.get(column) or "") for column in PREFERENCE_COLUMNS[:2]]
+        ends = []
+        for column, name in zip(PREFERENCE_COLUMNS, names, strict=False):
+            path = os.path.join(images or "", name)  # noqa: PTH118  (as typed: "./" stays)
+            if not name:
+                raise error(row, column, "empty")
+            if path not in positions and not Path(path).is_file():
+                raise error(row, column, f"no file {path}; relative paths are below --images")
+            ends.append(positions.setdefault(path, len(positions)))
+        if names[0] == names[1]:
+            raise error(row, "path_b", "the same image as path_a")
+        answer = str(record.get("preferred") or "").strip()
+        by_name = dict(zip(names, (1.0, 0.0), strict=True))
+        share = by_name.get(answer, _PREFERRED.get(answer.lower()))
         if share is None:
-            raise where(row, "preferred", f"{said!r} is neither a, b, tie nor one of the paths")
-        a, b = (places[os.path.join(images or "", side)] for side in sides)  # noqa: PTH118
-        pairs.append(Preference(row, a, b, share, split_of(record, row, where)))
-    if len(pairs) < fewest:
-        raise RatingsError(f"{file}: {len(pairs)} pairs are too few; give {fewest}")
+            raise error(row, "preferred", f"{answer!r} is neither a, b, tie nor one of the paths")
+        pairs.append(Preference(row, ends[0], ends[1], share, split_of(record, row, error)))
+    if len(pairs) < min_pairs:
+        raise RatingsError(f"{file}: {len(pairs)} pairs are too few; give {min_pairs}")
     if all(pair.preferred == 0.5 for pair in pairs):
         raise RatingsError(
             f"{file}, column preferred: every pair is a tie; there is nothing to learn"
         )
-    return PreferenceTable(file.name, list(places), pairs)
+    return PreferenceTable(file.name, list(positions), pairs)

@@ -1,6 +1,7 @@
-"""The rows of a table file: CSV, JSONL, Parquet, or a folder of Parquet shards.
+"""The rows of a table file, CSV, TSV, JSONL or Parquet, and the cells that ratings need.
 
-What is wrong with a table is told with its row, counted from 1 without the header, and its column.
+:func:`iter_rows` is the one reader of table rows in the package. What is wrong with a table is said
+with its row, counted from 1 without the header, and its column.
 """
 
 from __future__ import annotations
@@ -8,68 +9,97 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes.errors import RatingsError
+from vlm_aes.errors import RatingsError, TableError
 
 Record = dict[str, Any]
-SPLITS = {"train": "train", "validation": "validation", "valid": "validation",
-          "val": "validation", "dev": "validation", "test": "test"}  # fmt: skip
-"""What a ``split`` column may say."""
+SPLITS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+"""Words of a ``split`` column, in any case, to the name of the split."""
+CellError = Callable[[int, str, str], RatingsError]
+"""Makes the error of a cell from its row, its column and a reason."""
 
 
-class Where:
-    """Makes errors that name the table, the row and the column."""
+def iter_rows(file: Path, batch_rows: int = 8192) -> Iterator[Record]:
+    """Rows of a CSV, TSV, JSONL or Parquet file, read as they are asked for.
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    The cells of CSV and TSV are text; a byte order mark of a spreadsheet is skipped. Fields beyond
+    the header stand under the column None.
 
-    def __call__(self, row: int, column: str, reason: str) -> RatingsError:
-        return RatingsError(f"{self.file}, row {row}, column {column}: {reason}")
+    Args:
+        batch_rows: of a Parquet file, held in memory at a time.
+
+    Raises:
+        TableError: for a table that cannot be read, or a damaged row, named by its number.
+    """
+    suffix = file.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            with pq.ParquetFile(file) as parquet:
+                for batch in parquet.iter_batches(batch_rows):
+                    yield from batch.to_pylist()
+            return
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            if suffix == ".jsonl":
+                yield from _json_rows(file, lines)
+            else:
+                yield from csv.DictReader(lines, delimiter="\t" if suffix == ".tsv" else ",")
+    except TableError:
+        raise
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise TableError(f"{file} cannot be read as a table ({error})") from None
+
+
+def _json_rows(file: Path, lines: Iterator[str]) -> Iterator[Record]:
+    for number, line in enumerate((line for line in lines if line.strip()), 1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise TableError(f"{file}, row {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise TableError(f"{file}, row {number}: not a JSON object")
+        yield row
 
 
 def read_records(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
-    """Rows as dictionaries without the pictures, and the pictures' bytes."""
+    """Rows of a ratings table as dictionaries without images, and the bytes of its images.
+
+    Args:
+        file: .csv, .jsonl, .parquet, or a folder of .parquet shards.
+
+    Raises:
+        RatingsError: for a table that cannot be read.
+    """
     suffix = ".parquet" if file.is_dir() else file.suffix.lower()
+    if suffix not in (".csv", ".jsonl", ".parquet"):
+        raise RatingsError(f"{file}: a ratings table ends in .csv, .jsonl or .parquet")
     try:
         if suffix == ".parquet":
-            return _parquet(file)
-        if suffix == ".jsonl":
-            return list(_json_lines(file)), None
-        if suffix == ".csv":
-            return list(_csv_rows(file)), None
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+            return _read_parquet(file)
+        records = list(iter_rows(file))
+    except TableError as error:
+        raise RatingsError(error) from None
+    except (OSError, pa.ArrowException) as error:
         raise RatingsError(f"{file} cannot be read as a table ({error})") from None
-    raise RatingsError(f"{file}: a ratings table ends in .csv, .jsonl or .parquet")
+    for number, record in enumerate(records, 1):
+        if None in record:
+            raise RatingsError(f"{file}, row {number}: more fields than the header has columns")
+    return records, None
 
 
-def _csv_rows(file: Path) -> Iterator[Record]:
-    # with a byte order mark where a spreadsheet wrote one
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        for i, row in enumerate(csv.DictReader(lines), 1):
-            if None in row:
-                raise RatingsError(f"{file}, row {i}: more fields than the header has columns")
-            yield dict(row)
-
-
-def _json_lines(file: Path) -> Iterator[Record]:
-    with file.open(encoding="utf-8") as lines:
-        for i, line in enumerate((line for line in lines if line.strip()), 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise RatingsError(f"{file}, row {i}: not JSON ({error})") from None
-            if not isinstance(row, dict):
-                raise RatingsError(f"{file}, row {i}: not a JSON object")
-            yield row
-
-
-def _parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
+def _read_parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
     if file.is_dir():
         shards = sorted(file.glob("*.parquet"))
         if not shards:
@@ -79,47 +109,52 @@ def _parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
         table = pq.read_table(file)
     if "image" not in table.column_names:
         return table.to_pylist(), None
-    pictures = table.column("image")
-    if pa.types.is_struct(pictures.type):
-        names = [pictures.type.field(i).name for i in range(pictures.type.num_fields)]
-        parts = dict(zip(names, pictures.combine_chunks().flatten(), strict=True))
+    images = table.column("image")
+    if pa.types.is_struct(images.type):
+        names = [images.type.field(i).name for i in range(images.type.num_fields)]
+        parts = dict(zip(names, images.combine_chunks().flatten(), strict=True))
         if "path" in parts and "path" not in table.column_names:
             table = table.append_column("path", parts["path"])
-        pictures = pa.chunked_array([parts["bytes"]]) if "bytes" in parts else None
-    binary = pictures is not None and (
-        pa.types.is_binary(pictures.type) or pa.types.is_large_binary(pictures.type)
+        images = pa.chunked_array([parts["bytes"]]) if "bytes" in parts else None
+    is_binary = images is not None and (
+        pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type)
     )
-    if not binary:
-        raise RatingsError(f"{file}, column image: not the bytes of picture files")
-    for i, value in enumerate(pictures.is_null().to_pylist(), 1):
-        if value:
-            raise RatingsError(f"{file}, row {i}, column image: empty")
-    return table.drop_columns(["image"]).to_pylist(), pictures
+    if not is_binary:
+        raise RatingsError(f"{file}, column image: not the bytes of image files")
+    for number, is_null in enumerate(images.is_null().to_pylist(), 1):
+        if is_null:
+            raise RatingsError(f"{file}, row {number}, column image: empty")
+    return table.drop_columns(["image"]).to_pylist(), images
 
 
-def number_of(value: Any, row: int, column: str, where: Where) -> float:
-    """A cell as a number.
+def cell_error(file: Path, row: int, column: str, reason: str) -> RatingsError:
+    """The error of a cell; ``partial(cell_error, file)`` is a :data:`CellError`."""
+    return RatingsError(f"{file}, row {row}, column {column}: {reason}")
+
+
+def number_of(value: Any, row: int, column: str, error: CellError) -> float:
+    """A cell as a finite number.
 
     Raises:
-        RatingsError: for an empty one, or one that is none.
+        RatingsError: for an empty cell, or another text.
     """
     try:
         number = float(value)
     except (TypeError, ValueError):
-        said = "empty" if value in (None, "") else f"{value!r} is not a number"
-        raise where(row, column, said) from None
+        reason = "empty" if value in (None, "") else f"{value!r} is not a number"
+        raise error(row, column, reason) from None
     if not math.isfinite(number):
-        raise where(row, column, f"{value!r} is no rating")
+        raise error(row, column, f"{value!r} is no rating")
     return number
 
 
-def split_of(record: Record, row: int, where: Where) -> str:
-    """``train``, ``validation``, ``test``, or nothing where the table says nothing.
+def split_of(record: Record, row: int, error: CellError) -> str:
+    """``train``, ``validation`` or ``test``; empty where the table has none.
 
     Raises:
         RatingsError: for another word.
     """
     split = str(record.get("split") or "").strip().lower()
     if split and split not in SPLITS:
-        raise where(row, "split", f"{split!r} is none of {', '.join(sorted(SPLITS))}")
+        raise error(row, "split", f"{split!r} is none of {', '.join(sorted(SPLITS))}")
     return SPLITS.get(split, "")

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-NEAR = 10
-"""Bits of 128 in which the hashes of two versions of one picture may differ."""
-_BLOCK = 1024
+NEAR_DUPLICATE_BITS = 10
+"""Bits of 128 in which the hashes of two versions of one image may differ."""
+_BLOCK_ROWS = 1024
 
 
 def perceptual_hash(image: Image.Image) -> tuple[int, int]:
-    """128 bits that a re-encode, a resize or a slight change of tone leave mostly as they are.
+    """128 bits that change little by a re-encode, a resize or a slight change of tone.
 
     Whether brightness rises from each of 8 x 8 cells to the next one across, and down ("difference
     hash", Krawetz 2013, both ways).
@@ -29,13 +29,13 @@ def perceptual_hash(image: Image.Image) -> tuple[int, int]:
 
 
 def near_duplicates(
-    hashes: Sequence[tuple[int, int]], distance: int = NEAR
+    hashes: Sequence[tuple[int, int]], distance: int = NEAR_DUPLICATE_BITS
 ) -> list[tuple[int, int]]:
-    """Pairs of places, the lower first, whose hashes differ in at most ``distance`` bits."""
+    """Pairs of positions, the lower first, whose hashes differ in at most ``distance`` bits."""
     words = np.array(hashes, dtype=np.uint64).reshape(-1, 2)
     pairs: list[tuple[int, int]] = []
-    for start in range(0, len(words), _BLOCK):
-        block = words[start : start + _BLOCK, None] ^ words[None, start:]
+    for start in range(0, len(words), _BLOCK_ROWS):
+        block = words[start : start + _BLOCK_ROWS, None] ^ words[None, start:]
         near = np.bitwise_count(block).sum(-1) <= distance
         for i, j in np.argwhere(near):
             if i < j:
@@ -44,7 +44,7 @@ def near_duplicates(
 
 
 def clusters(n: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
-    """(n,) number of the cluster of each place: what is linked, however far round, is together."""
+    """(n,) cluster number of each position: the connected components of the links."""
     parent = list(range(n))
 
     def root(i: int) -> int:
@@ -59,8 +59,8 @@ def clusters(n: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     return np.array([root(i) for i in range(n)], dtype=np.int64)
 
 
-def same(keys: Sequence[str]) -> list[tuple[int, int]]:
-    """Links between places with the same key; an empty key links nothing."""
+def equal_key_links(keys: Sequence[str]) -> list[tuple[int, int]]:
+    """Links between positions with the same key; an empty key links nothing."""
     first: dict[str, int] = {}
     return [(first.setdefault(key, i), i) for i, key in enumerate(keys) if key]
 
@@ -73,15 +73,15 @@ def split(
     test: float = 0.15,
     seed: int = 0,
 ) -> list[str]:
-    """``train``, ``validation`` or ``test`` for each place, whole clusters at a time.
+    """``train``, ``validation`` or ``test`` for each position, whole clusters at a time.
 
-    The same pictures and seed give the same split, in whatever order they come. A cluster that is
-    larger than what a side still needs goes to training.
+    The same images and seed give the same split, in whatever order they come. A cluster that is
+    larger than what a split still needs goes to training.
 
     Args:
         cluster: (N,) from :func:`clusters`.
-        names: (N,) something that names each picture for good, such as the hash of its content.
-        validation, test: shares of the pictures.
+        names: (N,) a lasting name of each image, such as the hash of its content.
+        validation, test: shares of the images.
         seed: another one gives another split.
 
     Raises:
@@ -96,18 +96,18 @@ def split(
     def order(rows: list[int]) -> bytes:
         return hashlib.sha256(f"{seed} {min(names[i] for i in rows)}".encode()).digest()
 
-    wanted = {"test": round(test * len(cluster)), "validation": round(validation * len(cluster))}
+    room = {"test": round(test * len(cluster)), "validation": round(validation * len(cluster))}
     sides = ["train"] * len(cluster)
     for rows in sorted(members.values(), key=order):
-        side = next((s for s, left in wanted.items() if len(rows) <= left), "train")
+        side = next((s for s, left in room.items() if len(rows) <= left), "train")
         if side != "train":
-            wanted[side] -= len(rows)
+            room[side] -= len(rows)
         for i in rows:
             sides[i] = side
     return sides
 
 
-def leaks(cluster: NDArray[np.int64], sides: Sequence[str]) -> int:
-    """How many pictures outside training have one of their cluster in training."""
+def count_leaks(cluster: NDArray[np.int64], sides: Sequence[str]) -> int:
+    """Number of images outside training with one of their cluster in training."""
     trained = {int(c) for c, side in zip(cluster, sides, strict=True) if side == "train"}
     return sum(int(c) in trained for c, side in zip(cluster, sides, strict=True) if side != "train")

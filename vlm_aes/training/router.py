@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vlm_aes.errors import TrainingError, short_text
+from vlm_aes.errors import TableError, TrainingError
 from vlm_aes.files import check_absent
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
@@ -22,6 +21,7 @@ from vlm_aes.models.ensemble.router import (
     TrainedRouteClassifier,
 )
 from vlm_aes.models.heads.vision_tower import VisionTower, find_tower
+from vlm_aes.ratings.records import iter_rows
 from vlm_aes.training.checkpoint import absolute_model, replaced_folder
 
 FOLDS = 5
@@ -85,10 +85,9 @@ def read_routes(file: Path, images: Path | None, names: Sequence[str]) -> list[t
         TrainingError: says which row is wrong, and how; or which route has too few images.
     """
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TrainingError(f"{file} cannot be read as a table ({short_text(error)})") from None
+        rows = list(iter_rows(file))
+    except TableError as error:
+        raise TrainingError(error) from None
     routes = []
     for i, row in enumerate(rows, 1):
         if not row.get("path") or row.get("route") not in names:

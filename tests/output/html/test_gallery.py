@@ -12,21 +12,21 @@ from typer.testing import CliRunner
 from tests import tiny_checkpoints as tiny
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageSource
-from vlm_aes.output import table
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.html.gallery import SHEET, SHOWN, Gallery, page, write_gallery
 from vlm_aes.output.table import Columns
 from vlm_aes.output.html.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NAMES = ("<b>ä & Co.png", "東京 [1].png", "c.png", "d.png", "e.png", "f.png")
 
 
 def row(path, score, **values):
-    level = WORDS[min(4, int(score // 20))] if score is not None else None
+    level = LEVELS[min(4, int(score // 20))] if score is not None else None
     return {"path": str(path), "sha256": None, "width": 300, "height": 200, "score": score,
             "score_std": 9.0, "score_low": None, "score_high": None, "percentile": None,
-            "level": level, **{f"p_{w}": 0.2 for w in WORDS}, "model": "m@1", "prompt": "p",
+            "level": level, **{f"p_{w}": 0.2 for w in LEVELS}, "model": "m@1", "prompt": "p",
             "warning": None, "error": None, **values}  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def test_in_one_call_and_from_its_table(tmp_path):
     run = CliRunner().invoke
     one, two, out = tmp_path / "1.html", tmp_path / "2.html", tmp_path / "t.csv"
     assert run(app, ["score", str(photos), "--out", str(out), "--html", str(one)]).exit_code == 0
-    assert len(table.read(out, Columns().schema)) == 3
+    assert len(list(read_rows(out, Columns().schema))) == 3
     assert run(app, ["gallery", str(out), "--html", str(two)]).exit_code == 0
     assert one.read_text() == two.read_text()
     listed = run(app, ["score", "-", "--html", str(two)], input=f"{photos / '1.png'}\n")

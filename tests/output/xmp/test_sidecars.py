@@ -13,7 +13,7 @@ from tests.sidecar_layouts import LAYOUTS
 from typer.testing import CliRunner
 
 from vlm_aes.cli import app
-from vlm_aes.output import table
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.stars import StarRule
 from vlm_aes.output.table import Columns
 
@@ -340,7 +340,7 @@ def test_one_call_and_two_give_the_same(photos, tmp_path):
     assert snapshot(photos) == before
     out = tmp_path / "t.csv"
     assert run(app, ["score", str(photos), "--out", str(out), "--xmp"]).exit_code == 1
-    stars = [r["stars"] for r in table.read(out, STARRED)]
+    stars = [r["stars"] for r in read_rows(out, STARRED)]
     assert [s is None for s in stars] == [False, True, False, False, False]
     first = snapshot(photos)
     assert set(first) - set(before) == {"ä ö [1].jpg.xmp", "c.jpg.xmp", "c.png.xmp"}
@@ -355,7 +355,7 @@ def test_stars_of_the_run_in_the_table(photos, tmp_path):
     result = CliRunner().invoke(app, ["score", str(photos), "--out", str(out), "--stars",
                                       "0,30,60,80,100", "--stars-among", "run"])  # fmt: skip
     assert result.exit_code == 1, result.output
-    rows = [r for r in table.read(out, STARRED) if not r["error"]]
+    rows = [r for r in read_rows(out, STARRED) if not r["error"]]
     rows.sort(key=lambda r: r["score"])
     assert [r["stars"] for r in rows] == [1, 2, 3, 4]
     # the same without a table, with a choice (among all that were rated), and afterwards

@@ -1,176 +1,130 @@
-"""Pictures named by a table, or held by one, or by a WebDataset archive."""
+"""The images that a table names by path, or that a Parquet file holds as bytes."""
 
 from __future__ import annotations
 
-import csv
-import json
-import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlm_aes.errors import SourceError
-from vlm_aes.images.formats import READABLE_SUFFIXES
-from vlm_aes.images.open import ImageError
-from vlm_aes.images.source import MAX_FILE_BYTES, ImageContainer, ImageSource, file_fingerprint
+from vlm_aes.errors import SourceError, TableError, short_text
+from vlm_aes.images.result import ImageError
+from vlm_aes.images.source import ImageSource, file_fingerprint
+from vlm_aes.ratings.records import iter_rows
 
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
-ARCHIVES = (".tar", ".tar.gz", ".tgz")
-CONTAINERS = TABLES + ARCHIVES
-COLUMNS = ("path", "image", "file_name", "filename", "file", "jpg", "png", "webp")
-"""Where a table's pictures are looked for, when no column is named."""
-HELD = 16
-"""Rows of pictures that are read from a Parquet file at a time."""
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+IMAGE_COLUMNS = ("path", "image", "file_name", "filename", "file", "jpg", "png", "webp")
+"""Columns that name or hold the images, the first that is there, when no column is named."""
+_NAME_COLUMNS = ("path", "image_id", "__key__", "file_name")
+"""Columns that may name an image whose bytes stand in another one."""
+_BYTES_BATCH_ROWS, _PATH_BATCH_ROWS = 16, 8192
 
 
-def members(
-    file: str, suffix: str, column: str | None, unopened: bool = False
-) -> Iterator[ImageSource]:  # fmt: skip
-    """The pictures of a table or an archive; ``unopened``, what holds pictures itself is given as
-    a :class:`ImageContainer`.
+def table_images(file: str, column: str | None) -> Iterator[ImageSource]:
+    """The images of a table, in the order of its rows.
 
-    A picture that a Parquet file holds is called ``FILE/ROW`` or ``FILE/ROW/NAME``, one of an
-    archive ``FILE/NAME``. Paths in a table are taken as they stand.
+    An image that a Parquet file holds is called ``FILE/ROW`` or ``FILE/ROW/NAME``. Paths are taken
+    as they stand; a row without one becomes an error row.
 
     Raises:
         SourceError: for a table that cannot be read or has no such column.
     """
-    try:
-        if unopened and (suffix in ARCHIVES or _holds_pictures(file, suffix, column)):
-            yield ImageContainer(file)
-        elif suffix in ARCHIVES:
-            yield from _archived(file)
-        elif suffix == ".parquet":
-            yield from _parquet(file, column)
+    with _readable(file):
+        if holds_images(file, column):
+            yield from _held_images(file, column)
+        elif file.lower().endswith(".parquet"):
+            with pq.ParquetFile(file) as parquet:
+                name = _parquet_column(file, parquet.schema_arrow, column)
+                batches = parquet.iter_batches(_PATH_BATCH_ROWS, columns=[name])
+                paths = (path for batch in batches for path in batch.column(0).to_pylist())
+                for number, path in enumerate(paths, 1):
+                    yield _named_image(file, number, path)
         else:
-            yield from _named(file, suffix, column)
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise SourceError(f"{file} cannot be read as a table ({_brief(error)})") from None
+            name = ""
+            for number, row in enumerate(iter_rows(Path(file)), 1):
+                name = name or _column(file, [str(k) for k in row], column)
+                yield _named_image(file, number, row.get(name))
 
 
-def _brief(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+def holds_images(file: str, column: str | None) -> bool:
+    """Whether a table is a Parquet file with the bytes of images.
+
+    Raises:
+        SourceError: for a Parquet file that cannot be read or has no such column.
+    """
+    if not file.lower().endswith(".parquet"):
+        return False
+    with _readable(file):
+        schema = pq.read_schema(file)
+        return _is_bytes(schema.field(_parquet_column(file, schema, column)).type)
+
+
+def unnamed_image(path: str) -> ImageSource:
+    """The error row of a table's row that names no image."""
+    return ImageSource(path, lambda: ImageError("missing", "the row names no picture"))
+
+
+@contextmanager
+def _readable(file: str) -> Iterator[None]:
+    try:
+        yield
+    except TableError as error:
+        raise SourceError(error) from None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        text = short_text(error, 160) or type(error).__name__
+        raise SourceError(f"{file} cannot be read as a table ({text})") from None
 
 
 def _column(file: str, names: list[str], wanted: str | None) -> str:
-    for name in (wanted,) if wanted else COLUMNS:
+    for name in (wanted,) if wanted else IMAGE_COLUMNS:
         if name in names:
             return str(name)
-    asked = f"no column {wanted!r}" if wanted else f"none of the columns {', '.join(COLUMNS)}"
-    raise SourceError(f"{file} has {asked}; it has {', '.join(names)}: name one with --column")
+    lack = f"no column {wanted!r}" if wanted else f"none of the columns {', '.join(IMAGE_COLUMNS)}"
+    raise SourceError(f"{file} has {lack}; it has {', '.join(names)}", "name one with --column")
 
 
-def _named(file: str, suffix: str, column: str | None) -> Iterator[ImageSource]:
-    with Path(file).open(encoding="utf-8-sig", newline="") as lines:
-        rows: Iterator[Any]
-        if suffix == ".jsonl":
-            rows = (json.loads(line) for line in lines if line.strip())
-        else:
-            rows = csv.DictReader(lines, delimiter="\t" if suffix == ".tsv" else ",")
-        chosen = ""
-        for number, row in enumerate(rows, 1):
-            if not isinstance(row, dict):
-                raise SourceError(f"{file}, row {number}: not an object with a path")
-            chosen = chosen or _column(file, [str(k) for k in row], column)
-            yield _at(file, number, row.get(chosen))
+def _parquet_column(file: str, schema: pa.Schema, wanted: str | None) -> str:
+    # bytes before paths: where both are there, the path names the image of the same row
+    with_bytes = [n for n in schema.names if _is_bytes(schema.field(n).type)]
+    return _column(file, schema.names, wanted or (with_bytes[0] if with_bytes else None))
 
 
-def _at(file: str, number: int, path: object) -> ImageSource:
-    """The picture that a row names; one that names none becomes an error row."""
-    return ImageSource(path) if isinstance(path, str) and path else unnamed(f"{file}/{number}")
-
-
-def unnamed(row: str) -> ImageSource:
-    """A table's row that names no picture."""
-    return ImageSource(row, lambda: ImageError("missing", "the row names no picture"))
-
-
-def _holds_pictures(file: str, suffix: str, column: str | None) -> bool:
-    if suffix != ".parquet":
-        return False
-    schema = pq.read_schema(file)
-    chosen = _chosen(file, schema, column)
-    return _holds_bytes(schema.field(chosen).type)
-
-
-def _chosen(file: str, schema: pa.Schema, column: str | None) -> str:
-    # pictures before paths: where both are there, a path names the picture in the same row
-    held = [n for n in schema.names if _holds_bytes(schema.field(n).type)]
-    return _column(file, schema.names, column or (held[0] if held else None))
-
-
-def _parquet(file: str, column: str | None) -> Iterator[ImageSource]:
-    with pq.ParquetFile(file) as parquet:
-        schema = parquet.schema_arrow
-        chosen = _chosen(file, schema, column)
-        mark = file_fingerprint(file)
-        if _holds_bytes(schema.field(chosen).type):
-            names = [n for n in ("path", "image_id", "__key__", "file_name") if n in schema.names]
-            columns = [chosen, *[n for n in names if n != chosen][:1]]
-            row = 0
-            for batch in parquet.iter_batches(HELD, columns=columns):
-                for values in batch.to_pylist():
-                    yield _held(file, row, values, columns, mark)
-                    row += 1
-        else:
-            row = 0
-            for batch in parquet.iter_batches(8192, columns=[chosen]):
-                for path in batch.column(0).to_pylist():
-                    row += 1
-                    yield _at(file, row, path)
-
-
-def _holds_bytes(kind: pa.DataType) -> bool:
+def _is_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _held(
-    file: str, row: int, values: dict[str, Any], columns: list[str], mark: dict[str, Any]
+def _named_image(file: str, number: int, path: object) -> ImageSource:
+    if isinstance(path, str) and path:
+        return ImageSource(path)
+    return unnamed_image(f"{file}/{number}")
+
+
+def _held_images(file: str, column: str | None) -> Iterator[ImageSource]:
+    with pq.ParquetFile(file) as parquet:
+        schema = parquet.schema_arrow
+        bytes_column = _parquet_column(file, schema, column)
+        names = [n for n in _NAME_COLUMNS if n in schema.names and n != bytes_column]
+        columns = [bytes_column, *names[:1]]
+        fingerprint = file_fingerprint(file)
+        number = 0
+        for batch in parquet.iter_batches(_BYTES_BATCH_ROWS, columns=columns):
+            for row in batch.to_pylist():
+                yield _held_image(file, number, [row[c] for c in columns], fingerprint)
+                number += 1
+
+
+def _held_image(
+    file: str, number: int, cells: list[Any], fingerprint: dict[str, Any]
 ) -> ImageSource:
-    value = values[columns[0]]
-    name = values[columns[1]] if len(columns) > 1 else None
+    value, name = cells[0], cells[1] if len(cells) > 1 else None
     if isinstance(value, dict):
         name = name or value.get("path")
         value = value.get("bytes")
-    path = f"{file}/{row}" + (f"/{name}" if name else "")
-    found: bytes | ImageError = value or ImageError("missing", "the row holds no picture")
-    return ImageSource(path, lambda: found, {**mark, "row": row})
-
-
-def _archived(file: str) -> Iterator[ImageSource]:
-    mark = file_fingerprint(file)
-    try:
-        with tarfile.open(file, "r|*") as archive:
-            for member in archive:
-                hidden = Path(member.name).name.startswith(".")
-                if not member.isfile() or hidden:
-                    continue
-                if Path(member.name).suffix.lower() not in READABLE_SUFFIXES:
-                    continue
-                yield _member(file, archive, member, mark)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        # what came before is rated; the archive itself becomes an error row
-        damage = ImageError("truncated", f"the archive breaks off ({_brief(error)}); get it anew")
-        yield ImageSource(file, lambda: damage)
-
-
-def _member(
-    file: str, archive: tarfile.TarFile, member: tarfile.TarInfo, mark: dict[str, Any]
-) -> ImageSource:
-    data: bytes | ImageError
-    if member.size > MAX_FILE_BYTES:
-        data = ImageError(
-            "too_large",
-            f"a file of {member.size // 2**20} MB, the limit is {MAX_FILE_BYTES // 2**20}; "
-            "give a smaller copy",
-        )
-    else:
-        opened = archive.extractfile(member)
-        data = opened.read() if opened else ImageError("unreadable", "it cannot be read")
-    place = {**mark, "offset": member.offset}
-    return ImageSource(f"{file}/{member.name}", lambda: data, place)
+    path = f"{file}/{number}" + (f"/{name}" if name else "")
+    data: bytes | ImageError = value or ImageError("missing", "the row holds no picture")
+    return ImageSource(path, lambda: data, {**fingerprint, "row": number})

@@ -130,7 +130,7 @@ class Ensemble(ScorerGroup):
         combined[:, 0] = self.combined(scores[:, :, 0])
         mixed = np.tensordot(shares, probabilities, 1)
         flat = mixed.reshape(-1, mixed.shape[-1])
-        tilted = ratings.tilted(flat, combined.ravel()).reshape(mixed.shape)
+        tilted = ratings.reweighted(flat, combined.ravel()).reshape(mixed.shape)
         spread = self.disagreement(scores[:, :, 0])
         return Scores(tilted, columns={"disagreement": [float(v) for v in spread]}, errors=errors)
 

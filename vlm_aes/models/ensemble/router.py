@@ -25,7 +25,7 @@ from vlm_aes.models.external.zero_shot import DualEncoder, load_dual_encoder
 from vlm_aes.models.heads.head import MAX_DEVIATIONS
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, find_tower
 from vlm_aes.models.scorer import ColumnValue, Floats, Scorer, Scores
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 
 MIN_IMAGES_PER_ROUTE = 10
 """Images of each kind that a route classifier can be trained on."""
@@ -181,7 +181,7 @@ class Router(ScorerGroup):
     def score(self, inputs: Sequence[list[Any]], attributes: Sequence[str] = ()) -> Scores:
         """Classify, then score; see :class:`vlm_aes.models.scorer.Scorer`."""
         kinds = self.classifier.probabilities([own[0] for own in inputs]).argmax(1)
-        probabilities = np.zeros((len(inputs), 1 + len(attributes), len(WORDS)))
+        probabilities = np.zeros((len(inputs), 1 + len(attributes), len(LEVELS)))
         errors = [""] * len(inputs)
         names: list[ColumnValue] = [self.names[kind] for kind in kinds]
         for kind, scorer in enumerate(self.scorers):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.files import replaced, write_text
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 
 HEAD_FOLDER = "fast"
 """Subfolder of a checkpoint that holds its fast head."""
@@ -117,9 +117,9 @@ class RatingHead(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.line = nn.Linear(width, len(WORDS))
+        self.line = nn.Linear(width, len(LEVELS))
         self.inner = nn.Linear(width, hidden)
-        self.outer = nn.Linear(hidden, len(WORDS))
+        self.outer = nn.Linear(hidden, len(LEVELS))
         self.dropout = nn.Dropout(dropout)
 
     def standardise(self, embeddings: Tensor) -> None:

@@ -107,7 +107,7 @@ class FastScorer(Scorer):
         if self.residual_head is None:
             return result
         scores = self.residual_head.score(embeddings.cpu().numpy(), ratings.score(result))
-        return ratings.tilted(result, scores)
+        return ratings.reweighted(result, scores)
 
 
 def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto") -> FastScorer:

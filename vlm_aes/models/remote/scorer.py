@@ -22,7 +22,7 @@ from vlm_aes.models.remote.client import REQUEST_TIMEOUT_S, ServerClient
 from vlm_aes.models.remote.logprobs import LabelProbabilities, label_probabilities
 from vlm_aes.models.scorer import Scorer, Scores
 from vlm_aes.prompts import RatingPrompt
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 
 _SCHEME = "openai:"
 _SENT_SIDE_PX = 1024
@@ -123,7 +123,7 @@ class ServerScorer(Scorer):
         jobs = [(image, attribute) for image in inputs for attribute in questions]
         with ThreadPoolExecutor(min(self.settings.concurrency, len(jobs))) as pool:
             answers = list(pool.map(lambda job: self._answer(*job), jobs))
-        probabilities = np.full((len(inputs), len(questions), len(WORDS)), 1 / len(WORDS))
+        probabilities = np.full((len(inputs), len(questions), len(LEVELS)), 1 / len(LEVELS))
         slack: list[float | None] = []
         errors = []
         for i in range(len(inputs)):

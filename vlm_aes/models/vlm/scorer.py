@@ -111,7 +111,7 @@ class VlmScorer(Scorer):
         states, columns = self.states_and_features(images, attributes, facts)
         result = self.probabilities(states)
         scores = self.residual_head.score(columns, ratings.score(result[:, 0]))
-        result[:, 0] = ratings.tilted(result[:, 0], scores)
+        result[:, 0] = ratings.reweighted(result[:, 0], scores)
         return result, states
 
     def hidden_states(

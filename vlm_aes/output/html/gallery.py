@@ -18,7 +18,7 @@ from vlm_aes.images.source import ImageSource
 from vlm_aes.output.results import Rows
 from vlm_aes.output.table import Row
 from vlm_aes.output.html.thumbnails import thumbnails
-from vlm_aes.ratings.scale import WORDS
+from vlm_aes.ratings.scale import LEVELS
 
 SHOWN = 1000
 """Pictures on the page at most: of more, the best and worst, and the rest evenly by rank."""
@@ -91,7 +91,7 @@ class Gallery:
         return Gallery(
             title=Path(folder or "").name or "Gallery",
             scores=score[~np.isnan(score)],
-            counts={word: counts[word] for word in reversed(WORDS)},
+            counts={word: counts[word] for word in reversed(LEVELS)},
             shown=[found[rank] for rank in range(len(chosen))],
             errors=errors,
             n_errors=n_errors,

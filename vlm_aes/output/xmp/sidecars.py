@@ -120,7 +120,7 @@ def sidecar_content(row: Row) -> Rated:
     for name, value in row.items():
         if name.startswith("attr_") and not name.endswith("_residual") and value is not None:
             subject = name.removeprefix("attr_").replace("_", " ")
-            keywords.append(f"{subject}: {ratings.WORDS[min(4, int(value // 20))]}")
+            keywords.append(f"{subject}: {ratings.LEVELS[min(4, int(value // 20))]}")
     noted = {"score": f"{row['score']:.1f}", "level": row["level"], "model": row["model"],
              "prompt": row["prompt"], "critique": row.get("critique")}  # fmt: skip
     if row.get("percentile") is not None:

@@ -5,20 +5,20 @@ import shutil
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_zero_shot import towers
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
+from tests.models.external.test_zero_shot import towers
 from vlm_aes import Assessor
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.open import open_image
 from vlm_aes.measure import Fact, measure
 from vlm_aes.models.ensemble.facts import FactsRegression
-from vlm_aes.models.registry import open_any
+from vlm_aes.models.registry import load_member
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings import scale as ratings
@@ -192,7 +192,7 @@ def test_a_router_by_prompts(photos, tmp_path):
         "photo": Assessor.from_pretrained(fast=True).assess(paths, facts=False),
         "drawing": Assessor.from_pretrained(tmp_path / "clip").assess(paths, facts=False),
     }
-    judge = open_any(str(tmp_path / "clip"))
+    judge = load_member(str(tmp_path / "clip"))
     texts = judge.towers.words(["a photo", "a photo of a place", "a drawing"])
     for i, a in enumerate(found):
         looked = [judge.look(paths[i])[1]]

@@ -12,10 +12,11 @@ from finetune.edit_comparator import corruptions as lapses
 from finetune.edit_comparator.thresholds import BUDGET, Tried, figures, fit
 from finetune.edit_comparator.train import Compared, Recipe, compared, learn, told_apart
 from vlm_aes import measure as facts
-from vlm_aes.assessor import NANO, Assessor
+from vlm_aes.assessor import Assessor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.heads.edit_comparator import FILE, EditComparatorHead
+from vlm_aes.models.nano import NANO
 from vlm_aes.suggest.edits import (
     CROP,
     EXPOSURE,
@@ -171,7 +172,7 @@ def nano_head():
 
 def test_nano_compares_versions_and_says_so():
     assessor = Assessor.from_pretrained(NANO)
-    judge = edit_comparator_of(assessor.quick_head)
+    judge = edit_comparator_of(assessor.edit_head)
     assert set(judge.needed) == set(KINDS)
     dark = lit(COFFEE, 2.0**-3)
     told = advise(dark, None, facts=facts.measure(dark), judge=judge)

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 import torch
 import transformers as t
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.external.zero_shot import Pairs
+from vlm_aes.models.external.zero_shot import AntonymPairs
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
          "num_attention_heads": 2}  # fmt: skip
@@ -63,7 +63,7 @@ def by_hand(kind, folder, images, pair):
 def test_the_score_is_the_share_of_the_better_prompts(kind, tmp_path):
     folder = towers(kind, tmp_path / kind)
     images = [image.resize((48, 40)) for image in tiny.pictures(5)]
-    asked = Pairs.default()
+    asked = AntonymPairs.default()
     assessor = Assessor.from_pretrained(folder, device="cpu")
     found = assessor.assess(images, facts=False, attributes=True)
     wanted = np.mean([by_hand(kind, folder, images, pair) for pair in asked.overall], axis=0)

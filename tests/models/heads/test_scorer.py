@@ -15,10 +15,10 @@ from vlm_aes import Assessor
 from vlm_aes.bulk import ImageSource
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError, TrainingError
-from vlm_aes.models.heads import FastRater, load_head
-from vlm_aes.models.heads.embeddings import Kept
-from vlm_aes.models.heads.folder import About, is_head
-from vlm_aes.models.heads.tower import load_tower, own_tower
+from vlm_aes.models.heads import FastScorer, load_head
+from vlm_aes.models.heads.embedding_cache import EmbeddingCache
+from vlm_aes.models.heads.head import HeadConfig, is_head
+from vlm_aes.models.heads.vision_tower import checkpoint_tower, load_tower
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import FIVE_POINTS
@@ -121,7 +121,7 @@ def test_any_tower_gives_the_same_embedding_alone_and_in_a_batch(kind, tmp_path)
 
 
 def test_own_tower_is_the_one_of_the_checkpoint(teacher):
-    tower = own_tower(teacher)
+    tower = checkpoint_tower(teacher)
     whole = Assessor.from_pretrained(teacher).rater.backbone.model.model.vision_tower
     pixels = tower.pixels(tiny.pictures(1)[0])
     with torch.no_grad():
@@ -134,7 +134,7 @@ def test_a_tower_that_cannot_be_used_is_named(tmp_path, tiny_checkpoint):
     with pytest.raises(CheckpointError, match="cannot be loaded as a vision tower"):
         load_tower(tmp_path)
     with pytest.raises(CheckpointError, match="name a --tower"):
-        own_tower(tmp_path)
+        checkpoint_tower(tmp_path)
 
 
 def test_a_head_learns_its_teacher(taught, photos):
@@ -176,8 +176,8 @@ def test_a_folder_of_its_own_holds_its_tower(teacher, items, tmp_path):
     assert is_head(tmp_path / "head")
     assert "Learned from the answers of" in (tmp_path / "head" / "README.md").read_text()
     assessor = Assessor.from_pretrained(tmp_path / "head")
-    assert isinstance(assessor.head, FastRater)
-    assert assessor.head.behind is None
+    assert isinstance(assessor.head, FastScorer)
+    assert assessor.head.critique_model is None
     a = assessor.assess(tiny.pictures(1)[0])
     assert 0 <= a.score <= 100
     (tmp_path / "head" / "tower" / "model.safetensors").unlink()
@@ -201,12 +201,12 @@ def test_people_alone_teach_it_too(items, tmp_path):
     a = Assessor.from_pretrained(tmp_path / "head").assess(items[0].path)
     assert a.score_low < a.score_high
     assert 0 <= a.percentile <= 100
-    about = About.load(tmp_path / "head")
+    about = HeadConfig.load(tmp_path / "head")
     assert about.agreement is None
 
 
 def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monkeypatch):
-    tower = own_tower(teacher)
+    tower = checkpoint_tower(teacher)
     assessor = Assessor.from_pretrained(teacher)
     first = collect(items[:40], tower, assessor, {}, tmp_path)
 
@@ -223,7 +223,7 @@ def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monke
 
 
 def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
-    material = collect(items[:40], own_tower(teacher), Assessor.from_pretrained(teacher), {},
+    material = collect(items[:40], checkpoint_tower(teacher), Assessor.from_pretrained(teacher), {},
                       tmp_path)  # fmt: skip
     learnt = material.embeddings[~material.held]
     assert material.degraded.shape == learnt.shape
@@ -235,18 +235,18 @@ def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
 
 
 def test_kept_rows_survive_a_torn_end(tmp_path):
-    kept = Kept(tmp_path, "model", 3)
+    kept = EmbeddingCache(tmp_path, "model", 3)
     names = [f"{i:064x}" for i in range(5)]
     kept.append(names[:4], np.arange(12).reshape(4, 3))
     rows_file = next(tmp_path.rglob("rows.bin"))
     with rows_file.open("ab") as file:
         file.write(b"\1\2\3\4\5\6\7")
-    again = Kept(tmp_path, "model", 3)
+    again = EmbeddingCache(tmp_path, "model", 3)
     assert len(again) == 4
     assert names[4] not in again
     again.append(names[4:], [[7, 8, 9]])
-    assert Kept(tmp_path, "model", 3).rows([names[4], names[1]]).tolist() == [[7, 8, 9], [3, 4, 5]]
-    assert len(Kept(tmp_path, "another model", 3)) == 0
+    assert EmbeddingCache(tmp_path, "model", 3).rows([names[4], names[1]]).tolist() == [[7, 8, 9], [3, 4, 5]]
+    assert len(EmbeddingCache(tmp_path, "another model", 3)) == 0
     with pytest.raises(ValueError, match="expected"):
         again.append(names[:1], [[1, 2]])
 

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 import torch
 import transformers as t
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.external.classifier import worth_of
+from vlm_aes.models.external.classifier import label_values
 
 VIT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
        "num_attention_heads": 2, "image_size": 32, "patch_size": 16}  # fmt: skip
@@ -55,7 +55,7 @@ def logits(folder, images):
     ],
 )  # fmt: skip
 def test_labels_tell_their_worth_or_do_not(labels, worth):
-    found = worth_of(labels)
+    found = label_values(labels)
     assert found is None if worth is None else found == pytest.approx(worth)
 
 

@@ -5,19 +5,19 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
-from tests import tiny_checkpoints as tiny
 import torch
 from PIL import Image
-from test_published import HEADS, clip_tower
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
+from tests.models.external.test_published import HEADS, clip_tower
 from vlm_aes import Assessor
-from vlm_aes.assessor import NANO
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError, ExportError
-from vlm_aes.models.heads.export import difference, export, trial_images
-from vlm_aes.models.heads.onnx import ExportedRater
-from vlm_aes.models.registry import open_scorer
+from vlm_aes.models.heads.export import export, largest_difference, trial_images
+from vlm_aes.models.heads.onnx import OnnxScorer
+from vlm_aes.models.nano import NANO
+from vlm_aes.models.registry import LoadOptions, load_scorer
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def exported(tmp_path_factory):
 
 def test_onnx_and_torch_agree(exported):
     fast = Assessor.from_pretrained(fast=True)
-    assert difference(fast.head, ExportedRater(exported), trial_images()) < 1e-4
+    assert largest_difference(fast.head, OnnxScorer(exported), trial_images()) < 1e-4
     images = tiny.pictures(5)
     wanted = fast.assess(images, facts=False)
     assessor = Assessor.from_pretrained(exported)
@@ -51,7 +51,7 @@ def test_openvino_agrees_too(exported):
     pytest.importorskip("openvino")
     fast = Assessor.from_pretrained(fast=True)
     other = Assessor.from_pretrained(f"openvino:{exported}")
-    assert difference(fast.head, other.head, trial_images()) < 1e-4
+    assert largest_difference(fast.head, other.head, trial_images()) < 1e-4
     assert other.model_id.endswith(":openvino")
 
 
@@ -73,7 +73,7 @@ def test_published_heads_go_along(name, tmp_path):
     torch.manual_seed(4)
     torch.save(HEADS[name](), tmp_path / "head.pth")
     clip_tower(tmp_path / "tower", 768)
-    scorer = open_scorer(f"{name}:{tmp_path / 'head.pth'}", device="cpu")
+    scorer = load_scorer(f"{name}:{tmp_path / 'head.pth'}", options=LoadOptions(device="cpu"))
     out = tmp_path / "head.onnx"
     assert export(scorer, out) < 1e-4
     images = tiny.pictures(4)
@@ -85,8 +85,8 @@ def test_published_heads_go_along(name, tmp_path):
 
 
 def test_nothing_is_written_that_does_not_agree(tmp_path, monkeypatch):
-    scorer = open_scorer(NANO, fast=True, device="cpu")
-    monkeypatch.setattr("vlm_aes.models.heads.export.TOLERANCE", -1.0)
+    scorer = load_scorer(NANO, fast=True, options=LoadOptions(device="cpu"))
+    monkeypatch.setattr("vlm_aes.models.heads.export.EXPORT_TOLERANCE", -1.0)
     with pytest.raises(ExportError, match="differ by"):
         export(scorer, tmp_path / "nano.onnx")
     assert not list(tmp_path.iterdir())

@@ -8,20 +8,20 @@ import threading
 from pathlib import Path
 
 import numpy as np
-from tests import openai_server
 import pytest
-from tests import tiny_checkpoints as tiny
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from tests import openai_server
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.remote import Settings, client
-from vlm_aes.models.remote.logprobs import told
-from vlm_aes.output import table
+from vlm_aes.models.remote import ServerSettings, client
+from vlm_aes.models.remote.logprobs import label_probabilities
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings import scale as ratings
 
@@ -39,7 +39,7 @@ def no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", inside)
-    monkeypatch.setattr(client, "PAUSE", 0.01)
+    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def checkpoint(tmp_path_factory):
     rater = Assessor.from_pretrained(folder, device="cpu").rater
     tiny.stretch(rater, tiny.pictures(8))
     backbone, images = rater.backbone, tiny.pictures(8)
-    texts = [rater.text()] * len(images)
+    texts = [rater.prompt_text()] * len(images)
     hidden = backbone.last_hidden(backbone.encode(images, texts))
     with torch.no_grad():
         weight = backbone.model.get_output_embeddings().weight
@@ -94,7 +94,7 @@ def test_the_same_scores_as_the_direct_path(served, checkpoint):
     assert body["messages"][-1]["role"] == "assistant"
 
 
-def test_what_fewer_tokens_allow_is_told(served, checkpoint, tmp_path):
+def test_what_fewer_tokens_allow_is_label_probabilities(served, checkpoint, tmp_path):
     images = tiny.pictures(6)
     wanted = Assessor.from_pretrained(checkpoint, device="cpu").assess(images, facts=False)
     file = tmp_path / "mine.toml"
@@ -113,7 +113,7 @@ def test_the_truth_lies_within_the_slack(logits, kept):
     tokens = [*WORDS, "x", "y", "z", "!"]
     full = dict(zip(tokens, map(float, logs)))
     top = dict(sorted(full.items(), key=lambda item: -item[1])[:kept])
-    found = told(top, WORDS)
+    found = label_probabilities(top, WORDS)
     if found is None:
         assert not set(WORDS) & set(top)
         return
@@ -125,11 +125,11 @@ def test_the_truth_lies_within_the_slack(logits, kept):
 def test_how_tokens_are_spelled():
     log = math.log
     spelled = {"good": log(0.1), "Ġgood": log(0.3), "▁bad": log(0.2), "goods": log(0.3)}
-    found = told(spelled, WORDS)
+    found = label_probabilities(spelled, WORDS)
     np.testing.assert_allclose(found.probabilities, [0.4, 0, 0, 0.6, 0])
-    exact = told({" good": log(0.1), "good": log(0.5), " bad": log(0.1)}, WORDS)
+    exact = label_probabilities({" good": log(0.1), "good": log(0.5), " bad": log(0.1)}, WORDS)
     np.testing.assert_allclose(exact.probabilities, [0.5, 0, 0, 0.5, 0])
-    assert told({"The": log(0.9)}, WORDS) is None
+    assert label_probabilities({"The": log(0.9)}, WORDS) is None
 
 
 def test_passing_refusals_are_tried_again_others_are_not(served):
@@ -166,7 +166,7 @@ def test_servers_that_cannot_be_used(served, monkeypatch):
     monkeypatch.setattr(served, "complete", lambda body: {"choices": [{"message": {}}]})
     with pytest.raises(CheckpointError, match="without top_logprobs"):
         Assessor.from_pretrained(f"openai:{served.url}#tiny")
-    assert Settings.parse("openai:http://x:1#a") == Settings("http://x:1/v1", "a")
+    assert ServerSettings.parse("openai:http://x:1#a") == ServerSettings("http://x:1/v1", "a")
 
 
 def test_a_server_killed_in_the_middle(checkpoint, tmp_path):
@@ -175,7 +175,7 @@ def test_a_server_killed_in_the_middle(checkpoint, tmp_path):
     folder.mkdir()
     for i, image in enumerate(tiny.pictures(24)):
         image.save(folder / f"{i:02d}.png")
-    script = Path(__file__).parent / "openai_server.py"
+    script = Path(openai_server.__file__)
     ours: list[subprocess.Popen] = []
 
     def start(*answers):
@@ -194,14 +194,14 @@ def test_a_server_killed_in_the_middle(checkpoint, tmp_path):
     try:
         first = score(start("10"))
         assert first.exit_code == 1, first.stderr
-        rows = table.read(tmp_path / "rows.csv", COLUMNS.schema)
+        rows = list(read_rows(tmp_path / "rows.csv", COLUMNS.schema))
         failed = [row for row in rows if row["error"]]
         assert 12 <= len(failed) < 24
         assert all(row["error"].startswith("model: the server at") for row in failed)
         assert all(row["score"] is None for row in failed)
         second = score(start(), "--resume")
         assert second.exit_code == 0, second.stderr
-        again = table.read(tmp_path / "rows.csv", COLUMNS.schema)
+        again = list(read_rows(tmp_path / "rows.csv", COLUMNS.schema))
         kept = {row["path"]: row["score"] for row in rows if not row["error"]}
         assert len(again) == 24
         assert not any(row["error"] for row in again)

@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
-from tests import tiny_checkpoints as tiny
 import torch
 import transformers as t
 from safetensors.torch import save_file
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError
-from vlm_aes.output import table
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 
 SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
@@ -248,7 +248,7 @@ def test_as_a_rater_of_score_and_evaluate(tmp_path, heads):
     out = tmp_path / "rows.csv"
     done = run("score", folder, "--model", model, "--out", out, "--scale", "1-10")
     assert done.exit_code == 1, done.stderr
-    rows = table.read(out, Columns(added=("score_own",)).schema)
+    rows = list(read_rows(out, Columns(added=("score_own",)).schema))
     assert len(rows) == 25
     good = [row for row in rows if not row["error"]]
     assert all(row["p_bad"] is not None and row["level"] for row in good)

@@ -1,0 +1,282 @@
+"""Same image, same score: alone or in any batch, in any order, for every family."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests import tiny_checkpoints as tiny
+from vlm_aes import Assessor
+from vlm_aes.errors import CheckpointError
+from vlm_aes.explain.compare import compare
+from vlm_aes.models.vlm import load_backbone
+from vlm_aes.models.vlm import scorer as vlm_scorer
+from vlm_aes.models.vlm.families import family_of
+from vlm_aes.models.vlm.scorer import PairComparator, VlmScorer
+from vlm_aes.prompts import PairQuestion, load_prompt
+from vlm_aes.ratings import scale as ratings
+
+PROMPT = replace(load_prompt("default"), facts_line="{facts}")
+
+EIGHT = tiny.pictures(8)
+
+SIXTEEN = tiny.pictures(16, seed=5)
+
+
+@pytest.fixture(scope="module", params=tiny.FAMILIES)
+def scorer(request, tiny_checkpoint):
+    if request.param == "smolvlm":
+        pytest.importorskip("num2words", reason="SmolVLM's processor needs num2words")
+    scorer = VlmScorer(load_backbone(tiny_checkpoint(request.param)), PROMPT)
+    tiny.stretch(scorer, EIGHT)
+    return scorer
+
+
+def scores_of(scorer, images):
+    return ratings.score(scorer.predict(images)[:, 0])
+
+
+def worst_difference(scorer):
+    """Between a picture alone, in a batch of 16, and in the batch turned round."""
+    alone = np.array([scores_of(scorer, [image])[0] for image in SIXTEEN])
+    together = scores_of(scorer, SIXTEEN)
+    turned = scores_of(scorer, SIXTEEN[::-1])[::-1]
+    return max(abs(alone - together).max(), abs(alone - turned).max())
+
+
+def test_same_image_same_score(scorer):
+    assert np.ptp(scores_of(scorer, EIGHT)) >= 20
+    assert worst_difference(scorer) < 0.01
+
+
+def test_a_mixed_up_batch_is_noticed(scorer, monkeypatch):
+    encode = scorer.backbone.encode
+    monkeypatch.setattr(
+        scorer.backbone, "encode", lambda images, texts: encode(list(images)[::-1], texts)
+    )
+    assert worst_difference(scorer) > 0.01
+
+
+def test_a_mirrored_rating_is_that_of_the_mirror_image(scorer):
+    both = VlmScorer(scorer.backbone, replace(scorer.prompt, mirrored=True))
+    asked = list(both.prompt.questions)[:1]
+    turned = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in EIGHT]
+    found = both.hidden_states(EIGHT, asked)
+    assert torch.allclose(both.hidden_states(turned, asked), found, atol=1e-5)
+    mean = (scorer.hidden_states(EIGHT, asked) + scorer.hidden_states(turned, asked)) / 2
+    assert torch.allclose(found, mean, atol=1e-5)
+    assert not torch.allclose(scorer.hidden_states(EIGHT, asked), found, atol=1e-4)
+    assert both.prompt_id != scorer.prompt_id
+
+FACTS = ["", "Measured: very dark. " * 6, "Sharp. ", "Soft. " * 20]
+"""Facts of unequal length, so that rows are padded whatever the family makes of its pictures."""
+
+
+def unequal_difference(scorer):
+    images = EIGHT[:4]
+    together = ratings.score(scorer.predict(images, facts=FACTS)[:, 0])
+    alone = [ratings.score(scorer.predict([image], facts=[facts])[:, 0])[0]
+             for image, facts in zip(images, FACTS)]  # fmt: skip
+    return abs(together - alone).max()
+
+
+def test_unequal_texts_same_score(scorer):
+    assert unequal_difference(scorer) < 0.01
+
+
+def test_padding_on_the_wrong_side_is_noticed(scorer, monkeypatch):
+    monkeypatch.setattr(scorer.backbone, "padding_side", "right")
+    assert unequal_difference(scorer) > 0.01
+
+
+def test_positions_of_another_row_are_noticed(scorer, monkeypatch):
+    backbone = scorer.backbone
+    if backbone.multimodal_rope:
+        inner = backbone.model.model
+        real = inner.get_rope_index
+
+        def exchanged(*args, **kwargs):
+            positions, deltas = real(*args, **kwargs)
+            return positions.roll(1, dims=1), deltas
+
+        monkeypatch.setattr(inner, "get_rope_index", exchanged)
+    else:
+        positions = backbone.positions
+        monkeypatch.setattr(
+            backbone, "positions",
+            lambda mask: {name: value.roll(1, 0) for name, value in positions(mask).items()},
+        )  # fmt: skip
+    assert unequal_difference(scorer) > 0.01
+
+
+def test_facts_reach_the_model(scorer):
+    facts = scorer.predict(EIGHT[:1], facts=[FACTS[1]])
+    assert abs(facts - scorer.predict(EIGHT[:1])).max() > 1e-3
+
+
+def test_five_rows_equal_the_full_logits(scorer):
+    backbone = scorer.backbone
+    # in double precision: stretched weights lose digits in single, in both ways differently
+    backbone.model.double()
+    try:
+        inputs = backbone.encode(EIGHT[:3], [scorer.tokenized.render()] * 3)
+        with torch.inference_mode():
+            rows = backbone.token_logits(backbone.last_hidden(inputs), scorer.word_ids)
+            positions = backbone.positions(inputs["attention_mask"])
+            full = backbone.model(**inputs, **positions).logits[:, -1, scorer.word_ids]
+        kept = backbone.full_logits(inputs)[:, scorer.word_ids]
+    finally:
+        backbone.model.float()
+    assert (rows.softmax(-1) - full.softmax(-1)).abs().max() < 1e-5
+    assert (kept - full).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_five_rows_equal_the_full_logits_in_single_precision(tiny_checkpoint, family):
+    if family == "smolvlm":
+        pytest.importorskip("num2words")
+    plain = VlmScorer(load_backbone(tiny_checkpoint(family)), PROMPT)
+    inputs = plain.backbone.encode(EIGHT[:3], [plain.tokenized.render()] * 3)
+    rows = plain.probabilities(plain.backbone.last_hidden(inputs))
+    full = plain.backbone.full_logits(inputs)[:, plain.word_ids].double().softmax(-1).numpy()
+    assert abs(rows - full).max() < 1e-5
+
+
+def prefix_difference(scorer, images=EIGHT, facts=None):
+    attributes = list(PROMPT.questions)
+    shared = scorer.predict(images, attributes, facts=facts)
+    facts = facts or [None] * len(images)
+    apart = [scorer.probabilities(scorer._last_hidden(images, a, facts)) for a in (None, *attributes)]
+    return abs(shared - np.stack(apart, 1)).max()
+
+
+def test_questions_share_their_prefix(scorer):
+    assert scorer.tokenized.shared_prefix([None, *PROMPT.questions], [None]) is not None
+    assert prefix_difference(scorer) < 1e-4
+
+
+def test_questions_share_a_prefix_with_facts(scorer):
+    prefixes, suffixes = scorer.tokenized.shared_prefix([None, *PROMPT.questions], FACTS)
+    assert len(set(prefixes)) == len(FACTS)
+    assert len(suffixes) == 1 + len(PROMPT.questions)
+    assert prefix_difference(scorer, EIGHT[:4], FACTS) < 1e-4
+
+
+def test_untested_families_read_every_question_in_full(scorer, monkeypatch):
+    attributes = list(PROMPT.questions)
+    shared = scorer.predict(EIGHT[:2], attributes)
+    monkeypatch.setattr(scorer.backbone, "shares_prefix", False)
+    monkeypatch.setattr(vlm_scorer, "prefill", None)
+    assert abs(scorer.predict(EIGHT[:2], attributes) - shared).max() < 1e-4
+
+
+def test_wrong_positions_are_noticed(scorer, monkeypatch):
+    backbone = scorer.backbone
+    real = vlm_scorer.continue_from
+
+    def shifted(backbone, prefix, suffixes):
+        if backbone.multimodal_rope:
+            prefix.rope_deltas = prefix.rope_deltas + 7
+            return real(backbone, prefix, suffixes)
+        inner = backbone.language_model
+        forward = inner.forward
+        monkeypatch.setattr(
+            inner, "forward",
+            lambda position_ids, **kw: forward(position_ids=position_ids + 7, **kw),
+        )  # fmt: skip
+        return real(backbone, prefix, suffixes)
+
+    monkeypatch.setattr(vlm_scorer, "continue_from", shifted)
+    assert prefix_difference(scorer) > 1e-4
+
+
+def test_inputs_that_a_family_silently_needs(scorer, monkeypatch):
+    processor = scorer.backbone.processor
+    for name in family_of(scorer.backbone.family).required_inputs:
+
+        def without(*args, dropped=name, **kwargs):
+            encoded = processor(*args, **kwargs)
+            return {k: v for k, v in encoded.items() if k != dropped}
+
+        monkeypatch.setattr(scorer.backbone, "processor", without)
+        with pytest.raises(CheckpointError, match=f"{scorer.backbone.model_id}.*gives no {name}"):
+            VlmScorer(scorer.backbone, PROMPT)
+
+
+def test_critiques_are_generated_in_batches(scorer):
+    texts = [scorer.tokenized.render()] * 3
+    together = scorer.backbone.generate(EIGHT[:3], texts, 4)
+    assert len(together) == 3
+    assert together[1] == scorer.backbone.generate(EIGHT[1:2], texts[:1], 4)[0]
+
+
+def test_untested_family_with_a_head_of_its_own_is_refused(llava, monkeypatch):
+    backbone = load_backbone(llava)
+    backbone.shares_prefix = False
+    VlmScorer(backbone, PROMPT)
+    real = backbone.full_logits
+    monkeypatch.setattr(backbone, "full_logits", lambda inputs: real(inputs) * 40)
+    with pytest.raises(CheckpointError, match="not supported yet"):
+        VlmScorer(backbone, PROMPT)
+
+
+def test_a_model_that_gives_no_number_gives_no_score(llava):
+    scorer = VlmScorer(load_backbone(llava), PROMPT)
+    with torch.no_grad():
+        scorer.backbone.model.get_output_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(RuntimeError, match="gives no number in torch.float32"):
+        scorer.predict(EIGHT[:1])
+
+
+@pytest.fixture(scope="module")
+def llava(tiny_checkpoint):
+    return tiny_checkpoint("llava")
+
+
+# the tiny tokenizers know the rating words as tokens, and few others
+PAIR_PROMPT = replace(
+    load_prompt("default"),
+    pair=PairQuestion("Which is better?", "The image is", (" good", " bad")),
+)
+
+
+def pair_scorer(tiny_checkpoint, family):
+    return VlmScorer(load_backbone(tiny_checkpoint(family)), PAIR_PROMPT)
+
+
+@pytest.mark.parametrize("family", ["qwen3_5", "llava_onevision"])
+def test_the_place_of_an_image_does_not_matter(tiny_checkpoint, family):
+    comparator = PairComparator(pair_scorer(tiny_checkpoint, family))
+    a, b = tiny.pictures(2)
+    forward, backward = comparator.preference(a, b), comparator.preference(b, a)
+    assert 0 < forward < 1
+    assert forward == pytest.approx(1 - backward, abs=1e-4)
+    assert comparator.preference(a, a) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_no_question_no_answer(tiny_checkpoint):
+    scorer = pair_scorer(tiny_checkpoint, "qwen3_5")
+    scorer.prompt = replace(scorer.prompt, pair=None)
+    with pytest.raises(CheckpointError, match="no question about a pair"):
+        PairComparator(scorer)
+
+
+def test_compare_asks_about_neighbours(tiny_checkpoint, tmp_path: Path):
+    assessor = Assessor.from_pretrained(tiny_checkpoint("qwen3_5"), prompt="default")
+    assessor.scorer.prompt = PAIR_PROMPT
+    paths = []
+    for number, image in enumerate(tiny.pictures(3)):
+        image.save(tmp_path / f"{number}.png")
+        paths.append(str(tmp_path / f"{number}.png"))
+    found = compare(assessor, paths)
+    order = [a.path for a in found.order]
+    asked = {(p.a, p.b) for p in found.pairs if p.p_asked is not None}
+    assert asked == {(order[0], order[1]), (order[1], order[2])}
+    back = compare(assessor, paths[::-1])
+    assert [(p.a, p.b) for p in back.pairs] == [(p.a, p.b) for p in found.pairs]
+    for one, other in zip(found.pairs, back.pairs, strict=True):
+        assert other.p_a == pytest.approx(one.p_a, abs=1e-4)
+        assert other.p_asked == (one.p_asked and pytest.approx(one.p_asked, abs=1e-4))

@@ -1,0 +1,407 @@
+"""The facade: prepare, score, measure, critique, suggest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm_aes import measure as measures
+from vlm_aes.assessor.assessment import Assessment, PreparedImage, Source, rated_images
+from vlm_aes.assessor.loading import load_parts, terms_of
+from vlm_aes.errors import CheckpointError, PromptError
+from vlm_aes.images.open import open_image
+from vlm_aes.images.result import ImageError, LoadedImage
+from vlm_aes.measure import Fact
+from vlm_aes.measure.domain import input_warning
+from vlm_aes.models.scorer import Scorer, Scores
+from vlm_aes.prompts import RatingPrompt
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.stats.calibration import Calibration
+from vlm_aes.suggest.engine import EditComparator, Suggestion, suggest
+
+
+class Assessor:
+    """Rates images with a vision-language model, or with another scorer: a fast head, a published
+    head, a classifier, a server, or an ensemble.
+
+    Make one with :meth:`from_pretrained`; the constructor takes parts that are already loaded.
+    With a ``head``, the head gives the scores and the model is needed for critiques alone.
+    """
+
+    def __init__(
+        self,
+        rater: Any,
+        critic: Any,
+        prompt: RatingPrompt | None,
+        calibration: Calibration | None = None,
+        head: Scorer | None = None,
+    ) -> None:
+        self.rater = rater
+        self.critic = critic
+        self.prompt = prompt
+        self.calibration = calibration
+        self.head = head
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path | None = None,
+        *,
+        adapter: str | Path | None = None,
+        prompt: str | Path | None = None,
+        precision: str = "auto",
+        device: str = "auto",
+        revision: str | None = None,
+        pixels: str = "auto",
+        fast: bool = False,
+        critic: bool = False,
+    ) -> Assessor:
+        """Load a model.
+
+        Args:
+            model: None for the embedded one; a preset, a hub id (``OWNER/NAME`` or
+                ``OWNER/NAME@REVISION``), a folder with a checkpoint, a LoRA adapter or a fast head;
+                or another name that :func:`vlm_aes.models.registry.load_scorer` knows: a published
+                head, a classifier, a zero-shot model, an ``.onnx`` file, a rater file, a server.
+            adapter: LoRA adapter to put on ``model``.
+            prompt: name or file of the prompts; the preset's or the checkpoint's own if None.
+            precision: ``auto``, ``fp32``, ``bf16``, ``fp16``, ``8bit`` or ``4bit``.
+            device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+            revision: branch, tag or commit of a hub id.
+            pixels: library that resizes and normalises: ``auto``, ``pil`` or ``torchvision``.
+            fast: rate with the fast head in the folder of ``model``.
+            critic: load the model behind a fast head too, for critiques.
+
+        Raises:
+            CheckpointError: for a model that cannot be loaded, or has no fast head.
+            CalibrationError: for a damaged ``calibration.json``.
+            PromptError: for prompts that cannot be used.
+        """
+        return cls(
+            *load_parts(
+                model, adapter=adapter, prompt=prompt, precision=precision, device=device,
+                revision=revision, pixels=pixels, fast=fast, with_critic=critic,
+            )
+        )  # fmt: skip
+
+    @property
+    def model_id(self) -> str:
+        """Hub id and revision, or content hash."""
+        return str(self.head.model_id if self.head else self.rater.backbone.model_id)
+
+    @property
+    def prompt_id(self) -> str:
+        """Hash of the exact prompt text, preprocessing and pixel backend."""
+        return str(self.head.prompt_id if self.head else self.rater.prompt_id)
+
+    @property
+    def terms(self) -> str:
+        """Licence of the weights in one line; empty if they state none."""
+        folders = (self.rater.backbone.folder,) if self.rater else ()
+        if self.head is not None:
+            folders = (self.head.folder, self.head.critique_model, *folders)
+        return next(filter(None, (terms_of(Path(f)) for f in folders if f)), "")
+
+    @property
+    def rating_attributes(self) -> tuple[str, ...]:
+        """What can be rated besides the image as a whole."""
+        if self.head is not None:
+            return self.head.attributes
+        return () if self.prompt is None else tuple(self.prompt.questions)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what the scorer adds to a row; see :data:`vlm_aes.output.table.ADDED`."""
+        return self.head.columns if self.head else ()
+
+    @property
+    def needed_side(self) -> int:
+        """Long side in pixels that is enough for every answer of the model and for the facts."""
+        scorer = self.rater or self.head
+        return max(measures.ANALYSIS_SIDE_PX, int(scorer.needed_side))
+
+    def with_style(self, style: str | None, language: str | None) -> Assessor:
+        """The same assessor with critiques in another style or language.
+
+        Raises:
+            PromptError: names what the checkpoint does not have, and what it has.
+        """
+        if style is None and language is None:
+            return self
+        if self.critic is None or self.prompt is None:
+            raise PromptError(f"{self.model_id} writes no critiques")
+        prompts = self.prompt.styled(style, language)
+        critic = type(self.critic)(self.critic.backbone, prompts)
+        return Assessor(self.rater, critic, prompts, self.calibration, self.head)
+
+    @overload
+    def assess(  # type: ignore[overload-overlap]
+        self, source: Source, *, rationale: bool = ..., facts: bool = ..., attributes: bool = ...,
+        batch_size: int = ...,
+    ) -> Assessment: ...  # fmt: skip
+    @overload
+    def assess(
+        self, source: Sequence[Source], *, rationale: bool = ..., facts: bool = ...,
+        attributes: bool = ..., batch_size: int = ...,
+    ) -> list[Assessment]: ...  # fmt: skip
+    def assess(
+        self,
+        source: Source | Sequence[Source],
+        *,
+        rationale: bool = False,
+        facts: bool = True,
+        attributes: bool = False,
+        batch_size: int = 16,
+    ) -> Assessment | list[Assessment]:
+        """Rate one image, or a list of images in order.
+
+        An image that cannot be opened gives an assessment with ``error``; nothing is raised for
+        it. For folders and for more than fits in memory use ``vlm-aes score`` or
+        :mod:`vlm_aes.bulk`.
+
+        Args:
+            source: a path, a PIL image or the bytes of a file; or a list of these.
+            rationale: write critiques and try edits.
+            facts: measure.
+            attributes: rate each attribute too.
+            batch_size: images per forward pass.
+        """
+        options: dict[str, bool] = {"rationale": rationale, "attributes": attributes}
+        if isinstance(source, str | Path | bytes | Image.Image):
+            return self.assess([source], facts=facts, **options)[0]
+        results: list[Assessment] = []
+        for start in range(0, len(source), batch_size):
+            part = source[start : start + batch_size]
+            prepared = [self.prepare(s, rationale=rationale, facts=facts) for s in part]
+            good = [image for image in prepared if isinstance(image, PreparedImage)]
+            assessments = iter(self.score_prepared(good, **options))
+            for one, image in zip(part, prepared, strict=True):
+                path = str(one) if isinstance(one, str | Path) else ""
+                if isinstance(image, ImageError):
+                    results.append(self.error_assessment(image, path))
+                else:
+                    results.append(replace(next(assessments), path=path))
+        return results
+
+    def assess_images(
+        self,
+        images: Sequence[LoadedImage],
+        *,
+        rationale: bool = False,
+        facts: bool = False,
+        attributes: bool = False,
+    ) -> list[Assessment]:
+        """Rate opened images in one batch; paths are left empty."""
+        prepared = [self.prepare_loaded(i, rationale=rationale, facts=facts) for i in images]
+        if self.head is not None:
+            prepared = [replace(p, pixels=self.head.preprocess(p.loaded)) for p in prepared]
+        return self.score_prepared(prepared, rationale=rationale, attributes=attributes)
+
+    def prepare(
+        self, source: Source, *, rationale: bool = False, facts: bool = False, suffix: str = "",
+        sha256: str = "",
+    ) -> PreparedImage | ImageError:  # fmt: skip
+        """Open an image and measure what is asked for: all that needs no model, in any thread.
+
+        A fast head decodes no more than its tower reads; what else is measured does not change
+        what it reads.
+
+        Args:
+            suffix: of the file that bytes were read from.
+            sha256: of bytes, if it is known already.
+        """
+        prepared: PreparedImage | None = None
+        if self.head is None or rationale or facts:
+            loaded = open_image(
+                source, needed_side=self.needed_side, suffix=suffix, sha256=sha256,
+                native_side=measures.NATIVE_CROP_SIDE_PX if facts else None,
+            )  # fmt: skip
+            if isinstance(loaded, ImageError):
+                return loaded
+            prepared = self.prepare_loaded(loaded, rationale=rationale, facts=facts)
+            if self.head is None:
+                return prepared
+        opened = self.head.open(source, suffix, sha256)
+        if isinstance(opened, ImageError):
+            return opened
+        small, pixels = opened
+        if prepared is None:
+            prepared = PreparedImage(replace(small, image=Image.new("RGB", (1, 1))))
+        return replace(prepared, pixels=pixels, warning=input_warning(small.image))
+
+    def prepare_loaded(
+        self, loaded: LoadedImage, *, rationale: bool = False, facts: bool = False
+    ) -> PreparedImage:
+        """Measure what an opened image needs for the vision-language model."""
+        needed = rationale or (self.prompt is not None and bool(self.prompt.facts_line))
+        return PreparedImage(
+            loaded,
+            warning=input_warning(loaded.image),
+            facts=measures.measure(loaded.image, loaded.native) if facts else {},
+            prompt_facts=measures.measure_for_prompt(loaded.image) if needed else {},
+        )
+
+    def error_assessment(self, error: ImageError, path: str = "") -> Assessment:
+        """The assessment of an image that could not be rated."""
+        return Assessment.failed(error, self.model_id, self.prompt_id, path)
+
+    def score_prepared(
+        self,
+        images: Sequence[PreparedImage],
+        *,
+        rationale: bool = False,
+        attributes: bool = False,
+    ) -> list[Assessment]:
+        """Rate prepared images in one batch; paths are left empty."""
+        if not images:
+            return []
+        names = self.rating_attributes if attributes else ()
+        scores = self._scores(images, names)
+        results = rated_images(images, names, scores, self.calibration)
+        for i, (image, a) in enumerate(zip(images, results, strict=True)):
+            facts = self.facts_with_blur(image.facts, image.loaded.image, a.score or 0.0)
+            identity = {"model": self.model_id, "prompt": self.prompt_id}
+            results[i] = replace(a, facts={} if a.error else facts, **identity)
+        rated = [i for i, a in enumerate(results) if not a.error]
+        if rationale and rated:
+            critiques = self.critiques(
+                [images[i] for i in rated],
+                [results[i].score or 0.0 for i in rated],
+                [results[i].level for i in rated],
+            )
+            for i, critique in zip(rated, critiques, strict=True):
+                results[i] = replace(
+                    results[i], critique=critique, suggestions=self.suggestions(images[i])
+                )
+        return results
+
+    def _scores(self, images: Sequence[PreparedImage], names: Sequence[str]) -> Scores:
+        if self.head is not None:
+            return self.head.score([image.pixels for image in images], names)
+        lines = None
+        if self.prompt is not None and self.prompt.facts_line:
+            lines = [measures.facts_sentence(image.prompt_facts) for image in images]
+        plain = [image.loaded.image for image in images]
+        probabilities, states = self.rater.predict_with_states(plain, names, facts=lines)
+        return Scores(probabilities, states[:, 0].float().cpu().numpy())
+
+    def critiques(
+        self,
+        images: Sequence[PreparedImage],
+        scores: Sequence[float],
+        levels: Sequence[str],
+        on_text: Callable[[str], None] | None = None,
+    ) -> list[str]:
+        """A checked critique of each image, written with its score (0 to 100) and its level.
+
+        Args:
+            images: by :meth:`prepare` with ``rationale``.
+            on_text: receives the first critique while it is written, before it is checked.
+        """
+        plain = [image.loaded.image for image in images]
+        facts = [
+            self.facts_with_blur(image.prompt_facts, image.loaded.image, score)
+            for image, score in zip(images, scores, strict=True)
+        ]
+        degradations = self.degradations(plain, facts)
+        critiques: list[str] = self.critic.checked(
+            plain, facts, scores, levels, degradations, on_text
+        )
+        return critiques
+
+    def suggestions(self, image: PreparedImage) -> list[Suggestion]:
+        """Edits of an image that were tried and found better, the surest first.
+
+        Args:
+            image: by :meth:`prepare` with ``rationale``.
+        """
+        return suggest(
+            image.loaded.image,
+            self.fast_scores,
+            self.model_scores if self.rater and self.edit_head else None,
+            self.calibration.edits if self.calibration else None,
+            image.prompt_facts or image.facts,
+            self.edit_comparator,
+        )
+
+    @cached_property
+    def edit_head(self) -> Any:
+        """The fast head that answers as this model does: its own, or the one in its folder."""
+        if self.head is not None or self.rater is None:
+            return self.head
+        from vlm_aes.models.heads.scorer import load_head
+
+        backbone = self.rater.backbone
+        if backbone.folder is None or backbone.adapter:
+            return None
+        try:
+            return load_head(backbone.folder, device=str(backbone.device))
+        except CheckpointError:
+            return None
+
+    @property
+    def edit_comparator(self) -> EditComparator | None:
+        """What compares two versions of an image.
+
+        None without a fast head, for a head that has not learned it, and for the head of one
+        person, whose opinion of versions nobody asked.
+        """
+        from vlm_aes.models.heads.scorer import FastScorer
+
+        head = self.edit_head
+        if not isinstance(head, FastScorer) or head.residual_head or not head.edit_comparator:
+            return None
+        comparator = head.edit_comparator
+        return EditComparator(
+            head.scores_and_embeddings, comparator.log_odds, comparator.thresholds
+        )
+
+    def fast_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """(N,) scores of versions of an image, by the fast head if there is one."""
+        if self.edit_head is None:
+            return self.model_scores(images)
+        return ratings.score(self.edit_head.score_images(images).probabilities)[:, 0]
+
+    def model_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """(N,) scores of versions of an image, by the vision-language model."""
+        return ratings.score(self.rater.predict(images))[:, 0]
+
+    def facts_with_blur(
+        self, facts: Mapping[str, Fact], image: Image.Image, score: float
+    ) -> dict[str, Fact]:
+        """The facts, with the blur that a low score betrays.
+
+        Of a finetuned model nobody knows what its score means: its facts stay as they are.
+        """
+        from vlm_aes.measure.focus import with_blur_evidence
+
+        asks = self.prompt is not None and self.prompt.faults is not None
+        original = (
+            self.head is None
+            and not self.rater.backbone.adapter
+            and self.rater.residual_head is None
+        )
+        return dict(with_blur_evidence(facts, image, score) if asks and original else facts)
+
+    def degradations(
+        self, images: Sequence[Image.Image], facts: Sequence[Mapping[str, Fact]]
+    ) -> list[str | None]:
+        """The degradation of each image that its critique is told, if any.
+
+        Args:
+            facts: of each image, as the prompt holds them.
+        """
+        from vlm_aes.measure.degradation import checked_degradation
+
+        known = self.prompt.faults.words if self.prompt and self.prompt.faults else ()
+        return [
+            checked_degradation(name, own, known)
+            for name, own in zip(self.rater.faults(images), facts, strict=True)
+        ]
