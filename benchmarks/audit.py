@@ -12,7 +12,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from finetune.edit_comparator.thresholds import photos_of
+from finetune.photos import draw_photos
 from vlm_aes import Assessor
 from vlm_aes.explain.audit import audit
 
@@ -28,7 +28,7 @@ def main() -> None:
     assessor = Assessor.from_pretrained(a.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         paths = []
-        for image_id, image in photos_of(a.data, "validation", a.photos):
+        for image_id, image in draw_photos(a.data, "validation", a.photos):
             path = Path(folder) / f"{image_id}.png"
             image.save(path)
             paths.append(str(path))

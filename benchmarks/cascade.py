@@ -19,7 +19,7 @@ from vlm_aes.bulk.cascade import OPEN, cascade_tiers
 from vlm_aes.bulk.select.cut import Cut, Rated, choose
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training.distill import scores_of
-from vlm_aes.training.material import gather
+from vlm_aes.training.distill_data import collect
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 
@@ -34,8 +34,8 @@ def main() -> None:
     fast = Assessor.from_pretrained(a.checkpoint, fast=True).head
     teacher = Assessor.from_pretrained(a.checkpoint)
     unseen = photos_of(a.data, validation=True, limit=a.limit)
-    material = gather(unseen, fast.tower, teacher, {}, a.cache)
-    first, truth = scores_of(fast.head, material.embeddings), ratings.score(material.teacher)
+    data = collect(unseen, fast.tower, teacher, {}, a.cache)
+    first, truth = scores_of(fast.head, data.embeddings), ratings.score(data.teacher)
     group = np.zeros(len(first), np.int64)
     print(f"{len(first)} photos; the head's interval: {fast.config.agreement}")
     print("share  calls  found  found by the head alone")

@@ -17,7 +17,7 @@ import skimage.data
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.stats import spearmanr
 
-from finetune.edit_comparator.thresholds import photos_of
+from finetune.photos import draw_photos
 from vlm_aes.images.degrade import degrade, rotate_and_crop
 from vlm_aes.measure import measure
 from vlm_aes.suggest.edits import multiply_light
@@ -138,7 +138,7 @@ def main() -> None:
     a = parser.parse_args()
     photos = {n: Image.fromarray(getattr(skimage.data, n)()).convert("RGB") for n in NAMES}
     if a.data:
-        photos = dict(photos_of(a.data, "validation", a.photos))
+        photos = dict(draw_photos(a.data, "validation", a.photos))
     print("| known answer | measured | median error | 95% of errors below | share | fails on |")
     print("|---|---|---|---|---|---|")
     told("exposure, stops", exposure(photos), 0.25)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.edit_comparator.thresholds import photos_of
+from finetune.photos import draw_photos
 from vlm_aes import Assessor
 from vlm_aes.explain.occlusion import CELLS, curves, occlusion_map
 
@@ -35,7 +35,7 @@ def main() -> None:
     centre = -np.hypot(away[:, None], away[None])
     rng = np.random.default_rng(0)
     rows = []
-    for _, image in photos_of(a.data, "validation", a.photos):
+    for _, image in draw_photos(a.data, "validation", a.photos):
         maps = [occlusion_map(image, score), centre, *rng.random((a.random, CELLS, CELLS))]
         found = [curves(image, one, score) for one in maps]
         rows.append([[c.deletion, c.insertion, c.insertion - c.deletion] for c in found])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from finetune.edit_comparator.thresholds import photos_of
+from finetune.photos import draw_photos
 from vlm_aes.assessor import Assessor
 from vlm_aes.explain.attribution import inputs
 from vlm_aes.images.open import LoadedImage
@@ -56,7 +56,7 @@ def main() -> None:
     assessor = Assessor.from_pretrained(a.checkpoint)
     if assessor.calibration is None:
         raise SystemExit(f"{a.checkpoint} has no calibration: its attributes have no residuals")
-    photos = photos_of(a.data, "tuning", a.photos)
+    photos = draw_photos(a.data, "tuning", a.photos)
     found = take_apart(
         assessor, [LoadedImage(image, image.width, image.height, "") for _, image in photos]
     )

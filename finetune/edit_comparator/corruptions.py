@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from finetune.edit_comparator.thresholds import CORNERS
+from finetune.edit_comparator.thresholds import CORNERS, place_of
 from vlm_aes.images.color import to_linear
 from vlm_aes.images.degrade import rotate_and_crop
-from vlm_aes.suggest.edits import CROP, LEVEL, WHITE_BALANCE, Edit, lit
+from vlm_aes.suggest.edits import CROP, LEVEL, WHITE_BALANCE, Edit, apply_edit, multiply_light
 
 RIGHT, WRONG, UNCLEAR = 1, 0, -1
 """What an edit does to a photo with a lapse."""
@@ -52,19 +52,23 @@ def leaning(image: Image.Image, rng: np.random.Generator) -> Lapse:
     degrees = float(rng.uniform(3, 14) * rng.choice((-1, 1)))
 
     def judged(edit: Edit) -> int:
-        return _closer(abs(degrees + edit.amount), abs(degrees)) if edit.kind == LEVEL else WRONG
+        return (
+            WRONG
+            if edit.kind != LEVEL
+            else _closer(abs(degrees + edit.parameters["degrees"]), abs(degrees))
+        )
 
     return Lapse(rotate_and_crop(image, degrees), judged)
 
 
 def dark(image: Image.Image, rng: np.random.Generator) -> Lapse:
     """0.8 to 3.5 stops under."""
-    return _of_tones(image, lit(image, 2.0 ** -rng.uniform(0.8, 3.5)))
+    return _of_tones(image, multiply_light(image, 2.0 ** -rng.uniform(0.8, 3.5)))
 
 
 def bright(image: Image.Image, rng: np.random.Generator) -> Lapse:
     """Half a stop to 1.6 stops over."""
-    return _of_tones(image, lit(image, 2.0 ** rng.uniform(0.5, 1.6)))
+    return _of_tones(image, multiply_light(image, 2.0 ** rng.uniform(0.5, 1.6)))
 
 
 def flat(image: Image.Image, rng: np.random.Generator) -> Lapse:
@@ -82,13 +86,14 @@ def tinted(image: Image.Image, rng: np.random.Generator) -> Lapse:
     if rng.random() < 0.25:
         gains = 2.0 ** -rng.uniform(0, 1.5, 3)
         gains /= gains.max()
-    picture = lit(image, gains.astype(np.float32))
+    picture = multiply_light(image, gains.astype(np.float32))
     plain = _balance(image)
 
     def judged(edit: Edit) -> int:
         if edit.kind != WHITE_BALANCE:
             return WRONG if edit.kind in (LEVEL, CROP) else UNCLEAR
-        away = (np.linalg.norm(_balance(p) - plain) for p in (edit.picture, picture))
+        versions = (apply_edit(picture, edit.parameters), picture)
+        away = (np.linalg.norm(_balance(version) - plain) for version in versions)
         return _closer(*map(float, away))
 
     return Lapse(picture, judged)
@@ -104,9 +109,10 @@ def loose(image: Image.Image, rng: np.random.Generator) -> Lapse:
     def judged(edit: Edit) -> int:
         if edit.kind != CROP:
             return WRONG
-        if edit.place == at:
-            return RIGHT if edit.amount >= share - 0.06 else UNCLEAR
-        return UNCLEAR if _CENTRE in (edit.place, at) else WRONG
+        left, _, right, _ = edit.parameters["crop"]
+        if place_of(edit) == at:
+            return RIGHT if right - left >= share - 0.06 else UNCLEAR
+        return UNCLEAR if _CENTRE in (place_of(edit), at) else WRONG
 
     return Lapse(picture, judged)
 
@@ -143,7 +149,8 @@ def _of_tones(image: Image.Image, picture: Image.Image) -> Lapse:
     def judged(edit: Edit) -> int:
         if edit.kind in (LEVEL, CROP):
             return WRONG
-        away = (float(abs(_small(p) - plain).mean()) for p in (edit.picture, picture))
+        versions = (apply_edit(picture, edit.parameters), picture)
+        away = (float(abs(_small(version) - plain).mean()) for version in versions)
         return _closer(*away)
 
     return Lapse(picture, judged)

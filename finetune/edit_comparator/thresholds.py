@@ -11,7 +11,6 @@ stored with the calibration; the figures are of the validation photos.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,30 +20,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from finetune.photos import is_tuning, is_validation, rows_of
+from finetune.photos import draw_photos, random_of
 from vlm_aes import measure as facts
 from vlm_aes.assessor import Assessor
-from vlm_aes.explain.explanation import raters
 from vlm_aes.images.degrade import rotate_and_crop
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.suggest.edits import (
+    BRIGHTEN,
+    CLASS_OF_KIND,
     CROP,
-    EXPOSURE,
-    KINDS,
+    EDIT_CLASSES,
+    FRAME_KINDS,
     LEVEL,
-    MOVING,
     WHITE_BALANCE,
     Edit,
-    lit,
+    multiply_light,
 )
 from vlm_aes.suggest.engine import (
-    MOST,
-    VETO,
+    MAX_LOSS_POINTS,
+    MAX_SUGGESTIONS,
     Floats,
     Trial,
-    best_of,
-    edit_comparator_of,
-    trial,
+    best_of_each_class,
+    try_edits,
 )
 
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
@@ -82,13 +80,15 @@ def tilted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
     """Turned by 5 to 12 degrees, either way, and cut upright."""
     degrees = float(rng.uniform(5, 12) * rng.choice((-1, 1)))
     picture = rotate_and_crop(image, degrees)
-    return Spoiled("tilted", picture, lambda e: e.kind == LEVEL and e.amount * degrees < 0)
+    return Spoiled(
+        "tilted", picture, lambda e: e.kind == LEVEL and e.parameters["degrees"] * degrees < 0
+    )
 
 
 def dark(image: Image.Image, rng: np.random.Generator) -> Spoiled:
     """Two to three and a half stops under."""
-    picture = lit(image, 2.0 ** -rng.uniform(2, 3.5))
-    return Spoiled("dark", picture, lambda e: e.kind == EXPOSURE and e.amount > 0)
+    picture = multiply_light(image, 2.0 ** -rng.uniform(2, 3.5))
+    return Spoiled("dark", picture, lambda e: e.kind == BRIGHTEN)
 
 
 def tinted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
@@ -98,7 +98,7 @@ def tinted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
         "warm": (1, (1 + weak) / 2, weak), "cool": (weak, (1 + weak) / 2, 1),
         "green": (weak, 1, weak), "magenta": (1, weak, 1),
     }  # fmt: skip
-    picture = lit(image, np.array(gains[str(rng.choice(list(gains)))], dtype=np.float32))
+    picture = multiply_light(image, np.array(gains[str(rng.choice(list(gains)))], dtype=np.float32))
     return Spoiled("tinted", picture, lambda e: e.kind == WHITE_BALANCE)
 
 
@@ -111,7 +111,14 @@ def loose(image: Image.Image, rng: np.random.Generator) -> Spoiled:
     left, top = round((width - inner.width) * at[0]), round((height - inner.height) * at[1])
     frame = inner.resize((1, 1), Image.Resampling.BOX).resize(image.size)
     frame.paste(inner, (left, top))
-    return Spoiled("loose", frame, lambda e: e.kind == CROP and e.place == at)
+    return Spoiled("loose", frame, lambda e: e.kind == CROP and place_of(e) == at)
+
+
+def place_of(edit: Edit) -> tuple[float, float]:
+    """Where a crop lies in the room that it leaves, from 0 (left, top) to 1."""
+    left, top, right, _ = edit.parameters["crop"]
+    room = 1 - (right - left)
+    return round(left / room, 3), round(top / room, 3)
 
 
 FAULTS = (tilted, dark, tinted, loose)
@@ -119,32 +126,24 @@ FAULTS = (tilted, dark, tinted, loose)
 
 @dataclass(frozen=True)
 class Tried:
-    """A trial without its pictures, and which of its edits undo the fault."""
+    """A trial, and which of its edits undo the fault."""
 
     fault: str
     found: Trial
     right: tuple[bool, ...]
 
 
-def rng_of(purpose: str, image_id: str) -> np.random.Generator:
-    """Chance that a photo's id and what it is wanted for decide."""
-    digest = hashlib.sha256(f"{purpose} {image_id}".encode()).hexdigest()
-    return np.random.default_rng(int(digest[:12], 16))
-
-
 def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[Tried]:
     """Each photo as it is and with one fault; which fault, and how strong, its id decides."""
-    score, _ = raters(assessor)
-    judge = edit_comparator_of(assessor.quick_head)
-    blank = Image.new("RGB", (1, 1))
+    comparator = assessor.edit_comparator
     done = []
     for number, (image_id, image) in enumerate(photos):
-        bad = FAULTS[number % len(FAULTS)](image, rng_of("advice", image_id))
+        bad = FAULTS[number % len(FAULTS)](image, random_of("advice", image_id))
         for spoiled in (as_it_is(image), bad):
-            found = trial(spoiled.picture, score, facts.measure(spoiled.picture), judge)
-            bare = [replace(edit, picture=blank, against=None) for edit in found.edits]
-            right = tuple(spoiled.undoes(edit) for edit in found.edits)
-            done.append(Tried(spoiled.fault, replace(found, plain=blank, edits=bare), right))
+            measured = facts.measure_for_prompt(spoiled.picture)
+            trial = try_edits(spoiled.picture, assessor.fast_scores, measured, comparator)
+            right = tuple(spoiled.undoes(edit) for edit in trial.edits)
+            done.append(Tried(spoiled.fault, trial, right))
     return done
 
 
@@ -163,12 +162,12 @@ def fit(tried: Sequence[Tried], budget: float = BUDGET) -> dict[str, tuple[float
     for price in _PRICES:
         needed = {
             kind: tuple(
-                _threshold(tried, kind, way, price, float(noises[int(kind in MOVING)]))
+                _threshold(tried, kind, way, price, float(noises[int(kind in FRAME_KINDS)]))
                 for way in (True, False)
             )
-            for kind in KINDS
+            for kind in EDIT_CLASSES
         }
-        told = [best_of(t.found, needed) for t in tried if t.fault == "none"]
+        told = [best_of_each_class(t.found, needed) for t in tried if t.fault == "none"]
         if np.mean([bool(advice) for advice in told]) > budget:
             continue
         hits = sum(undone(t, needed) for t in tried if t.fault != "none")
@@ -188,14 +187,14 @@ def _threshold(
         worth, passes = _worth(t.found, kind)
         rows = [
             i for i, e in enumerate(t.found.edits)
-            if e.kind == kind and e.measured == measured and passes[i]
+            if e.edit_class == kind and e.measured == measured and passes[i]
         ]  # fmt: skip
         if rows:
             top = max(rows, key=lambda i: worth[i])
             (needless if t.fault == "none" else right if t.right[top] else []).append(
                 float(worth[top])
             )
-    compared = any(t.found.better is not None for t in tried)
+    compared = any(t.found.log_odds is not None for t in tried)
     least = -_HIGHEST if compared else noise
     levels = sorted({least, *(g for g in right + needless if g > least)})
     bought = [
@@ -208,16 +207,18 @@ def _threshold(
 
 def _worth(found: Trial, kind: str) -> tuple[Floats, NDArray[np.bool_]]:
     """What decides on each edit of a kind, and whether nothing else speaks against it."""
-    if found.better is None:
-        return found.gains, found.gains > found.noise[kind in MOVING]
-    return found.better, found.gains > -VETO
+    if found.log_odds is None:
+        return found.gains, found.gains > found.noise[kind in FRAME_KINDS]
+    return found.log_odds, found.gains > -MAX_LOSS_POINTS
 
 
 def undone(tried: Tried, needed: Mapping[str, tuple[float, float]]) -> bool:
     """Whether an edit that undoes the fault is among the first three."""
-    told = sorted(best_of(tried.found, needed), key=lambda a: -a.margin)[:MOST]
-    right = {e.words for e, yes in zip(tried.found.edits, tried.right, strict=True) if yes}
-    return any(advice.words in right for advice in told)
+    told = sorted(best_of_each_class(tried.found, needed), key=lambda a: -a.margin)[
+        :MAX_SUGGESTIONS
+    ]
+    right = {e.text for e, yes in zip(tried.found.edits, tried.right, strict=True) if yes}
+    return any(advice.text in right for advice in told)
 
 
 def figures(tried: Sequence[Tried], needed: Mapping[str, tuple[float, float]]) -> dict[str, float]:
@@ -228,34 +229,13 @@ def figures(tried: Sequence[Tried], needed: Mapping[str, tuple[float, float]]) -
         rows = [t for t in tried if t.fault == fault]
         found[fault] = float(np.mean([undone(t, needed) for t in rows])) if rows else float("nan")
     bad = [t for t in tried if t.fault != "none"]
-    told = [best_of(t.found, needed) for t in tried if t.fault == "none"]
+    told = [best_of_each_class(t.found, needed) for t in tried if t.fault == "none"]
     found["undone"] = float(np.mean([undone(t, needed) for t in bad]))
     found["originals with advice"] = float(np.mean([bool(advice) for advice in told]))
-    for kind in KINDS:
+    for kind in EDIT_CLASSES:
         found[f"originals told {kind}"] = float(
-            np.mean([any(a.kind == kind for a in advice) for advice in told])
+            np.mean([any(CLASS_OF_KIND[a.kind] == kind for a in advice) for advice in told])
         )
-    return found
-
-
-def photos_of(data: Path, part: str, limit: int) -> list[tuple[str, Image.Image]]:
-    """Photos of a folder in PARA's layout, drawn by their ids' hash.
-
-    Args:
-        part: ``validation``, ``tuning`` or ``training``.
-    """
-    rows = []
-    for attribute_photo, row in rows_of(data):
-        held = is_validation(row["image_id"], attribute_photo=attribute_photo)
-        tuning = is_tuning(row["image_id"]) and not held
-        if part == ("validation" if held else "tuning" if tuning else "training"):
-            rows.append((row["image_id"], row["image"]["bytes"]))
-    rows.sort(key=lambda row: hashlib.sha256(f"draw {row[0]}".encode()).hexdigest())
-    found = []
-    for image_id, data_of in rows[:limit]:
-        picture = open_image(data_of)
-        assert isinstance(picture, LoadedImage), picture
-        found.append((image_id, picture.image))
     return found
 
 
@@ -271,22 +251,24 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32")
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.checkpoint, precision=a.precision)
-    judge = edit_comparator_of(assessor.quick_head)
-    needed = judge.needed if judge else assessor.calibration.edits if assessor.calibration else {}
+    judge = assessor.edit_comparator
+    needed = (
+        judge.thresholds if judge else assessor.calibration.edits if assessor.calibration else {}
+    )
     if a.fit:
-        tried = try_out(assessor, photos_of(a.data, "tuning", a.fit))
+        tried = try_out(assessor, draw_photos(a.data, "tuning", a.fit))
         needed = fit(tried)
         print(json.dumps({"needed": needed, "tuning": figures(tried, needed)}, indent=1))
         if a.keep and judge:
-            head = assessor.quick_head
-            head.versions.needed = dict(needed)
-            head.versions.save(head.folder)
+            head = assessor.edit_head
+            head.edit_comparator.thresholds = dict(needed)
+            head.edit_comparator.save(head.folder)
         elif a.keep:
             if assessor.calibration is None:
                 raise SystemExit(f"{a.checkpoint} has no calibration to keep it in")
             replace(assessor.calibration, edits=needed).save(a.checkpoint)
     if a.measure:
-        tried = try_out(assessor, photos_of(a.data, "validation", a.measure))
+        tried = try_out(assessor, draw_photos(a.data, "validation", a.measure))
         print(json.dumps({"n": a.measure, "validation": figures(tried, needed)}, indent=1))
 
 

@@ -29,12 +29,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finetune.edit_comparator.corruptions import LAPSES, UNCLEAR, Lapse, none
-from finetune.edit_comparator.thresholds import photos_of, rng_of
+from finetune.photos import draw_photos, random_of
 from vlm_aes import measure as facts
-from vlm_aes.models.heads import FastRater, load_head
+from vlm_aes.models.heads import FastScorer, load_head
 from vlm_aes.models.heads.edit_comparator import EditComparatorHead
-from vlm_aes.suggest.edits import KINDS, edits
-from vlm_aes.suggest.engine import at_working_size, images_of, mirrored
+from vlm_aes.suggest.edits import EDIT_CLASSES, edits
+from vlm_aes.suggest.engine import at_trial_size, edited_versions, mirror
 
 _BATCH = 32
 
@@ -62,7 +62,7 @@ class Compared:
 
     Attributes:
         after, before: (2, N, D) embeddings in fp16, of the versions and of their mirror images.
-        kinds: (N,) indices into ``KINDS``.
+        kinds: (N,) indices into ``EDIT_CLASSES``.
         right: (N,) whether the edit is the better version.
     """
 
@@ -72,13 +72,13 @@ class Compared:
     right: NDArray[np.int64]
 
 
-def compared(head: FastRater, photos: Sequence[tuple[str, Image.Image]]) -> Compared:
+def compared(head: FastScorer, photos: Sequence[tuple[str, Image.Image]]) -> Compared:
     """Every edit of each photo, as it is and with one lapse; which, and how strong, its id
     decides."""
     parts = []
     for number, (image_id, image) in enumerate(photos):
-        rng = rng_of("versions", image_id)
-        plain = at_working_size(image)
+        rng = random_of("versions", image_id)
+        plain = at_trial_size(image)
         parts += [_edited(head, made(plain, rng)) for made in (none, LAPSES[number % len(LAPSES)])]
     return Compared(
         np.concatenate([p.after for p in parts], axis=1),
@@ -88,21 +88,22 @@ def compared(head: FastRater, photos: Sequence[tuple[str, Image.Image]]) -> Comp
     )
 
 
-def _edited(head: FastRater, lapse: Lapse) -> Compared:
+def _edited(head: FastScorer, lapse: Lapse) -> Compared:
     picture = lapse.picture
     tried = [(e, lapse.judged(e)) for e in edits(picture, facts.measure(picture))]
     tried = [(edit, judged) for edit, judged in tried if judged != UNCLEAR]
-    shown = {id(one): one for one in images_of(picture, [edit for edit, _ in tried])}
-    every = [*shown.values(), *map(mirrored, shown.values())]
+    pairs = edited_versions(picture, [edit.parameters for edit, _ in tried])
+    shown = {id(one): one for pair in pairs for one in pair}
+    every = [*shown.values(), *map(mirror, shown.values())]
     looks = [
         head.scores_and_embeddings(every[i : i + _BATCH])[1] for i in range(0, len(every), _BATCH)
     ]
     states = np.concatenate(looks).astype(np.float16).reshape(2, len(shown), -1)
     row = {one: i for i, one in enumerate(shown)}
     return Compared(
-        states[:, [row[id(e.picture)] for e, _ in tried]],
-        states[:, [row[id(picture if e.against is None else e.against)] for e, _ in tried]],
-        np.array([KINDS.index(e.kind) for e, _ in tried], dtype=np.int64),
+        states[:, [row[id(after)] for after, _ in pairs]],
+        states[:, [row[id(before)] for _, before in pairs]],
+        np.array([EDIT_CLASSES.index(e.edit_class) for e, _ in tried], dtype=np.int64),
         np.array([judged for _, judged in tried], dtype=np.int64),
     )
 
@@ -111,7 +112,7 @@ def learn(seen: Compared, recipe: Recipe) -> EditComparatorHead:
     """The layer that tells right edits from wrong ones, by logistic regression; the same seed
     gives the same layer."""
     torch.manual_seed(recipe.seed)
-    versions = EditComparatorHead(seen.after.shape[-1], KINDS)
+    versions = EditComparatorHead(seen.after.shape[-1], EDIT_CLASSES)
     after, before = (torch.from_numpy(side).float() for side in (seen.after, seen.before))
     versions.standardise(torch.cat([after[0], before[0]]))
     kinds, right = torch.from_numpy(seen.kinds), torch.from_numpy(seen.right).float()
@@ -143,7 +144,7 @@ def _batches(n: int, recipe: Recipe, rng: np.random.Generator) -> Iterator[Tenso
 def _weights(seen: Compared, rare: float) -> NDArray[np.float64]:
     """(N,) with mean 1."""
     classes = 2 * seen.kinds + seen.right
-    weights = np.bincount(classes, minlength=2 * len(KINDS))[classes] ** -rare
+    weights = np.bincount(classes, minlength=2 * len(EDIT_CLASSES))[classes] ** -rare
     found: NDArray[np.float64] = weights / weights.mean()
     return found
 
@@ -151,10 +152,10 @@ def _weights(seen: Compared, rare: float) -> NDArray[np.float64]:
 def told_apart(versions: EditComparatorHead, seen: Compared) -> dict[str, float]:
     """Of each kind, how often a right edit gets higher odds than a wrong one: the area under the
     ROC curve; a kind without both is left out."""
-    kinds = [KINDS[k] for k in seen.kinds]
-    odds = sum(versions.better(a, b, kinds) for a, b in zip(seen.after, seen.before, strict=True))
+    kinds = [EDIT_CLASSES[k] for k in seen.kinds]
+    odds = sum(versions.log_odds(a, b, kinds) for a, b in zip(seen.after, seen.before, strict=True))
     found = {}
-    for number, kind in enumerate(KINDS):
+    for number, kind in enumerate(EDIT_CLASSES):
         rows = seen.kinds == number
         if len(set(seen.right[rows])) == 2:
             found[kind] = float(roc_auc_score(seen.right[rows], np.asarray(odds)[rows]))
@@ -172,9 +173,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     head = load_head(a.checkpoint, precision="fp32")
-    seen = compared(head, photos_of(a.data, "training", a.photos))
+    seen = compared(head, draw_photos(a.data, "training", a.photos))
     versions = learn(seen, Recipe(seed=a.seed))
-    held = compared(head, photos_of(a.data, "tuning", a.tuning))
+    held = compared(head, draw_photos(a.data, "tuning", a.tuning))
     figures = {"edits": len(seen.kinds), "right": int(seen.right.sum())}
     print(json.dumps({**figures, "told apart": told_apart(versions, held)}, indent=1))
     versions.save(head.folder)

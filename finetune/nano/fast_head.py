@@ -14,12 +14,11 @@ from pathlib import Path
 
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes.assessor import Assessor
-from vlm_aes.models.heads.tower import own_tower
+from vlm_aes.models.heads.vision_tower import checkpoint_tower
 from vlm_aes.ratings.scale import FIVE_POINTS, score
 from vlm_aes.stats import metrics
-from vlm_aes.training.distill import Recipe, scores_of
-from vlm_aes.training.head_card import distill
-from vlm_aes.training.material import Opinion, gather
+from vlm_aes.training.distill import DistillConfig, distill, scores_of
+from vlm_aes.training.distill_data import HumanRating, collect
 
 
 @dataclass(frozen=True)
@@ -61,29 +60,29 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     teacher = Assessor.from_pretrained(a.checkpoint)
-    tower = own_tower(a.checkpoint)
+    tower = checkpoint_tower(a.checkpoint)
     people = {}
     if a.ratings:
         people = {
-            p.path: Opinion.of(p.mos, None, FIVE_POINTS)
+            p.path: HumanRating.of(p.mos, None, FIVE_POINTS)
             for p in photos_of(a.data, validation=False, limit=a.limit)
         }
     report = distill(
         photos_of(a.data, validation=False, limit=a.limit), a.checkpoint, tower, "own", a.cache,
-        teacher=teacher, people=people, reference="PARA photos", recipe=Recipe(seed=a.seed),
+        teacher=teacher, people=people, reference="PARA photos", config=DistillConfig(seed=a.seed),
         held=lambda name, content: is_tuning(name),
     )  # fmt: skip
     print(json.dumps(report.as_json()))
     fast = Assessor.from_pretrained(a.checkpoint, fast=True)
     unseen = list(photos_of(a.data, validation=True, limit=a.limit))
-    people = {p.path: Opinion.of(p.mos, None, FIVE_POINTS) for p in unseen}
-    material = gather(unseen, tower, teacher, people, a.cache)
-    head = scores_of(fast.head.head, material.embeddings)
-    slow = score(material.teacher)
+    people = {p.path: HumanRating.of(p.mos, None, FIVE_POINTS) for p in unseen}
+    data = collect(unseen, tower, teacher, people, a.cache)
+    head = scores_of(fast.head.head, data.embeddings)
+    slow = score(data.teacher)
     for name, pair in (
         ("head with nano", (slow, head)),
-        ("head with raters", (material.score, head)),
-        ("nano with raters", (material.score, slow)),
+        ("head with raters", (data.score, head)),
+        ("nano with raters", (data.score, slow)),
     ):
         print(f"{name}: SRCC {metrics.bootstrap(metrics.srcc, *pair)}, "
               f"PLCC {metrics.bootstrap(metrics.plcc, *pair)}, {len(head)} validation photos"
