@@ -1,5 +1,5 @@
-"""The cascade: a fast head rates everything, the model behind it looks again only where the head's
-interval straddles the cut."""
+"""The cascade: a fast head rates everything, and the model behind it rates again only the images
+whose interval straddles the cut."""
 
 from __future__ import annotations
 
@@ -9,49 +9,51 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from vlm_aes.bulk.select.cut import Cut, Rated
-from vlm_aes.bulk.resume import CompletedRows, CompletedRow
-from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.sink import Sink, Source
+from vlm_aes.bulk.journal import Fingerprint
+from vlm_aes.bulk.resume import CompletedRow, CompletedRows, DiskIndex
+from vlm_aes.bulk.select.cut import Cut, GroupedScores
+from vlm_aes.bulk.sink import Sink
 from vlm_aes.images.source import ImageSource
-from vlm_aes.models.heads.folder import Agreement
+from vlm_aes.models.heads.head import Agreement
 from vlm_aes.output.table import Row
 
-IN, OPEN, OUT = 1, 0, -1
-BINS = 2000
-DEVIATIONS = 2 * 1.645
-"""Width of the interval of nine cases of ten, in standard deviations of a normal distribution."""
+SELECTED, OPEN, REJECTED = 1, 0, -1
+"""Tiers of an image by the head alone: surely in, for the model to decide, surely out."""
+CUT_BINS = 2000
+"""Bins of the head's scores in which the cut is looked for."""
+INTERVAL_STDS = 2 * 1.645
+"""Width of a 90% interval, in standard deviations of a normal distribution."""
 
 
-def cascade_tiers(rated: Rated, cut: Cut, agreement: Agreement) -> NDArray[np.int64]:
-    """(N,) ``IN`` where the head alone is sure that a picture is chosen, ``OUT`` where it is sure
-    that it is not, ``OPEN`` where the model has to look, or the head could not.
+def cascade_tiers(scores: GroupedScores, cut: Cut, agreement: Agreement) -> NDArray[np.int64]:
+    """(N,) ``SELECTED`` where the head alone is sure that an image is selected, ``REJECTED`` where
+    it is sure that it is not, ``OPEN`` where the model has to decide, or the head could not.
 
-    For a number or a share of pictures, the model's score at the cut is not known; it is taken from
-    the head's scores with the spread of their disagreement added (a cut in the tail lies further
-    out in what the model will say than in the head's own scores).
+    For a number or a share of images, the model's score at the cut is not known. It is taken from
+    the head's scores with the spread of their disagreement added: a cut in the tail lies further
+    out in the model's scores than in the head's.
     """
-    tier = np.full(len(rated.score), OPEN, dtype=np.int64)
-    spread = (agreement.high - agreement.low) / DEVIATIONS
-    middle = (agreement.high + agreement.low) / 2
-    for rows in rated.members():
-        score = rated.score[rows]
+    tiers = np.full(len(scores.score), OPEN, dtype=np.int64)
+    spread = (agreement.high - agreement.low) / INTERVAL_STDS
+    offset = (agreement.high + agreement.low) / 2
+    for rows in scores.members():
+        score = scores.score[rows]
         if cut.threshold is not None:
             at = cut.threshold
         else:
             places = cut.places(len(rows))
-            # wherever the cut may lie, there are enough to choose from
+            # wherever the cut may lie, there are enough to select from
             enough = float(np.partition(score, -places)[-places]) + agreement.high
-            at = min(_cut_at(score + middle, spread, places), enough)
+            at = min(_expected_cut(score + offset, spread, places), enough)
         low, high = score + agreement.low, score + agreement.high
-        tier[rows] = np.where(low >= at, IN, np.where(high >= at, OPEN, OUT))
-    return tier
+        tiers[rows] = np.where(low >= at, SELECTED, np.where(high >= at, OPEN, REJECTED))
+    return tiers
 
 
-def _cut_at(score: NDArray[np.float64], spread: float, places: int) -> float:
-    """The score that ``places`` pictures are expected to reach, when each lies normally about its
+def _expected_cut(score: NDArray[np.float64], spread: float, places: int) -> float:
+    """The score that ``places`` images are expected to reach, when each lies normally about its
     own with such a spread."""
-    counts, edges = np.histogram(score, BINS)
+    counts, edges = np.histogram(score, CUT_BINS)
     middles = (edges[1:] + edges[:-1]) / 2
     low, high = edges[0] - 10 * spread - 1, edges[-1] + 10 * spread + 1
     for _ in range(50):
@@ -64,8 +66,12 @@ def _cut_at(score: NDArray[np.float64], spread: float, places: int) -> float:
 
 
 class CascadeRows(CompletedRows):
-    """What the model need not look at: rows that the head decided, and those that an earlier run's
-    model has rated.
+    """Rows that the model need not rate: those that the head decided, and those that an earlier
+    run's model has rated.
+
+    Args:
+        fast_sink: with the head's rows.
+        tiers: (N,) of these rows.
 
     Attributes:
         earlier: the model's own rows of an earlier run.
@@ -73,62 +79,59 @@ class CascadeRows(CompletedRows):
 
     earlier: CompletedRows
 
-    def __init__(self, first: Sink, tier: NDArray[np.int64]) -> None:
-        self._first = first
-        self._tier = tier
-        self._at = Index()
+    def __init__(self, fast_sink: Sink, tiers: NDArray[np.int64]) -> None:
+        self._fast_sink = fast_sink
+        self._tiers = tiers
+        self._numbers = DiskIndex()
         self._starts = [0]
         number = 0
-        for table in first.own_tables():
+        for table in fast_sink.own_tables():
             for path in table["path"].to_pylist():
-                self._at.put(path, number)
+                self._numbers.put(path, number)
                 number += 1
             self._starts.append(number)
 
     def tier_of(self, path: str) -> int:
-        """``IN``, ``OPEN`` or ``OUT``."""
-        number = self._at.get(path)
-        return OPEN if number is None else int(self._tier[number])
+        """``SELECTED``, ``OPEN`` or ``REJECTED``."""
+        number = self._numbers.get(path)
+        return OPEN if number is None else int(self._tiers[number])
 
-    def _fast_row(self, path: str) -> tuple[Row, int] | None:
-        number = self._at.get(path)
-        if number is None:
-            return None
-        shard = int(np.searchsorted(self._starts, number, side="right")) - 1
-        row, _ = self._first.row_at((self._first.earlier + shard, number - self._starts[shard]))
-        return row, number
-
-    def row_for(self, item: ImageSource, mark: Source) -> Row | None:
+    def row_for(self, source: ImageSource, fingerprint: Fingerprint) -> Row | None:
         """The head's row where it decided, else the model's of an earlier run."""
-        return self._decided(item.path) or self.earlier.row_for(item, mark)
+        return self._decided_row(source.path) or self.earlier.row_for(source, fingerprint)
 
     def row_of(self, path: str) -> Row | None:
         """The same for a file that is known to be unchanged."""
-        return self._decided(path) or self.earlier.row_of(path)
+        return self._decided_row(path) or self.earlier.row_of(path)
 
-    def held(self) -> Iterator[CompletedRow]:
+    def summaries(self) -> Iterator[CompletedRow]:
         """What the head decided, whatever the file is now, and the model's of an earlier run."""
         start = 0
-        for table in self._first.own_tables():
+        for table in self._fast_sink.own_tables():
             rows = table.select(["path", "sha256", "error"]).to_pylist()
-            for row, tier in zip(rows, self._tier[start:], strict=False):
+            for row, tier in zip(rows, self._tiers[start:], strict=False):
                 if tier != OPEN and not row["error"]:
                     yield CompletedRow(row["path"], None, row["sha256"])
             start += len(rows)
-        yield from self.earlier.held()
+        yield from self.earlier.summaries()
 
-    def _decided(self, path: str) -> Row | None:
-        found = self._fast_row(path)
-        if found is None:
-            return None
-        row, number = found
-        if self._tier[number] == OPEN or row["error"]:
+    def amend(self, row: Row) -> Row:
+        """The model's row with the head's score of the image."""
+        if row["score_fast"] is not None:
+            return row
+        fast_row = self._fast_row(row["path"])
+        return row if fast_row is None else {**row, "score_fast": fast_row["score"]}
+
+    def _decided_row(self, path: str) -> Row | None:
+        row = None if self.tier_of(path) == OPEN else self._fast_row(path)
+        if row is None or row["error"]:
             return None
         return {**row, "score_fast": row["score"]}
 
-    def amend(self, row: Row) -> Row:
-        """The model's row with what the head said of the picture."""
-        if row["score_fast"] is not None:
-            return row
-        found = self._fast_row(row["path"])
-        return row if found is None else {**row, "score_fast": found[0]["score"]}
+    def _fast_row(self, path: str) -> Row | None:
+        number = self._numbers.get(path)
+        if number is None:
+            return None
+        shard = int(np.searchsorted(self._starts, number, side="right")) - 1
+        place = (self._fast_sink.earlier_shards + shard, number - self._starts[shard])
+        return self._fast_sink.row_at(place)[0]

@@ -14,12 +14,13 @@ from itertools import pairwise
 
 import torch
 
-from vlm_aes.assessor import Assessment, Assessor, Seen
-from vlm_aes.bulk.prefetch import MOST_WORKERS
-from vlm_aes.images.open import ImageError
+from vlm_aes.assessor import Assessment, Assessor, PreparedImage
+from vlm_aes.bulk.prefetch import MAX_THREADS
+from vlm_aes.errors import short_text
+from vlm_aes.images.result import ImageError
 
-FEWEST = 8
-"""Pictures in a part; fewer would be quicker whole."""
+MIN_PART_IMAGES = 8
+"""Images of a part; fewer would be quicker in one piece."""
 
 
 class ParallelScorer:
@@ -27,54 +28,54 @@ class ParallelScorer:
 
     Args:
         assessor: rates.
-        rationale, attributes: whether they are wanted.
-        lanes: parts side by side; by default one a core, at most sixteen, where the scorer allows
-            more than one.
+        rationale, attributes: whether they are asked for.
+        workers: most parts side by side; by default one a core, at most sixteen. One where the
+            scorer cannot be used from several threads.
 
     Attributes:
-        count: how many there are: with as many forward passes' pictures they are all busy.
+        parts: the most there are: with as many forward passes' images all cores are busy.
     """
 
     def __init__(
-        self, assessor: Assessor, *, rationale: bool, attributes: bool, lanes: int | None = None
+        self, assessor: Assessor, *, rationale: bool, attributes: bool, workers: int | None = None
     ) -> None:
         self._assessor = assessor
         self._rationale, self._attributes = rationale, attributes
-        apart = assessor.head is not None and assessor.head.apart and not rationale
-        self.count = min(MOST_WORKERS, lanes or os.cpu_count() or 1) if apart else 1
-        # how many cores one operation takes is set for each thread
+        divisible = assessor.head is not None and assessor.head.parallel and not rationale
+        self.parts = min(MAX_THREADS, workers or os.cpu_count() or 1) if divisible else 1
+        # the number of cores for one operation is set for each thread
         self._pool = ThreadPoolExecutor(
-            self.count, "model", initializer=torch.set_num_threads, initargs=(1,)
+            self.parts, "model", initializer=torch.set_num_threads, initargs=(1,)
         )
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def rate(self, looked: Sequence[Seen]) -> list[Assessment]:
-        """One assessment a picture, in order. A single picture that the model cannot take is an
+    def rate(self, images: Sequence[PreparedImage]) -> list[Assessment]:
+        """One assessment an image, in order. A single image that the model cannot take is an
         error, not the end."""
-        parts = min(self.count, max(1, len(looked) // FEWEST))
+        parts = min(self.parts, max(1, len(images) // MIN_PART_IMAGES))
         if parts == 1:
-            return self._rate(looked)
-        ends = [round(i * len(looked) / parts) for i in range(parts + 1)]
-        cut = [looked[a:b] for a, b in pairwise(ends)]
-        return [rated for part in self._pool.map(self._rate, cut) for rated in part]
+            return self._rate_part(images)
+        ends = [round(i * len(images) / parts) for i in range(parts + 1)]
+        slices = [images[a:b] for a, b in pairwise(ends)]
+        return [one for part in self._pool.map(self._rate_part, slices) for one in part]
 
-    def _rate(self, looked: Sequence[Seen]) -> list[Assessment]:
+    def _rate_part(self, images: Sequence[PreparedImage]) -> list[Assessment]:
         """One part; where memory runs out, its halves."""
-        if not looked:
+        if not images:
             return []
         try:
             return self._assessor.score_prepared(
-                looked, rationale=self._rationale, attributes=self._attributes
+                images, rationale=self._rationale, attributes=self._attributes
             )
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if len(looked) == 1:
-                picture = looked[0].picture
-                text = " ".join(str(error).split())[:160] or type(error).__name__
+            if len(images) == 1:
+                image = images[0].loaded
+                text = short_text(error, 160) or type(error).__name__
                 advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
-                size = (picture.width, picture.height)
-                return [self._assessor.refused(ImageError("model", advice, picture.sha256, *size))]
-        middle = len(looked) // 2
-        return self._rate(looked[:middle]) + self._rate(looked[middle:])
+                size = (image.width, image.height)
+                return [self._assessor.error_assessment(ImageError("model", advice, image.sha256, *size))]
+        middle = len(images) // 2
+        return self._rate_part(images[:middle]) + self._rate_part(images[middle:])

@@ -1,8 +1,8 @@
-"""The one batching loop: pictures in, rows out, in order, with the device kept busy.
+"""The one batching loop: images in, rows out, in order, with the device kept busy.
 
-Files are read and hashed ahead; content that was rated before is not even decoded; decoding, what
-is measured, and the fast path's resizing run in threads, bounded in number and in bytes. A bad
-picture is a row with an error; a row that an earlier run finished is not done again.
+Files are read and hashed ahead; content that was rated before is not even decoded. Decoding,
+measuring and the fast path's resizing run in threads, bounded in number and in bytes. A bad image
+is a row with an error; a row that an earlier run completed is not done again.
 """
 
 from __future__ import annotations
@@ -13,23 +13,25 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from vlm_aes.assessor import Assessor, Seen
-from vlm_aes.bulk.prefetch import Prefetcher, Entry
-from vlm_aes.bulk.resume import CompletedRows
-from vlm_aes.bulk.index import Index
+from vlm_aes.assessor import Assessor, PreparedImage
+from vlm_aes.bulk.journal import Fingerprint
 from vlm_aes.bulk.parallel import ParallelScorer
-from vlm_aes.bulk.sink import Place, Sink, Source
-from vlm_aes.images.open import ImageError
+from vlm_aes.bulk.prefetch import Prefetcher, PrefetchEntry
+from vlm_aes.bulk.resume import CompletedRows, DiskIndex, pack, unpack
+from vlm_aes.bulk.sink import RowPlace, Sink
+from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Columns, Row
 
-REMEMBERED = 20_000
-"""How many rows are remembered by content in memory; with a sink, all of them are on disk."""
+CACHED_ROWS = 20_000
+"""Rows that are found by content in memory; with a sink, all of them are found on disk."""
+MIN_BATCH_ENTRIES = 64
+"""Entries, among them errors and repeated content, that may wait for a batch of new images."""
 
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """What is computed for each picture."""
+    """What is computed for each image."""
 
     rationale: bool = False
     facts: bool = False
@@ -38,13 +40,23 @@ class ScoreOptions:
 
 @dataclass
 class RunStats:
-    """What a run did; errors by kind; scores by tenths of a point."""
+    """Counts of a run.
+
+    Attributes:
+        rows: all of them.
+        rated: by the model, in this run.
+        resumed: taken from an earlier run.
+        repeated: of content that was rated before.
+        rated_again: by the slow model of a cascade.
+        errors: rows by the kind of their error.
+        scores: rows by their score in tenths of a point.
+    """
 
     rows: int = 0
     rated: int = 0
     resumed: int = 0
     repeated: int = 0
-    looked_again: int = 0
+    rated_again: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     scores: Counter[int] = field(default_factory=Counter)
 
@@ -57,28 +69,28 @@ class RunStats:
             self.scores[round(row["score"] * 10)] += 1
 
 
-class Contents:
+class RowsByContent:
     """Rows by content, so that equal content is rated once: the latest in memory, all on disk.
 
-    ``known`` is asked by the reading thread, the rest by the one that rates.
+    ``is_known`` is asked by the reading thread, the rest by the one that rates.
     """
 
-    def __init__(self, sink: Sink | None, index: Index | None) -> None:
+    def __init__(self, sink: Sink | None, index: DiskIndex | None) -> None:
         self._sink = sink
         self._index = index
         self._recent: OrderedDict[str, Row] = OrderedDict()
         self._lock = threading.Lock()
 
-    def known(self, sha256: str) -> bool:
-        """Whether a row of this content can be had, now and when the picture's turn comes."""
+    def is_known(self, sha256: str) -> bool:
+        """Whether a row of this content can be had, now and when the image's turn comes."""
         with self._lock:
             if sha256 in self._recent:
                 self._recent.move_to_end(sha256)
                 return True
         return self._index is not None and self._index.get(sha256) is not None
 
-    def remember(self, row: Row, place: Place | None) -> None:
-        """Keep a row; an error only for the pictures in flight. Without a ``place`` it can be had
+    def remember(self, row: Row, place: RowPlace | None) -> None:
+        """Keep a row; an error only for the images in flight. Without a ``place`` it can be had
         from disk already, or not at all."""
         sha256 = row["sha256"]
         if not sha256:
@@ -86,128 +98,120 @@ class Contents:
         with self._lock:
             self._recent[sha256] = row
             self._recent.move_to_end(sha256)
-            if len(self._recent) > REMEMBERED:
+            if len(self._recent) > CACHED_ROWS:
                 self._recent.popitem(last=False)
         if place is not None and self._index is not None and not row["error"]:
-            self._index.put(sha256, _packed(place))
+            self._index.put(sha256, pack(place))
 
     def row(self, sha256: str) -> Row:
         """The row of a content that is known."""
-        found = self._recent.get(sha256)
-        if found is None:
+        row = self._recent.get(sha256)
+        if row is None:
             assert self._index is not None and self._sink is not None
             packed = self._index.get(sha256)
             assert packed is not None
-            found, _ = self._sink.row_at(_unpacked(packed))
-        return found
+            row, _ = self._sink.row_at(unpack(packed))
+        return row
 
 
-def _packed(place: Place) -> int:
-    return place[0] << 32 | place[1]
+def required_columns(options: ScoreOptions) -> tuple[str, ...]:
+    """Columns that must not be empty in an earlier row, for it to hold."""
+    return ("critique",) if options.rationale else ()
 
 
-def _unpacked(packed: int) -> Place:
-    return packed >> 32, packed & 0xFFFFFFFF
-
-
-def rows(
+def score_images(
     assessor: Assessor,
-    items: Iterable[ImageSource | str],
+    sources: Iterable[ImageSource | str],
     columns: Columns,
-    wanted: ScoreOptions,
+    options: ScoreOptions,
     *,
     batch_size: int = 16,
     sink: Sink | None = None,
-    tally: RunStats | None = None,
+    stats: RunStats | None = None,
     workers: int | None = None,
-    finished: CompletedRows | None = None,
+    completed: CompletedRows | None = None,
     begun: bool = False,
     amend: Callable[[Row], Row] | None = None,
 ) -> Iterator[Row]:
-    """Rate pictures in order and give a row each; rows also go to ``sink``.
+    """Rate images in order and give a row each; rows also go to ``sink``.
 
     Args:
-        items: as from :func:`vlm_aes.bulk.sources.find_sources`; may be endless.
-        batch_size: pictures a forward pass.
+        sources: as from :func:`vlm_aes.bulk.sources.find_sources`, or paths; may be endless.
+        batch_size: images of a forward pass.
         sink: entered already; gets every row, and is asked for those that are done.
-        tally: counts along.
+        stats: counts along.
         workers: decoding threads, and parts of a batch that are rated side by side where the
             scorer allows it; by default one a core, at most sixteen.
-        finished: rows that need not be done again; by default those of the sink.
+        completed: rows that need not be done again; by default those of the sink.
         begun: the sink was begun already.
         amend: completes each row.
 
-    Memory is bounded by ``workers`` and ``batch_size``, whatever the number of pictures.
+    Memory is bounded by ``workers`` and ``batch_size``, whatever the number of images.
     """
-    tally = tally if tally is not None else RunStats()
+    stats = stats if stats is not None else RunStats()
     if sink is not None and not begun:
         sink.begin({"model": assessor.model_id, "prompt": assessor.prompt_id,
                     "columns": columns.names})  # fmt: skip
-    index = Index() if sink is not None else None
-    if finished is None and sink is not None:
-        needed = ("critique",) if wanted.rationale else ()
-        finished = CompletedRows(sink, {(assessor.model_id, assessor.prompt_id)}, index, needed)
-    contents = Contents(sink, index)
+    index = DiskIndex() if sink is not None else None
+    if completed is None and sink is not None:
+        models = {(assessor.model_id, assessor.prompt_id)}
+        completed = CompletedRows(sink, models, index, required_columns(options))
+    contents = RowsByContent(sink, index)
 
-    def see(data: bytes, suffix: str, sha256: str) -> Seen | ImageError:
-        return assessor.see(data, rationale=wanted.rationale, facts=wanted.facts, suffix=suffix,
-                            sha256=sha256)  # fmt: skip
+    def prepare(data: bytes, suffix: str, sha256: str) -> PreparedImage | ImageError:
+        return assessor.prepare(
+            data, rationale=options.rationale, facts=options.facts, suffix=suffix, sha256=sha256
+        )
 
-    lanes = ParallelScorer(assessor, rationale=wanted.rationale, attributes=wanted.attributes, lanes=workers)
-    together = batch_size * lanes.count
-    ahead = Prefetcher(
-        (ImageSource(i) if isinstance(i, str) else i for i in items),
-        finished, contents.known, see, batch_size=together, workers=workers,
-    )  # fmt: skip
+    scorer = ParallelScorer(
+        assessor, rationale=options.rationale, attributes=options.attributes, workers=workers
+    )
+    images_at_once = batch_size * scorer.parts
+    prefetcher = Prefetcher(
+        (ImageSource(s) if isinstance(s, str) else s for s in sources),
+        prepare,
+        batch_size=images_at_once,
+        completed=completed,
+        is_known=contents.is_known,
+        workers=workers,
+    )
 
-    def put(row: Row, mark: Source, repeated: bool = False) -> Row:
+    def finish(row: Row, fingerprint: Fingerprint, repeated: bool) -> Row:
         row = amend(row) if amend else row
-        tally.count(row)
-        place = sink.add(row, mark) if sink is not None else None
+        stats.count(row)
+        place = sink.add(row, fingerprint) if sink is not None else None
         contents.remember(row, None if repeated else place)
         return row
 
-    def emit(batch: list[Entry]) -> Iterator[Row]:
-        fresh = [(e, e.seen()) for e in batch if e.decoding is not None]
-        good = [seen for _, seen in fresh if isinstance(seen, Seen)]
-        rated = iter(lanes.rate(good))
-        looked = iter(fresh)
-        done: list[Row] = []
+    def rate(batch: list[PrefetchEntry[PreparedImage]]) -> list[Row]:
+        new = [entry.prepared() for entry in batch if entry.decoding is not None]
+        rated = iter(scorer.rate([image for image in new if isinstance(image, PreparedImage)]))
+        prepared = iter(new)
+        rows: list[Row] = []
         for entry in batch:
-            if entry.kept is not None:
-                tally.resumed += 1
-                row = columns.again(entry.kept)
+            repeated = False
+            if entry.completed is not None:
+                stats.resumed += 1
+                row = columns.refresh(entry.completed)
             elif entry.error is not None:
-                row = columns.row(assessor.refused(entry.error, entry.path))
+                row = columns.row(assessor.error_assessment(entry.error, entry.path))
             elif entry.decoding is None:
-                tally.repeated += 1
+                stats.repeated += 1
+                repeated = True
                 row = {**contents.row(entry.sha256), "path": entry.path}
             else:
-                seen = next(looked)[1]
-                if isinstance(seen, ImageError):
-                    row = columns.row(assessor.refused(seen, entry.path))
+                image = next(prepared)
+                if isinstance(image, ImageError):
+                    row = columns.row(assessor.error_assessment(image, entry.path))
                 else:
-                    tally.rated += 1
+                    stats.rated += 1
                     row = columns.row(replace(next(rated), path=entry.path))
-            repeated = not (entry.kept or entry.error or entry.decoding)
-            done.append(put(row, entry.mark, repeated))
-            ahead.settle(entry)
+            rows.append(finish(row, entry.fingerprint, repeated))
+            prefetcher.settle(entry)
         if sink is not None:
             sink.commit()
-        yield from done
+        return rows
 
-    batch: list[Entry] = []
-    new = 0
-    with ahead, closing(lanes):
-        for entry in ahead:
-            if entry is None:  # no more is read before this much is rated
-                yield from emit(batch)
-                batch, new = [], 0
-                continue
-            batch.append(entry)
-            new += entry.decoding is not None
-            if new >= together or len(batch) >= max(64, 4 * together):
-                yield from emit(batch)
-                batch, new = [], 0
-        if batch:
-            yield from emit(batch)
+    with prefetcher, closing(scorer):
+        for batch in prefetcher.batches(max(MIN_BATCH_ENTRIES, 4 * images_at_once)):
+            yield from rate(batch)

@@ -10,224 +10,245 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from vlm_aes.assessor import Seen
+from vlm_aes.assessor import PreparedImage
 from vlm_aes.bulk.resume import CompletedRows
-from vlm_aes.images.open import ImageError
+from vlm_aes.errors import short_text
+from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import HardLink, ImageSource, hard_link
 from vlm_aes.output.table import Row
 
-MOST_WORKERS = 16
-HELD_BYTES = 512 * 2**20
-"""Bytes of read files and decoded pictures that wait for the model at most."""
+MAX_THREADS = 16
+MAX_WAITING_BYTES = 512 * 2**20
+"""Bytes of read files and decoded images that wait for the model at most."""
+MAX_HARD_LINKS = 100_000
+"""Files with several names whose content is remembered, so that each is read once."""
 
-LINKED = 100_000
-"""Files with several names whose content is remembered: the names are not read one by one."""
-
-See = Callable[[bytes, str, str], Seen | ImageError]
+Prepared = TypeVar("Prepared")
+Prepare = Callable[[bytes, str, str], Prepared | ImageError]
 """From a file's bytes, its suffix and its SHA-256 to what a model needs."""
 
 
 @dataclass
-class Entry:
-    """What became of one picture of the source; one of ``kept``, ``error``, ``decoding``, or
-    neither, where equal content came before it.
+class PrefetchEntry(Generic[Prepared]):
+    """One image of the source. At most one of ``completed``, ``error`` and ``decoding`` is there;
+    none where equal content came before it.
 
     Attributes:
-        mark: tells later that its file is unchanged.
-        kept: an earlier run's row.
+        fingerprint: tells later that its file is unchanged.
+        completed: an earlier run's row.
         error: why it could not be read.
-        decoding: gives the picture, for content that is new.
+        decoding: gives the prepared image, for content that is new.
+        waiting_bytes: bytes that it holds until it is settled.
     """
 
     path: str
-    mark: dict[str, Any]
+    fingerprint: dict[str, Any]
     sha256: str = ""
-    kept: Row | None = None
+    completed: Row | None = None
     error: ImageError | None = None
-    decoding: Future[Seen | ImageError] | None = None
-    held: int = 0
+    decoding: Future[Prepared | ImageError] | None = None
+    waiting_bytes: int = 0
 
-    def seen(self) -> Seen | ImageError:
-        """The decoded picture, or why there is none; waits for it."""
+    def prepared(self) -> Prepared | ImageError:
+        """The prepared image, or why there is none; waits for it."""
         assert self.decoding is not None
         return self.decoding.result()
 
 
 @dataclass
-class _Read:
-    entry: Entry
+class _ReadFile(Generic[Prepared]):
+    entry: PrefetchEntry[Prepared]
     data: bytes = b""
     suffix: str = ""
-    again: ImageSource | None = None
+    unread_link: ImageSource | None = None
 
 
 @dataclass
-class _Ended:
+class _End:
     error: BaseException | None = None
 
 
 @dataclass
-class _Flight:
+class _InFlight:
     """Contents and bytes between the reading thread and the model."""
 
-    claimed: set[str] = field(default_factory=set)
-    held: int = 0
-    room: threading.Condition = field(default_factory=threading.Condition)
+    contents: set[str] = field(default_factory=set)
+    waiting_bytes: int = 0
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
 
-class Prefetcher:
-    """Entries in the order of the items, each read and decoded while the model is busy with those
-    before it. A context manager: leaving it ends the threads.
+class Prefetcher(Generic[Prepared]):
+    """Entries in the order of the sources, each read and prepared while the model is busy with
+    those before it. A context manager: leaving it ends the threads.
 
     Args:
-        items: the source; run through in a thread of its own.
-        finished: rows that need not be done again.
-        known: whether a row of this content can be had already.
-        see: what is done with new content.
-        batch_size: pictures that the model takes at a time.
+        sources: iterated in a thread of its own; may be endless.
+        prepare: is applied to new content.
+        batch_size: images that the model takes at a time.
+        completed: rows that need not be done again.
+        is_known: whether a row of this content can be had already.
         workers: threads; by default one a core, at most sixteen.
     """
 
     def __init__(
         self,
-        items: Iterable[ImageSource],
-        finished: CompletedRows | None,
-        known: Callable[[str], bool],
-        see: See,
+        sources: Iterable[ImageSource],
+        prepare: Prepare[Prepared],
         *,
         batch_size: int,
+        completed: CompletedRows | None = None,
+        is_known: Callable[[str], bool] = lambda sha256: False,
         workers: int | None = None,
     ) -> None:
-        self._items = iter(items)
-        self._finished = finished
-        self._known = known
-        self._see = see
-        self._workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+        self._sources = iter(sources)
+        self._prepare = prepare
+        self._batch_size = batch_size
+        self._completed = completed
+        self._is_known = is_known
+        self._workers = workers or min(MAX_THREADS, os.cpu_count() or 1)
         # one batch is with the model, one waits for it
-        self._ready: queue.Queue[Entry | _Ended | None] = queue.Queue(
+        self._ready: queue.Queue[PrefetchEntry[Prepared] | _End | None] = queue.Queue(
             2 * batch_size + self._workers
         )
-        self._flight = _Flight()
+        self._in_flight = _InFlight()
         self._links: dict[HardLink, str] = {}
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         self._feeder = threading.Thread(target=self._feed, name="read-ahead", daemon=True)
 
-    def __enter__(self) -> Prefetcher:
+    def __enter__(self) -> Prefetcher[Prepared]:
         self._feeder.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
-        with self._flight.room:
-            self._flight.room.notify_all()
+        with self._in_flight.changed:
+            self._in_flight.changed.notify_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._feeder.join(timeout=5)
 
-    def __iter__(self) -> Iterator[Entry | None]:
-        """Entries; nothing where those given so far must be settled before more is read."""
-        while True:
-            got = self._ready.get()
-            if isinstance(got, _Ended):
-                if got.error is None:
-                    return
-                yield None  # what came before the error is not lost
-                raise got.error
-            yield got
+    def batches(self, max_entries: int | None = None) -> Iterator[list[PrefetchEntry[Prepared]]]:
+        """Entries in lists, each to be settled before the next is asked for.
 
-    def settle(self, entry: Entry) -> None:
-        """The entry's row is known: what it held is free."""
+        A list ends with ``batch_size`` new images or ``max_entries`` entries (by default, as many
+        as new images), and earlier where nothing more is read before it is settled.
+        """
+        batch: list[PrefetchEntry[Prepared]] = []
+        new = 0
+        for entry in self._entries():
+            if entry is not None:
+                batch.append(entry)
+                new += entry.decoding is not None
+            full = new >= self._batch_size or len(batch) >= (max_entries or self._batch_size)
+            if batch and (entry is None or full):
+                yield batch
+                batch, new = [], 0
+        if batch:
+            yield batch
+
+    def settle(self, entry: PrefetchEntry[Prepared]) -> None:
+        """Free what an entry holds: its row is known."""
         if entry.decoding is None:
             return
         entry.decoding = None
-        with self._flight.room:
-            self._flight.claimed.discard(entry.sha256)
-            self._flight.held -= entry.held
-            self._flight.room.notify_all()
+        with self._in_flight.changed:
+            self._in_flight.contents.discard(entry.sha256)
+            self._in_flight.waiting_bytes -= entry.waiting_bytes
+            self._in_flight.changed.notify_all()
+
+    def _entries(self) -> Iterator[PrefetchEntry[Prepared] | None]:
+        """Entries; None where those given so far must be settled before more is read."""
+        while True:
+            entry = self._ready.get()
+            if isinstance(entry, _End):
+                if entry.error is None:
+                    return
+                yield None  # what came before the error is not lost
+                raise entry.error
+            yield entry
 
     def _feed(self) -> None:
-        """In the reading thread: read ahead, then, in order, decide what is decoded."""
-        reads: deque[Future[_Read]] = deque()
-        ended = _Ended()
+        """In the reading thread: read ahead, then decide, in order, what is decoded."""
+        reads: deque[Future[_ReadFile[Prepared]]] = deque()
+        end = _End()
         try:
-            for item in self._items:
+            for source in self._sources:
                 if self._stop.is_set():
                     return
-                reads.append(self._pool.submit(self._read, item))
+                reads.append(self._pool.submit(self._read, source))
                 if len(reads) > 2 * self._workers:
                     self._decide(reads.popleft().result())
         except BaseException as error:
-            ended = _Ended(error)
+            end = _End(error)
         try:
             while reads and not self._stop.is_set():
                 self._decide(reads.popleft().result())
         except BaseException as error:
-            ended = _Ended(ended.error or error)
-        self._hand_on(ended)
+            end = _End(end.error or error)
+        self._hand_on(end)
 
-    def _read(self, item: ImageSource) -> _Read:
-        mark = item.current_fingerprint()
-        kept = self._finished.row_for(item, mark) if self._finished else None
-        if kept is not None:
-            return _Read(Entry(item.path, mark, kept=kept))
-        link = hard_link(item)
-        seen_as = self._links.get(link) if link else None
-        if seen_as is not None and self._known(seen_as):
-            return _Read(Entry(item.path, mark, seen_as), again=item)
-        data = item.read()
+    def _read(self, source: ImageSource) -> _ReadFile[Prepared]:
+        fingerprint = source.current_fingerprint()
+        row = self._completed.row_for(source, fingerprint) if self._completed else None
+        if row is not None:
+            return _ReadFile(PrefetchEntry(source.path, fingerprint, completed=row))
+        link = hard_link(source)
+        linked_sha256 = self._links.get(link) if link else None
+        if linked_sha256 is not None and self._is_known(linked_sha256):
+            entry: PrefetchEntry[Prepared] = PrefetchEntry(source.path, fingerprint, linked_sha256)
+            return _ReadFile(entry, unread_link=source)
+        data = source.read()
         if isinstance(data, ImageError):
-            return _Read(Entry(item.path, mark, error=data))
-        digest = hashlib.sha256(data).hexdigest()
-        if link and len(self._links) < LINKED:
-            self._links[link] = digest
-        return _Read(Entry(item.path, mark, digest), data, item.suffix)
+            return _ReadFile(PrefetchEntry(source.path, fingerprint, error=data))
+        sha256 = hashlib.sha256(data).hexdigest()
+        if link and len(self._links) < MAX_HARD_LINKS:
+            self._links[link] = sha256
+        return _ReadFile(PrefetchEntry(source.path, fingerprint, sha256), data, source.suffix)
 
-    def _decide(self, read: _Read) -> None:
-        entry, flight = read.entry, self._flight
-        if read.again is not None and not self._known(entry.sha256):
-            # its row went out of reach since: read it after all
+    def _decide(self, read: _ReadFile[Prepared]) -> None:
+        entry, flight = read.entry, self._in_flight
+        if read.unread_link is not None and not self._is_known(entry.sha256):
+            # its row went out of reach since: read the file after all
             self._links.clear()
-            self._decide(self._read(read.again))
+            self._decide(self._read(read.unread_link))
             return
         if entry.sha256:
-            with flight.room:
+            with flight.changed:
                 # asked in this order: what is settled was known before
-                repeated = entry.sha256 in flight.claimed
-            if not (repeated or self._known(entry.sha256)):
-                if flight.held >= HELD_BYTES:
+                repeated = entry.sha256 in flight.contents
+            if not (repeated or self._is_known(entry.sha256)):
+                if flight.waiting_bytes >= MAX_WAITING_BYTES:
                     self._hand_on(None)
-                with flight.room:
-                    flight.room.wait_for(lambda: flight.held < HELD_BYTES or self._stop.is_set())
-                    flight.claimed.add(entry.sha256)
-                    entry.held = len(read.data)
-                    flight.held += entry.held
+                with flight.changed:
+                    flight.changed.wait_for(
+                        lambda: flight.waiting_bytes < MAX_WAITING_BYTES or self._stop.is_set()
+                    )
+                    flight.contents.add(entry.sha256)
+                    entry.waiting_bytes = len(read.data)
+                    flight.waiting_bytes += entry.waiting_bytes
                 entry.decoding = self._pool.submit(self._decode, entry, read.data, read.suffix)
         self._hand_on(entry)
 
-    def _decode(self, entry: Entry, data: bytes, suffix: str) -> Seen | ImageError:
+    def _decode(
+        self, entry: PrefetchEntry[Prepared], data: bytes, suffix: str
+    ) -> Prepared | ImageError:
         try:
-            seen = self._see(data, suffix, entry.sha256)
+            prepared = self._prepare(data, suffix, entry.sha256)
         except Exception as error:
-            text = " ".join(str(error).split())[:120] or type(error).__name__
+            text = short_text(error, 120) or type(error).__name__
             advice = f"it cannot be prepared for the model ({text}); save it anew"
             return ImageError("model", advice, entry.sha256)
-        if isinstance(seen, Seen):
-            image = seen.picture.image
-            size = image.width * image.height * 3
-            with self._flight.room:
-                self._flight.held += size - entry.held
-                entry.held = size
-        return seen
+        if isinstance(prepared, PreparedImage):
+            image = prepared.loaded.image
+            decoded_bytes = image.width * image.height * 3
+            with self._in_flight.changed:
+                self._in_flight.waiting_bytes += decoded_bytes - entry.waiting_bytes
+                entry.waiting_bytes = decoded_bytes
+        return prepared
 
-    def _hand_on(self, entry: Entry | _Ended | None) -> None:
+    def _hand_on(self, entry: PrefetchEntry[Prepared] | _End | None) -> None:
         while not self._stop.is_set():
             try:
                 self._ready.put(entry, timeout=0.2)

@@ -7,41 +7,44 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 from vlm_aes.bulk.pipeline import RunStats
-from vlm_aes.bulk.sources import count
+from vlm_aes.bulk.sources import count_images
 from vlm_aes.errors import SourceError
 
-EVERY, EVERY_IN_A_LOG = 0.2, 60.0
+REFRESH_S = 0.2
+"""Seconds between two states of the line on a terminal."""
+LOG_REFRESH_S = 60.0
+"""Seconds between two lines in a log."""
 Total = Callable[[], int | None]
+"""The number of images, once it is known."""
 
 
 def count_in_background(paths: Sequence[str], column: str | None) -> Total:
-    """Counts the pictures while the run has begun; nothing until it is known, or for ever."""
-    found: list[int | None] = []
+    """Count the images while the run has begun; None until the number is known, or for ever."""
+    totals: list[int | None] = []
 
-    def counting() -> None:
+    def count() -> None:
         try:
-            found.append(count(paths, column))
+            totals.append(count_images(paths, column))
         except (SourceError, OSError, ValueError):
-            found.append(None)
+            totals.append(None)
 
-    threading.Thread(target=counting, name="count", daemon=True).start()
-    return lambda: found[0] if found else None
+    threading.Thread(target=count, name="count", daemon=True).start()
+    return lambda: totals[0] if totals else None
 
 
 class Progress:
     """A line that renews itself on a terminal; elsewhere one a minute.
 
     Args:
-        tally: what the run counts.
-        total: gives the number of pictures, where it is known.
+        stats: counts of the run.
+        total: gives the number of images, where it is known.
     """
 
-    def __init__(self, tally: RunStats, total: Total) -> None:
-        self.tally = tally
+    def __init__(self, stats: RunStats, total: Total) -> None:
+        self.stats = stats
         self._total = total
         self._began = time.monotonic()
         self._last = 0.0
@@ -51,12 +54,7 @@ class Progress:
         self._began = time.monotonic()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.hide()
 
     def hide(self) -> None:
@@ -67,17 +65,17 @@ class Progress:
     def advance(self) -> None:
         """Show where the run is, a few times a second, or once a minute in a log."""
         now = time.monotonic()
-        if now - max(self._last, self._began) < (EVERY if self._live else EVERY_IN_A_LOG):
+        if now - max(self._last, self._began) < (REFRESH_S if self._live else LOG_REFRESH_S):
             return
         self._last = now
-        done, total = self.tally.rows, self._total()
+        done, total = self.stats.rows, self._total()
         parts = [f"{done}/{total}" if total else str(done)]
-        rate = (done - self.tally.resumed) / max(now - self._began, 1e-6)
+        rate = (done - self.stats.resumed) / max(now - self._began, 1e-6)
         if rate > 0:
             parts.append(f"{rate:.1f}/s")
             if total:
                 parts.append(f"{_clock(max(total - done, 0) / rate)} left")
-        parts += [f"{count} {kind}" for kind, count in sorted(self.tally.errors.items())]
+        parts += [f"{count} {kind}" for kind, count in sorted(self.stats.errors.items())]
         line = "  ".join(parts)
         if self._live:
             print("\r\033[K" + line[:79], end="", file=sys.stderr, flush=True)
@@ -85,15 +83,15 @@ class Progress:
             print(line, file=sys.stderr, flush=True)
 
     def statistics(self) -> dict[str, Any]:
-        """What the run did: counts, seconds, pictures a second, the scores' distribution."""
-        t = self.tally
+        """Counts, seconds, images a second, and the distribution of the scores."""
+        t = self.stats
         seconds = time.monotonic() - self._began
         return {
             "pictures": t.rows,
             "rated": t.rated,
             "kept": t.resumed,
             "equal_content": t.repeated,
-            "looked_again": t.looked_again,
+            "looked_again": t.rated_again,
             "errors": dict(sorted(t.errors.items())),
             "seconds": round(seconds, 3),
             "pictures_per_second": round((t.rows - t.resumed) / max(seconds, 1e-6), 3),
@@ -101,16 +99,16 @@ class Progress:
         }
 
     def summary(self, out: str | None) -> None:
-        """Two lines when all is done."""
-        t = self.tally
+        """Print two lines at the end of a run."""
+        t = self.stats
         seconds = time.monotonic() - self._began
-        parts = [f"{t.rows} pictures in {_clock(seconds)}"]
+        parts = [f"{t.rows} images in {_clock(seconds)}"]
         if t.resumed:
             parts.append(f"{t.resumed} kept")
         if t.repeated:
             parts.append(f"{t.repeated} with equal content")
-        if t.looked_again:
-            parts.append(f"{t.looked_again} looked at again")
+        if t.rated_again:
+            parts.append(f"{t.rated_again} rated again")
         parts += [f"{count} {kind}" for kind, count in sorted(t.errors.items())]
         if out:
             parts.append(f"written to {out}")

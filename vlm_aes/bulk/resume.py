@@ -1,93 +1,152 @@
-"""What earlier runs have done and need not be done again."""
+"""Rows of earlier runs that need not be rated again, and the index on disk that finds them."""
 
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from vlm_aes.bulk.index import Index
-from vlm_aes.bulk.sink import Sink, Source
-from vlm_aes.images.source import ImageSource
-from vlm_aes.output.table import Row
+if TYPE_CHECKING:
+    from vlm_aes.bulk.journal import Fingerprint
+    from vlm_aes.bulk.sink import RowPlace, Sink
+    from vlm_aes.images.source import ImageSource
+    from vlm_aes.output.table import Row
+
+INDEX_CACHE_KIB = 16 * 1024
+"""Memory of the disk index, however many keys it holds."""
 
 
 @dataclass(frozen=True)
 class CompletedRow:
-    """A row that holds, for whoever cannot look into the rows themselves.
+    """A row that holds, for a worker that cannot look into the rows themselves.
 
     Attributes:
-        path: of its picture.
-        mark: of its file when it was rated; nothing where it holds whatever the file is.
+        path: of its image.
+        fingerprint: of its file when it was rated; None where it holds whatever the file is.
         sha256: of the file's bytes.
     """
 
     path: str
-    mark: Source | None
+    fingerprint: Fingerprint | None
     sha256: str
 
 
 class CompletedRows:
     """Rows of earlier runs that still hold: same model and prompt, no error, same file.
 
-    The same file is told by size and time, else by the hash of its bytes. Only the rows' places are
-    kept; the rows stay on disk.
+    The same file is told by its fingerprint, else by the hash of its bytes. Only the places of the
+    rows are kept; the rows stay on disk.
 
     Args:
         sink: begun already.
-        makers: pairs of model and prompt whose rows hold.
+        models: pairs of model and prompt whose rows hold.
         contents: gets the place of each row by its content.
-        needed: columns that must not be empty.
+        required_columns: columns that must not be empty.
     """
 
     def __init__(
-        self, sink: Sink, makers: set[tuple[str, str]], contents: Index | None = None,
-        needed: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+        self,
+        sink: Sink,
+        models: set[tuple[str, str]],
+        contents: DiskIndex | None = None,
+        required_columns: Sequence[str] = (),
+    ) -> None:
         self._sink = sink
-        self._places = Index()
+        self._places = DiskIndex()
         self._any = False
-        for (ordinal, i), row in sink.finished_rows():
-            if row["error"] or (row["model"], row["prompt"]) not in makers:
+        for place, row in sink.earlier_rows():
+            if row["error"] or (row["model"], row["prompt"]) not in models:
                 continue
-            if any(row[name] is None for name in needed):
+            if any(row[name] is None for name in required_columns):
                 continue
-            packed = ordinal << 32 | i
             self._any = True
-            self._places.put(row["path"], packed)
+            self._places.put(row["path"], pack(place))
             if contents is not None and row["sha256"]:
-                contents.put(row["sha256"], packed)
+                contents.put(row["sha256"], pack(place))
 
-    def row_for(self, item: ImageSource, mark: Source) -> Row | None:
-        """The row of ``item`` if its file is still the one that was rated."""
-        found = self._found(item.path) if mark else None
-        if found is None:
+    def row_for(self, source: ImageSource, fingerprint: Fingerprint) -> Row | None:
+        """The row of ``source`` if its file is still the one that was rated."""
+        match = self._row_and_fingerprint(source.path) if fingerprint else None
+        if match is None:
             return None
-        row, known = found
-        return row if known == mark or _same_content(item, row) else None
+        row, earlier = match
+        return row if earlier == fingerprint or _has_same_content(source, row) else None
 
     def row_of(self, path: str) -> Row | None:
         """The row of a path whose file is known to be the one that was rated."""
-        found = self._found(path)
-        return None if found is None else found[0]
+        match = self._row_and_fingerprint(path)
+        return None if match is None else match[0]
 
-    def _found(self, path: str) -> tuple[Row, Source] | None:
+    def _row_and_fingerprint(self, path: str) -> tuple[Row, Fingerprint] | None:
         packed = self._places.get(path) if self._any else None
         if packed is None:
             return None
-        row, known = self._sink.row_at((packed >> 32, packed & 0xFFFFFFFF))
-        return (row, known) if row["path"] == path else None
+        row, fingerprint = self._sink.row_at(unpack(packed))
+        return (row, fingerprint) if row["path"] == path else None
 
-    def held(self) -> Iterator[CompletedRow]:
+    def summaries(self) -> Iterator[CompletedRow]:
         """Every row that holds."""
         if not self._any:
             return
-        for (ordinal, i), told in self._sink.finished_rows():
-            if self._places.get(told["path"]) == ordinal << 32 | i:
-                row, known = self._sink.row_at((ordinal, i))
-                yield CompletedRow(row["path"], known, row["sha256"])
+        for place, found in self._sink.earlier_rows():
+            if self._places.get(found["path"]) == pack(place):
+                row, fingerprint = self._sink.row_at(place)
+                yield CompletedRow(row["path"], fingerprint, row["sha256"])
 
 
-def _same_content(item: ImageSource, row: Row) -> bool:
-    data = item.read()
+def _has_same_content(source: ImageSource, row: Row) -> bool:
+    data = source.read()
     return isinstance(data, bytes) and hashlib.sha256(data).hexdigest() == row["sha256"]
+
+
+def pack(place: RowPlace) -> int:
+    """A row's place as one number."""
+    return place[0] << 32 | place[1]
+
+
+def unpack(packed: int) -> RowPlace:
+    """The place that :func:`pack` was given."""
+    return packed >> 32, packed & 0xFFFFFFFF
+
+
+class DiskIndex:
+    """Keys to whole numbers, in a private temporary file that goes with the process.
+
+    Safe to use from several threads. Keys are kept as 128-bit digests; memory stays flat however
+    many there are.
+    """
+
+    def __init__(self) -> None:
+        # an empty name is SQLite's own temporary database on disk, deleted when it is closed
+        self._base = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._base.execute("PRAGMA journal_mode=OFF")
+        self._base.execute("PRAGMA synchronous=OFF")
+        self._base.execute(f"PRAGMA cache_size=-{INDEX_CACHE_KIB}")
+        self._base.execute("CREATE TABLE keys (key BLOB PRIMARY KEY, value INTEGER) WITHOUT ROWID")
+        self._base.execute("BEGIN")
+        self._lock = threading.Lock()
+
+    def add(self, key: str, value: int = 0) -> bool:
+        """Whether ``key`` is new; then it is kept with ``value``."""
+        insert = "INSERT OR IGNORE INTO keys VALUES (?, ?)"
+        with self._lock:
+            return self._base.execute(insert, (_digest(key), value)).rowcount > 0
+
+    def put(self, key: str, value: int) -> None:
+        """Keep ``value``, whatever was kept before."""
+        with self._lock:
+            self._base.execute("INSERT OR REPLACE INTO keys VALUES (?, ?)", (_digest(key), value))
+
+    def get(self, key: str) -> int | None:
+        """What is kept for ``key``."""
+        select = "SELECT value FROM keys WHERE key = ?"
+        with self._lock:
+            row = self._base.execute(select, (_digest(key),)).fetchone()
+        return None if row is None else int(row[0])
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,145 +1,209 @@
-"""One call of ``score``, from its sources to its result: rate, choose, write what is asked for."""
+"""One run from its sources to its result: rate, select, write critiques of the selected."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlm_aes.assessor import Assessor
+from vlm_aes.assessor import Assessor, PreparedImage
 from vlm_aes.bulk.cascade import CascadeRows, cascade_tiers
-from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
-from vlm_aes.bulk.critiques import with_critiques
+from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, score_images
+from vlm_aes.bulk.prefetch import Prefetcher
 from vlm_aes.bulk.resume import CompletedRows
-from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, rows
+from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
 from vlm_aes.bulk.sink import Sink
-from vlm_aes.bulk.sources import opened
+from vlm_aes.bulk.sources import open_containers
+from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import ImageSource
-from vlm_aes.models.heads import FastRater
+from vlm_aes.models.heads import FastScorer
 from vlm_aes.output.stars import PercentileRank
-from vlm_aes.output.table import Columns, Row, add_stars_to_tables
+from vlm_aes.output.table import Columns, Row, add_stars_to_tables, rationale_cells
 
-Items = Callable[[], Iterable[ImageSource]]
-"""Gives the same pictures each time it is called."""
 Advance = Callable[[], None]
+"""Is called once a row."""
 Engine = Callable[..., Iterator[Row]]
-"""Takes what :func:`vlm_aes.bulk.pipeline.rows` takes, and gives the same."""
+"""Takes what :func:`vlm_aes.bulk.pipeline.score_images` takes, and gives the same."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is asked for.
+class ScoreJob:
+    """What a run computes, and of which images.
 
     Attributes:
-        items: the pictures; gone through again where the chosen get critiques.
+        sources: gives the images; called again where the selected ones get critiques.
         columns: of the result.
-        wanted: what is computed.
-        cut: chooses; nothing keeps every row.
-        column: of a table's pictures.
-        batch_size: pictures a forward pass.
+        options: what is computed.
+        cut: selects; None keeps every row.
+        batch_size: images of a forward pass.
         engine: rates them: here, or on a cluster.
+        column: of a table's images.
     """
 
-    items: Items
+    sources: Callable[[], Iterable[ImageSource]]
     columns: Columns
-    wanted: ScoreOptions
+    options: ScoreOptions
     cut: Cut | None = None
     batch_size: int = 16
-    engine: Engine = rows
+    engine: Engine = score_images
     column: str | None = None
 
 
 def score_to_sink(
-    sink: Sink, assessor: Assessor, job: Job, tally: RunStats, advance: Advance,
+    sink: Sink,
+    assessor: Assessor,
+    job: ScoreJob,
+    stats: RunStats,
+    advance: Advance,
     slow: Assessor | None = None,
-) -> pa.Table | None:  # fmt: skip
-    """Rate every picture and finish ``sink``, entered already.
+) -> pa.Table | None:
+    """Rate every image and finish ``sink``, entered already.
 
     Args:
-        assessor: rates every picture.
-        slow: looks again where ``assessor``, then a fast head, leaves the cut open.
+        assessor: rates every image.
+        slow: rates again where ``assessor``, then a fast head, leaves the cut open.
 
     Returns:
-        The chosen rows, where there is a cut.
+        The selected rows, where there is a cut.
 
     Raises:
         OutputError, SourceError: say what to do; what was rated is kept.
     """
-    # with a cut, critiques are written for the chosen alone
-    wanted = job.wanted if job.cut is None else replace(job.wanted, rationale=False)
+    # with a cut, critiques are written for the selected alone
+    options = job.options if job.cut is None else replace(job.options, rationale=False)
+    first_job = replace(job, options=options)
     with _kept_when_interrupted(sink):
+        tiers = None
         if slow is None:
-            tier = None
-            _rate_all(sink, assessor, job, wanted, tally, advance)
+            _score_all(sink, assessor, first_job, stats, advance)
         else:
-            assert job.cut is not None
-            tier = _cascade(sink, assessor, slow, job, wanted, tally, advance)
+            tiers = _score_in_cascade(sink, assessor, slow, first_job, stats, advance)
         rule = job.columns.run_stars
         if job.cut is None:
             if rule is None:
                 sink.finish()
             else:
-                standing = PercentileRank(Rated.read(sink.own_tables, "all").score)
-                sink.finish(add_stars_to_tables(sink.own_tables(), rule, standing))
+                rank = PercentileRank(GroupedScores.read(sink.own_tables, "all").score)
+                sink.finish(add_stars_to_tables(sink.own_tables(), rule, rank))
             return None
-        rated = Rated.read(sink.own_tables, job.cut.per)
-        chosen = take(sink.own_tables, choose(rated, job.cut, tier))
-        if chosen is None:
-            chosen = job.columns.schema.empty_table()
+        scores = GroupedScores.read(sink.own_tables, job.cut.per)
+        selected = take_rows(sink.own_tables, select_rows(scores, job.cut, tiers))
+        if selected is None:
+            selected = job.columns.schema.empty_table()
         elif rule is not None:
-            (chosen,) = add_stars_to_tables([chosen], rule, PercentileRank(rated.score))
-        if job.wanted.rationale:
-            writer = slow or assessor
-            items = opened(job.items(), job.column)
-            found = with_critiques(chosen.to_pylist(), writer, items, job.batch_size)
-            chosen = pa.Table.from_pylist(found, schema=job.columns.schema)
-        sink.finish([chosen])
-        return chosen
+            (selected,) = add_stars_to_tables([selected], rule, PercentileRank(scores.score))
+        if job.options.rationale:
+            sources = open_containers(job.sources(), job.column)
+            rows = add_critiques(selected.to_pylist(), slow or assessor, sources, job.batch_size)
+            selected = pa.Table.from_pylist(rows, schema=job.columns.schema)
+        sink.finish([selected])
+        return selected
 
 
-def _rate_all(
-    sink: Sink, assessor: Assessor, job: Job, wanted: ScoreOptions, tally: RunStats, advance: Advance
+def score_to_rows(
+    assessor: Assessor,
+    job: ScoreJob,
+    stats: RunStats,
+    advance: Advance,
+    slow: Assessor | None = None,
+) -> Iterator[Row]:
+    """The same without a file: rows as they are rated, or, with a cut, the selected ones."""
+    if job.cut is None:
+        for row in score_images(
+            assessor, job.sources(), job.columns, job.options, stats=stats,
+            batch_size=job.batch_size,
+        ):  # fmt: skip
+            yield row
+            advance()
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="vlm-aes-") as folder,
+        Sink(f"{folder}/rows.parquet", job.columns.schema) as sink,
+    ):
+        selected = score_to_sink(sink, assessor, job, stats, advance, slow)
+        assert selected is not None
+        yield from selected.to_pylist()
+
+
+def add_critiques(
+    rows: list[Row], assessor: Assessor, sources: Iterable[ImageSource], batch_size: int
+) -> list[Row]:
+    """The rows, each with a critique that knows its score, and with a suggestion.
+
+    Args:
+        rows: rated, of images among ``sources``.
+        assessor: with a critic.
+        sources: gone through again; only the images of the rows are read.
+    """
+    rows_by_path = {row["path"]: row for row in rows}
+    cells: dict[str, Row] = {}
+
+    def prepare(data: bytes, suffix: str, sha256: str) -> PreparedImage | ImageError:
+        return assessor.prepare(data, rationale=True, suffix=suffix, sha256=sha256)
+
+    selected = (source for source in sources if source.path in rows_by_path)
+    with Prefetcher(selected, prepare, batch_size=batch_size) as prefetcher:
+        for batch in prefetcher.batches():
+            prepared = [(rows_by_path[e.path], e.prepared()) for e in batch if e.decoding]
+            good = [(row, image) for row, image in prepared if isinstance(image, PreparedImage)]
+            if good:
+                critiques = assessor.critiques(
+                    [image for _, image in good],
+                    [float(row["score"]) for row, _ in good],
+                    [str(row["level"]) for row, _ in good],
+                )
+                for (row, image), critique in zip(good, critiques, strict=True):
+                    suggestions = assessor.suggestions(image)
+                    cells[row["sha256"]] = rationale_cells(critique, suggestions)
+            for entry in batch:
+                prefetcher.settle(entry)
+    return [{**row, **cells.get(row["sha256"], {})} for row in rows]
+
+
+def _score_all(
+    sink: Sink, assessor: Assessor, job: ScoreJob, stats: RunStats, advance: Advance
 ) -> None:
-    for _ in job.engine(assessor, job.items(), job.columns, wanted, tally=tally,
-                        batch_size=job.batch_size, sink=sink):  # fmt: skip
+    for _ in job.engine(
+        assessor, job.sources(), job.columns, job.options, stats=stats,
+        batch_size=job.batch_size, sink=sink,
+    ):  # fmt: skip
         advance()
 
 
-def _cascade(
-    sink: Sink, fast: Assessor, slow: Assessor, job: Job, wanted: ScoreOptions, tally: RunStats,
-    advance: Advance,
-) -> NDArray[np.int64]:  # fmt: skip
-    """Rate with the head, then with the model where the head leaves the cut open."""
+def _score_in_cascade(
+    sink: Sink, fast: Assessor, slow: Assessor, job: ScoreJob, stats: RunStats, advance: Advance
+) -> NDArray[np.int64]:
+    """Rate with the head, then with the model where the head leaves the cut open; gives the tier
+    of each row."""
     assert job.cut is not None
-    assert isinstance(fast.head, FastRater)
-    agreement = fast.head.about.agreement
+    assert isinstance(fast.head, FastScorer)
+    agreement = fast.head.config.agreement
     assert agreement is not None
     with Sink(
         f"{sink.part}/_fast/", job.columns.schema, resume=sink.resume, overwrite=not sink.resume
-    ) as first:
-        _rate_all(first, fast, job, wanted, tally, advance)
-        rated = Rated.read(first.own_tables, job.cut.per)
-        tier = cascade_tiers(rated, job.cut, agreement)
-        cascaded = CascadeRows(first, tier)
-        again = RunStats()
+    ) as fast_sink:
+        _score_all(fast_sink, fast, job, stats, advance)
+        scores = GroupedScores.read(fast_sink.own_tables, job.cut.per)
+        rows = CascadeRows(fast_sink, cascade_tiers(scores, job.cut, agreement))
+        slow_stats = RunStats()
         sink.begin({"model": slow.model_id, "prompt": slow.prompt_id, "fast": fast.model_id,
                     "columns": job.columns.names})  # fmt: skip
-        cascaded.earlier = CompletedRows(sink, {(slow.model_id, slow.prompt_id)})
+        rows.earlier = CompletedRows(sink, {(slow.model_id, slow.prompt_id)})
         for _ in job.engine(
-            slow, job.items(), job.columns, wanted, tally=again, batch_size=job.batch_size,
-            sink=sink, finished=cascaded, begun=True, amend=cascaded.amend,
+            slow, job.sources(), job.columns, job.options, stats=slow_stats,
+            batch_size=job.batch_size, sink=sink, completed=rows, begun=True, amend=rows.amend,
         ):  # fmt: skip
             advance()
-        tally.looked_again = again.rated
-        tally.errors, tally.scores = again.errors, again.scores
-        # by path: a picture may have come or gone between the two rounds
+        stats.rated_again = slow_stats.rated
+        stats.errors, stats.scores = slow_stats.errors, slow_stats.scores
+        # by path: an image may have come or gone between the two rounds
         paths = (path for table in sink.own_tables() for path in table["path"].to_pylist())
-        return np.fromiter(map(cascaded.tier_of, paths), np.int64)
+        return np.fromiter(map(rows.tier_of, paths), np.int64)
 
 
 @contextmanager
@@ -149,25 +213,3 @@ def _kept_when_interrupted(sink: Sink) -> Iterator[None]:
     except KeyboardInterrupt:
         sink.flush()
         raise
-
-
-def score_to_rows(
-    assessor: Assessor, job: Job, tally: RunStats, advance: Advance, slow: Assessor | None = None
-) -> Iterator[Row]:
-    """The same without an ``--out``: rows as they are rated, or, with a cut, the chosen ones."""
-    if job.cut is None:
-        for row in rows(assessor, job.items(), job.columns, job.wanted, tally=tally,
-                        batch_size=job.batch_size):  # fmt: skip
-            yield row
-            advance()
-        return
-    with ExitStack() as stack:
-        folder = stack.enter_context(_temporary())
-        sink = stack.enter_context(Sink(f"{folder}/rows.parquet", job.columns.schema))
-        chosen = score_to_sink(sink, assessor, job, tally, advance, slow)
-        assert chosen is not None
-        yield from chosen.to_pylist()
-
-
-def _temporary() -> AbstractContextManager[str]:
-    return tempfile.TemporaryDirectory(prefix="vlm-aes-")

@@ -139,7 +139,7 @@ class ScoreRun:
 
     def _find(self) -> Iterator[ImageSource]:
         s = self.settings
-        return find_sources(s.paths, self._stdin, s.image_column, unopened=s.engine == "ray")
+        return find_sources(s.paths, self._stdin, s.image_column, keep_containers=s.engine == "ray")
 
     def _load(self) -> tuple[Assessor, Assessor | None]:
         """The model that rates every image, and the one that rates borderline images again."""

@@ -94,18 +94,17 @@ def choose(
     settings = ChooseSettings(**locals())  # every option is a setting of the same name
     say(f"Reading {table or undo} ...")
 
-    from vlm_aes.bulk.choose import select_from_table
-    from vlm_aes.bulk.select.place_files import place
-    from vlm_aes.bulk.select.place_files import undo as put_back
+    from vlm_aes.bulk.select.from_table import choose_from_table
+    from vlm_aes.bulk.select.place_files import place_files, undo_placement
 
     if undo is not None:
-        say(f"{put_back(undo)} taken back from {undo}")
+        say(f"{undo_placement(undo)} taken back from {undo}")
         return
     assessor = load(model, device=device, fast=True) if settings.needs_similarity else None
-    rows, bands_of_rows = select_from_table(settings, assessor and assessor.head)
+    rows, bands_of_rows = choose_from_table(settings, assessor and assessor.head)
     if settings.target is not None:
         way, folder = settings.target
-        n = place([row["path"] for row in rows], folder, way, bands_of_rows)
+        n = place_files([row["path"] for row in rows], folder, way, bands_of_rows)
         say(f"{n} in {folder}; take back: vlm-aes choose --undo {folder}")
         return
     for i, row in enumerate(rows):

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vlm_aes.measure import Fact
-from vlm_aes.measure.exposure import BLACK, WHITE
+from vlm_aes.measure.tone import BLACK_LEVEL, WHITE_LEVEL
 
 _BURNT, _BLOCKED = (255, 40, 60), (40, 120, 255)
 _LINE, _SHADE, _LEVEL = (255, 255, 255), (0, 0, 0, 150), (255, 190, 40, 230)
@@ -21,8 +21,8 @@ def draw_facts(image: Image.Image, facts: Mapping[str, Fact]) -> Image.Image:
     """A copy of an RGB picture with its thirds, white areas in red, black ones in blue, the places
     of what stands out, and, where a tilt was measured, the level as the camera held it."""
     pixels = np.asarray(image).copy()
-    burnt = cv2.inRange(pixels, (WHITE,) * 3, (255,) * 3) > 0
-    blocked = cv2.inRange(pixels, (0,) * 3, (BLACK,) * 3) > 0
+    burnt = cv2.inRange(pixels, (WHITE_LEVEL,) * 3, (255,) * 3) > 0
+    blocked = cv2.inRange(pixels, (0,) * 3, (BLACK_LEVEL,) * 3) > 0
     pixels[burnt] = _BURNT
     pixels[blocked] = _BLOCKED
     layer = Image.new("RGBA", image.size)

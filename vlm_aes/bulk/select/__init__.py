@@ -1,1 +1,1 @@
-"""The best of many: by score, by band, by burst, without near-duplicates; placed as files."""
+"""The best of many images: by score, by band, by burst, without near-duplicates; as files."""

@@ -1,4 +1,4 @@
-"""The best of many: so many, such a share, or from such a score on; of all, or of each group."""
+"""The best of many: a number, a share, or all from a score on; of all, or of each group."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 
 from vlm_aes.errors import SettingsError
 
-PER = ("all", "folder", "burst")
+GROUPS = ("all", "folder", "burst")
 Tables = Callable[[], Iterable[pa.Table]]
 """Gives the same rows, shard by shard, each time it is called."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Which pictures are chosen; exactly one of the first three.
+    """How many images are selected; exactly one of the first three.
 
     Attributes:
-        top_k: so many.
-        fraction: such a share, 0 to 1, at least one picture.
-        threshold: those with such a score or a higher one.
+        top_k: the best of them, by number.
+        fraction: the best share, 0 to 1, at least one image.
+        threshold: those with this score or a higher one.
         per: of ``all``, of each ``folder``, or of each ``burst``.
 
     Raises:
-        ValueError: for none or several, or one that is out of range.
+        SettingsError: for none or several, or one that is out of range.
     """
 
     top_k: int | None = None
@@ -47,33 +47,33 @@ class Cut:
             raise SettingsError("--fraction is above 0 and at most 1")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise SettingsError("--threshold is a score")
-        if self.per not in PER:
-            raise SettingsError(f"--per is one of {', '.join(PER)}")
+        if self.per not in GROUPS:
+            raise SettingsError(f"--per is one of {', '.join(GROUPS)}")
 
     def places(self, n: int) -> int:
-        """How many of ``n`` rated pictures are chosen, where their number decides."""
+        """How many of ``n`` rated images are selected, where their number decides."""
         if self.top_k is not None:
             return min(n, self.top_k)
         if self.fraction is not None:
-            # a share like 0.05 is not exact in binary: 100 pictures give 5, not 6
+            # a share like 0.05 is not exact in binary: 100 images give 5, not 6
             return min(n, max(1, math.ceil(self.fraction * n - 1e-9)))
         return n
 
 
 @dataclass(frozen=True)
-class Rated:
-    """What choosing needs to know of all rows.
+class GroupedScores:
+    """The scores of all rows, and the groups in which they compete.
 
     Attributes:
-        score: (N,) NaN where a picture could not be rated.
-        group: (N,) whole numbers; pictures of one group compete.
+        score: (N,) NaN where an image could not be rated.
+        group: (N,) whole numbers; images of one group compete.
     """
 
     score: NDArray[np.float64]
     group: NDArray[np.int64]
 
     @staticmethod
-    def read(tables: Tables, per: str) -> Rated:
+    def read(tables: Tables, per: str) -> GroupedScores:
         """From shards, holding no more than numbers."""
         scores: list[NDArray[np.float64]] = [np.zeros(0)]
         groups: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
@@ -87,7 +87,7 @@ class Rated:
                 groups.append(np.array([number.setdefault(f, len(number)) for f in folders]))
             else:
                 groups.append(np.zeros(len(column), np.int64))
-        return Rated(np.concatenate(scores), np.concatenate(groups))
+        return GroupedScores(np.concatenate(scores), np.concatenate(groups))
 
     def members(self) -> list[NDArray[np.int64]]:
         """The rated rows of each group, in order."""
@@ -97,44 +97,37 @@ class Rated:
         return [part for part in np.split(order, ends) if len(part)]
 
 
-def choose(
-    rated: Rated, cut: Cut, tier: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:  # fmt: skip
-    """Rows that are chosen, the best first; equal scores in the order of the rows.
+def select_rows(
+    scores: GroupedScores, cut: Cut, tiers: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Numbers of the selected rows, the best first; equal scores in the order of the rows.
 
     Args:
-        tier: (N,) decides before the score does; negative ones are never chosen.
+        tiers: (N,) decide before the score does; negative ones are never selected.
     """
-    found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    for members in rated.members():
-        places = cut.places(len(members))
-        rows = members if tier is None else members[tier[members] >= 0]
-        score = rated.score[rows]
+    tier = np.zeros(len(scores.score), np.int64) if tiers is None else tiers
+    parts: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    for members in scores.members():
+        rows = members[tier[members] >= 0]
+        score = scores.score[rows]
         if cut.threshold is not None:
-            sure = (
-                score >= cut.threshold
-                if tier is None
-                else ((tier[rows] > 0) | (score >= cut.threshold))
-            )
-            found.append(rows[sure])
-            continue
-        first = np.zeros(len(rows)) if tier is None else tier[rows]
-        found.append(rows[np.lexsort((rows, -score, -first))][:places])
-    every = np.concatenate(found)
-    if cut.per == "all":
-        return every[np.lexsort((every, -rated.score[every]))]
-    return every[np.lexsort((every, -rated.score[every], rated.group[every]))]
+            parts.append(rows[(tier[rows] > 0) | (score >= cut.threshold)])
+        else:
+            parts.append(rows[np.lexsort((rows, -score, -tier[rows]))][: cut.places(len(members))])
+    rows = np.concatenate(parts)
+    keys = (rows, -scores.score[rows], scores.group[rows])
+    return rows[np.lexsort(keys[:2] if cut.per == "all" else keys)]
 
 
-def take(tables: Tables, rows: NDArray[np.int64]) -> pa.Table | None:
-    """The given rows, in the given order; nothing where there is no table."""
-    wanted = np.sort(rows)
+def take_rows(tables: Tables, numbers: NDArray[np.int64]) -> pa.Table | None:
+    """The rows of these numbers, in this order; None where there is no table."""
+    ascending = np.sort(numbers)
     parts, start = [], 0
     for table in tables():
-        low, high = np.searchsorted(wanted, (start, start + len(table)))
-        parts.append(table.take(pa.array(wanted[low:high] - start)))
+        low, high = np.searchsorted(ascending, (start, start + len(table)))
+        parts.append(table.take(pa.array(ascending[low:high] - start)))
         start += len(table)
     if not parts:
         return None
-    ranks = np.argsort(np.argsort(rows))
+    ranks = np.argsort(np.argsort(numbers))
     return pa.concat_tables(parts).take(pa.array(ranks))

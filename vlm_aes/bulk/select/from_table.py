@@ -1,124 +1,150 @@
-"""From a finished table to the rows that are chosen of it: by score, by band, by burst."""
+"""The rows that ``choose`` selects of a finished table: by score, by band, by burst."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlm_aes.bulk.select.similarity import distinct, find_bursts, time_runs, score_within_burst
-from vlm_aes.bulk.select.bursts import capture_time
-from vlm_aes.bulk.select.cut import Cut, Rated, choose, take
-from vlm_aes.bulk.select.image_features import Look
-from vlm_aes.errors import SettingsError, TableError
-from vlm_aes.output.table import BASE, read_batches
+from vlm_aes.bulk.select.bursts import capture_runs, find_bursts, score_within_burst
+from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
+from vlm_aes.bulk.select.similarity import FeatureExtractor, distinct_rows, feature_extractor
+from vlm_aes.bulk.settings import ChooseSettings
+from vlm_aes.errors import CheckpointError, SettingsError, TableError
+from vlm_aes.models.heads import FastScorer
+from vlm_aes.models.scorer import Scorer
+from vlm_aes.output.results import read_batches, table_files
+from vlm_aes.output.table import BASE_COLUMNS, Row
 
-WORKERS = 8
-"""Threads that read when pictures were taken."""
+READ_ROWS = 4096
+"""Rows whose paths are read at a time."""
 
 
 @dataclass(frozen=True)
-class Table:
+class ScoredTable:
     """A table that ``score`` wrote: a file, or a folder of shards.
 
     Raises:
-        ValueError: where it is none.
+        TableError: where it is none, when it is read.
     """
 
     file: Path
 
     def shards(self) -> Iterator[pa.Table]:
         """Its rows, part by part; each time anew."""
-        files = sorted(self.file.glob("*.parquet")) if self.file.is_dir() else [self.file]
-        if not files:
-            raise TableError(f"{self.file} holds no Parquet file; name a table that score wrote")
-        schema = pa.schema(BASE)
-        for file in files:
-            some = False
+        schema = pa.schema(BASE_COLUMNS)
+        for file in table_files(self.file):
+            empty = True
             for rows in read_batches(file, schema):
-                some = True
+                empty = False
                 yield pa.Table.from_pylist(rows, schema=schema)
-            if not some:
-                raise TableError(
-                    f"{file} is no table that score wrote: it lacks rows or columns"
-                )  # fmt: skip
+            if empty:
+                raise TableError(f"{file} is no table that score wrote: it lacks rows or columns")
 
-    def rows(self, numbers: NDArray[np.int64]) -> list[dict[str, Any]]:
+    def rows(self, numbers: NDArray[np.int64]) -> list[Row]:
         """The rows of these numbers, in this order."""
-        found = take(self.shards, numbers)
-        rows: list[dict[str, Any]] = [] if found is None else found.to_pylist()
+        table = take_rows(self.shards, numbers)
+        rows: list[Row] = [] if table is None else table.to_pylist()
         return rows
+
+    def paths(self, numbers: NDArray[np.int64]) -> Iterator[str]:
+        """The paths of these rows, in this order."""
+        for start in range(0, len(numbers), READ_ROWS):
+            yield from (row["path"] for row in self.rows(numbers[start : start + READ_ROWS]))
+
+
+def choose_from_table(
+    settings: ChooseSettings, head: Scorer | None = None
+) -> tuple[list[Row], list[str] | None]:
+    """The rows that a call of ``choose`` selects, the best first, and the name of each one's band
+    where there are bands.
+
+    Args:
+        head: fast head that measures similarity, where the settings need it.
+
+    Raises:
+        TableError: for a table that ``score`` did not write.
+        CheckpointError: for a head that cannot measure similarity.
+    """
+    assert settings.table is not None
+    table = ScoredTable(settings.table)
+    if settings.bands is not None:
+        pairs = band_rows(table, parse_bands(settings.bands))
+        return [row for _, row in pairs], [band.name for band, _ in pairs]
+    cut = Cut(settings.top_k, settings.fraction, settings.threshold, settings.per)
+    extract = None
+    if settings.needs_similarity:
+        if not isinstance(head, FastScorer):
+            raise CheckpointError(
+                "similarity needs a model with a fast head", "pass one with --model"
+            )
+        extract = feature_extractor(head)
+    return choose_rows(table, cut, extract, distinct=settings.distinct), None
 
 
 def choose_rows(
-    table: Table, cut: Cut, look: Look | None = None, *, apart: bool = False
-) -> list[dict[str, Any]]:
-    """The chosen rows, the best first.
+    table: ScoredTable,
+    cut: Cut,
+    extract: FeatureExtractor | None = None,
+    *,
+    distinct: bool = False,
+) -> list[Row]:
+    """The selected rows, the best first.
 
     Args:
-        look: needed for bursts, and to keep near-duplicates ``apart``.
-        apart: of near-duplicates, choose the best alone.
+        extract: needed for bursts, and for ``distinct``.
+        distinct: of near-duplicates, select the best alone.
 
     Raises:
-        ValueError: for a table that is none.
+        TableError: for a table that ``score`` did not write.
     """
-    rated = Rated.read(table.shards, cut.per)
+    scores = GroupedScores.read(table.shards, cut.per)
     if cut.per == "burst":
-        assert look is not None
-        rated = in_bursts(table, rated, look)
-    if not apart:
-        return table.rows(choose(rated, cut))
-    assert look is not None
+        assert extract is not None
+        scores = group_by_burst(table, scores, extract)
+    if not distinct:
+        return table.rows(select_rows(scores, cut))
+    assert extract is not None
     whole = cut if cut.threshold is not None else replace(cut, top_k=None, fraction=1.0)
-    order = choose(rated, whole)
-    sizes = np.bincount(rated.group[~np.isnan(rated.score)]) if len(order) else np.zeros(0, int)
+    order = select_rows(scores, whole)
+    sizes = np.bincount(scores.group[~np.isnan(scores.score)]) if len(order) else np.zeros(0, int)
     places = [cut.places(int(n)) for n in sizes]
-    return table.rows(distinct(order, places, rated.group[order], _paths(table, order), look))
+    return table.rows(
+        distinct_rows(order, places, scores.group[order], table.paths(order), extract)
+    )
 
 
-def _paths(table: Table, order: NDArray[np.int64]) -> Iterator[str]:
-    for start in range(0, len(order), 4096):
-        yield from (row["path"] for row in table.rows(order[start : start + 4096]))
-
-
-def in_bursts(table: Table, rated: Rated, look: Look) -> Rated:
-    """The same pictures with a group for each burst, and for each picture outside one; the score of
-    a picture in a burst says what it is worth beside the others."""
-    folders: dict[str, int] = {}
-    folder: list[int] = []
-    taken: list[float] = []
+def group_by_burst(
+    table: ScoredTable, scores: GroupedScores, extract: FeatureExtractor
+) -> GroupedScores:
+    """The same images with a group for each burst, and for each image outside one. The score of a
+    frame becomes its score within the burst."""
     area: list[float] = []
-    with ThreadPoolExecutor(WORKERS) as pool:
+
+    def paths() -> Iterator[list[str]]:
         for shard in table.shards():
             rows = shard.select(["path", "width", "height", "error"]).to_pylist()
-            paths = [row["path"] if not row["error"] else "" for row in rows]
-            for row, seconds in zip(rows, pool.map(capture_time, paths), strict=True):
-                place = os.path.dirname(row["path"])  # noqa: PTH120
-                folder.append(folders.setdefault(place, len(folders)))
-                taken.append(math.nan if seconds is None else seconds)
-                area.append((row["width"] or 0) * (row["height"] or 0))
-    runs = time_runs(np.array(folder, np.int64), np.array(taken))
-    rows_in_runs = np.sort(np.concatenate([np.zeros(0, np.int64), *runs]))
-    names = dict(zip(rows_in_runs.tolist(), _paths(table, rows_in_runs), strict=True))
-    pixels, score = np.array(area), rated.score.copy()
+            area.extend((row["width"] or 0) * (row["height"] or 0) for row in rows)
+            yield ["" if row["error"] else row["path"] for row in rows]
+
+    runs = capture_runs(paths())
+    in_runs = np.sort(np.concatenate([np.zeros(0, np.int64), *runs]))
+    paths_in_runs = dict(zip(in_runs.tolist(), table.paths(in_runs), strict=True))
+    pixels, score = np.array(area), scores.score.copy()
     group = np.arange(len(score))
-    for members, looks in find_bursts(runs, names, look):
+    for members, features in find_bursts(runs, paths_in_runs, extract):
         group[members] = members.min()
-        score[members] = score_within_burst(rated.score[members], looks.stops, pixels[members])
-    return Rated(score, group)
+        score[members] = score_within_burst(scores.score[members], features.stops, pixels[members])
+    return GroupedScores(score, group)
 
 
 @dataclass(frozen=True)
-class Band:
+class ScoreBand:
     """Scores from ``low`` up to, not including, ``high``."""
 
     low: float
@@ -130,11 +156,11 @@ class Band:
         return f"{self.low:g}-{self.high:g}"
 
 
-def parse_bands(text: str) -> list[Band]:
-    """Bands between 0 and 100 from the scores at which they part, as in ``40,60``; the best first.
+def parse_bands(text: str) -> list[ScoreBand]:
+    """Bands between 0 and 100 from the scores that divide them, as in ``40,60``; the best first.
 
     Raises:
-        ValueError: for what is no such list.
+        SettingsError: for a text that is no such list.
     """
     try:
         ends = [float(part) for part in text.split(",")]
@@ -143,11 +169,11 @@ def parse_bands(text: str) -> list[Band]:
     ends = [0.0, *ends, 100.0]
     if len(ends) < 3 or any(not low < high for low, high in pairwise(ends)):
         raise SettingsError(f"--bands {text}: name rising scores between 0 and 100, as in 40,60")
-    return [Band(low, high) for low, high in pairwise(ends)][::-1]
+    return [ScoreBand(low, high) for low, high in pairwise(ends)][::-1]
 
 
-def band_rows(table: Table, bands: Sequence[Band]) -> list[tuple[Band, dict[str, Any]]]:
+def band_rows(table: ScoredTable, bands: Sequence[ScoreBand]) -> list[tuple[ScoreBand, Row]]:
     """Every rated row with its band, the best first."""
-    rows: Iterable[dict[str, Any]] = choose_rows(table, Cut(fraction=1.0))
+    rows = choose_rows(table, Cut(fraction=1.0))
     # a score of 100 is in the highest band
     return [(next((b for b in bands if row["score"] >= b.low), bands[-1]), row) for row in rows]

@@ -1,7 +1,7 @@
-"""Chosen pictures as files: copied, linked or moved into a folder, and the way back.
+"""Selected images as files: copied, linked or moved into a folder, and the way back.
 
-Nothing is ever deleted or overwritten. What is to be done is written down before it is done, so
-that an interrupted call can be gone on with or undone.
+Nothing is ever deleted or overwritten. Every step is written into a log before it is done, so that
+an interrupted call can be undone.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from contextlib import suppress
 from pathlib import Path
 
 from vlm_aes.errors import OutputError
+from vlm_aes.files import replaced
 
-WAYS = ("copy", "link", "move")
-LOG = "vlm-aes-placed.jsonl"
-"""In the folder: a line a file, from where to where; what :func:`undo` reads."""
+PLACEMENT_LOG = "vlm-aes-placed.jsonl"
+"""In the folder: a line a file, from where to where; what :func:`undo_placement` reads."""
 
 
-def place(
-    paths: Iterable[str], folder: Path, way: str, below: Iterable[str] | None = None
-) -> int:  # fmt: skip
-    """Put pictures into ``folder``, numbered in the order given (``0001-name.jpg``).
+def place_files(
+    paths: Iterable[str], folder: Path, way: str, subfolders: Iterable[str] | None = None
+) -> int:
+    """Put images into ``folder``, numbered in the order given (``0001-name.jpg``).
 
     Args:
         paths: the best first.
-        below: for each, the folder below ``folder`` that it goes into.
+        subfolders: for each, the folder below ``folder`` that it goes into.
         folder: made if it is not there.
         way: ``copy``, ``link`` (a symbolic link) or ``move``.
 
     Returns:
-        How many were placed.
+        The number of placed files.
 
     Raises:
         OutputError: for a folder that has been placed into before, or a file that cannot be read or
             written; what was placed so far is in the log.
     """
     files = [Path(p) for p in paths]
-    parts = [""] * len(files) if below is None else list(below)
-    log = folder / LOG
+    parts = [""] * len(files) if subfolders is None else list(subfolders)
+    log = folder / PLACEMENT_LOG
     if log.exists():
         raise OutputError(
-            f"{folder} holds an earlier choice: vlm-aes choose --undo {folder} takes it back, or "
-            "name another folder"
+            f"{folder} holds an earlier choice",
+            f"vlm-aes choose --undo {folder} takes it back, or name another folder",
         )
     for file in files:
         if not file.is_file():
-            raise OutputError(f"{file}: no such file; only pictures that are files can be placed")
+            raise OutputError(f"{file}: no such file; only images that are files can be placed")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with log.open("x", encoding="utf-8") as lines:
@@ -58,7 +58,7 @@ def place(
                 target = folder / part / f"{rank:0{digits}d}-{file.name}"
                 target.parent.mkdir(exist_ok=True)
                 if os.path.lexists(target):
-                    raise OutputError(f"{target} exists already: name another folder")
+                    raise OutputError(f"{target} exists already", "name another folder")
                 entry = {
                     "from": str(file.absolute()),
                     "to": str(target.relative_to(folder)),
@@ -67,16 +67,16 @@ def place(
                 lines.write(json.dumps(entry) + "\n")
                 lines.flush()
                 os.fsync(lines.fileno())
-                _put(file, target, way)
+                _place(file, target, way)
     except OSError as error:
         raise OutputError(
-            f"{error.filename or folder}: {error.strerror or error}; vlm-aes choose --undo "
-            f"{folder} takes back what was done"
+            f"{error.filename or folder}: {error.strerror or error}",
+            f"vlm-aes choose --undo {folder} takes back what was done",
         ) from None
     return len(files)
 
 
-def _put(file: Path, target: Path, way: str) -> None:
+def _place(file: Path, target: Path, way: str) -> None:
     if way == "link":
         target.symlink_to(file.absolute())
     elif way == "copy":
@@ -86,17 +86,12 @@ def _put(file: Path, target: Path, way: str) -> None:
 
 
 def _copy(file: Path, target: Path) -> None:
-    """Complete, or not at all."""
-    staging = target.with_name(f".{target.name}.tmp")
-    try:
+    with replaced(target) as staging:
         shutil.copy2(file, staging)
-        staging.replace(target)
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def _move(file: Path, target: Path) -> None:
-    """A rename; to another disk, a copy that is compared before the original goes."""
+    """Rename; to another disk, copy and compare before the original goes."""
     try:
         file.rename(target)
     except OSError as error:
@@ -108,40 +103,44 @@ def _move(file: Path, target: Path) -> None:
         file.unlink()
 
 
-def undo(folder: Path) -> int:
+def undo_placement(folder: Path) -> int:
     """Take a choice back: links and copies go, moved files return to where they were.
 
     Returns:
-        How many files were taken back.
+        The number of files that were taken back.
 
     Raises:
         OutputError: for a folder without a log, or where something else stands in a file's old
             place; nothing is overwritten.
     """
-    log = folder / LOG
+    log = folder / PLACEMENT_LOG
     try:
         entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
-        raise OutputError(f"{folder} holds no choice: there is no {LOG} in it") from None
+        raise OutputError(
+            f"{folder} holds no choice: there is no {PLACEMENT_LOG} in it"
+        ) from None
     except ValueError:
-        raise OutputError(f"{log} is damaged; mend it, it says what lay where") from None
-    taken = 0
+        raise OutputError(f"{log} is damaged", "mend it, it says what lay where") from None
+    undone = 0
     for entry in reversed(entries):
         origin, target = Path(entry["from"]), folder / entry["to"]
         if not os.path.lexists(target):
             continue  # it was not done, or is undone already
         if entry["way"] == "move":
             if os.path.lexists(origin):
-                raise OutputError(f"{origin} exists again: move it away first, nothing is replaced")
+                raise OutputError(
+                    f"{origin} exists again", "move it away first, nothing is replaced"
+                )
             origin.parent.mkdir(parents=True, exist_ok=True)
             _move(target, origin)
         elif entry["way"] == "copy" and not origin.is_file():
             raise OutputError(f"{target} is the only copy left ({origin} is gone): it stays")
         else:
             target.unlink()
-        taken += 1
+        undone += 1
     for part in {(folder / entry["to"]).parent for entry in entries} - {folder}:
         with suppress(OSError):  # something else is in it
             part.rmdir()
     log.unlink()
-    return taken
+    return undone

@@ -1,159 +1,199 @@
-"""Pictures that belong together: bursts, and near-duplicates.
-
-A score says how good a picture is among all; between two frames of one moment, it says little. In
-a group the frames are compared with each other: with the exposure that most of them have, and with
-how much of the scene they hold.
-"""
+"""Near-duplicates: the features by which images are alike, and the best of those that are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import NDArray
+from PIL import Image
 
-from vlm_aes.bulk.select.image_features import Look, ImageFeatures
+from vlm_aes.bulk.prefetch import Prefetcher
+from vlm_aes.images.open import open_image
+from vlm_aes.images.result import ImageError
+from vlm_aes.images.source import ImageSource
+from vlm_aes.measure.base import AnalysisImage
+from vlm_aes.measure.tone import exposure
+from vlm_aes.models.heads.scorer import FastScorer
 
-GAP = 2.0
-"""Seconds between two frames of a burst, at most."""
-CHUNK = 2048
-"""Pictures that are looked at together."""
+LAYOUT_CELLS = 8
+"""Cells a side of the layout."""
+FEATURE_BATCH_IMAGES = 32
+"""Images of a forward pass of the tower."""
+COMPARED_IMAGES = 2048
+"""Images of one burst search that are compared with each other."""
+DISTINCT_BATCH_IMAGES = 256
+"""Images that are opened at a time while the distinct ones are looked for."""
 
-SOMEWHAT = 0.5
-"""Of either likeness, in frames taken within seconds of each other."""
-SAME_LAYOUT = 0.95
-SAME_VIEW, SAME_VIEW_LAYOUT = 0.9, 0.4
-"""Likenesses of near-duplicates, whenever they were taken: of the layout alone, or of both."""
-
-STOPS_WEIGHT = 10.0
-"""Points that a stop away from the group's middle exposure costs."""
-AREA_WEIGHT = 60.0
-"""Points that a natural logarithm of the pixels is worth: a crop has lost what it left out."""
+SAME_SCENE_COSINE = 0.5
+"""Least cosine of either feature, in frames taken within seconds of each other."""
+SAME_LAYOUT_COSINE = 0.95
+"""Least cosine of the layouts of near-duplicates, by the layout alone."""
+SAME_VIEW_COSINES = (0.9, 0.4)
+"""Least cosines of the embeddings and of the layouts of near-duplicates, by both."""
 
 
-def near(one: ImageFeatures, other: ImageFeatures) -> NDArray[np.bool_]:
-    """(N, M) which are near-duplicates: the same frame at another exposure, focus or quality, or
-    nearly the same view."""
-    layout = one.layout @ other.layout.T
-    view = one.embedding @ other.embedding.T
-    found: NDArray[np.bool_] = (layout >= SAME_LAYOUT) | (
-        (view >= SAME_VIEW) & (layout >= SAME_VIEW_LAYOUT)
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Features of N images, in which near-duplicates lie near; NaN for one that cannot be opened.
+
+    Attributes:
+        embedding: (N, D) the tower's, centred and scaled as its head does, of length one. Near for
+            another framing of the same view.
+        layout: (N, 64) grey levels of the image in 8 x 8 cells, centred, of length one. Near for
+            another exposure, focus or quality of the same frame.
+        stops: (N,) exposure against mid-grey.
+    """
+
+    embedding: NDArray[np.float32]
+    layout: NDArray[np.float32]
+    stops: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.stops)
+
+    def take(self, rows: Any) -> ImageFeatures:
+        """The features of some of the images."""
+        return ImageFeatures(self.embedding[rows], self.layout[rows], self.stops[rows])
+
+    def join(self, other: ImageFeatures) -> ImageFeatures:
+        """The features of these images and the others."""
+        pairs = zip((self.embedding, self.layout, self.stops),
+                    (other.embedding, other.layout, other.stops), strict=True)  # fmt: skip
+        return ImageFeatures(*(np.concatenate(pair) for pair in pairs))
+
+
+FeatureExtractor = Callable[[Sequence[str]], ImageFeatures]
+"""From paths to features."""
+
+
+def feature_extractor(head: FastScorer) -> FeatureExtractor:
+    """Features through the tower of a fast head; equal content is opened once."""
+    mean, scale = (t.cpu().numpy() for t in (head.head.mean, head.head.scale))
+
+    def prepare(data: bytes, suffix: str, sha256: str) -> Any:
+        loaded = open_image(data, needed_side=head.needed_side, suffix=suffix, sha256=sha256)
+        if isinstance(loaded, ImageError):
+            return loaded
+        return head.tower.pixels(loaded.image), layout(loaded.image), exposure_stops(loaded.image)
+
+    def extract(paths: Sequence[str]) -> ImageFeatures:
+        n = len(paths)
+        features = ImageFeatures(
+            np.full((n, len(mean)), np.nan, np.float32),
+            np.full((n, LAYOUT_CELLS**2), np.nan, np.float32),
+            np.full(n, np.nan, np.float32),
+        )
+        first: dict[str, int] = {}
+        source_of: list[int] = []  # the image that each takes its features from
+        sources = map(ImageSource, paths)
+        with Prefetcher(sources, prepare, batch_size=FEATURE_BATCH_IMAGES) as prefetcher:
+            for batch in prefetcher.batches():
+                rows, prepared = [], []
+                for entry in batch:
+                    number = len(source_of)
+                    known = first.setdefault(entry.sha256, number) if entry.sha256 else number
+                    source_of.append(known)
+                    image = entry.prepared() if entry.decoding else None
+                    if image is not None and not isinstance(image, ImageError):
+                        rows.append(number)
+                        prepared.append(image)
+                if rows:
+                    pixels, layouts, stops = zip(*prepared, strict=True)
+                    states = head.tower.embed(list(pixels)).cpu().numpy()
+                    features.embedding[rows] = _unit((states - mean) * scale)
+                    features.layout[rows] = layouts
+                    features.stops[rows] = stops
+                for entry in batch:
+                    prefetcher.settle(entry)
+        return features.take(np.array(source_of, np.int64))
+
+    return extract
+
+
+def layout(image: Image.Image) -> NDArray[np.float32]:
+    """(64,) grey levels in a grid, centred, of length one."""
+    grey = np.asarray(image.convert("L"), dtype=np.float32)
+    size = (LAYOUT_CELLS, LAYOUT_CELLS)
+    cells = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).ravel()
+    return _unit(cells - cells.mean())
+
+
+def exposure_stops(image: Image.Image) -> float:
+    """Exposure against mid-grey, in stops."""
+    (fact,) = exposure(AnalysisImage(image, square=False))
+    return float(fact.value or 0.0)
+
+
+def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(values / np.maximum(length, 1e-6), dtype=np.float32)
+
+
+def maybe_same_scene(features: ImageFeatures) -> NDArray[np.bool_]:
+    """(N, N) the pairs that are alike enough for one burst, if they were taken within seconds."""
+    pairs: NDArray[np.bool_] = (
+        features.embedding @ features.embedding.T >= SAME_SCENE_COSINE
+    ) | (features.layout @ features.layout.T >= SAME_SCENE_COSINE)
+    return pairs
+
+
+def near_duplicates(one: ImageFeatures, other: ImageFeatures) -> NDArray[np.bool_]:
+    """(N, M) the pairs that are near-duplicates: the same frame at another exposure, focus or
+    quality, or nearly the same view."""
+    layouts = one.layout @ other.layout.T
+    views = one.embedding @ other.embedding.T
+    view, view_layout = SAME_VIEW_COSINES
+    pairs: NDArray[np.bool_] = (layouts >= SAME_LAYOUT_COSINE) | (
+        (views >= view) & (layouts >= view_layout)
     )
-    return found
+    return pairs
 
 
-def time_runs(
-    folder: NDArray[np.int64], taken: NDArray[np.float64], gap: float = GAP
-) -> list[NDArray[np.int64]]:
-    """Rows of pictures that were taken close after one another in one folder, two or more a run,
-    in the order of time.
-
-    Args:
-        folder: (N,) the folder's number.
-        taken: (N,) seconds; NaN where it is not known.
-    """
-    known = np.flatnonzero(~np.isnan(taken))
-    order = known[np.lexsort((known, taken[known], folder[known]))]
-    breaks = (np.diff(taken[order]) > gap) | (np.diff(folder[order]) != 0)
-    return [run for run in np.split(order, np.flatnonzero(breaks) + 1) if len(run) > 1]
-
-
-def label_bursts(looks: ImageFeatures) -> NDArray[np.int64]:
-    """(N,) the number of each picture's burst, of pictures taken within seconds: those that look
-    somewhat alike, directly or through others between them."""
-    alike = (looks.embedding @ looks.embedding.T >= SOMEWHAT) | (
-        looks.layout @ looks.layout.T >= SOMEWHAT
-    )
-    return np.asarray(connected_components(csr_array(alike), directed=False)[1], dtype=np.int64)
-
-
-def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> NDArray[np.float64]:
-    """(N,) what each picture of one group is worth beside the others.
-
-    Args:
-        score: 0 to 100.
-        stops: exposure; NaN where it is not known.
-        area: pixels.
-    """
-    score, stops, area = (np.asarray(v, dtype=np.float64) for v in (score, stops, area))
-    known = ~np.isnan(stops)
-    off = np.abs(stops - np.median(stops[known])) if known.any() else stops
-    larger = np.log(np.maximum(area, 1) / max(float(area.max(initial=1)), 1))
-    value: NDArray[np.float64] = score - STOPS_WEIGHT * np.nan_to_num(off) + AREA_WEIGHT * larger
-    return value
-
-
-def find_bursts(
-    runs: Iterable[NDArray[np.int64]], paths_of: dict[int, str], look: Look
-) -> Iterator[tuple[NDArray[np.int64], ImageFeatures]]:
-    """Each burst of two or more: its rows, and what they look like. Memory holds a chunk's looks.
-
-    Args:
-        paths_of: of every row in the runs.
-    """
-    for chunk in _chunks(runs):
-        looks = look([paths_of[int(row)] for run in chunk for row in run])
-        start = 0
-        for run in chunk:
-            mine = looks.take(slice(start, start + len(run)))
-            start += len(run)
-            burst = label_bursts(mine)
-            for number in range(int(burst.max()) + 1):
-                members = np.flatnonzero(burst == number)
-                if len(members) > 1:
-                    yield run[members], mine.take(members)
-
-
-def _chunks(runs: Iterable[NDArray[np.int64]]) -> Iterator[list[NDArray[np.int64]]]:
-    chunk: list[NDArray[np.int64]] = []
-    size = 0
-    for run in runs:
-        for part in np.split(run, range(CHUNK, len(run), CHUNK)):  # hours without a pause
-            chunk.append(part)
-            size += len(part)
-            if size >= CHUNK:
-                yield chunk
-                chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def distinct(
-    order: NDArray[np.int64], places: Sequence[int], group: NDArray[np.int64],
-    paths_of: Iterable[str], look: Look,
-) -> NDArray[np.int64]:  # fmt: skip
+def distinct_rows(
+    order: NDArray[np.int64],
+    places: Sequence[int],
+    group: NDArray[np.int64],
+    paths: Iterable[str],
+    extract: FeatureExtractor,
+) -> NDArray[np.int64]:
     """Of ``order``, the best first, the first ``places`` of each group that are no near-duplicates
-    of a better one; no more are looked at than it takes.
+    of a better one. No more images are opened than it takes.
 
     Args:
+        order: row numbers.
         places: of each group, by its number.
         group: (len(order),) numbers.
-        paths_of: in that order.
+        paths: in that order.
     """
-    left = np.array(places)
-    kept: list[int] = []
-    seen: ImageFeatures | None = None
-    paths = iter(paths_of)
-    for start in range(0, len(order), CHUNK // 8):
-        rows, groups = order[start : start + CHUNK // 8], group[start : start + CHUNK // 8]
-        some = [next(paths) for _ in rows]
-        if not (left[groups] > 0).any():
+    free = np.array(places)
+    selected: list[int] = []
+    selected_features: ImageFeatures | None = None
+    remaining_paths = iter(paths)
+    for start in range(0, len(order), DISTINCT_BATCH_IMAGES):
+        part = slice(start, start + DISTINCT_BATCH_IMAGES)
+        rows, groups = order[part], group[part]
+        batch_paths = [next(remaining_paths) for _ in rows]
+        if not (free[groups] > 0).any():
             continue
-        looks = look(some)
-        before: NDArray[np.bool_] = np.zeros(len(rows), dtype=bool)
-        if seen is not None:
-            before |= near(looks, seen).any(axis=1)
-        among = near(looks, looks)
-        mine: list[int] = []
+        features = extract(batch_paths)
+        repeated: NDArray[np.bool_] = np.zeros(len(rows), dtype=bool)
+        if selected_features is not None:
+            repeated |= near_duplicates(features, selected_features).any(axis=1)
+        among = near_duplicates(features, features)
+        new: list[int] = []
         for i, row in enumerate(rows):
-            if left[groups[i]] > 0 and not before[i] and not among[i, mine].any():
-                mine.append(i)
-                kept.append(int(row))
-                left[groups[i]] -= 1
-        chosen = looks.take(mine)
-        seen = chosen if seen is None else seen.joined(chosen)
-        if not (left > 0).any():
+            if free[groups[i]] > 0 and not repeated[i] and not among[i, new].any():
+                new.append(i)
+                selected.append(int(row))
+                free[groups[i]] -= 1
+        new_features = features.take(new)
+        selected_features = (
+            new_features if selected_features is None else selected_features.join(new_features)
+        )
+        if not (free > 0).any():
             break
-    return np.array(kept, dtype=np.int64)
+    return np.array(selected, dtype=np.int64)

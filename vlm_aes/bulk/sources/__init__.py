@@ -1,5 +1,10 @@
-"""What a user names (files, folders, tables, archives, datasets, addresses) as a stream of images."""
+"""What a user names (files, folders, tables, archives, datasets, addresses) as images to read."""
 
-from vlm_aes.bulk.sources.base import count, find_image_paths, find_sources, opened
+from vlm_aes.bulk.sources.base import (
+    count_images,
+    find_image_paths,
+    find_sources,
+    open_containers,
+)
 
-__all__ = ["count", "find_image_paths", "find_sources", "opened"]
+__all__ = ["count_images", "find_image_paths", "find_sources", "open_containers"]

@@ -1,5 +1,5 @@
-"""From what was typed to a stream of pictures to read: files, folders, globs, lists, tables,
-archives, addresses."""
+"""From what a user names to a stream of images: files, folders, globs, lists, tables, archives,
+datasets, addresses. Nothing is read yet, and every image comes once."""
 
 from __future__ import annotations
 
@@ -8,72 +8,74 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from vlm_aes.bulk.sources.tables import CONTAINERS, members
-from vlm_aes.bulk.sources.hf_datasets import find_rows, is_hub_name, is_saved
-from vlm_aes.bulk.index import Index
-from vlm_aes.errors import SourceError
+from vlm_aes.bulk.resume import DiskIndex
+from vlm_aes.bulk.sources.archives import ARCHIVE_SUFFIXES, archive_images
+from vlm_aes.bulk.sources.hf_datasets import dataset_images, is_hub_name, is_saved_dataset
+from vlm_aes.bulk.sources.tables import TABLE_SUFFIXES, holds_images, table_images
 from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.source import ImageContainer, ImageSource
 
-__all__ = ["ImageSource", "SourceError", "count", "find_sources", "find_image_paths", "opened"]
-
 
 def find_sources(
-    paths: Sequence[str], stdin: Iterable[str] | None = None, column: str | None = None,
-    *, unopened: bool = False,
-) -> Iterator[ImageSource]:  # fmt: skip
-    """Every picture once, in the order given, folders by name; nothing is read yet.
+    paths: Sequence[str],
+    stdin: Iterable[str] | None = None,
+    column: str | None = None,
+    *,
+    keep_containers: bool = False,
+) -> Iterator[ImageSource]:
+    """Every image once, in the order given, folders by name; nothing is read yet.
 
     Args:
         paths: a file (named, so it is given whatever it is), a folder (recursive, readable
             suffixes, hidden files skipped), a quoted glob, ``-``, a table (CSV, JSONL or Parquet
-            with a column of paths, or Parquet with pictures), a WebDataset archive (``.tar``), a
+            with a column of paths, or Parquet with images), a WebDataset archive (``.tar``), a
             dataset (a folder of ``save_to_disk``, ``hf://datasets/OWNER/NAME@REVISION``), or an
             address that fsspec knows (``s3://bucket/photos``).
-        stdin: lines for ``-``, a path each.
-        column: of paths, or of pictures, in a table; by default ``path`` or ``image``.
-        unopened: give an archive, or a table that holds pictures, as one
+        stdin: lines for ``-``, one path each.
+        column: of paths, or of images, in a table; by default ``path`` or ``image``.
+        keep_containers: give an archive, or a table that holds images, as one
             :class:`~vlm_aes.images.source.ImageContainer`.
 
     Yields:
-        Items whose path is the argument as typed, joined with what is below it; nothing is
+        Sources whose path is the argument as typed, joined with what is below it; nothing is
         resolved.
 
     Raises:
         SourceError: for a table without such a column, or an address that nothing can open.
     """
-    found = (item for path in paths for item in _expand(path, stdin, column, unopened))
-    if len(paths) == 1 and paths[0] != "-" and not _suffix(paths[0]):
-        yield from found  # a folder or a glob names nothing twice
+    sources = (s for path in paths for s in _expand(path, stdin, column, keep_containers))
+    if len(paths) == 1 and paths[0] != "-" and not _container_suffix(paths[0]):
+        yield from sources  # a folder or a glob names no file twice
         return
-    seen = Index()
-    for item in found:
-        if seen.add(item.path):
-            yield item
-
-
-def opened(items: Iterable[ImageSource], column: str | None = None) -> Iterator[ImageSource]:
-    """The same pictures, those of an unopened container in its place."""
-    for item in items:
-        if isinstance(item, ImageContainer):
-            yield from members(item.path, _suffix(item.path), column)
-        else:
-            yield item
+    index = DiskIndex()
+    for source in sources:
+        if index.add(source.path):
+            yield source
 
 
 def find_image_paths(paths: Sequence[str], stdin: Iterable[str] | None = None) -> Iterator[str]:
     """The paths of :func:`find_sources`."""
-    return (item.path for item in find_sources(paths, stdin))
+    return (source.path for source in find_sources(paths, stdin))
 
 
-def count(paths: Sequence[str], column: str | None = None) -> int | None:
-    """How many pictures there are, where that can be told without reading archives or a list."""
-    quick = (".parquet", *READABLE_SUFFIXES)
-    if any(p == "-" or "://" in p or is_saved(p) or _suffix(p) not in ("", *quick) for p in paths):
+def open_containers(
+    sources: Iterable[ImageSource], column: str | None = None
+) -> Iterator[ImageSource]:
+    """The same images, with those of each container in its place."""
+    for source in sources:
+        if isinstance(source, ImageContainer):
+            yield from _container_images(source.path, column)
+        else:
+            yield source
+
+
+def count_images(paths: Sequence[str], column: str | None = None) -> int | None:
+    """The number of images; None where archives or a list would have to be read for it."""
+    if not all(map(_is_quick_to_count, paths)):
         return None
     total = 0
     for path in paths:
-        if _suffix(path) == ".parquet":
+        if _container_suffix(path) == ".parquet":
             import pyarrow.parquet as pq
 
             total += sum(int(pq.read_metadata(f).num_rows) for f in _matches(path))
@@ -82,37 +84,48 @@ def count(paths: Sequence[str], column: str | None = None) -> int | None:
     return total
 
 
-def _suffix(path: str) -> str:
-    """The suffix of a container; nothing for any other path."""
+def _is_quick_to_count(path: str) -> bool:
+    if path == "-" or "://" in path or is_saved_dataset(path):
+        return False
+    return _container_suffix(path) in ("", ".parquet")
+
+
+def _container_suffix(path: str) -> str:
+    """The suffix of a table or an archive; empty for any other path."""
     lower = path.lower()
-    return next((s for s in CONTAINERS if lower.endswith(s)), "")
+    return next((s for s in TABLE_SUFFIXES + ARCHIVE_SUFFIXES if lower.endswith(s)), "")
 
 
-def _matches(path: str) -> list[str]:
-    if os.path.lexists(path) or not glob.has_magic(path):
-        return [path]
-    return sorted(glob.iglob(path, recursive=True))
+def _container_images(
+    file: str, column: str | None, keep_containers: bool = False
+) -> Iterator[ImageSource]:
+    """The images of a table or an archive; as one container where that is asked for."""
+    is_archive = _container_suffix(file) in ARCHIVE_SUFFIXES
+    if keep_containers and (is_archive or holds_images(file, column)):
+        yield ImageContainer(file)
+    else:
+        yield from archive_images(file) if is_archive else table_images(file, column)
 
 
 def _expand(
-    path: str, stdin: Iterable[str] | None, column: str | None, unopened: bool = False
+    path: str, stdin: Iterable[str] | None, column: str | None, keep_containers: bool = False
 ) -> Iterator[ImageSource]:
     if path == "-":
         for line in stdin or ():
             if line.strip("\r\n"):
-                yield from _expand(line.strip("\r\n"), None, column, unopened)
-    elif is_hub_name(path) or (Path(path).is_dir() and is_saved(path)):
-        yield from find_rows(path, column)
+                yield from _expand(line.strip("\r\n"), None, column, keep_containers)
+    elif is_hub_name(path) or (Path(path).is_dir() and is_saved_dataset(path)):
+        yield from dataset_images(path, column)
     elif "://" in path:
-        from vlm_aes.bulk.sources.fsspec import find_remote
+        from vlm_aes.bulk.sources.fsspec import remote_images
 
-        yield from find_remote(path)
+        yield from remote_images(path)
     elif Path(path).is_dir():
         yield from map(ImageSource, _walk(path))
-    elif _suffix(path):
+    elif _container_suffix(path):
         for match in _matches(path):
             if Path(match).is_file():
-                yield from members(match, _suffix(path), column, unopened)
+                yield from _container_images(match, column, keep_containers)
             else:
                 yield ImageSource(match)
     elif not os.path.lexists(path) and glob.has_magic(path):
@@ -126,12 +139,18 @@ def _expand(
         yield ImageSource(path)
 
 
+def _matches(path: str) -> list[str]:
+    if os.path.lexists(path) or not glob.has_magic(path):
+        return [path]
+    return sorted(glob.iglob(path, recursive=True))
+
+
 def _walk(folder: str) -> Iterator[str]:
     """Readable files below ``folder`` by name; a folder that links back to itself is left out."""
     for root, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         for name in sorted(files):
-            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122  (quicker than pathlib)
             if not name.startswith(".") and suffix in READABLE_SUFFIXES:
                 # Path would take a leading "./" away: a path is given as it was typed
                 yield os.path.join(root, name)  # noqa: PTH118

@@ -1,0 +1,113 @@
+"""Rows that outlive a killed process: a journal of what is rated, and a lock for the one run that
+writes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from vlm_aes.output.table import Row
+
+SYNC_INTERVAL_S = 5.0
+"""Seconds after which the journal is forced to the disk: what a power cut may cost."""
+
+Fingerprint = dict[str, Any]
+"""Size and time of a file, and whatever else tells that it is unchanged."""
+
+
+class RunLock:
+    """An exclusive lock on a file; the system releases it when the process ends, however it ends.
+
+    Raises:
+        BlockingIOError: when another process holds it.
+        OSError: when the file cannot be opened.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file: IO[str] = file.open("a")
+        try:
+            _lock(self._file)
+        except OSError:
+            self._file.close()
+            raise BlockingIOError(f"{file} is locked") from None
+
+    def release(self) -> None:
+        """Give the lock back; a second call does nothing."""
+        self._file.close()
+
+
+# neither module is there on every system
+if sys.platform == "win32":
+
+    def _lock(file: IO[str]) -> None:
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+
+    def _lock(file: IO[str]) -> None:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class Journal:
+    """Rows of a run, appended as soon as their batch is rated; what was there before goes.
+
+    One JSON line a row: ``{"row": ..., "source": fingerprint of its file}``.
+    """
+
+    def __init__(self, file: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._handle: int | None = os.open(file, flags, 0o644)
+        self._synced = time.monotonic()
+
+    def append(self, rows: Iterable[tuple[Row, Fingerprint]]) -> None:
+        """Add rows: all of them, or none.
+
+        Raises:
+            OSError: for a full disk.
+        """
+        assert self._handle is not None
+        lines = "".join(json.dumps({"row": row, "source": mark}) + "\n" for row, mark in rows)
+        data = lines.encode()
+        size_before = os.fstat(self._handle).st_size
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+            if time.monotonic() - self._synced > SYNC_INTERVAL_S:
+                os.fsync(self._handle)
+                self._synced = time.monotonic()
+        except OSError:
+            os.ftruncate(self._handle, size_before)
+            raise
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def read_journal(file: Path, names: list[str]) -> tuple[list[Row], list[Fingerprint]]:
+    """Whole lines of a journal; one that was cut off, or lacks a column of ``names``, is left
+    out."""
+    rows: list[Row] = []
+    fingerprints: list[Fingerprint] = []
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                row, mark = {name: entry["row"][name] for name in names}, entry["source"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            rows.append(row)
+            fingerprints.append(mark)
+    return rows, fingerprints
