@@ -137,7 +137,7 @@ class Assessor:
             return self
         if self.critic is None or self.prompt is None:
             raise PromptError(f"{self.model_id} writes no critiques")
-        prompts = self.prompt.styled(style, language)
+        prompts = self.prompt.with_style(style, language)
         critic = type(self.critic)(self.critic.backbone, prompts)
         return Assessor(self.rater, critic, prompts, self.calibration, self.head)
 
@@ -382,7 +382,7 @@ class Assessor:
         """
         from vlm_aes.measure.focus import with_blur_evidence
 
-        asks = self.prompt is not None and self.prompt.faults is not None
+        asks = self.prompt is not None and self.prompt.degradation is not None
         original = (
             self.head is None
             and not self.rater.backbone.adapter
@@ -400,7 +400,7 @@ class Assessor:
         """
         from vlm_aes.measure.degradation import checked_degradation
 
-        known = self.prompt.faults.words if self.prompt and self.prompt.faults else ()
+        known = self.prompt.degradation.words if self.prompt and self.prompt.degradation else ()
         return [
             checked_degradation(name, own, known)
             for name, own in zip(self.rater.faults(images), facts, strict=True)

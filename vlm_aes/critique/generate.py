@@ -95,8 +95,8 @@ class Critic:
     ) -> str:
         """What the model is asked about one picture."""
         text: str = self.prompt.critique
-        asked = self.prompt.faults
-        line = asked.line(fault) if asked else ""
+        asked = self.prompt.degradation
+        line = asked.sentence(fault) if asked else ""
         return text.format(facts=facts, fault=line, score=round(score), level=level).strip()
 
     def render(self, instruction: str) -> str:
@@ -117,7 +117,7 @@ class Critic:
         levels: Sequence[str],
         faults: Sequence[str | None] | None = None,
         attempts: Sequence[int] | None = None,
-        heard: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> list[str]:
         """One draft a picture, of whole sentences.
 
@@ -128,7 +128,7 @@ class Critic:
             levels: the rating word of each.
             faults: what spoils each, as the model itself sees it.
             attempts: one a picture, from 0; another gives another draft of the same picture.
-            heard: told the first picture's critique as it is written, unchecked.
+            on_text: told the first picture's critique as it is written, unchecked.
         """
         seen = faults or [None] * len(images)
         nth = attempts or [0] * len(images)
@@ -143,7 +143,7 @@ class Critic:
                 self.prompt.critique_top_p,
                 length,
             ),
-            heard=heard,
+            on_text=on_text,
         )
         return [whole_sentences(text.strip()) for text in texts]
 
@@ -169,7 +169,7 @@ class Critic:
         scores: Sequence[float],
         levels: Sequence[str],
         faults: Sequence[str | None] | None = None,
-        heard: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] | None = None,
     ) -> list[str]:
         """One critique an image, without advice and without contradicted sentences.
 
@@ -179,14 +179,14 @@ class Critic:
 
         Args:
             facts: the measured facts of each image, as the prompt states them.
-            heard: receives the first draft of the first image while it is written, unchecked.
+            on_text: receives the first draft of the first image while it is written, unchecked.
         """
         lines = [facts_sentence(known) for known in facts]
         best = [(-1, "")] * len(images)
         for attempt in range(max(1, self.prompt.critique_drafts)):
             drafts = self.critique(
                 images, lines, scores, levels, faults, [attempt] * len(images),
-                heard if attempt == 0 else None,
+                on_text if attempt == 0 else None,
             )  # fmt: skip
             for i, draft in enumerate(drafts):
                 checked = checked_draft(draft, facts[i])

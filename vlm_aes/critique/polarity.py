@@ -29,7 +29,7 @@ empty error* fail* failure fall* flat forgettable fussy grain* haphazard hard ha
 improve* inaccura* inadequate incoheren* incomplete insufficien* issue* jumbled lack* lean* less
 lifeless little loose lost lower mediocre mess* middling miss* monoton* muddled muddy need needed
 needs no nois* nor not nothing nowhere off-putting ordinary over* plain poor* problem* rigid
-rough* ruin* scattered simple single* somewhat sorry degrade* stiff still strange* strengthen* thin
+rough* ruin* scattered simple single* somewhat sorry spoil* stiff still strange* strengthen* thin
 tilt* too unable unappealing unclear uncomfortable unconvincing underexpos* unhinged unimpressive
 uninteresting uninviting unkind unnatural unplanned unpleasant unreasonable unremarkable unsettles
 wander* washed weak* without wrong

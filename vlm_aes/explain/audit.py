@@ -20,11 +20,11 @@ from vlm_aes import measure as measures
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.critique.aspects import aspects
 from vlm_aes.critique.statements import is_advice, sentences
-from vlm_aes.errors import SettingsError
+from vlm_aes.errors import SettingsError, SourceError
 from vlm_aes.explain.figures import critique_figures
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.measure import Fact
-from vlm_aes.suggest.edits import saved_again
+from vlm_aes.suggest.edits import resave_as_jpeg
 
 FEWEST = 2
 STABLE = 2.0
@@ -56,6 +56,8 @@ class _Heard:
 
 def sample(sources: Sequence[str], limit: int) -> list[str]:
     """At most ``limit`` of the images by chance, the same ones each time."""
+    if not sources:
+        raise SourceError("no image found to audit critiques on")
     return random.Random(0).sample(sources, min(limit, len(sources)))
 
 
@@ -131,10 +133,12 @@ def _listen(
     rated = assessor.assess_images(pictures, rationale=True, attributes=True)
     again = assessor.assess_images([_saved_again(picture) for picture in pictures])
     told = [
-        assessor.known(measures.measure_for_prompt(picture.image), picture.image, a.score or 0)
+        assessor.facts_with_blur(
+            measures.measure_for_prompt(picture.image), picture.image, a.score or 0
+        )
         for picture, a in zip(pictures, rated, strict=True)
     ]
-    faults = assessor.faults([picture.image for picture in pictures], told)
+    faults = assessor.degradations([picture.image for picture in pictures], told)
     heard = [
         _Heard(source, a, facts, fault)
         for (source, _), a, facts, fault in zip(opened, rated, told, faults, strict=True)
@@ -143,7 +147,7 @@ def _listen(
 
 
 def _saved_again(picture: LoadedImage) -> LoadedImage:
-    image = saved_again(picture.image.convert("RGB"))
+    image = resave_as_jpeg(picture.image.convert("RGB"))
     return LoadedImage(image, picture.width, picture.height, "")
 
 

@@ -102,15 +102,15 @@ def _asked(
         return {}
     found = {}
     try:
-        from vlm_aes.models.vlm.pairwise import Pairwise
+        from vlm_aes.models.vlm.scorer import PairComparator
 
-        pairwise = Pairwise(assessor.rater)
+        pairwise = PairComparator(assessor.rater)
         for a, b in neighbours(order):
             one, other = (
                 open_image(sources[x.path], needed_side=assessor.needed_side) for x in (a, b)
             )
             if isinstance(one, LoadedImage) and isinstance(other, LoadedImage):
-                found[(a.path, b.path)] = pairwise.preferred(one.image, other.image)
+                found[(a.path, b.path)] = pairwise.preference(one.image, other.image)
     except CheckpointError:
         return {}
     return found

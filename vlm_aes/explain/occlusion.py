@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageFilter
 
 from vlm_aes.images.color import to_rgb
-from vlm_aes.suggest.scored import Score, scores_of
+from vlm_aes.suggest.engine import ScoreImages, in_batches
 
 CELLS = 8
 WORKING_SIDE = 448
@@ -24,10 +24,11 @@ _BLUR = 0.09
 """Radius of the blur that hides, as a share of the long side."""
 _EDGE = 0.35
 """Softness of a hidden part's edge, as a share of a cell."""
-_BATCH = 32
 
 
-def occlusion_map(image: Image.Image, score: Score, cells: int = CELLS) -> NDArray[np.float64]:
+def occlusion_map(
+    image: Image.Image, score: ScoreImages, cells: int = CELLS
+) -> NDArray[np.float64]:
     """(cells, cells) points of score that each part of the picture adds: positive where it raised
     the score, negative where it lowered it."""
     plain, hidden = _views(image)
@@ -35,9 +36,7 @@ def occlusion_map(image: Image.Image, score: Score, cells: int = CELLS) -> NDArr
         _window(plain.size, row, column, cells) for row in range(cells) for column in range(cells)
     ]
     whole = float(np.asarray(score([plain]))[0])
-    without = scores_of(
-        score, (Image.composite(hidden, plain, window) for window in windows), _BATCH
-    )
+    without = in_batches(score, (Image.composite(hidden, plain, window) for window in windows))
     found: NDArray[np.float64] = (whole - without).reshape(cells, cells)
     return found
 
@@ -55,7 +54,7 @@ class Curves:
     insertion: float
 
 
-def curves(image: Image.Image, heat: ArrayLike, score: Score, steps: int = 8) -> Curves:
+def curves(image: Image.Image, heat: ArrayLike, score: ScoreImages, steps: int = 8) -> Curves:
     """Deletion and insertion curves of a heat map, as their mean scores over ``steps`` steps.
 
     Args:
@@ -72,7 +71,7 @@ def curves(image: Image.Image, heat: ArrayLike, score: Score, steps: int = 8) ->
         mask = hottest.resize(plain.size, Image.Resampling.NEAREST)
         deleted.append(Image.composite(hidden, plain, mask))
         inserted.append(Image.composite(plain, hidden, mask))
-    found = scores_of(score, [*deleted, *inserted], _BATCH)
+    found = in_batches(score, [*deleted, *inserted])
     return Curves(float(found[:steps].mean()), float(found[steps:].mean()))
 
 

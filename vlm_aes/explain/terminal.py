@@ -15,9 +15,9 @@ from vlm_aes.output.table import Row
 from vlm_aes.output.terminal import LEVEL_COLORS, NAME_WIDTH, shorten
 
 
-def explain(console: Console, found: Explanation) -> None:
-    """Everything about one picture."""
-    a = found.assessment
+def explain(console: Console, explanation: Explanation) -> None:
+    """Everything about one image."""
+    a = explanation.assessment
     if a.error:
         console.print(f"{escape(a.path)}: [red]{escape(a.error)}[/red]", soft_wrap=True)
         return
@@ -30,7 +30,7 @@ def explain(console: Console, found: Explanation) -> None:
     )
     if a.score_low is not None and a.score_high is not None:
         console.print(
-            f"raters' mean: {a.score_low:.0f} to {a.score_high:.0f} in nine cases of ten; "
+            f"90% interval of the mean human rating: {a.score_low:.0f} to {a.score_high:.0f}; "
             f"higher than {a.percentile:.0f}% of the reference photos"
         )
     console.print()
@@ -38,51 +38,51 @@ def explain(console: Console, found: Explanation) -> None:
         for line in textwrap.wrap(a.critique, 76):
             console.print(f"  {escape(line)}")
         console.print()
-    for claim in found.claims:
+    for claim in explanation.claims:
         because = f" ({claim.fact.replace('_', ' ')})" if claim.fact else ""
         for line in textwrap.wrap(f"{claim.verdict}: {claim.text}{because}", 74):
             console.print(f"    [dim]{escape(line)}[/dim]")
-    if found.claims:
+    if explanation.claims:
         console.print()
     for word, p in a.probabilities.items():
         console.print(f"  {word:<16} {p:>6.1%} [{LEVEL_COLORS[word]}]{'█' * round(p * 40)}[/]")
     if a.attributes:
         console.print()
     for name, value in a.attributes.items():
-        rest = a.residuals.get(name)
-        beside = "" if rest is None else f"{rest:>+6.1f}"
+        residual = a.residuals.get(name)
+        beyond = "" if residual is None else f"{residual:>+6.1f}"
         bar = "▪" * round(value / 2.5)
-        console.print(f"  {name.replace('_', ' '):<16} {value:>6.1f} {beside} {bar}")
-    if found.decided:
-        console.print("\nWhat decided, in points against the mean photo:")
-    for part in found.decided:
+        console.print(f"  {name.replace('_', ' '):<16} {value:>6.1f} {beyond} {bar}")
+    if explanation.attribution:
+        console.print("\nScore attribution (points against the mean photo):")
+    for part in explanation.attribution:
         name = part.name.replace("_", " ")
-        console.print(f"  {name:<19} {part.points:>+6.1f}  {escape(part.says)}")
-    if found.advice:
-        console.print("\nTried and rated again (the model's opinion, no more):")
-    for advice in found.advice:
-        why = ["as measured"] if advice.measured else []
-        if advice.better is not None:
-            why.append(f"the score {advice.gain:+.1f}")
-        words = f"{advice.words} ({'; '.join(why)})" if why else advice.words
-        for at, line in enumerate(textwrap.wrap(words, 60)):
-            console.print(f"  {'' if at else advice.verdict:<15} {escape(line)}")
+        console.print(f"  {name:<19} {part.points:>+6.1f}  {escape(part.meaning)}")
+    if a.suggestions:
+        console.print("\nSuggested edits (applied and compared; the model's opinion, no more):")
+    for suggestion in a.suggestions:
+        notes = ["as measured"] if suggestion.measured else []
+        if suggestion.log_odds is not None:
+            notes.append(f"the score {suggestion.gain:+.1f}")
+        text = f"{suggestion.text} ({'; '.join(notes)})" if notes else suggestion.text
+        for number, line in enumerate(textwrap.wrap(text, 60)):
+            console.print(f"  {'' if number else suggestion.verdict:<15} {escape(line)}")
     if a.facts:
         console.print()
-    if found.camera:
-        said = ", ".join(value for value in found.camera.values())
-        console.print(f"  {'taken with':<22} {escape(said)}", soft_wrap=True)
+    if explanation.camera:
+        settings = ", ".join(explanation.camera.values())
+        console.print(f"  {'taken with':<22} {escape(settings)}", soft_wrap=True)
     for fact in a.facts.values():
         number = "" if fact.value is None else f"{fact.value:.2f} {fact.unit.replace('_', ' ')}"
         console.print(f"  {fact.name.replace('_', ' '):<19} {number:>18}  {escape(fact.band)}")
 
 
-def comparison(console: Console, found: Comparison) -> None:
+def comparison(console: Console, compared: Comparison) -> None:
     """The order, and the reason for each step down."""
-    steps = {(pair.a, pair.b): pair for pair in found.pairs}
-    for place, a in enumerate(found.order):
+    steps = {(pair.a, pair.b): pair for pair in compared.pairs}
+    for place, a in enumerate(compared.order):
         if place:
-            pair = steps[(found.order[place - 1].path, a.path)]
+            pair = steps[(compared.order[place - 1].path, a.path)]
             asked = "" if pair.p_asked is None else f", asked about both {pair.p_asked:.0%}"
             reason = f"above with {pair.p_a:.0%}{asked}. {pair.why}"
             for line in textwrap.wrap(reason, 72):
@@ -92,16 +92,16 @@ def comparison(console: Console, found: Comparison) -> None:
         console.print(f"{place + 1:>3}. {name} {a.score:>6.1f}  [{color}]{a.level}[/{color}]")
 
 
-def comparison_as_json(found: Comparison) -> dict[str, Any]:
+def comparison_as_json(compared: Comparison) -> dict[str, Any]:
     """The object of ``compare --json``: paths in order, and every pair, the better one first."""
     return {
-        "order": [a.path for a in found.order],
-        "scores": {a.path: a.score for a in found.order},
+        "order": [a.path for a in compared.order],
+        "scores": {a.path: a.score for a in compared.order},
         "pairs": [
             {name: value for name, value in asdict(pair).items() if value is not None}
-            for pair in found.pairs
+            for pair in compared.pairs
         ],
-        "errors": {a.path: a.error for a in found.errors},
+        "errors": {a.path: a.error for a in compared.errors},
     }
 
 
@@ -114,7 +114,7 @@ _AUDIT = (
     ("polarity_srcc", _NUMBER, "rank correlation of praise and score"),
     ("aspects_mean", _NUMBER, "aspects a critique"),
     ("two_to_four_aspects", _SHARE, "critiques with two to four of them"),
-    ("selectivity", _NUMBER, "deviations that attributes spoken of stand out more by"),
+    ("selectivity", _NUMBER, "z-score of attributes mentioned, minus those not mentioned"),
     ("distinct_share", _SHARE, "critiques that no other photo got"),
     ("top_sentence_share", _SHARE, "critiques with the most frequent sentence"),
     ("stability", _SHARE, "photos whose score moves under 2 points when saved again"),
@@ -124,9 +124,8 @@ _AUDIT = (
 
 def audit(console: Console, figures: dict[str, Any]) -> None:
     """The figures of an audit, each with what it says."""
-    console.print(f"{figures['n']} photos" + (
-        f", {figures['n_error']} more could not be read" if figures["n_error"] else ""
-    ))  # fmt: skip
+    failed = f", {figures['n_error']} more could not be read" if figures["n_error"] else ""
+    console.print(f"{figures['n']} photos{failed}")
     for name, form, meaning in _AUDIT:
         value = "none" if figures[name] is None else form.format(figures[name])
         console.print(f"  {value:>7}  {meaning}")
@@ -138,11 +137,10 @@ def audit(console: Console, figures: dict[str, Any]) -> None:
     )
 
 
-def as_json(found: Explanation, row: Row) -> dict[str, Any]:
-    """The object of ``explain --json``: the row, and facts, attributes, claims, what decided,
-    advice (an edit's gain in points, the log odds that it makes the picture better, and what it
-    needed of them, or of points where nothing compares versions), camera settings."""
-    a = found.assessment
+def as_json(explanation: Explanation, row: Row) -> dict[str, Any]:
+    """The object of ``explain --json``: the row with facts, attributes, claims, suggestions,
+    attribution and camera settings."""
+    a = explanation.assessment
     return {
         **row,
         "facts": {
@@ -153,18 +151,18 @@ def as_json(found: Explanation, row: Row) -> dict[str, Any]:
             name: {"score": value, "residual": a.residuals.get(name)}
             for name, value in a.attributes.items()
         },
-        "claims": [asdict(claim) for claim in found.claims],
-        "decided": [asdict(part) for part in found.decided],
-        "advice": [
+        "claims": [asdict(claim) for claim in explanation.claims],
+        "suggestions": [
             {
-                "kind": one.kind,
-                "words": one.words,
-                "gain": one.gain,
-                "needed": one.needed,
-                "better": one.better,
-                "measured": one.measured,
+                "kind": s.kind,
+                "text": s.text,
+                "tried": s.tried,
+                "better": s.better,
+                "gain": s.gain,
+                "edit": dict(s.edit),
             }
-            for one in found.advice
+            for s in a.suggestions
         ],
-        "camera": found.camera,
+        "attribution": [asdict(part) for part in explanation.attribution],
+        "camera": explanation.camera,
     }

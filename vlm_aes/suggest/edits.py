@@ -1,7 +1,7 @@
-"""Edits that a photographer would try on a finished picture, each applied.
+"""The edits that are tried on an image, and how each is applied.
 
-Every edit keeps the shape of the frame: a model that sees a squashed picture cannot rank changes of
-aspect.
+Every edit keeps the shape of the frame: a model that sees a squashed image cannot rank changes of
+the aspect ratio.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from vlm_aes.images.color import SRGB_TO_LINEAR, to_linear, to_rgb, to_srgb_levels
@@ -20,157 +20,219 @@ from vlm_aes.images.degrade import inscribed_scale, rotate_and_crop
 from vlm_aes.measure import Fact
 from vlm_aes.measure.tilt import TILTED_BANDS, estimate_tilt
 
-LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP = (
-    "level", "exposure", "white balance", "contrast", "crop",
-)  # fmt: skip
-KINDS = (LEVEL, EXPOSURE, WHITE_BALANCE, CONTRAST, CROP)
-MOVING = (LEVEL, CROP)
-"""Kinds that move what is shown; the others change its tones alone, which disturbs a score less."""
+LEVEL, BRIGHTEN, DARKEN = "level", "brighten", "darken"
+WHITE_BALANCE, MORE_CONTRAST, CROP = "white_balance", "more_contrast", "crop"
 
-_LEAN_TRIED = 0.25
-"""Probability from which a lean that nothing tells of is tried all the same."""
-_LEVEL_WITHIN = 1.5
-"""Measured degrees below which there is nothing to level."""
-_DARK, _BRIGHT, _LIT = -2.0, 0.6, -1.0
-"""Stops beyond which the measurement proposes an exposure, and what it aims at."""
-_STOPS = (0.7, 1.4, -0.7)
-_MOST_STOPS = 3.0
-_TINTED = 12.0
-"""Measured cast from which the measurement proposes a white balance."""
-_FLAT = 17.0
-"""Measured contrast below which the measurement proposes more of it."""
+CLASS_OF_KIND: dict[str, str] = {
+    LEVEL: "level",
+    BRIGHTEN: "exposure",
+    DARKEN: "exposure",
+    WHITE_BALANCE: "white balance",
+    MORE_CONTRAST: "contrast",
+    CROP: "crop",
+}
+"""Suggestion kind to its class: what thresholds are fitted for and what an edit comparator tells
+apart. The classes are keys of saved ``calibration.json`` and ``versions.safetensors`` files."""
+EDIT_CLASSES: tuple[str, ...] = tuple(dict.fromkeys(CLASS_OF_KIND.values()))
+"""The classes, in the order in which comparators are trained on them."""
+FRAME_KINDS = (LEVEL, CROP)
+"""Kinds that move the frame. The others change tones alone, which disturbs a score less."""
+
+Parameters = Mapping[str, float | tuple[float, ...]]
+"""One of: ``degrees`` counterclockwise; ``stops`` of exposure; ``gains`` of the three channels;
+``strength`` of the contrast stretch, 0 to 1; ``crop`` as left, top, right and bottom, 0 to 1."""
+
+_TILT_TRIED = 0.25
+"""Probability of a tilt from which levelling is tried although no measurement asks for it."""
+_MIN_TILT_DEG = 1.5
+"""Tilt below which there is nothing to level."""
+_DARK_STOPS = -2.0
+"""Measured exposure below which more is proposed."""
+_BRIGHT_STOPS = 0.6
+"""Measured exposure above which less is proposed."""
+_TARGET_STOPS = -1.0
+"""Measured exposure that a proposal aims at."""
+_TRIED_STOPS = (0.7, 1.4, -0.7)
+"""Changes of exposure that are tried without a measurement."""
+_MAX_STOPS = 3.0
+_CAST_THRESHOLD = 12.0
+"""Measured cast from which a white balance is proposed."""
+_FLAT_CONTRAST = 17.0
+"""Measured contrast below which more is proposed."""
 _STRENGTHS = (0.5, 1.0)
-_CROPS = ((0.85, True), (0.7, False))
-"""Share of each side that is kept, and whether that is tried where no measurement proposes it."""
-_PLACES = {
-    "the centre": (0.5, 0.5), "the upper left": (0.0, 0.0), "the upper right": (1.0, 0.0),
-    "the lower left": (0.0, 1.0), "the lower right": (1.0, 1.0),
-}  # fmt: skip
-_EMPTY = 0.1
-"""Share of the fine detail that a crop may lose for the measurement to propose it."""
-_ENDS = (0.5, 99.5)
-"""Percentiles of the tones that a full stretch of contrast puts at black and white."""
+"""Shares of a full white balance, or of a full contrast stretch."""
+_CROP_SHARES = ((0.85, True), (0.7, False))
+"""Share of each side that a crop keeps, and whether it is tried without a measurement."""
+_CROP_PLACES = {
+    "the centre": (0.5, 0.5),
+    "the upper left": (0.0, 0.0),
+    "the upper right": (1.0, 0.0),
+    "the lower left": (0.0, 1.0),
+    "the lower right": (1.0, 1.0),
+}
+_MAX_LOST_DETAIL = 0.1
+"""Share of the fine detail that a crop may lose and still be proposed."""
+_DETAIL_SIDE_PX = 96
+_STRETCH_PERCENTILES = (0.5, 99.5)
+"""Percentiles of the tones that a full contrast stretch puts at black and at white."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit of a picture.
+    """One edit that can be applied to an image.
 
     Attributes:
-        kind: one of :data:`KINDS`.
-        words: what to do, as an imperative.
-        picture: the picture after it.
-        amount: degrees counterclockwise, stops, strength, or share of each side.
-        place: where a crop lies, from 0, left and top, to 1.
-        measured: whether a measurement proposes it, with its amount.
-        against: what it is rated against where that is not the picture itself: levelling costs the
-            frame's edge, so it is held against the same frame unturned.
+        kind: a key of :data:`CLASS_OF_KIND`.
+        text: the instruction, as an imperative sentence.
+        parameters: what :func:`apply_edit` takes.
+        measured: whether a measurement proposes it.
     """
 
     kind: str
-    words: str
-    picture: Image.Image
-    amount: float
-    place: tuple[float, float] | None = None
+    text: str
+    parameters: Parameters
     measured: bool = False
-    against: Image.Image | None = None
+
+    @property
+    def edit_class(self) -> str:
+        """Class of its kind, see :data:`CLASS_OF_KIND`."""
+        return CLASS_OF_KIND[self.kind]
 
 
 def edits(image: Image.Image, facts: Mapping[str, Fact] | None = None) -> Iterator[Edit]:
-    """Every edit worth a try.
+    """Every edit of an image that is worth a try.
 
-    What is measured comes first: a tilt is turned back by as much as lines tell, or as it is seen
-    where none do; what may lean is tried, and nothing else is turned. Where nothing was measured, a
-    few amounts are tried.
+    A measurement proposes an edit with its amount. Where nothing was measured, a few amounts of
+    each kind are tried; but only an image that may be tilted is levelled.
     """
-    picture = to_rgb(image)
-    known = {name: fact.value for name, fact in (facts or {}).items() if fact.value is not None}
-    yield from levelled(picture, (facts or {}).get("tilt"))
-    yield from _exposed(picture, known.get("exposure"))
-    yield from _balanced(picture, known.get("cast"))
-    flat = known.get("contrast", 100.0) < _FLAT
+    image = to_rgb(image)
+    values = {name: fact.value for name, fact in (facts or {}).items() if fact.value is not None}
+    yield from level_edits(image, (facts or {}).get("tilt"))
+    yield from _exposure_edits(values.get("exposure"))
+    yield from _white_balance_edits(image, values.get("cast", 0.0))
+    flat = values.get("contrast", 100.0) < _FLAT_CONTRAST
     for strength in _STRENGTHS:
-        words = f"Raise the contrast{' a little' if strength < 1 else ''}."
-        yield Edit(CONTRAST, words, stretched(picture, strength), strength, measured=flat)
-    yield from _framed(picture)
+        text = f"Raise the contrast{' a little' if strength < 1 else ''}."
+        yield Edit(MORE_CONTRAST, text, {"strength": strength}, flat)
+    yield from _crop_edits(image)
 
 
-def levelled(picture: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
-    """The picture turned back by its measured tilt; nothing where there is nothing to level."""
+def level_edits(image: Image.Image, tilt: Fact | None) -> Iterator[Edit]:
+    """The edit that undoes the tilt of an image, if there is any.
+
+    The measured angle is used where lines tell it, else the estimate of the tilt network.
+    """
     if tilt is None or tilt.band not in (*TILTED_BANDS, "unknown"):
         return
-    told = tilt.band in TILTED_BANDS
+    measured = tilt.band in TILTED_BANDS
     degrees = tilt.value
     if degrees is None:
-        seen = estimate_tilt(np.asarray(picture.convert("L")))
-        if not told and seen.probability < _LEAN_TRIED:
+        estimate = estimate_tilt(np.asarray(image.convert("L")))
+        if not measured and estimate.probability < _TILT_TRIED:
             return
-        degrees = seen.degrees
-    if abs(degrees) < _LEVEL_WITHIN:
+        degrees = estimate.degrees
+    if abs(degrees) < _MIN_TILT_DEG:
         return
     way = "counterclockwise" if degrees > 0 else "clockwise"
-    frame = cropped(picture, inscribed_scale(picture.size, degrees), (0.5, 0.5))
-    yield Edit(
-        LEVEL, f"Level it: turn it {abs(degrees):.0f} degrees {way}.", rotate_and_crop(picture, degrees),
-        degrees, measured=told, against=frame,
-    )  # fmt: skip
+    text = f"Level it: turn it {abs(degrees):.0f} degrees {way}."
+    yield Edit(LEVEL, text, {"degrees": degrees}, measured)
 
 
-def _exposed(picture: Image.Image, exposure: float | None) -> Iterator[Edit]:
-    amounts = [(stops, False) for stops in _STOPS]
-    if exposure is not None and not _DARK < exposure < _BRIGHT:
-        wanted = float(np.clip(_LIT - exposure, -_MOST_STOPS, _MOST_STOPS))
-        amounts = [(wanted, True)] + [(s, False) for s, _ in amounts if s * wanted > 0]
+def _exposure_edits(exposure: float | None) -> Iterator[Edit]:
+    amounts = [(stops, False) for stops in _TRIED_STOPS]
+    if exposure is not None and not _DARK_STOPS < exposure < _BRIGHT_STOPS:
+        needed = float(np.clip(_TARGET_STOPS - exposure, -_MAX_STOPS, _MAX_STOPS))
+        amounts = [(needed, True)] + [(s, False) for s, _ in amounts if s * needed > 0]
     for stops, measured in amounts:
-        way = "more" if stops > 0 else "less"
-        words = f"Give it {abs(stops):.1f} stops {way} exposure."
-        yield Edit(EXPOSURE, words, lit(picture, 2.0**stops), stops, measured=measured)
+        kind, way = (BRIGHTEN, "more") if stops > 0 else (DARKEN, "less")
+        text = f"Give it {abs(stops):.1f} stops {way} exposure."
+        yield Edit(kind, text, {"stops": stops}, measured)
 
 
-def _balanced(picture: Image.Image, cast: float | None) -> Iterator[Edit]:
-    gains = neutral_gains(picture)
+def _white_balance_edits(image: Image.Image, cast: float) -> Iterator[Edit]:
+    gains = neutral_gains(image)
     for strength in _STRENGTHS:
         amount = "Halve" if strength < 1 else "Remove"
-        words = f"{amount} the colour cast with the white balance."
-        changed = lit(picture, gains**strength)
-        yield Edit(WHITE_BALANCE, words, changed, strength, measured=(cast or 0) >= _TINTED)
+        text = f"{amount} the colour cast with the white balance."
+        parameters = {"gains": tuple(map(float, gains**strength))}
+        yield Edit(WHITE_BALANCE, text, parameters, cast >= _CAST_THRESHOLD)
 
 
-def _framed(picture: Image.Image) -> Iterator[Edit]:
-    grey = cv2.resize(np.asarray(picture.convert("L")), (96, 96), interpolation=cv2.INTER_AREA)
-    fine = np.minimum(abs(cv2.Laplacian(grey, cv2.CV_32F)), 40.0)
-    total = float(fine.sum()) or 1.0
-    for share, try_all in _CROPS:
-        kept = round(96 * share)
-        for place, at in _PLACES.items():
-            left, top = (round((96 - kept) * part) for part in at)
-            held = float(fine[top : top + kept, left : left + kept].sum()) / total
-            empty = held >= 1 - _EMPTY
-            if empty or try_all:
-                words = f"Crop to {share:.0%} of each side, keeping {place}."
-                yield Edit(CROP, words, cropped(picture, share, at), share, at, empty)
+def _crop_edits(image: Image.Image) -> Iterator[Edit]:
+    side = _DETAIL_SIDE_PX
+    grey = cv2.resize(np.asarray(image.convert("L")), (side, side), interpolation=cv2.INTER_AREA)
+    detail = np.minimum(abs(cv2.Laplacian(grey, cv2.CV_32F)), 40.0)
+    total = float(detail.sum()) or 1.0
+    for share, always in _CROP_SHARES:
+        kept = round(side * share)
+        for name, place in _CROP_PLACES.items():
+            left, top = (round((side - kept) * part) for part in place)
+            inside = float(detail[top : top + kept, left : left + kept].sum()) / total
+            empty_around = inside >= 1 - _MAX_LOST_DETAIL
+            if empty_around or always:
+                text = f"Crop to {share:.0%} of each side, keeping {name}."
+                yield Edit(CROP, text, {"crop": crop_box(share, place)}, empty_around)
 
 
-def lit(image: Image.Image, gain: float | NDArray[np.float32]) -> Image.Image:
-    """An RGB picture with its light multiplied, by one gain or one a channel; what gets brighter
-    than white is clipped, as a sensor clips."""
+def apply_edit(image: Image.Image, parameters: Parameters) -> Image.Image:
+    """An RGB image of any size after an edit."""
+    ((name, amount),) = parameters.items()
+    if name == "crop":
+        assert isinstance(amount, tuple)
+        return crop(image, amount)
+    if name == "gains":
+        return multiply_light(image, amount)
+    assert isinstance(amount, float)
+    if name == "degrees":
+        return rotate_and_crop(image, amount)
+    if name == "stops":
+        return multiply_light(image, 2.0**amount)
+    return stretch_contrast(image, amount)
+
+
+def edit_reference(image: Image.Image, parameters: Parameters) -> Image.Image:
+    """The image that an edit is compared with: the image itself, in most cases.
+
+    Levelling costs the edge of the frame, so it is compared with the same frame unturned.
+    """
+    degrees = parameters.get("degrees")
+    if not isinstance(degrees, float):
+        return image
+    return crop(image, crop_box(inscribed_scale(image.size, degrees), (0.5, 0.5)))
+
+
+def multiply_light(image: Image.Image, gain: ArrayLike) -> Image.Image:
+    """An RGB image with its linear light multiplied by one gain, or by one a channel.
+
+    Values above white are clipped, as a sensor clips them.
+    """
     gains = np.broadcast_to(np.asarray(gain, dtype=np.float64), (3,))
-    return image.point(np.concatenate([to_srgb_levels(SRGB_TO_LINEAR * g) for g in gains]).tolist())
+    levels = [to_srgb_levels(SRGB_TO_LINEAR * channel) for channel in gains]
+    return image.point(np.concatenate(levels).tolist())
 
 
-def cropped(image: Image.Image, share: float, at: tuple[float, float]) -> Image.Image:
-    """``share`` of each side, from the place ``at`` (0 to 1 of the room that is left), brought back
-    to size."""
+def crop_box(share: float, place: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom, 0 to 1, of a crop that keeps a share of each side.
+
+    Args:
+        place: where the crop lies in the room that is left, from 0 (left, top) to 1.
+    """
+    left, top = (1 - share) * place[0], (1 - share) * place[1]
+    return left, top, left + share, top + share
+
+
+def crop(image: Image.Image, box: tuple[float, ...]) -> Image.Image:
+    """The part of an image inside a box (see :func:`crop_box`), at the size of the image."""
     width, height = image.size
-    left, top = width * (1 - share) * at[0], height * (1 - share) * at[1]
-    box = (left, top, left + width * share, top + height * share)
-    return image.resize(image.size, Image.Resampling.BICUBIC, box=box)
+    left, top, right, bottom = box
+    part = (left * width, top * height, min(right, 1.0) * width, min(bottom, 1.0) * height)
+    return image.resize(image.size, Image.Resampling.BICUBIC, box=part)
 
 
-def stretched(image: Image.Image, strength: float) -> Image.Image:
-    """The tones spread towards black and white, by a share of what a full stretch would do."""
+def stretch_contrast(image: Image.Image, strength: float) -> Image.Image:
+    """The tones of an image spread towards black and white, by a share of a full stretch."""
     pixels = np.asarray(image, dtype=np.float32)
-    low, high = np.percentile(pixels.mean(-1), _ENDS)
+    low, high = np.percentile(pixels.mean(-1), _STRETCH_PERCENTILES)
     if high - low < 1:
         return image
     full = (pixels - low) * 255 / (high - low)
@@ -178,22 +240,21 @@ def stretched(image: Image.Image, strength: float) -> Image.Image:
     return Image.fromarray((np.clip(mixed, 0, 255) + 0.5).astype(np.uint8))
 
 
-def saved_again(image: Image.Image) -> Image.Image:
-    """An RGB picture after a JPEG of quality 90: a change that nobody sees."""
+def resave_as_jpeg(image: Image.Image) -> Image.Image:
+    """An RGB image after a JPEG of quality 90, a change that nobody sees."""
     data = io.BytesIO()
     image.save(data, "JPEG", quality=90)
     return Image.open(data).convert("RGB")
 
 
 def neutral_gains(image: Image.Image) -> NDArray[np.float32]:
-    """Gains of the three channels that make the less colourful half of an RGB picture neutral."""
-    flat = to_linear(image.resize((96, 96), Image.Resampling.BOX)).reshape(-1, 3)
-    strongest = flat.max(1)
-    colour = (strongest - flat.min(1)) / np.maximum(strongest, 1e-4)
+    """(3,) channel gains that make the less colourful half of an RGB image neutral."""
+    pixels = to_linear(image.resize((96, 96), Image.Resampling.BOX)).reshape(-1, 3)
+    strongest = pixels.max(1)
+    saturation = (strongest - pixels.min(1)) / np.maximum(strongest, 1e-4)
     usable = (strongest > 0.02) & (strongest < 0.95)
     if usable.sum() < 16:
         return np.ones(3, dtype=np.float32)
-    calm = flat[usable][colour[usable] <= np.median(colour[usable])]
-    mean = calm.mean(0)
+    mean = pixels[usable][saturation[usable] <= np.median(saturation[usable])].mean(0)
     gains: NDArray[np.float32] = (mean.mean() / np.maximum(mean, 1e-4)).clip(0.4, 2.5)
     return gains

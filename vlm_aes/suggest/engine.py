@@ -1,269 +1,271 @@
-"""Advice that was tried: edits are applied, rated again, and only what helped is told.
+"""Suggestions: edits are applied to the image, compared with it, and only better ones are made.
 
-What is told is the model's opinion of the edited picture, no more.
+A suggestion is the model's opinion of the edited image, no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from vlm_aes.images.color import to_rgb
 from vlm_aes.measure import Fact
 from vlm_aes.suggest.edits import (
-    KINDS,
-    MOVING,
+    EDIT_CLASSES,
+    FRAME_KINDS,
     Edit,
-    cropped,
+    Parameters,
+    apply_edit,
+    crop,
+    crop_box,
+    edit_reference,
     edits,
-    lit,
-    saved_again,
+    multiply_light,
+    resave_as_jpeg,
 )
-from vlm_aes.suggest.scored import Score, scores_of
 
-WORKING_SIDE = 768
-"""Long side at which edits are tried."""
-MOST = 3
-NEEDED = (1.5, 4.0)
-"""Points that an edit must gain where nothing was fitted and nothing compares versions: one that a
-measurement proposes, and one that nothing but the score speaks for."""
-NEEDED_ODDS = (0.0, 2.0)
-"""Likewise the log odds, where something compares versions."""
-VETO = 7.0
-"""Points by which an edit that is the better version may lower the score: half of what the 90%
-interval of a score reaches to either side, so such a difference says nothing against it."""
-CLEARLY = 2.0
-"""Log odds beyond what was needed from which an edit is called clearly better."""
-_BATCH = 32
+TRIAL_SIDE_PX = 448
+"""Long side at which edits are tried: more than twice what vision towers of fast heads read."""
+MAX_SUGGESTIONS = 3
+DEFAULT_GAINS = (1.5, 4.0)
+"""Points that an edit must gain without a comparator and without fitted thresholds: one that a
+measurement proposes, and another."""
+DEFAULT_LOG_ODDS = (0.0, 2.0)
+"""The same for the log odds of a comparator."""
+MAX_LOSS_POINTS = 7.0
+"""Points that the better version may lose in score: half of what the 90% interval of a score
+reaches to either side, so a smaller loss says nothing."""
+CLEAR_MARGIN = 2.0
+"""Log odds above the threshold from which an edit is called clearly better."""
+_BATCH_VERSIONS = 32
 
 Floats = NDArray[np.float64]
+ScoreImages = Callable[[Sequence[Image.Image]], ArrayLike]
+"""N images to their (N,) scores, 0 to 100."""
+Thresholds = Mapping[str, tuple[float, float]]
+"""Edit class to what an edit must exceed: one that a measurement proposes, and another. Log odds
+for a comparator, else points of score."""
 
 
 @dataclass(frozen=True)
 class EditComparator:
-    """Tells which of two versions of a picture is better.
+    """What compares two versions of an image.
 
     Attributes:
-        look: N pictures to their (N,) scores, 0 to 100, and (N, D) embeddings.
-        better: (N, D) embeddings after and before N edits, and their kinds, to (N,) log odds that
-            the picture is better after the edit.
-        needed: kind to the log odds from which an edit is told: one that a measurement proposes,
-            and another.
+        embed: N images to their (N,) scores, 0 to 100, and (N, D) embeddings.
+        log_odds: (N, D) embeddings after and before N edits, and their classes, to the (N,) log
+            odds that the image is better after the edit.
+        thresholds: log odds that a suggestion must exceed.
     """
 
-    look: Callable[[Sequence[Image.Image]], tuple[Floats, NDArray[np.float32]]]
-    better: Callable[[NDArray[np.float32], NDArray[np.float32], Sequence[str]], Floats]
-    needed: Mapping[str, tuple[float, float]]
-
-
-def edit_comparator_of(head: Any) -> EditComparator | None:
-    """What compares versions of a picture; nothing where there is no fast head, or it never learned
-    to, or it gives one person's scores, whose taste in versions nobody asked."""
-    versions = getattr(head, "versions", None)
-    if versions is None or getattr(head, "taste", None) is not None:
-        return None
-    return EditComparator(head.scores_and_embeddings, versions.better, versions.needed)
+    embed: Callable[[Sequence[Image.Image]], tuple[Floats, NDArray[np.float32]]]
+    log_odds: Callable[[NDArray[np.float32], NDArray[np.float32], Sequence[str]], Floats]
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True)
-class Advice:
-    """An edit that helped.
+class Suggestion:
+    """What to do with an image.
 
     Attributes:
-        kind: of :data:`vlm_aes.suggest.edits.KINDS`.
-        words: what to do.
-        gain: points of score, by the slow rater where there are two.
-        needed: what it had to reach, in log odds where versions were compared, else in points of
-            gain: what is more than chance for an edit of its kind.
-        measured: whether a measurement proposed it, too.
-        picture: the picture after it, at working size.
-        against: what it is compared with, where that is not the picture as it was.
-        better: log odds that the picture is better after it; nothing where nothing compares
-            versions, and the gain alone decided.
+        kind: a key of :data:`vlm_aes.suggest.edits.CLASS_OF_KIND`.
+        text: the instruction, as an imperative sentence.
+        edit: parameters for :func:`vlm_aes.suggest.edits.apply_edit`.
+        gain: points of score, by the model where there is one besides the fast head.
+        log_odds: that the image is better after the edit; None without a comparator, where the
+            gain alone decided.
+        threshold: what had to be exceeded: log odds with a comparator, else points.
+        measured: whether a measurement proposes it.
+        tried: whether it was applied and compared.
     """
 
     kind: str
-    words: str
+    text: str
+    edit: Parameters
     gain: float
-    needed: float
-    measured: bool
-    picture: Image.Image
-    against: Image.Image | None = None
-    better: float | None = None
+    log_odds: float | None = None
+    threshold: float = 0.0
+    measured: bool = False
+    tried: bool = True
 
     @property
-    def verdict(self) -> str:
-        """In words: "better" or "clearly better", or the points it gained."""
-        if self.better is None:
-            return f"{self.gain:+.1f} points"
-        return "clearly better" if self.margin >= CLEARLY else "better"
+    def better(self) -> float | None:
+        """Probability, 0 to 1, of :attr:`log_odds`; None without a comparator."""
+        return None if self.log_odds is None else 1 / (1 + math.exp(-self.log_odds))
 
     @property
     def margin(self) -> float:
-        """By how much it passed what it needed."""
-        return (self.gain if self.better is None else self.better) - self.needed
+        """How far it exceeds its threshold."""
+        return (self.gain if self.log_odds is None else self.log_odds) - self.threshold
+
+    @property
+    def verdict(self) -> str:
+        """``better``, ``clearly better``, or the points that it gained."""
+        if self.log_odds is None:
+            return f"{self.gain:+.1f} points"
+        return "clearly better" if self.margin >= CLEAR_MARGIN else "better"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One picture with its edits, rated in one batch.
+    """The edits of one image with what rating them gave.
 
     Attributes:
-        plain: the picture at working size.
-        noise: points by which harmless changes of this picture move its score, at most: of its
-            tones, and of its frame; 0 where versions are compared.
-        edits: as they were tried.
-        gains: (edits,) points that each gained.
-        better: (edits,) log odds that the picture is better after each; nothing without a judge.
+        edits: in the order of :func:`vlm_aes.suggest.edits.edits`.
+        gains: (edits,) points of score that each gained.
+        log_odds: (edits,) log odds that the image is better after each; None without a comparator.
+        noise: points by which harmless changes move the score of this image, at most: changes of
+            its tones, and of its frame. Zero with a comparator.
     """
 
-    plain: Image.Image
-    noise: tuple[float, float]
     edits: Sequence[Edit]
     gains: Floats
-    better: Floats | None = None
+    log_odds: Floats | None = None
+    noise: tuple[float, float] = (0.0, 0.0)
 
 
-def trial(
+def suggest(
     image: Image.Image,
-    score: Score,
+    score: ScoreImages,
+    confirm: ScoreImages | None = None,
+    thresholds: Thresholds | None = None,
     facts: Mapping[str, Fact] | None = None,
-    judge: EditComparator | None = None,
-) -> Trial:
-    """Every edit of a picture applied and rated in one go; by the judge where there is one.
+    comparator: EditComparator | None = None,
+) -> list[Suggestion]:
+    """At most three suggestions of different classes, the surest first; none where nothing helps.
 
-    What moves in the frame is rated together with its mirror image, which halves what moving does
-    to a score by itself.
-    """
-    plain = at_working_size(image)
-    tried = list(edits(plain, facts))
-    harmless: list[Image.Image] = []
-    if judge is None:
-        harmless = [cropped(plain, 0.97, (0.5, 0.5)), saved_again(plain), lit(plain, 2.0**0.1)]
-    moving = [edit for edit in tried if edit.kind in MOVING]
-    shown = {id(one): one for one in (*images_of(plain, tried), *harmless)}
-    turned = {id(one): one for one in (*images_of(plain, moving), *harmless[:1])}
-    pictures = [*shown.values(), *map(mirrored, turned.values())]
-    if judge is None:
-        found, states = scores_of(score, pictures, _BATCH), None
-    else:
-        found, states = _looked(judge, pictures)
-    straight = {one: i for i, one in enumerate(shown)}
-    mirror = {one: len(shown) + i for i, one in enumerate(turned)}
-
-    def gain(after: Image.Image, before: Image.Image, *, moved: bool) -> float:
-        rows = (straight, mirror) if moved else (straight,)
-        return float(np.mean([found[at[id(after)]] - found[at[id(before)]] for at in rows]))
-
-    befores = [plain if e.against is None else e.against for e in tried]
-    gains = [
-        gain(e.picture, before, moved=e.kind in MOVING)
-        for e, before in zip(tried, befores, strict=True)
-    ]
-    if judge is None or states is None:
-        framed, *toned = harmless
-        noise = (
-            max(abs(gain(one, plain, moved=False)) for one in toned),
-            abs(gain(framed, plain, moved=True)),
-        )
-        return Trial(plain, noise, tried, np.array(gains))
-    kinds = [e.kind for e in tried]
-    mirrors = [mirror if kind in MOVING else straight for kind in kinds]
-    sides = []
-    for ways in ([straight] * len(tried), mirrors):
-        after = [at[id(e.picture)] for at, e in zip(ways, tried, strict=True)]
-        before = [at[id(one)] for at, one in zip(ways, befores, strict=True)]
-        sides.append(judge.better(states[after], states[before], kinds))
-    return Trial(plain, (0.0, 0.0), tried, np.array(gains), (sides[0] + sides[1]) / 2)
-
-
-def _looked(
-    judge: EditComparator, pictures: Sequence[Image.Image]
-) -> tuple[Floats, NDArray[np.float32]]:
-    parts = [judge.look(pictures[i : i + _BATCH]) for i in range(0, len(pictures), _BATCH)]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-
-
-def advise(
-    image: Image.Image,
-    score: Score,
-    confirm: Score | None = None,
-    needed: Mapping[str, tuple[float, float]] | None = None,
-    facts: Mapping[str, Fact] | None = None,
-    judge: EditComparator | None = None,
-) -> list[Advice]:
-    """At most three edits of different kinds, the surest first: by what passes what they need.
-
-    With a judge, an edit is told where it makes the better version, and the score does not speak
-    against it (:data:`VETO`). Without one, it is told where it gains more than its kind needs and
-    more than a harmless change of the same sort (trimmed a little; or saved again, or a tenth of a
-    stop lighter) moves the score of this picture.
+    With a comparator, an edit is suggested if it makes the better version and does not lose more
+    than :data:`MAX_LOSS_POINTS`. Without one, it must gain more than its class needs and more than
+    a harmless change of the same sort (trimmed a little; or saved again, or a tenth of a stop
+    lighter) moves the score of this image.
 
     Args:
-        score: tries every edit; may be the fast path.
-        confirm: has the last word on the best of each kind, where it is another rater.
-        needed: kind to the points that it must gain where a measurement proposes it, and where none
-            does; :data:`NEEDED` for a kind that is not there. A judge brings its own.
-        facts: of the picture; they propose edits and their amounts.
-        judge: compares the versions.
+        score: rates every edit where nothing compares versions; may be the fast head.
+        confirm: a second rater, which must agree on the best edit of each class.
+        thresholds: points to gain, see :data:`Thresholds`; a comparator brings its own.
+        facts: of the image; they propose edits and their amounts.
+        comparator: compares the versions.
     """
-    found = trial(image, score, facts, judge)
-    best = best_of(found, (judge.needed if judge else needed) or {})
+    trial = try_edits(image, score, facts, comparator)
+    best = best_of_each_class(trial, (comparator.thresholds if comparator else thresholds) or {})
     if confirm is not None and best:
-        against = [found.plain if a.against is None else a.against for a in best]
-        again = scores_of(confirm, [*(a.picture for a in best), *against], _BATCH)
-        sure = again[: len(best)] - again[len(best) :]
+        pairs = edited_versions(at_trial_size(image), [s.edit for s in best])
+        scores = in_batches(confirm, [*(after for after, _ in pairs), *(b for _, b in pairs)])
+        gains = scores[: len(best)] - scores[len(best) :]
         best = [
-            replace(advice, gain=float(gain))
-            for advice, gain in zip(best, sure, strict=True)
-            if gain > (advice.needed if advice.better is None else -VETO)
+            replace(suggestion, gain=float(gain))
+            for suggestion, gain in zip(best, gains, strict=True)
+            if gain > (suggestion.threshold if suggestion.log_odds is None else -MAX_LOSS_POINTS)
         ]
-    return sorted(best, key=lambda a: -a.margin)[:MOST]
+    return sorted(best, key=lambda s: -s.margin)[:MAX_SUGGESTIONS]
 
 
-def best_of(found: Trial, needed: Mapping[str, tuple[float, float]]) -> list[Advice]:
-    """The surest edit of each kind that passed; what a measurement proposes comes first."""
-    best: dict[str, Advice] = {}
-    for i, edit in enumerate(found.edits):
-        needs, way = needed.get(edit.kind), 0 if edit.measured else 1
-        gain = float(found.gains[i])
-        if found.better is None:
-            better = None
-            least = max(found.noise[edit.kind in MOVING], (needs or NEEDED)[way])
-            passed = gain > least
+def try_edits(
+    image: Image.Image,
+    score: ScoreImages,
+    facts: Mapping[str, Fact] | None = None,
+    comparator: EditComparator | None = None,
+) -> Trial:
+    """Every edit of an image, applied and rated, by the comparator if there is one.
+
+    What moves the frame is rated together with its mirror image: that halves what moving alone
+    does to a score.
+    """
+    plain = at_trial_size(image)
+    tried = list(edits(plain, facts))
+    pairs = edited_versions(plain, [edit.parameters for edit in tried])
+    moves = [edit.kind in FRAME_KINDS for edit in tried]
+    if comparator is None:
+        trimmed = crop(plain, crop_box(0.97, (0.5, 0.5)))
+        pairs += [(one, plain) for one in (trimmed, resave_as_jpeg(plain),
+                                           multiply_light(plain, 2.0**0.1))]  # fmt: skip
+        moves += [True, False, False]
+    upright = {id(one): one for pair in pairs for one in pair}
+    moved = {id(one): one for pair, moving in zip(pairs, moves, strict=True) if moving
+             for one in pair}  # fmt: skip
+    images = [*upright.values(), *map(mirror, moved.values())]
+    row = {key: n for n, key in enumerate(upright)}
+    mirror_row = {**row, **{key: len(row) + n for n, key in enumerate(moved)}}
+    rows = np.array(
+        [
+            [[at[id(one)] for one in pair] for at, pair in zip(ats, pairs, strict=True)]
+            for ats in ([row] * len(pairs), [mirror_row if m else row for m in moves])
+        ]
+    )  # (as it is and mirrored, pairs, after and before)
+    after, before = rows[..., 0], rows[..., 1]
+    if comparator is None:
+        scores = in_batches(score, images)
+        gains = (scores[after] - scores[before]).mean(0)
+        trim, *tones = np.abs(gains[len(tried) :])
+        return Trial(tried, gains[: len(tried)], None, (float(max(tones)), float(trim)))
+    parts = [comparator.embed(part) for part in _batches(images)]
+    scores, embeddings = (np.concatenate(part) for part in zip(*parts, strict=True))
+    classes = [edit.edit_class for edit in tried]
+    odds = [
+        comparator.log_odds(embeddings[a], embeddings[b], classes)
+        for a, b in zip(after, before, strict=True)
+    ]
+    return Trial(tried, (scores[after] - scores[before]).mean(0), np.mean(odds, axis=0))
+
+
+def best_of_each_class(trial: Trial, thresholds: Thresholds) -> list[Suggestion]:
+    """The surest edit of each class that passed; one that a measurement proposes comes first."""
+    best: dict[str, Suggestion] = {}
+    for i, edit in enumerate(trial.edits):
+        fitted, gain = thresholds.get(edit.edit_class), float(trial.gains[i])
+        if trial.log_odds is None:
+            log_odds = None
+            least = (fitted or DEFAULT_GAINS)[not edit.measured]
+            threshold = max(trial.noise[edit.kind in FRAME_KINDS], least)
+            passed = gain > threshold
         else:
-            better, least = float(found.better[i]), (needs or NEEDED_ODDS)[way]
-            passed = better > least and gain > -VETO
+            log_odds = float(trial.log_odds[i])
+            threshold = (fitted or DEFAULT_LOG_ODDS)[not edit.measured]
+            passed = log_odds > threshold and gain > -MAX_LOSS_POINTS
         if passed:
-            told = Advice(
-                edit.kind, edit.words, gain, least, edit.measured, edit.picture, edit.against,
-                better,
-            )  # fmt: skip
-            other = best.get(edit.kind)
-            if other is None or (told.measured, told.margin) > (other.measured, other.margin):
-                best[edit.kind] = told
-    return [best[kind] for kind in KINDS if kind in best]
+            suggestion = Suggestion(
+                edit.kind, edit.text, edit.parameters, gain, log_odds, threshold, edit.measured
+            )
+            other = best.get(edit.edit_class)
+            if other is None or _rank(suggestion) > _rank(other):
+                best[edit.edit_class] = suggestion
+    return [best[name] for name in EDIT_CLASSES if name in best]
 
 
-def at_working_size(image: Image.Image) -> Image.Image:
-    """A copy at the size at which edits are tried."""
+def _rank(suggestion: Suggestion) -> tuple[bool, float]:
+    return suggestion.measured, suggestion.margin
+
+
+def edited_versions(
+    plain: Image.Image, parameters: Iterable[Parameters]
+) -> list[tuple[Image.Image, Image.Image]]:
+    """The image after each edit, and the image that it is compared with."""
+    return [(apply_edit(plain, p), edit_reference(plain, p)) for p in parameters]
+
+
+def at_trial_size(image: Image.Image) -> Image.Image:
+    """An RGB copy of an image at the size at which edits are tried."""
     plain = to_rgb(image).copy()
-    plain.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS)
+    plain.thumbnail((TRIAL_SIDE_PX, TRIAL_SIDE_PX), Image.Resampling.LANCZOS)
     return plain
 
 
-def images_of(plain: Image.Image, tried: Sequence[Edit]) -> list[Image.Image]:
-    """Every picture that rating some edits of a picture takes: itself, what comes after each, and
-    what that is held against where it is another."""
-    pairs = ((edit.picture, edit.against) for edit in tried)
-    return [plain, *(one for pair in pairs for one in pair if one is not None)]
-
-
-def mirrored(image: Image.Image) -> Image.Image:
-    """A picture as a mirror shows it, which nobody would rate differently."""
+def mirror(image: Image.Image) -> Image.Image:
+    """An image flipped left to right, which nobody would rate differently."""
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+
+
+def in_batches(score: ScoreImages, images: Iterable[Image.Image]) -> Floats:
+    """(N,) scores of N images, some at a time."""
+    parts = [np.asarray(score(part), dtype=np.float64) for part in _batches(list(images))]
+    return np.concatenate(parts)
+
+
+def _batches(images: Sequence[Image.Image]) -> list[Sequence[Image.Image]]:
+    starts = range(0, len(images), _BATCH_VERSIONS)
+    return [images[start : start + _BATCH_VERSIONS] for start in starts]
