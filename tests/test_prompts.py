@@ -55,17 +55,17 @@ def test_wrong_prompt_files(tmp_path, text, reason):
 
 def test_styles_and_languages_where_the_prompts_have_them():
     prompt = load_prompt("default")
-    brief = prompt.styled("brief", "French {")
+    brief = prompt.with_style("brief", "French {")
     assert "twenty words" in brief.critique
     assert brief.critique.format(facts="", score=1, level="bad").endswith("Write it in French {.")
-    assert prompt.styled(None, None) == prompt
+    assert prompt.with_style(None, None) == prompt
     with pytest.raises(PromptError, match="knows brief, teacher, curator"):
-        prompt.styled("epic", None)
+        prompt.with_style("epic", None)
 
 
 def test_nano_says_what_it_was_not_taught():
-    nano = load_prompt(Path(__file__).parent.parent / "vlm_aes" / "nano" / "vlm_aes.toml")
+    nano = load_prompt(Path(__file__).parent.parent / "vlm_aes/models/nano/vlm_aes.toml")
     with pytest.raises(PromptError, match="it has only one"):
-        nano.styled("brief", None)
+        nano.with_style("brief", None)
     with pytest.raises(PromptError, match="in English only"):
-        nano.styled(None, "French")
+        nano.with_style(None, "French")

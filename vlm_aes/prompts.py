@@ -1,7 +1,7 @@
-"""Every word that is said to a model, as versioned data: the same in training and at inference.
+"""Prompts: every word that is said to a model, as versioned data, in training and at inference.
 
-A prompt is a TOML file: in this folder under its name, or ``vlm_aes.toml`` in a checkpoint's own
-folder. Presets (``presets.toml``) tie a short name to a hub id, a revision and a prompt.
+A prompt is a TOML file: in ``prompts/`` under its name, or ``vlm_aes.toml`` in a checkpoint's own
+folder. Presets (``prompts/presets.toml``) tie a short name to a hub id, a revision and a prompt.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from typing import Any
 from vlm_aes.errors import PromptError
 
 _IN_WHEEL = Path(__file__).parent / "prompt_files"
-FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parent.parent / "prompts"
+PROMPTS_FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else Path(__file__).parent.parent / "prompts"
 """The TOML files: a clone reads them from ``prompts/``, a wheel holds a copy in the package."""
-OWN_FILE = "vlm_aes.toml"
-N_WORDS = 5
-NO_FAULT = "none"
+CHECKPOINT_PROMPT_FILE = "vlm_aes.toml"
+_N_RATING_WORDS = 5
+_NO_DEGRADATION = "none"
 
 
 @dataclass(frozen=True)
-class FaultQuestion:
-    """What a checkpoint is asked about what spoils a picture, before it writes its critique.
+class DegradationQuestion:
+    """The question about degradations of an image, asked before its critique.
+
+    The attributes are the entries of the section ``[faults]`` of a prompt file.
 
     Attributes:
-        question, stem: as for a rating; the next token names the fault.
-        words: fault to its word after the stem; ``none`` is the first.
-        sure: probability that something is wrong from which the critic is told so.
-        told: the line that the critic is told, with ``{fault}`` in it.
-        sure_of: fault to a lower probability of its own, for one that the checkpoint is seldom sure
-            of.
+        question, stem: as for a rating; the next token names the degradation.
+        words: degradation to its word after the stem; ``none`` is the first.
+        sure: probability of any degradation from which the critique's prompt names one.
+        told: the sentence of the critique's prompt, with ``{fault}`` in it.
+        sure_of: degradation to a lower threshold of its own, for one that the checkpoint seldom
+            gives a high probability.
     """
 
     question: str
@@ -43,22 +45,24 @@ class FaultQuestion:
     told: str
     sure_of: dict[str, float] = field(default_factory=dict)
 
-    def named(self, probabilities: Sequence[float]) -> str | None:
-        """The fault that is to be told, by the probability of each of ``words``; nothing where none
-        is sure enough."""
-        of = dict(zip(self.words, map(float, probabilities), strict=True))
-        if 1 - of.pop(NO_FAULT) < self.sure:
-            of = {name: p for name, p in of.items() if p >= self.sure_of.get(name, 1.0)}
-        return max(of, key=lambda name: of[name], default=None)
+    def most_probable(self, probabilities: Sequence[float]) -> str | None:
+        """The degradation to name, by the probability of each of ``words``.
 
-    def line(self, fault: str | None) -> str:
-        """What the critic is told of a fault, or of there being none."""
-        return self.told.format(fault=self.words[fault or NO_FAULT].strip())
+        None where no probability reaches its threshold.
+        """
+        by_name = dict(zip(self.words, map(float, probabilities), strict=True))
+        if 1 - by_name.pop(_NO_DEGRADATION) < self.sure:
+            by_name = {name: p for name, p in by_name.items() if p >= self.sure_of.get(name, 1.0)}
+        return max(by_name, key=lambda name: by_name[name], default=None)
+
+    def sentence(self, degradation: str | None) -> str:
+        """The sentence of the critique's prompt that names a degradation, or that there is none."""
+        return self.told.format(fault=self.words[degradation or _NO_DEGRADATION].strip())
 
 
 @dataclass(frozen=True)
 class PairQuestion:
-    """What a checkpoint that can look at two pictures at once is asked about them.
+    """The question about two images, for a checkpoint that reads both at once.
 
     Attributes:
         question, stem: as for a rating; the next token names one of the two.
@@ -72,16 +76,16 @@ class PairQuestion:
 
 @dataclass(frozen=True)
 class RatingPrompt:
-    """What a checkpoint is asked, and the words that it may answer.
+    """The questions that a checkpoint is asked, and the words that it may answer.
 
     Attributes:
         question: the overall question.
         stem: the beginning of the answer; the next token is the rating word.
         words: bad to excellent, exactly as they follow the stem (mostly with a leading space).
         questions, stems: the same for attributes.
-        facts_line: put before a rating question when facts are told; holds ``{facts}``.
-        faults: the question about what spoils a picture, for a checkpoint that learned it.
-        pair: the question about two pictures, for a checkpoint that can look at both.
+        facts_line: put before a rating question when the prompt holds facts; holds ``{facts}``.
+        degradation: the question about degradations, for a checkpoint that learned it.
+        pair: the question about two images, for a checkpoint that reads both.
         critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
             ``{level}``.
         styles: other instructions by their name, with the same places.
@@ -89,12 +93,12 @@ class RatingPrompt:
             ``{language}``; empty where the checkpoint speaks no other.
         critique_drafts: how many drafts are written of each critique, the best of which is kept;
             for a small model, whose drafts cost little and differ much.
-        mirrored: whether a rating is the mean of the picture's and of its mirror image's, which
+        mirrored: whether a rating is the mean of the image's and of its mirror image's, which
             nobody would rate differently; takes twice as long.
-        image_first: the order in which picture and question are handed to the chat template.
+        image_first: whether the chat template gets the image before the question.
         stem_apart: the stem was tokenised by itself in training, and must come out the same.
         first_token: take the first token of a rating word that has several.
-        thinking: value of the template's ``enable_thinking``; nothing leaves it out.
+        thinking: value of the template's ``enable_thinking``; None leaves it out.
     """
 
     name: str
@@ -111,7 +115,7 @@ class RatingPrompt:
     stem_apart: bool = False
     first_token: bool = False
     thinking: bool | None = None
-    faults: FaultQuestion | None = None
+    degradation: DegradationQuestion | None = None
     pair: PairQuestion | None = None
     critique: str = ""
     critique_stem: str = ""
@@ -127,9 +131,8 @@ class RatingPrompt:
         """Name and version."""
         return f"{self.name}-{self.version}"
 
-    def styled(self, style: str | None, language: str | None) -> RatingPrompt:
-        """The same prompts with critiques in one of ``styles``, in a language given by its English
-        name.
+    def with_style(self, style: str | None, language: str | None) -> RatingPrompt:
+        """The same prompt with critiques in one of ``styles``, in a language by its English name.
 
         Raises:
             PromptError: for a style that is not there, or a language where none but its own is.
@@ -150,7 +153,9 @@ class RatingPrompt:
             critique = f"{critique}\n{line.replace('{', '{{').replace('}', '}}')}"
         return replace(self, critique=critique)
 
-    def asked(self, attribute: str | None = None, facts: str | None = None) -> tuple[str, str]:
+    def question_and_stem(
+        self, attribute: str | None = None, facts: str | None = None
+    ) -> tuple[str, str]:
         """The user's text and the answer's stem for the overall question or an attribute's."""
         question = self.question if attribute is None else self.questions[attribute]
         stem = self.stem if attribute is None else self.stems[attribute]
@@ -161,7 +166,7 @@ class RatingPrompt:
 
 @dataclass(frozen=True)
 class Preset:
-    """A known rating checkpoint: where it is and what it was trained to be asked."""
+    """A known rating checkpoint: its hub id and the prompt that it was trained on."""
 
     name: str
     model: str
@@ -170,7 +175,7 @@ class Preset:
 
 
 def _presets() -> dict[str, Preset]:
-    with (FOLDER / "presets.toml").open("rb") as file:
+    with (PROMPTS_FOLDER / "presets.toml").open("rb") as file:
         return {name: Preset(name=name, **entry) for name, entry in tomllib.load(file).items()}
 
 
@@ -178,7 +183,7 @@ PRESETS: dict[str, Preset] = _presets()
 
 
 def load_prompt(name_or_path: str | Path) -> RatingPrompt:
-    """A prompt by its name in this folder, or from a TOML file.
+    """A prompt by its name in ``prompts/``, or from a TOML file.
 
     Raises:
         PromptError: no such prompt, or a file with missing or unknown entries.
@@ -188,23 +193,25 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
         with path.open("rb") as file:
             data: dict[str, Any] = tomllib.load(file)
     except FileNotFoundError:
-        known = ", ".join(sorted(f.stem for f in FOLDER.glob("*.toml") if f.stem != "presets"))
+        known = ", ".join(
+            sorted(f.stem for f in PROMPTS_FOLDER.glob("*.toml") if f.stem != "presets")
+        )
         raise PromptError(f"no prompt {name_or_path}: give a TOML file or one of {known}") from None
     except tomllib.TOMLDecodeError as error:
         raise PromptError(f"{path}: not TOML ({error})") from None
     data["words"] = tuple(data.get("words", ()))
     try:
         if "faults" in data:
-            data["faults"] = FaultQuestion(**data["faults"])
+            data["degradation"] = DegradationQuestion(**data.pop("faults"))
         if "pair" in data:
             data["pair"] = PairQuestion(**{**data["pair"], "words": tuple(data["pair"]["words"])})
         prompt = RatingPrompt(**data)
     except (TypeError, KeyError) as error:
         raise PromptError(f"{path}: {error}") from None
-    if len(set(prompt.words)) != N_WORDS:
+    if len(set(prompt.words)) != _N_RATING_WORDS:
         raise PromptError(f"{path}: words must be five different ones, bad to excellent")
-    if prompt.faults and next(iter(prompt.faults.words), None) != NO_FAULT:
-        raise PromptError(f"{path}: the first of the faults' words must be {NO_FAULT}")
+    if prompt.degradation and next(iter(prompt.degradation.words), None) != _NO_DEGRADATION:
+        raise PromptError(f"{path}: the first of the faults' words must be {_NO_DEGRADATION}")
     if set(prompt.questions) != set(prompt.stems):
         raise PromptError(f"{path}: every attribute needs a question and a stem")
     return prompt
@@ -217,8 +224,8 @@ def prompt_file(model: str | Path, given: str | Path | None = None) -> Path:
     if str(model) in PRESETS:
         return _file_of(PRESETS[str(model)].prompt)
     folder = Path(model)
-    if (folder / OWN_FILE).is_file():
-        return folder / OWN_FILE
+    if (folder / CHECKPOINT_PROMPT_FILE).is_file():
+        return folder / CHECKPOINT_PROMPT_FILE
     adapter = folder / "adapter_config.json"
     if adapter.is_file():
         base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
@@ -231,11 +238,13 @@ def prompt_file(model: str | Path, given: str | Path | None = None) -> Path:
 
 
 def prompt_for(model: str | Path, given: str | Path | None = None) -> RatingPrompt:
-    """The prompt for a model: the one given, else its preset's, its folder's own, or its base
-    model's; else ``default``."""
+    """The prompt for a model.
+
+    The one given, else its preset's, its folder's own, or its base model's; else ``default``.
+    """
     return load_prompt(prompt_file(model, given))
 
 
 def _file_of(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
-    return path if path.suffix == ".toml" else FOLDER / f"{name_or_path}.toml"
+    return path if path.suffix == ".toml" else PROMPTS_FOLDER / f"{name_or_path}.toml"

@@ -24,7 +24,7 @@ from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
 from vlm_aes.models.pretrained import device_and_dtype, hub_options, shown_name
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.prompts import FOLDER
+from vlm_aes.prompts import PROMPTS_FOLDER
 from vlm_aes.ratings.scale import two_hot
 
 DUAL_ENCODER_TYPES = ("clip", "siglip", "siglip2")
@@ -56,7 +56,7 @@ class AntonymPairs:
     @staticmethod
     def default() -> AntonymPairs:
         """The pairs of ``prompts/pairs/clip-iqa.toml``."""
-        file = FOLDER / "pairs" / "clip-iqa.toml"
+        file = PROMPTS_FOLDER / "pairs" / "clip-iqa.toml"
         return AntonymPairs(**tomllib.loads(file.read_text(encoding="utf-8")))
 
 

@@ -93,7 +93,7 @@ class ServerScorer(Scorer):
         digest = hashlib.sha256(description.encode()).hexdigest()[:12]
         self.model_id = f"{_SCHEME}{name}@{digest}"
         parts = {
-            "texts": [self.prompt.asked(a) for a in (None, *prompt.questions)],
+            "texts": [self.prompt.question_and_stem(a) for a in (None, *prompt.questions)],
             "system": prompt.system,
             "words": prompt.words,
             "image_first": prompt.image_first,
@@ -167,7 +167,7 @@ class ServerScorer(Scorer):
         The stem stands as the beginning of the answer. vLLM continues it because the body says so,
         llama.cpp by itself.
         """
-        question, stem = self.prompt.asked(attribute)
+        question, stem = self.prompt.question_and_stem(attribute)
         placed_image = {"type": "image_url", "image_url": {"url": image}}
         text = {"type": "text", "text": question}
         content = [placed_image, text] if self.prompt.image_first else [text, placed_image]

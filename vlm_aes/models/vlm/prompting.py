@@ -43,9 +43,9 @@ class TokenizedPrompt:
                     f"after {prompt.stem!r}; choose stems that end alike"
                 )
         self.fault_ids: list[int] = []
-        if prompt.faults:
-            words = tuple(prompt.faults.words.values())
-            self.fault_ids = self.first_tokens(self.render_faults(), prompt.faults.stem, words)
+        if prompt.degradation:
+            words = tuple(prompt.degradation.words.values())
+            self.fault_ids = self.first_tokens(self.render_faults(), prompt.degradation.stem, words)
 
     @property
     def id(self) -> str:
@@ -55,7 +55,7 @@ class TokenizedPrompt:
             "texts": [self.render(a, "") for a in (None, *prompt.questions)],
             "facts": prompt.facts_line,
             "critique": [prompt.critique, prompt.critique_stem],
-            "faults": asdict(prompt.faults) if prompt.faults else None,
+            "faults": asdict(prompt.degradation) if prompt.degradation else None,
             "sampling": [prompt.critique_temperature, prompt.critique_top_p],
             "words": prompt.words,
             "preprocessing": json.loads(processor.to_json_string()),
@@ -69,11 +69,11 @@ class TokenizedPrompt:
     def render(self, attribute: str | None = None, facts: str | None = None) -> str:
         """The exact text of the overall question or an attribute's, before the placeholder of the
         image is expanded."""
-        return self.render_question(*self.prompt.asked(attribute, facts))
+        return self.render_question(*self.prompt.question_and_stem(attribute, facts))
 
     def render_faults(self) -> str:
         """The exact text of the question about faults."""
-        faults = self.prompt.faults
+        faults = self.prompt.degradation
         assert faults is not None
         return self.render_question(faults.question, faults.stem)
 
@@ -171,7 +171,7 @@ class TokenizedPrompt:
         return inputs
 
     def _check_rendering(self, attribute: str | None) -> None:
-        question, stem = self.prompt.asked(attribute)
+        question, stem = self.prompt.question_and_stem(attribute)
         text = self.render(attribute)
         if not text.endswith(stem) or text.count(question) != 1:
             raise self._refusal(
@@ -185,7 +185,7 @@ class TokenizedPrompt:
             )
 
     def _word_ids(self, attribute: str | None) -> list[int]:
-        stem = self.prompt.asked(attribute)[1]
+        stem = self.prompt.question_and_stem(attribute)[1]
         return self.first_tokens(self.render(attribute), stem, self.prompt.words)
 
     def _cut(

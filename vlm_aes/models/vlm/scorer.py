@@ -179,16 +179,16 @@ class VlmScorer(Scorer):
 
     def fault_probabilities(self, images: Sequence[Image.Image]) -> Floats:
         """(B, 1 + faults) probabilities: that nothing spoils the image, then each fault of
-        ``prompt.faults.words`` in its order."""
+        ``prompt.degradation.words`` in its order."""
         inputs = self.backbone.encode(images, [self.tokenized.render_faults()] * len(images))
         return self.probabilities(self.backbone.last_hidden(inputs), self.tokenized.fault_ids)
 
     def faults(self, images: Sequence[Image.Image]) -> list[str | None]:
         """The fault of each image; None where the model sees none, is not sure, or was never
         trained to name faults."""
-        if self.prompt.faults is None:
+        if self.prompt.degradation is None:
             return [None] * len(images)
-        return [self.prompt.faults.named(p) for p in self.fault_probabilities(images)]
+        return [self.prompt.degradation.most_probable(p) for p in self.fault_probabilities(images)]
 
     def _states(
         self,
