@@ -76,6 +76,10 @@ class ParallelScorer:
                 text = short_text(error, 160) or type(error).__name__
                 advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
                 size = (image.width, image.height)
-                return [self._assessor.error_assessment(ImageError("model", advice, image.sha256, *size))]
+                return [
+                    self._assessor.error_assessment(
+                        ImageError("model", advice, image.sha256, *size)
+                    )
+                ]
         middle = len(images) // 2
         return self._rate_part(images[:middle]) + self._rate_part(images[middle:])

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from vlm_aes.assessor import Assessor, PreparedImage
 from vlm_aes.bulk.journal import Fingerprint
 from vlm_aes.bulk.parallel import ParallelScorer
-from vlm_aes.bulk.prefetch import Prefetcher, PrefetchEntry
+from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
 from vlm_aes.bulk.resume import CompletedRows, DiskIndex, pack, unpack
 from vlm_aes.bulk.sink import RowPlace, Sink
 from vlm_aes.images.result import ImageError

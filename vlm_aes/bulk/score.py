@@ -160,7 +160,9 @@ class ScoreRun:
                 "--cascade needs a checkpoint with a fast head that was distilled from it",
                 "vlm-aes distill --teacher MODEL --out MODEL --images DIR",
             )
-        return assessor, Assessor.from_pretrained(head.critique_model, precision=s.precision, device=device)
+        return assessor, Assessor.from_pretrained(
+            head.critique_model, precision=s.precision, device=device
+        )
 
     def _check_models(self, stars: StarRule | None) -> None:
         s, assessor = self.settings, self.assessor

@@ -5,23 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vlm_aes import files
 from vlm_aes.evaluation.evaluate import EvaluationReport, RatedImage
-from vlm_aes.explain.page import data_uri
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
+from vlm_aes.output.html.components import data_uri, render, sized
 from vlm_aes.ratings.scale import LEVELS
 from vlm_aes.ratings.table import RatingTable
 
 MAX_OUTLIERS = 6
 """Images shown of each kind of miss."""
-THUMBNAIL_SIDE_PX = 320
+OUTLIER_SIDE_PX = 320
 CALIBRATION_BINS = 10
 HISTOGRAM_BINS = 20
 MAX_POINTS = 3000
@@ -74,14 +72,8 @@ def evaluation_page(
         np.array([getattr(i, name) for i in images]).mean(0).tolist()
         for name in ("label", "probabilities")
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("evaluation.html").render(
+    return render(
+        Path(__file__).with_name("evaluation.html"),
         report=report,
         model=model,
         prompt=prompt,
@@ -143,9 +135,7 @@ def _outliers(table: RatingTable, images: list[RatedImage], gap: Floats) -> list
 
 
 def _thumbnail(source: str | bytes) -> str | None:
-    opened = open_image(source, needed_side=THUMBNAIL_SIDE_PX)
+    opened = open_image(source, needed_side=OUTLIER_SIDE_PX)
     if not isinstance(opened, LoadedImage):
         return None
-    image = to_rgb(opened.image).copy()
-    image.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.LANCZOS)
-    return data_uri(image)
+    return data_uri(sized(to_rgb(opened.image), OUTLIER_SIDE_PX))

@@ -14,6 +14,7 @@ from vlm_aes.errors import TableError
 from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.output.table import BASE_COLUMNS, OPTIONAL_COLUMNS, REAL, WHOLE, Row
 from vlm_aes.ratings.records import iter_rows
+from vlm_aes.ratings.records import iter_rows
 
 Rows = Callable[[], Iterable[Row]]
 """Gives the same rows each time it is called."""
@@ -48,9 +49,7 @@ def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
     return files
 
 
-def read_batches(
-    file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS
-) -> Iterator[list[Row]]:
+def read_batches(file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS) -> Iterator[list[Row]]:
     """Rows of a table that has every column of ``schema``, up to ``size`` at a time; none where it
     lacks one.
 
@@ -58,17 +57,19 @@ def read_batches(
         TableError: for a table that cannot be read.
     """
     try:
-        raw = iter_rows(file, size)
-        first = next(raw, None)
+        records = iter_rows(file, size)
+        first = next(records, None)
         if first is None or not set(schema.names) <= set(first):
             return
         kinds = [(name, schema.field(name).type) for name in schema.names]
-        every = chain([first], raw)
+        every = chain([first], records)
         while rows := [{n: _typed(r.get(n), k) for n, k in kinds} for r in islice(every, size)]:
             yield rows
     except TableError:
         raise
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except TableError:
+        raise
+    except ValueError as error:  # a cell that is no number
         raise TableError(f"{file} cannot be read as a table ({error})") from None
 
 

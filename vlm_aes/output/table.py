@@ -173,6 +173,15 @@ def rationale_cells(critique: str | None, suggestions: Sequence[Suggestion]) -> 
     }
 
 
+def attribute_scores(row: Row) -> dict[str, float]:
+    """Attribute, in words, to its score in a row; without residuals and missing ones."""
+    return {
+        name.removeprefix("attr_").replace("_", " "): value
+        for name, value in row.items()
+        if name.startswith("attr_") and not name.endswith("_residual") and value is not None
+    }
+
+
 def add_stars_to_tables(
     tables: Iterable[pa.Table], rule: StarRule, rank: PercentileRank
 ) -> Iterator[pa.Table]:

@@ -117,9 +117,7 @@ def undo_placement(folder: Path) -> int:
     try:
         entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
-        raise OutputError(
-            f"{folder} holds no choice: there is no {PLACEMENT_LOG} in it"
-        ) from None
+        raise OutputError(f"{folder} holds no choice: there is no {PLACEMENT_LOG} in it") from None
     except ValueError:
         raise OutputError(f"{log} is damaged", "mend it, it says what lay where") from None
     undone = 0

@@ -135,9 +135,9 @@ def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
 
 def maybe_same_scene(features: ImageFeatures) -> NDArray[np.bool_]:
     """(N, N) the pairs that are alike enough for one burst, if they were taken within seconds."""
-    pairs: NDArray[np.bool_] = (
-        features.embedding @ features.embedding.T >= SAME_SCENE_COSINE
-    ) | (features.layout @ features.layout.T >= SAME_SCENE_COSINE)
+    pairs: NDArray[np.bool_] = (features.embedding @ features.embedding.T >= SAME_SCENE_COSINE) | (
+        features.layout @ features.layout.T >= SAME_SCENE_COSINE
+    )
     return pairs
 
 

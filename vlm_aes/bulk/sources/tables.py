@@ -64,7 +64,7 @@ def holds_images(file: str, column: str | None) -> bool:
 
 def unnamed_image(path: str) -> ImageSource:
     """The error row of a table's row that names no image."""
-    return ImageSource(path, lambda: ImageError("missing", "the row names no picture"))
+    return ImageSource(path, lambda: ImageError("missing", "the row names no image"))
 
 
 @contextmanager
@@ -126,5 +126,5 @@ def _held_image(
         name = name or value.get("path")
         value = value.get("bytes")
     path = f"{file}/{number}" + (f"/{name}" if name else "")
-    data: bytes | ImageError = value or ImageError("missing", "the row holds no picture")
+    data: bytes | ImageError = value or ImageError("missing", "the row holds no image")
     return ImageSource(path, lambda: data, {**fingerprint, "row": number})

@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.images.source import ImageSource
+from vlm_aes.output.html.components import render, thumbnails, write_page
 from vlm_aes.output.results import Rows
-from vlm_aes.output.table import Row
-from vlm_aes.output.html.thumbnails import thumbnails
+from vlm_aes.output.table import Row, attribute_scores
 from vlm_aes.ratings.scale import LEVELS
 
-SHOWN = 1000
-"""Pictures on the page at most: of more, the best and worst, and the rest evenly by rank."""
-SHEET = 12
-"""Pictures of the best, of the worst, and of the largest disagreements."""
-BINS = 20
-ERRORS_LISTED = 200
-_FLATTEST, _NARROWEST = 3.0, 0.5
+MAX_SHOWN_IMAGES = 1000
+"""Images on the page at most: of more, the best and worst, and the rest evenly by rank."""
+STRIP_IMAGES = 12
+"""Images of the best, of the worst, and of the largest disagreements."""
+GALLERY_BINS = 20
+"""Bars of the histogram."""
+MAX_LISTED_ERRORS = 200
+CARD_ASPECTS = (0.5, 3.0)
+"""Least and largest ratio of width to height that an image is shown in."""
 
 
 @dataclass(frozen=True)
@@ -34,74 +35,75 @@ class Gallery:
     """What stands on the page.
 
     Attributes:
-        title: the folder that the pictures share.
-        scores: (N,) of every rated picture.
-        counts: level to how many, of every rated picture.
+        title: the folder that the images share.
+        scores: (N,) of every rated image.
+        level_counts: level to the number of its images, of every rated image.
         shown: rows on the page, the best first.
-        errors: path and error of the first pictures that could not be rated.
+        errors: path and error of the first images that could not be rated.
         n_errors: of all.
-        apart: paths of the largest disagreements between fast and slow, the largest first.
-        distance: mean distance of fast and slow, points; nothing without both.
+        disagreements: paths of the largest distances of fast and slow, the largest first.
+        mean_distance: of fast and slow, points; None without both.
     """
 
     title: str
     scores: NDArray[np.float64]
-    counts: Mapping[str, int]
+    level_counts: Mapping[str, int]
     shown: list[Row]
     errors: list[tuple[str, str]]
     n_errors: int
-    apart: list[str]
-    distance: float | None
+    disagreements: list[str]
+    mean_distance: float | None
 
     @staticmethod
-    def of(rows: Rows, fast: Mapping[str, float] | None = None) -> Gallery:
-        """Gather it in two passes; no more rows are held than are shown.
+    def gather(rows: Rows, fast_scores: Mapping[str, float] | None = None) -> Gallery:
+        """Read the rows twice; no more of them are held than are shown.
 
         Args:
-            fast: path to the fast head's score, where it is not in the rows.
+            fast_scores: path to the fast head's score, where it is not in the rows.
         """
         scores: list[float] = []
-        gaps: list[float] = []
+        distances: list[float] = []
         errors: list[tuple[str, str]] = []
         counts = Counter[str]()
         n_errors, folder = 0, None
         for row in rows():
-            place = os.path.dirname(row["path"])  # noqa: PTH120
-            folder = place if folder is None else _shared(folder, place)
+            parent = os.path.dirname(row["path"])  # noqa: PTH120
+            folder = parent if folder is None else _shared_folder(folder, parent)
             if row["error"] or row["score"] is None:
                 n_errors += 1
-                if len(errors) < ERRORS_LISTED:
+                if len(errors) < MAX_LISTED_ERRORS:
                     errors.append((row["path"], row["error"] or ""))
                 scores.append(np.nan)
-                gaps.append(np.nan)
+                distances.append(np.nan)
                 continue
             counts[row["level"]] += 1
             scores.append(row["score"])
-            quick = _fast_score(row, fast)
-            gaps.append(np.nan if quick is None else abs(row["score"] - quick))
-        score, gap = np.array(scores, dtype=np.float64), np.array(gaps, dtype=np.float64)
-        chosen, apart = _chosen(score, gap)
-        places = {int(i): rank for rank, i in enumerate(chosen)}
-        found: dict[int, Row] = {}
-        names: dict[int, str] = {}
+            fast = _fast_score(row, fast_scores)
+            distances.append(np.nan if fast is None else abs(row["score"] - fast))
+        score, distance = np.array(scores, np.float64), np.array(distances, np.float64)
+        shown, disagreements = _shown_rows(score, distance)
+        ranks = {int(i): rank for rank, i in enumerate(shown)}
+        shown_rows: dict[int, Row] = {}
+        paths: dict[int, str] = {}
         for number, row in enumerate(rows()):
-            if number in places:
-                found[places[number]] = {**row, "score_fast": _fast_score(row, fast)}
-                names[number] = row["path"]
+            if number in ranks:
+                fast = _fast_score(row, fast_scores)
+                shown_rows[ranks[number]] = {**row, "score_fast": fast}
+                paths[number] = row["path"]
         return Gallery(
             title=Path(folder or "").name or "Gallery",
             scores=score[~np.isnan(score)],
-            counts={word: counts[word] for word in reversed(LEVELS)},
-            shown=[found[rank] for rank in range(len(chosen))],
+            level_counts={word: counts[word] for word in reversed(LEVELS)},
+            shown=[shown_rows[rank] for rank in range(len(shown))],
             errors=errors,
             n_errors=n_errors,
-            apart=[names[int(i)] for i in apart],
-            distance=None if np.isnan(gap).all() else float(np.nanmean(gap)),
+            disagreements=[paths[int(i)] for i in disagreements],
+            mean_distance=None if np.isnan(distance).all() else float(np.nanmean(distance)),
         )
 
     def bars(self) -> list[dict[str, Any]]:
         """The histogram: ends of each bar, its count, its height in percent of the highest."""
-        counts, ends = np.histogram(self.scores, BINS, (0, 100))
+        counts, ends = np.histogram(self.scores, GALLERY_BINS, (0, 100))
         highest = max(1, int(counts.max(initial=0)))
         return [
             {"low": float(low), "high": float(high), "n": int(n), "height": 100 * int(n) / highest}
@@ -110,68 +112,55 @@ class Gallery:
 
 
 def write_gallery(
-    file: Path, rows: Rows, items: Callable[[], Iterable[ImageSource]],
-    fast: Mapping[str, float] | None = None,
-) -> None:  # fmt: skip
-    """Write the page: complete, or not at all.
+    file: Path,
+    rows: Rows,
+    sources: Callable[[], Iterable[ImageSource]],
+    fast_scores: Mapping[str, float] | None = None,
+) -> None:
+    """Write the page, whole or not at all.
 
     Args:
         rows: gives the same rows each time it is called.
-        items: their pictures; only those that are shown are read.
-        fast: path to the fast head's score, where it is not in the rows.
+        sources: their images; only those that are shown are read.
+        fast_scores: path to the fast head's score, where it is not in the rows.
 
     Raises:
         OSError: where the file cannot be written.
     """
-    gallery = Gallery.of(rows, fast)
-    wanted = {row["path"] for row in gallery.shown}
-    pictures = dict(thumbnails(item for item in items() if item.path in wanted))
-    text = page(gallery, pictures, file.parent)
-    staging = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        staging.write_text(text, encoding="utf-8", errors="replace")
-        staging.replace(file)
-    finally:
-        staging.unlink(missing_ok=True)
+    gallery = Gallery.gather(rows, fast_scores)
+    paths = {row["path"] for row in gallery.shown}
+    images = dict(thumbnails(source for source in sources() if source.path in paths))
+    write_page(file, gallery_page(gallery, images, file.parent))
 
 
-def page(gallery: Gallery, pictures: Mapping[str, str], folder: Path) -> str:
+def gallery_page(gallery: Gallery, images: Mapping[str, str], folder: Path) -> str:
     """HTML of a gallery.
 
     Args:
-        pictures: path to data URI.
-        folder: where the page will lie; links to the pictures start there.
+        images: path to data URI.
+        folder: where the page will lie; links to the images start there.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
-        trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-    )  # fmt: skip
     number = {row["path"]: i for i, row in enumerate(gallery.shown)}
-    quarters = np.percentile(gallery.scores, (25, 50, 75)) if len(gallery.scores) else None
     n = len(gallery.shown)
-    sheet = min(SHEET, n // 2)
-    return environment.get_template("gallery.html").render(
+    strip = min(STRIP_IMAGES, n // 2)
+    return render(
+        Path(__file__).with_name("gallery.html"),
         g=gallery,
         cards=[_card(row, folder) for row in gallery.shown],
-        thumbs=[pictures.get(row["path"]) for row in gallery.shown],
-        best=range(sheet),
-        worst=range(n - 1, n - 1 - sheet, -1),
-        apart=[number[path] for path in gallery.apart],
-        quarters=quarters,
-        makers=sorted({(row["model"], row["prompt"]) for row in gallery.shown}),
+        thumbs=[images.get(row["path"]) for row in gallery.shown],
+        best=range(strip),
+        worst=range(n - 1, n - 1 - strip, -1),
+        disagreements=[number[path] for path in gallery.disagreements],
+        quartiles=np.percentile(gallery.scores, (25, 50, 75)) if len(gallery.scores) else None,
+        models=sorted({(row["model"], row["prompt"]) for row in gallery.shown}),
     )
 
 
 def _card(row: Row, folder: Path) -> dict[str, Any]:
-    """What the page knows of one picture; the first three are for its layout and links."""
+    """What the page knows of one image; the first three are for its layout and links."""
     width, height = row["width"] or 3, row["height"] or 2
-    attributes = {
-        name.removeprefix("attr_").replace("_", " "): round(value)
-        for name, value in row.items()
-        if name.startswith("attr_") and not name.endswith("_residual") and value is not None
-    }
     return {
-        "ratio": round(min(_FLATTEST, max(_NARROWEST, width / height)), 3),
+        "ratio": round(float(np.clip(width / height, *CARD_ASPECTS)), 3),
         "name": Path(row["path"]).name,
         "link": _link(row["path"], folder),
         "path": row["path"],
@@ -185,42 +174,44 @@ def _card(row: Row, folder: Path) -> dict[str, Any]:
         "level": row["level"],
         "warning": (row["warning"] or "").replace("_", " "),
         "critique": row.get("critique") or "",
-        "attributes": attributes,
+        "suggestion": row.get("suggestion") or "",
+        "attributes": {name: round(value) for name, value in attribute_scores(row).items()},
     }
 
 
 def _link(path: str, folder: Path) -> str:
-    """From the page to a picture with a file of its own; empty for any other."""
+    """From the page to an image with a file of its own; empty for any other."""
     if not Path(path).is_file():
         return ""
-    way = os.path.relpath(path, folder)
-    return quote(Path(way).as_posix(), errors="surrogateescape")
+    relative = os.path.relpath(path, folder)
+    return quote(Path(relative).as_posix(), errors="surrogateescape")
 
 
-def _fast_score(row: Row, fast: Mapping[str, float] | None) -> float | None:
-    found = row.get("score_fast") if fast is None else fast.get(row["path"])
-    return None if found is None else float(found)
+def _fast_score(row: Row, fast_scores: Mapping[str, float] | None) -> float | None:
+    score = row.get("score_fast") if fast_scores is None else fast_scores.get(row["path"])
+    return None if score is None else float(score)
 
 
-def _shared(one: str, other: str) -> str:
+def _shared_folder(one: str, other: str) -> str:
     try:
         return os.path.commonpath((one, other))
     except ValueError:
         return ""
 
 
-def _chosen(
-    score: NDArray[np.float64], gap: NDArray[np.float64]
+def _shown_rows(
+    score: NDArray[np.float64], distance: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows on the page, the best first, and those of them with the largest gaps."""
+    """Numbers of the rows on the page, the best first, and those with the largest distances."""
     rated = np.flatnonzero(~np.isnan(score))
     order = rated[np.lexsort((rated, -score[rated]))]
-    both = np.flatnonzero(gap > 0)
-    apart = both[np.lexsort((both, -gap[both]))][:SHEET]
-    if len(order) <= SHOWN:
+    apart = np.flatnonzero(distance > 0)
+    apart = apart[np.lexsort((apart, -distance[apart]))][:STRIP_IMAGES]
+    if len(order) <= MAX_SHOWN_IMAGES:
         return order, apart
-    third = SHOWN // 3
-    middle = np.linspace(third, len(order) - third - 1, SHOWN - 2 * third).round().astype(np.int64)
-    ranks = set(range(third)) | set(range(len(order) - third, len(order))) | set(middle.tolist())
+    third = MAX_SHOWN_IMAGES // 3
+    last = len(order) - third
+    middle = np.linspace(third, last - 1, MAX_SHOWN_IMAGES - 2 * third).round().astype(np.int64)
+    ranks = set(range(third)) | set(range(last, len(order))) | set(middle.tolist())
     ranks |= {int(np.flatnonzero(order == i)[0]) for i in apart}
     return order[sorted(ranks)], apart

@@ -11,7 +11,7 @@ from pathlib import Path
 from vlm_aes.errors import OutputError, SettingsError
 from vlm_aes.images.formats import RAW_SUFFIXES, READABLE_SUFFIXES
 from vlm_aes.output.table import Row
-from vlm_aes.output.xmp.sidecar import Rated, named_extension, library, merged, embedded_rating
+from vlm_aes.output.xmp.sidecar import Rated, embedded_rating, library, merged, named_extension
 from vlm_aes.ratings import scale as ratings
 
 LAYOUTS = ("auto", "darktable", "adobe")
