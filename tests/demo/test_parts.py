@@ -367,7 +367,7 @@ def test_a_field_takes_only_what_was_sent(monkeypatch, tmp_path):
     (tmp_path / "sent" / "out.png").symlink_to("/etc/passwd")
     for path in ("/etc/passwd", "http://192.0.2.1/x.png", str(tmp_path / "sent/../x.png"),
                  str(tmp_path / "sent" / "out.png")):  # fmt: skip
-        with pytest.raises(gr.Error, match="Send the picture itself"):
+        with pytest.raises(gr.Error, match="Send the image itself"):
             asyncio.run(field.async_move_resource_to_block_cache(path))
     own = tmp_path / "sent" / "a.png"
     own.touch()

@@ -18,7 +18,7 @@ from vlm_aes.demo.sorted_images import unique_names
 from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 from vlm_aes.explain import terminal as show
 from vlm_aes.explain.compare import Comparison, Pair, compare
-from vlm_aes.explain.page import data_uri
+from vlm_aes.output.html.components import data_uri
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.images.samples import SAMPLE_PHOTOS
 

@@ -17,7 +17,7 @@ from vlm_aes.critique.check import CONTRADICTED, NOT_MEASURABLE, SUPPORTED, clai
 from vlm_aes.demo.image_session import ImageSession
 from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.occlusion import drawn
-from vlm_aes.explain.page import data_uri
+from vlm_aes.output.html.components import data_uri
 from vlm_aes.images.color import to_rgb
 from vlm_aes.output.fact_overlay import draw_facts
 from vlm_aes.ratings import scale as ratings

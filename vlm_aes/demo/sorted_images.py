@@ -10,7 +10,7 @@ import numpy as np
 
 from vlm_aes.demo import components
 from vlm_aes.demo.uploads import refusal
-from vlm_aes.explain.page import data_uri
+from vlm_aes.output.html.components import data_uri
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.output.table import Columns, Row
 from vlm_aes.ratings.scale import LEVELS

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vlm_aes.demo import components
 from vlm_aes.errors import TrainingError
-from vlm_aes.explain.page import data_uri
+from vlm_aes.output.html.components import data_uri
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.stats import metrics
 from vlm_aes.training.personal_head import MIN_RATINGS, CrossValidation, PersonalHead
@@ -37,14 +37,14 @@ class TeachingPhoto:
 
     Attributes:
         name: as its sender may read it.
-        picture, thumbnail: for the page.
+        image, thumbnail: data URIs for the page.
         embedding: (D,) of the fast head's tower.
-        crowd: the crowd's score, 0 to 100.
+        crowd: the base score, 0 to 100.
         stars: 1 to 5; nothing while it is not rated.
     """
 
     name: str
-    photo: str
+    image: str
     thumbnail: str
     embedding: NDArray[np.float32]
     crowd: float
