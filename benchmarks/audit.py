@@ -7,10 +7,11 @@ The photos of a data folder in PARA's layout are written to a folder that is tak
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
+
+from options import options
 
 from finetune.photos import draw_photos
 from vlm_aes import Assessor
@@ -18,11 +19,7 @@ from vlm_aes.explain.audit import audit
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser = options(__doc__, data=True, checkpoint=True)
     parser.add_argument("--photos", type=int, default=500)
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.checkpoint)

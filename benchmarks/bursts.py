@@ -13,7 +13,6 @@ PARA is a folder in its layout. Choices are made on tuning photos, figures are o
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import tempfile
 import time
@@ -22,13 +21,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from options import options
 from PIL import Image
 
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, ScoreOptions, find_sources, score_images
+from vlm_aes.bulk import ScoreOptions, Sink, find_sources, score_images
 from vlm_aes.bulk.select.cut import Cut
-from vlm_aes.bulk.select.from_table import Table, choose_rows
+from vlm_aes.bulk.select.from_table import ScoredTable, choose_rows
 from vlm_aes.bulk.select.similarity import feature_extractor
 from vlm_aes.images.degrade import DEGRADATIONS, degrade
 from vlm_aes.images.open import LoadedImage, open_image
@@ -62,8 +62,9 @@ def group_of(image: Image.Image, rng: np.random.Generator) -> Iterator[tuple[str
     for i in range(CROPS):
         keep = rng.uniform(0.85, 0.95)
         width, height = (round(side * keep) for side in image.size)
-        left, top = (int(rng.integers(a - b + 1)) for a, b in
-                     zip(image.size, (width, height), strict=True))  # fmt: skip
+        left, top = (
+            int(rng.integers(a - b + 1)) for a, b in zip(image.size, (width, height), strict=True)
+        )
         yield f"crop{i}", image.crop((left, top, left + width, top + height))
 
 
@@ -72,14 +73,14 @@ def write(image: Image.Image, file: Path, seconds: float) -> None:
     exif = Image.Exif()
     exif[0x0110] = "camera"  # an EXIF without a tag of its own is not written
     taken = time.gmtime(seconds)
-    exif.get_ifd(0x8769).update({0x9003: time.strftime("%Y:%m:%d %H:%M:%S", taken),
-                                 0x9291: f"{seconds % 1:.3f}"[2:]})  # fmt: skip
+    exif.get_ifd(0x8769).update(
+        {0x9003: time.strftime("%Y:%m:%d %H:%M:%S", taken), 0x9291: f"{seconds % 1:.3f}"[2:]}
+    )
     image.save(file, exif=exif)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser = options(__doc__, data=True)
     parser.add_argument("--split", choices=("tuning", "validation"), default="tuning")
     parser.add_argument("--groups", type=int, default=300)
     parser.add_argument("--model", help="with a fast head; default: the embedded checkpoint")
@@ -103,9 +104,15 @@ def main() -> None:
                 kinds[str(file)] = number, kind
         out = Path(place) / "t.parquet"
         with Sink(str(out), columns.schema) as sink:
-            rated = list(score_images(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink))
+            rated = list(
+                score_images(
+                    assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink
+                )
+            )
             sink.finish()
-        chosen = choose_rows(Table(out), Cut(top_k=1, per="burst"), feature_extractor(head.head))
+        chosen = choose_rows(
+            ScoredTable(out), Cut(top_k=1, per="burst"), feature_extractor(head.head)
+        )
     n = 1 + max(number for number, _ in kinds.values())
     absolute: dict[int, tuple[float, str]] = {}
     for row in rated:
@@ -122,8 +129,10 @@ def main() -> None:
         hit = np.array([kind == "photo" for kind in won], dtype=float)
         share = metrics.bootstrap(lambda x, _: float(x.mean()), hit, hit)
         others = Counter(kind.rstrip("0123456789") for kind in won if kind != "photo")
-        print(f"{label:<24} {share.value:.1%} ({share.low:.1%} to {share.high:.1%}); "
-              f"else {dict(others.most_common())}")  # fmt: skip
+        print(
+            f"{label:<24} {share.value:.1%} ({share.low:.1%} to {share.high:.1%}); "
+            f"else {dict(others.most_common())}"
+        )
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@ was distilled from it.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
+from options import options
 
 from finetune.nano.fast_head import photos_of
 from vlm_aes import Assessor
 from vlm_aes.bulk.cascade import OPEN, cascade_tiers
-from vlm_aes.bulk.select.cut import Cut, Rated, choose
+from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training.distill import scores_of
 from vlm_aes.training.distill_data import collect
@@ -25,10 +23,7 @@ SHARES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="as of the distillation")
+    parser = options(__doc__, data=True, checkpoint=True, cache="as of the distillation")
     parser.add_argument("--limit", type=int)
     a = parser.parse_args()
     fast = Assessor.from_pretrained(a.checkpoint, fast=True).head
@@ -41,11 +36,11 @@ def main() -> None:
     print("share  calls  found  found by the head alone")
     for share in SHARES:
         cut = Cut(fraction=share)
-        tier = cascade_tiers(Rated(first, group), cut, fast.config.agreement)
+        tier = cascade_tiers(GroupedScores(first, group), cut, fast.config.agreement)
         seen = np.where(tier == OPEN, truth, first)
-        wanted = set(choose(Rated(truth, group), cut).tolist())
-        found = set(choose(Rated(seen, group), cut, tier).tolist())
-        alone = set(choose(Rated(first, group), cut).tolist())
+        wanted = set(select_rows(GroupedScores(truth, group), cut).tolist())
+        found = set(select_rows(GroupedScores(seen, group), cut, tier).tolist())
+        alone = set(select_rows(GroupedScores(first, group), cut).tolist())
         calls = float(np.mean(tier == OPEN))
         kept, kept_alone = (len(f & wanted) / len(wanted) for f in (found, alone))
         print(f"{share:5.0%}  {calls:5.1%}  {kept:5.1%}  {kept_alone:5.1%}")

@@ -9,12 +9,11 @@ a point of five.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
+from options import options
 
 from finetune.photos import is_validation, rows_of
 from vlm_aes import Assessor
@@ -22,11 +21,7 @@ from vlm_aes.explain.compare import compare
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser = options(__doc__, data=True, checkpoint=True)
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--apart", type=float, default=1.0, help="points of mean opinion, 1 to 5")
     a = parser.parse_args()
@@ -50,12 +45,17 @@ def main() -> None:
         right.append(there.order[0].sha256 == better)
         same.append(there.order[0].sha256 == back.order[0].sha256)
         sure.append(there.pairs[0].p_a)
-    print(json.dumps({
-        "pairs": len(right),
-        "right": float(np.mean(right)),
-        "same winner in the other order": float(np.mean(same)),
-        "said, on the mean": float(np.mean(sure)),
-    }, indent=1))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "pairs": len(right),
+                "right": float(np.mean(right)),
+                "same winner in the other order": float(np.mean(same)),
+                "said, on the mean": float(np.mean(sure)),
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

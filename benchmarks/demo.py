@@ -35,8 +35,11 @@ LIMIT = 120_000
 
 def pictures(folder: Path, n: int) -> list[Path]:
     """``n`` crops of the sample photos, no two alike, as JPEGs of two megapixels."""
-    originals = [p for p in write_samples(folder / "samples") if p.stem in
-                 {Path(name).stem for name in SAMPLE_PHOTOS}]  # fmt: skip
+    originals = [
+        p
+        for p in write_samples(folder / "samples")
+        if p.stem in {Path(name).stem for name in SAMPLE_PHOTOS}
+    ]
     chance, made = random.Random(0), []
     for i in range(n):
         with Image.open(originals[i % len(originals)]) as file:
@@ -131,8 +134,10 @@ async def visitors(page: Page, files: list[Path], seconds: float, waves: int) ->
     print(described("score, 20 visitors", times))
     print(f"errors and leaks: {len(trouble)} {trouble[:5]}")
     left = ", ".join(f"{memory / 2**20:.0f}" for memory in after)
-    print(f"memory: {before / 2**20:.0f} MB before, {highest / 2**20:.0f} at most, "
-          f"{left} a minute after each wave")  # fmt: skip
+    print(
+        f"memory: {before / 2**20:.0f} MB before, {highest / 2**20:.0f} at most, "
+        f"{left} a minute after each wave"
+    )
 
 
 def asked(web: httpx.Client, path: str) -> str:
@@ -150,13 +155,30 @@ def hostile(page: Page, uploads: int) -> None:
     good = io.BytesIO()
     Image.new("RGB", (64, 64), (90, 120, 40)).save(good, "PNG")
     bodies = [
-        b"", b"text", bytes(10_000), good.getvalue()[:40], b"%PDF-1.7", b"<svg onload=alert(1)>",
-        b"GIF89a" + b"\xff" * 50, b"\xff\xd8\xff" + chance.randbytes(2000), chance.randbytes(5000),
-    ]  # fmt: skip
+        b"",
+        b"text",
+        bytes(10_000),
+        good.getvalue()[:40],
+        b"%PDF-1.7",
+        b"<svg onload=alert(1)>",
+        b"GIF89a" + b"\xff" * 50,
+        b"\xff\xd8\xff" + chance.randbytes(2000),
+        chance.randbytes(5000),
+    ]
     names = [
-        "a.png", "../../etc/passwd.png", "..\\x.jpg", "a" * 240 + ".png", "a\u202egnp.exe.png",
-        "<script>.png", "CON.png", ".png", "照片.heic", "x.svg", "%2e%2e%2fx.png", "x.png/../y.png",
-    ]  # fmt: skip
+        "a.png",
+        "../../etc/passwd.png",
+        "..\\x.jpg",
+        "a" * 240 + ".png",
+        "a\u202egnp.exe.png",
+        "<script>.png",
+        "CON.png",
+        ".png",
+        "照片.heic",
+        "x.svg",
+        "%2e%2e%2fx.png",
+        "x.png/../y.png",
+    ]
     from gradio_client import Client, handle_file
 
     client = Client(page.url, verbose=False)
@@ -183,8 +205,10 @@ def hostile(page: Page, uploads: int) -> None:
     for reason, count in sorted(reasons.items(), key=lambda r: -r[1]):
         print(f"  {count:>5}  {reason}")
     assert row["score"] is not None
-    print(f"a good picture: {before:.2f} s before, {after:.2f} s after; "
-          f"memory {page.memory / 2**20:.0f} MB")  # fmt: skip
+    print(
+        f"a good picture: {before:.2f} s before, {after:.2f} s after; "
+        f"memory {page.memory / 2**20:.0f} MB"
+    )
 
 
 def main() -> None:

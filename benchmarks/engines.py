@@ -7,7 +7,6 @@ The network alone, over pictures that are prepared already; and the preparing of
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,12 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from options import options
 from PIL import Image
 
-from vlm_aes.models.nano import NANO
 from vlm_aes.images.open import LoadedImage
 from vlm_aes.models.heads.export import export, largest_difference, trial_images
 from vlm_aes.models.heads.onnx import OnnxScorer
+from vlm_aes.models.nano import NANO
 from vlm_aes.models.registry import LoadOptions, load_scorer
 from vlm_aes.models.scorer import Scorer
 
@@ -40,12 +40,14 @@ def measured(scorer: Scorer, pictures: list[Image.Image], batch: int, n: int) ->
     """Pictures a second of the network alone."""
     looked = [scorer.preprocess(LoadedImage(image, *image.size, "")) for image in pictures]
     looked = (looked * (batch // len(looked) + 1))[:batch]
-    return rate_of(lambda: [scorer.score(looked) for _ in range(max(1, n // batch))],
-                   batch * max(1, n // batch))  # fmt: skip
+    return rate_of(
+        lambda: [scorer.score(looked) for _ in range(max(1, n // batch))],
+        batch * max(1, n // batch),
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--model", default=str(NANO))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pictures", type=int, default=2000, help="a round")

@@ -11,7 +11,6 @@ better than the best member it is, over the same photos.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from options import options
 
 from finetune.photos import is_tuning, is_validation
 from vlm_aes.models.registry import load_member
@@ -48,8 +48,7 @@ def rated(data: Path, folder: Path, *, validation: bool, limit: int | None) -> R
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser = options(__doc__, data=True)
     parser.add_argument("--model", default="nano", help="a checkpoint with a fast head")
     parser.add_argument("--fitted", type=int, default=500)
     parser.add_argument("--limit", type=int, help="validation photos; default: all")
@@ -59,17 +58,19 @@ def main() -> None:
     for name in MEMBERS:
         fast = name.startswith("fast:")
         scorer = None if name == fitting.FACTS else load_member(a.model, fast=fast)
-        members.append(fitting.Named(a.model, fast, scorer))
+        members.append(fitting.NamedMember(a.model, fast, scorer))
     with tempfile.TemporaryDirectory() as folder:
-        learned = fitting.see(
+        learned = fitting.score_members(
             rated(a.data, Path(folder), validation=False, limit=a.fitted), members
         )
         fitted = fitting.fit(learned)
-        seen = fitting.see(rated(a.data, Path(folder), validation=True, limit=a.limit), members)
+        seen = fitting.score_members(
+            rated(a.data, Path(folder), validation=True, limit=a.limit), members
+        )
     assert fitted.facts is not None
     scores = seen.scores.copy()
     scores[MEMBERS.index("facts")] = np.clip(fitted.facts.predict(seen.facts), 0, 100)
-    joined = fitting.as_ensemble(fitted, members).joined(scores)
+    joined = np.clip(fitted.intercept + fitted.weights @ scores, 0, 100)
     print(f"fitted on {len(learned.wanted)} photos, measured on {len(seen.wanted)} others")
     weights = ", ".join(f"{n} {w:.3f}" for n, w in zip(MEMBERS, fitted.weights))
     print(f"weights: {weights}; intercept {fitted.intercept:.2f}")
@@ -86,8 +87,10 @@ def main() -> None:
     best = max(MEMBERS, key=lambda name: said[name]["srcc"]["value"])
     gain = metrics.bootstrap(
         lambda wanted, one, other: metrics.srcc(wanted, one) - metrics.srcc(wanted, other),
-        seen.wanted, joined, scores[MEMBERS.index(best)],
-    )  # fmt: skip
+        seen.wanted,
+        joined,
+        scores[MEMBERS.index(best)],
+    )
     said["gain"] = {"over": best, "srcc": asdict(gain)}
     print(f"ensemble over {best}: SRCC {gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})")
     if a.json:

@@ -5,13 +5,13 @@ python benchmarks/explanation.py [--checkpoint DIR] [--picture FILE] [--rounds 5
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import skimage.data
 import torch
+from options import options
 from PIL import Image
 
 from vlm_aes import Assessor
@@ -21,9 +21,7 @@ from vlm_aes.measure import measure
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
@@ -41,7 +39,10 @@ def main() -> None:
         "suggestions": lambda: assessor.suggestions(prepared),
         "heat map": lambda: occlusion_map(image, assessor.fast_scores),
         "explain": lambda: explain(assessor, image),
-        "explain and map": lambda: (explain(assessor, image), occlusion_map(image, assessor.fast_scores)),
+        "explain and map": lambda: (
+            explain(assessor, image),
+            occlusion_map(image, assessor.fast_scores),
+        ),
     }
     best: dict[str, tuple[float, float]] = {}
     for number in range(a.rounds + 1):

@@ -8,12 +8,12 @@ named, are changed by a known amount; horizons are drawn. Printed is the table o
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import cv2
 import numpy as np
 import skimage.data
+from options import options
 from PIL import Image, ImageDraw, ImageFilter
 from scipy.stats import spearmanr
 
@@ -61,8 +61,9 @@ def horizons() -> Rows:
         image = Image.new("RGB", (900, 700), tuple(rng.integers(120, 230, 3)))
         draw = ImageDraw.Draw(image)
         draw.rectangle((0, 330 + seed * 20, 900, 700), fill=tuple(rng.integers(30, 110, 3)))
-        draw.rectangle((250 + seed * 40, 150, 400 + seed * 40, 400),
-                       fill=tuple(rng.integers(60, 250, 3)))  # fmt: skip
+        draw.rectangle(
+            (250 + seed * 40, 150, 400 + seed * 40, 400), fill=tuple(rng.integers(60, 250, 3))
+        )
         grain = rng.normal(0, 6, (700, 900, 1))
         image = Image.fromarray(np.uint8(np.clip(np.asarray(image) + grain, 0, 255)))
         for degrees in (-12, -7, -3, -1, 0, 2, 5, 9):
@@ -124,15 +125,15 @@ def told(title: str, rows: Rows, within: float) -> None:
     if not len(errors):
         print(f"| {title} | 0 of {len(rows)} | | | | |")
         return
-    print(f"| {title} | {len(errors)} of {len(rows)} | {np.median(errors):.2f} | "
-          f"{np.quantile(errors, 0.95):.2f} | {(errors <= within).mean():.0%} within {within} | "
-          f"{', '.join(failing[:6]) or 'none'} |")  # fmt: skip
+    print(
+        f"| {title} | {len(errors)} of {len(rows)} | {np.median(errors):.2f} | "
+        f"{np.quantile(errors, 0.95):.2f} | {(errors <= within).mean():.0%} within {within} | "
+        f"{', '.join(failing[:6]) or 'none'} |"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--photos", type=int, default=60)
     a = parser.parse_args()
@@ -149,8 +150,10 @@ def main() -> None:
         found = ranked(photos, fault, fact)
         bad = [name for name, value in found.items() if value < 0.9]
         middle, reached = np.median(list(found.values())), 1 - len(bad) / len(found)
-        print(f"| {fact} ranks {fault}, SRCC | {len(found)} photos | {middle:.2f} | | "
-              f"{reached:.0%} from .9 | {', '.join(bad[:6]) or 'none'} |")  # fmt: skip
+        print(
+            f"| {fact} ranks {fault}, SRCC | {len(found)} photos | {middle:.2f} | | "
+            f"{reached:.0%} from .9 | {', '.join(bad[:6]) or 'none'} |"
+        )
     for kind, share in kinds(photos).items():
         print(f"| kind of blur: {kind} | {len(photos)} photos | | | {share:.0%} named | |")
 

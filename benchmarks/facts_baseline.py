@@ -8,7 +8,6 @@ files. Measured photos are kept in ``--cache``, so that a second call takes a mi
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,12 +16,13 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from options import options
 from PIL import Image
 
 from finetune.photos import is_validation, rows_of
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
-from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
+from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX
 from vlm_aes.models.heads.embedding_cache import EmbeddingCache
 from vlm_aes.stats import metrics
 
@@ -45,11 +45,7 @@ def rated(data: Path) -> Iterator[tuple[str, bytes, float, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
-    parser.add_argument("--cache", type=Path, required=True, help="for measured photos")
+    parser = options(__doc__, data=True, cache="for measured photos")
     parser.add_argument("--limit", type=int, help="photos to learn from, for a trial")
     parser.add_argument("--workers", type=int, default=2)
     a = parser.parse_args()
@@ -70,7 +66,7 @@ def main() -> None:
     wanted = np.array([rating for _, rating, _ in photos])
     held = np.array([side == "held" for *_, side in photos])
     numbers = kept.rows([content for content, *_ in photos])
-    found = baselines.fitted(numbers[~held], wanted[~held]).predict(numbers[held])
+    found = baselines.fit_trees(numbers[~held], wanted[~held]).predict(numbers[held])
     print(f"{width} measures; learned from {(~held).sum()} photos, {held.sum()} validation photos")
     print(f"SRCC {metrics.bootstrap(metrics.srcc, wanted[held], found)}")
     print(f"PLCC {metrics.bootstrap(metrics.plcc, wanted[held], found)}")

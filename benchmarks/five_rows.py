@@ -10,12 +10,13 @@ its own, alternating, so that peak memory is its own and the machine's noise is 
 
 from __future__ import annotations
 
-import argparse
 import json
 import resource
 import subprocess
 import sys
 import time
+
+from options import options
 
 WAYS = ("every token", "last token", "five rows")
 
@@ -27,11 +28,19 @@ def measure(way: str, tokens: int, layers: int) -> dict[str, float]:
 
     torch.manual_seed(0)
     config = Qwen3_5TextConfig(
-        vocab_size=248_320, hidden_size=1024, intermediate_size=3584, num_hidden_layers=layers,
-        num_attention_heads=8, num_key_value_heads=2, head_dim=256, linear_num_key_heads=16,
-        linear_num_value_heads=16, linear_key_head_dim=128, linear_value_head_dim=128,
+        vocab_size=248_320,
+        hidden_size=1024,
+        intermediate_size=3584,
+        num_hidden_layers=layers,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        head_dim=256,
+        linear_num_key_heads=16,
+        linear_num_value_heads=16,
+        linear_key_head_dim=128,
+        linear_value_head_dim=128,
         tie_word_embeddings=True,
-    )  # fmt: skip
+    )
     with torch.device("meta"):
         model = Qwen3_5ForCausalLM(config)
     model = model.to(torch.bfloat16).to_empty(device="cpu").eval()
@@ -64,7 +73,7 @@ def measure(way: str, tokens: int, layers: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--tokens", type=int, default=256)
     parser.add_argument("--layers", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
@@ -76,8 +85,16 @@ def main() -> None:
     best: dict[str, dict[str, float]] = {}
     for _ in range(a.rounds):
         for way in WAYS:
-            command = [sys.executable, __file__, "--way", way, "--tokens", str(a.tokens),
-                       "--layers", str(a.layers)]  # fmt: skip
+            command = [
+                sys.executable,
+                __file__,
+                "--way",
+                way,
+                "--tokens",
+                str(a.tokens),
+                "--layers",
+                str(a.layers),
+            ]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             found = json.loads(out.splitlines()[-1])
             known = best.setdefault(way, found)
@@ -85,8 +102,10 @@ def main() -> None:
     base = best["five rows"]["seconds"]
     print(f"{a.tokens} tokens, {a.layers} layers, best of {a.rounds}")
     for way, found in best.items():
-        print(f"{way:<12} {found['seconds']:7.2f} s  {found['seconds'] / base:5.2f} x  "
-              f"+{found['added_mib']:6.0f} MiB")  # fmt: skip
+        print(
+            f"{way:<12} {found['seconds']:7.2f} s  {found['seconds'] / base:5.2f} x  "
+            f"+{found['added_mib']:6.0f} MiB"
+        )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@ less its deletion curve (Petsiuk et al. 2018) is higher.
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 
 import numpy as np
+from options import options
 
 from finetune.photos import draw_photos
 from vlm_aes import Assessor
@@ -20,11 +19,7 @@ from vlm_aes.explain.occlusion import CELLS, curves, occlusion_map
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser = options(__doc__, data=True, checkpoint=True)
     parser.add_argument("--photos", type=int, default=100)
     parser.add_argument("--random", type=int, default=3, help="random maps a photo")
     parser.add_argument("--slow", action="store_true", help="by the model, not its fast head")
@@ -41,17 +36,30 @@ def main() -> None:
         rows.append([[c.deletion, c.insertion, c.insertion - c.deletion] for c in found])
     table = np.array(rows)  # (photos, maps, 3)
     heat, middle, chance = table[:, 0], table[:, 1], table[:, 2:].mean(1)
-    print(json.dumps({
-        "n": len(rows),
-        "deletion": dict(zip(("heat", "centre", "random"),
-                             (float(m[:, 0].mean()) for m in (heat, middle, chance)))),
-        "insertion": dict(zip(("heat", "centre", "random"),
-                              (float(m[:, 1].mean()) for m in (heat, middle, chance)))),
-        "better than random": float((heat[:, 2] > chance[:, 2]).mean()),
-        "deletion better than random": float((heat[:, 0] < chance[:, 0]).mean()),
-        "insertion better than random": float((heat[:, 1] > chance[:, 1]).mean()),
-        "better than centre, points": float((heat[:, 2] - middle[:, 2]).mean()),
-    }, indent=1))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "n": len(rows),
+                "deletion": dict(
+                    zip(
+                        ("heat", "centre", "random"),
+                        (float(m[:, 0].mean()) for m in (heat, middle, chance)),
+                    )
+                ),
+                "insertion": dict(
+                    zip(
+                        ("heat", "centre", "random"),
+                        (float(m[:, 1].mean()) for m in (heat, middle, chance)),
+                    )
+                ),
+                "better than random": float((heat[:, 2] > chance[:, 2]).mean()),
+                "deletion better than random": float((heat[:, 0] < chance[:, 0]).mean()),
+                "insertion better than random": float((heat[:, 1] > chance[:, 1]).mean()),
+                "better than centre, points": float((heat[:, 2] - middle[:, 2]).mean()),
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -32,10 +32,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from options import options
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, ScoreOptions, find_sources, score_images
+from vlm_aes.bulk import ScoreOptions, Sink, find_sources, score_images
 from vlm_aes.errors import OutputError
 from vlm_aes.output import table
 from vlm_aes.output.results import read_rows
@@ -143,8 +144,10 @@ def kill(assessor: Assessor, a: argparse.Namespace) -> None:
                 counts["seconds"] = took
             out.unlink()
         count_file.write_text(json.dumps(counts), encoding="utf-8")
-    print(f"{counts['kills']} kills, {counts['finished']} finished tables of {a.pictures} rows, "
-          "all equal to the undisturbed one")  # fmt: skip
+    print(
+        f"{counts['kills']} kills, {counts['finished']} finished tables of {a.pictures} rows, "
+        "all equal to the undisturbed one"
+    )
 
 
 def fill(assessor: Assessor, a: argparse.Namespace) -> None:
@@ -179,7 +182,7 @@ def readable(part: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--model", help="default: the embedded checkpoint")
     parser.add_argument("--fast", action="store_true", help="with the model's fast head")
     parser.add_argument("--kills", type=int, default=50)

@@ -8,7 +8,6 @@ a second.
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import tempfile
@@ -17,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from options import options
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, RunStats, ScoreOptions, find_sources, score_images
+from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_sources, score_images
 from vlm_aes.output.table import Columns
 
 
@@ -45,13 +45,13 @@ def peak_mib() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--model", help="with a fast head; default: the embedded checkpoint")
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--names", type=int, default=100)
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.model, fast=True)
-    columns, tally, total = Columns(), RunStats(), a.files * a.names
+    columns, stats, total = Columns(), RunStats(), a.files * a.names
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "photos"
         folder.mkdir()
@@ -59,8 +59,15 @@ def main() -> None:
         out = Path(place) / "t.parquet"
         began, early = time.perf_counter(), 0.0
         with Sink(str(out), columns.schema) as sink:
-            every = score_images(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
-                         tally=tally, batch_size=64)  # fmt: skip
+            every = score_images(
+                assessor,
+                find_sources([str(folder)]),
+                columns,
+                ScoreOptions(),
+                sink=sink,
+                stats=stats,
+                batch_size=64,
+            )
             for number, _ in enumerate(every):
                 if number == total // 10:
                     early = peak_mib()
@@ -68,11 +75,15 @@ def main() -> None:
         seconds = time.perf_counter() - began
         late = peak_mib()
         found = pq.read_table(out, columns=["path", "sha256", "score"])
-        print(f"{found.num_rows} rows, {len(set(found['path'].to_pylist()))} paths, "
-              f"{len(set(found['sha256'].to_pylist()))} contents; rated {tally.rated}, "
-              f"repeated {tally.repeated}, errors {dict(tally.errors)}")  # fmt: skip
-        print(f"peak memory {early:.0f} MiB after a tenth, {late:.0f} MiB at the end; "
-              f"{total / seconds:.0f} rows a second")  # fmt: skip
+        print(
+            f"{found.num_rows} rows, {len(set(found['path'].to_pylist()))} paths, "
+            f"{len(set(found['sha256'].to_pylist()))} contents; rated {stats.rated}, "
+            f"repeated {stats.repeated}, errors {dict(stats.errors)}"
+        )
+        print(
+            f"peak memory {early:.0f} MiB after a tenth, {late:.0f} MiB at the end; "
+            f"{total / seconds:.0f} rows a second"
+        )
 
 
 if __name__ == "__main__":

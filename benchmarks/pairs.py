@@ -12,25 +12,24 @@ are measured on pairs of validation photos.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from options import options
 from tastes import Photo, photos_of, scores_of, table_of
 
 from vlm_aes import Assessor
 from vlm_aes.models.heads.residual_head import ResidualHead
 from vlm_aes.ratings.preferences import Preference, PreferenceTable
 from vlm_aes.stats import metrics
-from vlm_aes.training import beside
-from vlm_aes.training.adapters import with_lora
-from vlm_aes.training.examples import Examples
-from vlm_aes.training.pairs import PAIRS, Pairs, accuracy
-from vlm_aes.training.targets import targets
-from vlm_aes.training.training import RATINGS, Recipe, train
+from vlm_aes.training import ridge_residual
+from vlm_aes.training.lora import with_lora
+from vlm_aes.training.objective import PreferenceObjective, RatingObjective, pair_accuracy
+from vlm_aes.training.ridge_residual import DecidedPairs, ModelFeatures
+from vlm_aes.training.trainer import TrainingConfig, train
 
 APART = 0.25
 """Of 0 to 1: one point of 1 to 5."""
@@ -63,53 +62,51 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
     """
     import torch
 
-    recipe = Recipe(epochs=8, seed=seed)
+    config = TrainingConfig(epochs=8, seed=seed)
     assessor = Assessor.from_pretrained(base)
     torch.manual_seed(seed)
-    with_lora(assessor.rater.backbone.model, rank=recipe.rank, alpha=recipe.alpha,
-              dropout=recipe.dropout, tower=recipe.tower)  # fmt: skip
+    with_lora(
+        assessor.rater.backbone.model,
+        rank=config.rank,
+        alpha=config.alpha,
+        dropout=config.dropout,
+        tower=config.tower,
+    )
     with tempfile.TemporaryDirectory() as folder:
         if pairs is None:
-            table = table_of(photos)
-            wanted, cut = targets(table, recipe.labels), round(len(photos) * (1 - CHOOSE))
-            sides = (range(cut), range(cut, len(photos)))
-            parts = [Examples(assessor, table, wanted, side) for side in sides]
-            train(assessor, *parts, recipe, Path(folder) / "work", RATINGS)
+            table = table_of(photos, round(len(photos) * (1 - CHOOSE)))
+            objective = RatingObjective(table, validation=0.0, test=0.0, config=config)
         else:
             files = [Path(folder) / f"{i}" for i in range(len(photos))]
             for file, photo in zip(files, photos, strict=True):
                 file.write_bytes(photo.data)
-            both = [*pairs[0], *pairs[1]]
-            made = [Preference(i, a, b, said) for i, (a, b, said) in enumerate(both, 1)]
+            named = [(pair, s) for s, part in zip(("train", "validation"), pairs) for pair in part]
+            made = [Preference(i, *pair, split=split) for i, (pair, split) in enumerate(named, 1)]
             table = PreferenceTable("pairs", list(map(str, files)), made)
-            sides = (range(len(pairs[0])), range(len(pairs[0]), len(both)))
-            parts = [Pairs(assessor, table, side) for side in sides]
-            train(assessor, *parts, recipe, Path(folder) / "work", PAIRS)
+            objective = PreferenceObjective(table, validation=0.0, test=0.0, config=config)
+        train(assessor, objective, config, Path(folder) / "work")
     return assessor
 
 
 def line_beside(assessor: Assessor, photos: list[Photo], pairs: list | None) -> ResidualHead | None:
     """The line beside the adapters, from the same ratings or pairs."""
     cut = round(len(photos) * (1 - CHOOSE))
-    seen = beside.looked_at(assessor, [(photo.data, "a photo") for photo in photos])
+    seen = ridge_residual.model_features(assessor, [(photo.data, "a photo") for photo in photos])
     if pairs is None:
         wanted = 100 * np.array([photo.taste for photo in photos])
         sides = [
-            beside.Looked(seen.seen[s], seen.scores[s]) for s in (slice(cut), slice(cut, None))
+            ModelFeatures(seen.features[s], seen.scores[s]) for s in (slice(cut), slice(cut, None))
         ]
-        return beside.fit(sides[0], wanted[:cut], sides[1], wanted[cut:])
+        return ridge_residual.fit(sides[0], wanted[:cut], sides[1], wanted[cut:])
     told = []
     for side in pairs:
         ends, said = np.array([pair[:2] for pair in side]), np.array([pair[2] for pair in side])
-        told.append(beside.Preferred.of(ends, said))
-    return beside.fit_pairs(seen, told[0], seen, told[1])
+        told.append(DecidedPairs.of(ends, said))
+    return ridge_residual.fit_pairs(seen, told[0], seen, told[1])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
+    parser = options(__doc__, data=True)
     parser.add_argument("--base", type=Path, required=True, help="a nano that left the taste out")
     parser.add_argument("--photos", type=int, default=1000, help="rated photos")
     parser.add_argument("--held", type=int, default=1000, help="validation photos at most")
@@ -128,7 +125,7 @@ def main() -> None:
     def figure(assessor: Assessor) -> str:
         scores = scores_of(assessor, held)
         gaps = np.array([scores[i] - scores[j] for i, j, _ in unseen])
-        return str(metrics.bootstrap(accuracy, gaps, told))
+        return str(metrics.bootstrap(pair_accuracy, gaps, told))
 
     print(f"{len(photos)} photos, {len(pairs[0])} pairs of them, {len(unseen)} held-back pairs")
     print(json.dumps({"untouched base": figure(Assessor.from_pretrained(a.base))}), flush=True)

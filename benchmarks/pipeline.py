@@ -16,7 +16,6 @@ from the machine does not count there.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import tempfile
@@ -28,11 +27,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from options import options
 from PIL import Image
 from skimage import data
 
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, ScoreOptions, find_sources, score_images
+from vlm_aes.bulk import ScoreOptions, Sink, find_sources, score_images
 from vlm_aes.images.open import open_image
 from vlm_aes.measure.domain import input_warning
 from vlm_aes.output.table import Columns
@@ -44,8 +44,10 @@ BATCH = 16
 def make_photos(folder: Path, size: tuple[int, int], n: int) -> list[Path]:
     """JPEGs that differ: crops of public-domain pictures, enlarged, with grain."""
     rng = np.random.default_rng(0)
-    sources = [Image.fromarray(getattr(data, name)()).convert("RGB")
-               for name in ("astronaut", "coffee", "chelsea", "rocket")]  # fmt: skip
+    sources = [
+        Image.fromarray(getattr(data, name)()).convert("RGB")
+        for name in ("astronaut", "coffee", "chelsea", "rocket")
+    ]
     grain = rng.normal(0, 4, (size[1], size[0], 1)).astype(np.float32)
     files = []
     for i in range(n):
@@ -101,8 +103,15 @@ def pipeline(
     with tempfile.TemporaryDirectory() as place:
         wall, processor = time.perf_counter(), time.process_time()
         with Sink(f"{place}/t.parquet", columns.schema) as sink:
-            for _ in score_images(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink,
-                          batch_size=BATCH, workers=cores):  # fmt: skip
+            for _ in score_images(
+                assessor,
+                find_sources([str(folder)]),
+                columns,
+                ScoreOptions(),
+                sink=sink,
+                batch_size=BATCH,
+                workers=cores,
+            ):
                 pass
             sink.finish()
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
@@ -122,7 +131,7 @@ def plain(assessor: Assessor, files: list[Path], threads: int) -> tuple[float, f
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__)
     parser.add_argument("--model", help="with a fast head; default: the embedded checkpoint")
     parser.add_argument("--size", choices=SIZES, default="12mp")
     parser.add_argument("--pictures", type=int, default=48)
@@ -155,9 +164,10 @@ def main() -> None:
         print(f"  {name:<24} {1000 * seconds:8.2f}")
     print(f"  {'least':<24} {1000 * least:8.2f}")
     for name, (wall, processor) in best.items():
-        print(f"{name:<10} wall {1000 * wall:8.2f}  processor {1000 * processor:8.2f}  "
-              f"efficiency {least / wall / a.cores:.2f}  useful {least / processor:.2f}"
-              )  # fmt: skip
+        print(
+            f"{name:<10} wall {1000 * wall:8.2f}  processor {1000 * processor:8.2f}  "
+            f"efficiency {least / wall / a.cores:.2f}  useful {least / processor:.2f}"
+        )
     print(f"pipeline over plain: {best['plain'][0] / best['pipeline'][0]:.2f} times")
 
 

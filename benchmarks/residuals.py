@@ -12,10 +12,8 @@ photos.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
+from options import options
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -25,7 +23,7 @@ from finetune.photos import ATTRIBUTES, is_validation, rows_of
 from vlm_aes import Assessor
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
-from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
+from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX
 from vlm_aes.stats import metrics
 
 BATCH = 64
@@ -33,11 +31,7 @@ FOLDS = KFold(5, shuffle=True, random_state=0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser = options(__doc__, data=True, checkpoint=True)
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.checkpoint, precision="fp32")
     files, held, overall, rated, measured = [], [], [], [], []
@@ -48,7 +42,9 @@ def main() -> None:
         held.append(is_validation(row["image_id"], attribute_photo=True))
         overall.append(row["aesthetic_mean"])
         rated.append([row[f"{name}_mean"] for name in ATTRIBUTES])
-        picture = open_image(files[-1], needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
+        picture = open_image(
+            files[-1], needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX
+        )
         measured.append(baselines.measures(picture.image, picture.native))
     side, mos, facts = np.array(held), np.array(overall), np.nan_to_num(np.array(measured))
     unseen = [file for file, is_held in zip(files, side, strict=True) if is_held]
@@ -69,7 +65,7 @@ def main() -> None:
         trees = baselines.cross_fitted(known, target, np.arange(len(target)))
         straight = metrics.srcc(target, line) > metrics.srcc(target, trees)
         inner = metrics.bootstrap(metrics.srcc, target, line if straight else trees)
-        learner = ridge.fit(known, target) if straight else baselines.fitted(known, target)
+        learner = ridge.fit(known, target) if straight else baselines.fit_trees(known, target)
         told = learner.predict(facts[side])
         own = np.array([one[name] for one in said])
         both = [metrics.bootstrap(metrics.srcc, wanted[side], found) for found in (told, own)]

@@ -16,7 +16,6 @@ where the first ended, and writes ``tables.md`` from what is there.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import tempfile
@@ -31,6 +30,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import torch
+from options import options
 from PIL import Image
 from torch import nn
 
@@ -39,19 +39,19 @@ from vlm_aes import Assessor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.evaluation import baselines
 from vlm_aes.images.open import open_image
-from vlm_aes.measure import NATIVE_CROP_SIDE_PX, ANALYSIS_SIDE_PX
+from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.heads.embedding_cache import EmbeddingCache
 from vlm_aes.ratings.scale import Scale
-from vlm_aes.ratings.table import RatingTable, Rating
+from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.stats import metrics
-from vlm_aes.training import beside
-from vlm_aes.training.adapters import with_lora
-from vlm_aes.training.examples import Examples
-from vlm_aes.training.fast import looked_at
-from vlm_aes.training.targets import targets
-from vlm_aes.training.taste import PersonalHead
-from vlm_aes.training.training import Recipe, train
+from vlm_aes.training import ridge_residual
+from vlm_aes.training.lora import with_lora
+from vlm_aes.training.losses import default_weights
+from vlm_aes.training.objective import RatingObjective
+from vlm_aes.training.personal_head import PersonalHead, embed_images
+from vlm_aes.training.ridge_residual import ModelFeatures
+from vlm_aes.training.trainer import TrainingConfig, train
 
 SEEDS = 3
 NUMBERS = {"contentment": (100, 300, 1000, 3000), "color": (100, 300, 1000)}
@@ -111,13 +111,18 @@ def photos_of(data: Path, taste: str) -> tuple[list[Photo], list[Photo]]:
         residual = values - np.polyval(line, np.array(overall))
         values = np.clip(0.5 + residual / (6 * residual[~side].std()), 0, 1)
     photos = [Photo(c, float(v)) for c, v in zip(content, values, strict=True)]
-    return ([p for p, s in zip(photos, side, strict=True) if not s],
-            [p for p, s in zip(photos, side, strict=True) if s])  # fmt: skip
+    return (
+        [p for p, s in zip(photos, side, strict=True) if not s],
+        [p for p, s in zip(photos, side, strict=True) if s],
+    )
 
 
-def table_of(photos: list[Photo]) -> RatingTable:
-    """The photos as a ratings table."""
-    made = [Rating(i, f"row {i}", photo.taste) for i, photo in enumerate(photos, 1)]
+def table_of(photos: list[Photo], cut: int) -> RatingTable:
+    """The photos as a ratings table; those from ``cut`` on are its validation split."""
+    made = [
+        Rating(i + 1, f"row {i + 1}", photo.taste, split="train" if i < cut else "validation")
+        for i, photo in enumerate(photos)
+    ]
     pictures = pa.chunked_array([pa.array([p.data for p in photos], pa.binary())])
     return RatingTable("votes", made, UNIT, declared=True, images=pictures)
 
@@ -162,7 +167,8 @@ def columns_of(base: Path, photos: list[Photo]) -> np.ndarray:
     """(N, D) what the line beside the adapters reads; the adapters do not change it."""
     new = [p for p in photos if p.data not in COLUMNS]
     if new:
-        found = beside.looked_at(loaded(base), [(p.data, "a photo") for p in new]).seen
+        found = ridge_residual.model_features(loaded(base), [(p.data, "a photo") for p in new])
+        found = found.features
         COLUMNS.update(zip((p.data for p in new), found, strict=True))
     return np.array([COLUMNS[p.data] for p in photos])
 
@@ -172,32 +178,34 @@ def by_adapters(
 ) -> dict[str, np.ndarray]:
     """Way to (V,) scores: the base with adapters, trained as the command trains; the line beside
     them; and both together."""
-    table = table_of(rated)
     cut = round(len(rated) * (1 - CHOOSE))
-    recipe = Recipe(labels=run.labels, rank_weight=run.rank, seed=run.seed)
+    table = table_of(rated, cut)
+    weights = default_weights() | {"rank": run.rank}
+    config = TrainingConfig(labels=run.labels, loss_weights=weights, seed=run.seed)
     assessor = loaded(base)
-    torch.manual_seed(recipe.seed)
-    with_lora(assessor.rater.backbone.model, rank=recipe.rank, alpha=recipe.alpha,
-              dropout=recipe.dropout, tower=recipe.tower)  # fmt: skip
-    wanted = targets(table, recipe.labels)
+    torch.manual_seed(config.seed)
+    with_lora(
+        assessor.rater.backbone.model,
+        rank=config.rank,
+        alpha=config.alpha,
+        dropout=config.dropout,
+        tower=config.tower,
+    )
+    objective = RatingObjective(table, validation=0.0, test=0.0, config=config)
     with tempfile.TemporaryDirectory() as work:
-        train(
-            assessor,
-            Examples(assessor, table, wanted, range(cut)),
-            Examples(assessor, table, wanted, range(cut, len(rated))),
-            recipe,
-            Path(work),
-        )
+        train(assessor, objective, config, Path(work))
     found = {"adapters": scores_of(assessor, held)}
     if run.labels != DEFAULT.labels or run.rank != DEFAULT.rank:
         return found
     wanted_scores = table.scores()
     learned = columns_of(base, rated)
     chosen_by = scores_of(assessor, rated[cut:])
-    taste = beside.fit(
-        beside.Looked(learned[:cut], np.zeros(cut)), wanted_scores[:cut],
-        beside.Looked(learned[cut:], chosen_by), wanted_scores[cut:],
-    )  # fmt: skip
+    taste = ridge_residual.fit(
+        ModelFeatures(learned[:cut], np.zeros(cut)),
+        wanted_scores[:cut],
+        ModelFeatures(learned[cut:], chosen_by),
+        wanted_scores[cut:],
+    )
     if taste is None:
         return found | {"together": found["adapters"]}
     seen = columns_of(base, held)
@@ -228,7 +236,9 @@ def opened(data: bytes, needed_side: int) -> Image.Image:
 def by_fast_head(base: Path, rated: list[Photo], held: list[Photo]) -> np.ndarray:
     """(V,) scores of the base's fast head with the taste on top."""
     crowd = load_head(base)
-    seen, unseen = (looked_at(crowd, (p.data for p in photos)) for photos in (rated, held))
+    seen, unseen = (
+        embed_images(crowd, ((p.data, "a photo") for p in photos)) for photos in (rated, held)
+    )
     wanted = 100 * np.array([p.taste for p in rated])
     return PersonalHead.fit_scores(seen[0], wanted, seen[1]).score(*unseen)
 
@@ -236,7 +246,7 @@ def by_fast_head(base: Path, rated: list[Photo], held: list[Photo]) -> np.ndarra
 def by_trees(kept: EmbeddingCache, seed: int, rated: list[Photo], held: list[Photo]) -> np.ndarray:
     """(V,) guesses of boosted trees on everything measured."""
     wanted = np.array([p.taste for p in rated])
-    trees = baselines.fitted(measures_of(kept, rated), wanted, seed)
+    trees = baselines.fit_trees(measures_of(kept, rated), wanted, seed)
     return np.asarray(trees.predict(measures_of(kept, held)))
 
 
@@ -245,7 +255,9 @@ def measures_of(kept: EmbeddingCache, photos: list[Photo]) -> np.ndarray:
     contents = [hashlib.sha256(p.data).hexdigest() for p in photos]
     for photo, content in zip(photos, contents, strict=True):
         if content not in kept:
-            picture = open_image(photo.data, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
+            picture = open_image(
+                photo.data, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX
+            )
             kept.append([content], [baselines.measures(picture.image, picture.native)])
     return kept.rows(contents)
 
@@ -273,8 +285,17 @@ def told(out: Path) -> str:
         data = json.loads(file.read_text())
         run = data["run"]
         found[tuple(v for k, v in run.items() if k != "seed")].append(data)
-    heads = ("taste", "way", "ratings", "labels", "rank loss", "SRCC, mean of the seeds",
-             "their 95% intervals", "seeds", "seconds a run")  # fmt: skip
+    heads = (
+        "taste",
+        "way",
+        "ratings",
+        "labels",
+        "rank loss",
+        "SRCC, mean of the seeds",
+        "their 95% intervals",
+        "seeds",
+        "seconds a run",
+    )
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for key, data in sorted(found.items(), key=lambda item: tuple(map(str, item[0]))):
         taste, way, number, labels, rank = key
@@ -282,8 +303,16 @@ def told(out: Path) -> str:
         values = [d["srcc"]["value"] for d in data]
         low, high = min(d["srcc"]["low"] for d in data), max(d["srcc"]["high"] for d in data)
         seconds = np.mean([d["seconds"] for d in data])
-        cells = (taste, way, number, *dials, f"{np.mean(values):.3f}", f"{low:.3f} to {high:.3f}",
-                 len(data), f"{seconds:.0f}")  # fmt: skip
+        cells = (
+            taste,
+            way,
+            number,
+            *dials,
+            f"{np.mean(values):.3f}",
+            f"{low:.3f} to {high:.3f}",
+            len(data),
+            f"{seconds:.0f}",
+        )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
@@ -297,10 +326,7 @@ def write(file: Path, text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
+    parser = options(__doc__, data=True)
     parser.add_argument("--base", type=Path, required=True, help="a nano that left the taste out")
     parser.add_argument("--out", type=Path, required=True, help="for finished runs and the tables")
     parser.add_argument("--part", choices=("curves", "ablation", "all"), default="all")

@@ -4,14 +4,14 @@ Simulated raters on the attribute photos of a folder in PARA's layout. Their tas
 rating plus ``--weight`` times the color residual (color minus what the overall rating predicts),
 both standardised; their stars are that taste around 3 with a deviation of 1, plus the noise of one
 rater (PARA's .56), rounded. The first 20 photos are chosen by chance; from there on by chance, or
-the photo that :meth:`PersonalHead.unsure` names, out of ``--pool`` photos. Measured on the
-validation photos: SRCC with the taste before the noise, mean over the raters with its 95% interval.
+the photo that :meth:`PersonalHead.most_informative` names, out of ``--pool`` photos. Measured on
+the validation photos: SRCC with the taste before the noise, mean over the raters with its 95% interval.
 
     python benchmarks/teach.py --data PARA [--model DIR] [--raters 20] [--weight 1]
     python benchmarks/teach.py --data PARA --choose 0.5 1 2 4 8
 
-With ``--choose``, values for the taste's CROWD are compared, after 60 ratings chosen by chance, on
-a third of the photos that are not for validation.
+With ``--choose``, values for its BASE_SCORE_DEVIATIONS are compared, after 60 ratings chosen by
+chance, on a third of the photos that are not for validation.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from options import options
 
 from finetune.photos import is_validation, rows_of
-from vlm_aes.models.nano import NANO
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.models.heads import FastScorer, load_head
+from vlm_aes.models.nano import NANO
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import metrics
-from vlm_aes.training import taste as tastes
-from vlm_aes.training.taste import FEWEST, PersonalHead
+from vlm_aes.training import personal_head
+from vlm_aes.training.personal_head import MIN_RATINGS, PersonalHead
 
 AFTER = (20, 60, 120)
 NOISE = 0.56
@@ -96,7 +97,7 @@ def taught(photos: Photos, taste: np.ndarray, pool: int, seed: int, unsure: bool
     rows = rng.choice(np.flatnonzero(~photos.validation), pool, replace=False)
     seen, crowd, stars = photos.embeddings[rows], photos.crowd[rows], stars[rows]
     held = photos.validation
-    found, asked = [], list(range(FEWEST))
+    found, asked = [], list(range(MIN_RATINGS))
     while True:
         if unsure or len(asked) in AFTER:
             head = PersonalHead.fit(seen[asked], stars[asked], crowd[asked])
@@ -105,33 +106,30 @@ def taught(photos: Photos, taste: np.ndarray, pool: int, seed: int, unsure: bool
             found.append(metrics.srcc(taste[held], scores))
         if len(asked) == AFTER[-1]:
             return found
-        asked.append(head.unsure(seen, crowd, asked) if unsure else len(asked))
+        asked.append(head.most_informative(seen, crowd, asked) if unsure else len(asked))
 
 
 def choose(photos: Photos, a: argparse.Namespace) -> None:
-    """Print how each value of CROWD does, over several weights of the color residual."""
+    """Print the SRCC of each value, over several weights of the color residual."""
     at = AFTER.index(60)
     for crowd in a.choose:
-        tastes.CROWD = crowd
+        personal_head.BASE_SCORE_DEVIATIONS = crowd
         found = []
         for weight in (0.5, a.weight, 2.0):
             taste = taste_of(photos, weight)
             every = [taught(photos, taste, a.pool, seed, False)[at] for seed in range(a.raters)]
             found.append(np.array(every))
         means = ", ".join(str(metrics.bootstrap(metrics.mean, f)) for f in found)
-        print(f"CROWD {crowd:g}: SRCC at weights .5, {a.weight:g} and 2: {means}")
+        print(f"deviations {crowd:g}: SRCC at weights .5, {a.weight:g} and 2: {means}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
+    parser = options(__doc__, data=True)
     parser.add_argument("--model", default=str(NANO), help="whose fast head is the crowd")
     parser.add_argument("--raters", type=int, default=20)
     parser.add_argument("--pool", type=int, default=400, help="photos that may be asked about")
     parser.add_argument("--weight", type=float, default=1.0, help="of the color residual")
-    parser.add_argument("--choose", type=float, nargs="+", metavar="CROWD")
+    parser.add_argument("--choose", type=float, nargs="+", metavar="DEVIATIONS")
     a = parser.parse_args()
     photos = photos_of(a.data, load_head(a.model))
     if a.choose:
@@ -143,10 +141,11 @@ def main() -> None:
     print(f"{a.raters} raters, weight {a.weight:g}, {held.sum()} validation photos")
     print(f"the crowd's order: SRCC {crowd}")
     by = {
-        way: np.array([taught(photos, taste, a.pool, seed, way == "unsure")
-                       for seed in range(a.raters)])
+        way: np.array(
+            [taught(photos, taste, a.pool, seed, way == "unsure") for seed in range(a.raters)]
+        )
         for way in ("by chance", "unsure")
-    }  # fmt: skip
+    }
     print("ratings   by chance                unsure                   difference")
     for i, n in enumerate(AFTER):
         chance, unsure = (by[way][:, i] for way in by)

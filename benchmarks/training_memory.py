@@ -18,13 +18,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from options import options
 from transformers import (
     AutoModelForImageTextToText,
     Qwen3_5Config,
     Qwen3VLConfig,
 )
 
-from vlm_aes.training.adapters import eyes, linear_targets, text_model
+from vlm_aes.training.lora import language_model, linear_targets, vision_modules
 
 GIB = 2**30
 RANK = 16
@@ -36,30 +37,55 @@ def q_realign_mini() -> Any:
     """Qwen3.5 0.8B, which Q-ReAlign-Mini is trained from."""
     return Qwen3_5Config(
         text_config={
-            "vocab_size": 248_320, "hidden_size": 1024, "intermediate_size": 3584,
-            "num_hidden_layers": 24, "num_attention_heads": 8, "num_key_value_heads": 2,
-            "head_dim": 256, "linear_num_key_heads": 16, "linear_num_value_heads": 16,
-            "linear_key_head_dim": 128, "linear_value_head_dim": 128, "tie_word_embeddings": True,
+            "vocab_size": 248_320,
+            "hidden_size": 1024,
+            "intermediate_size": 3584,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 2,
+            "head_dim": 256,
+            "linear_num_key_heads": 16,
+            "linear_num_value_heads": 16,
+            "linear_key_head_dim": 128,
+            "linear_value_head_dim": 128,
+            "tie_word_embeddings": True,
         },
-        vision_config={"depth": 12, "hidden_size": 768, "intermediate_size": 3072, "num_heads": 12,
-                       "out_hidden_size": 1024, "patch_size": 16},
+        vision_config={
+            "depth": 12,
+            "hidden_size": 768,
+            "intermediate_size": 3072,
+            "num_heads": 12,
+            "out_hidden_size": 1024,
+            "patch_size": 16,
+        },
         tie_word_embeddings=True,
-    )  # fmt: skip
+    )
 
 
 def qwen3_vl_2b() -> Any:
     """Qwen3-VL-2B-Instruct."""
     return Qwen3VLConfig(
         text_config={
-            "vocab_size": 151_936, "hidden_size": 2048, "intermediate_size": 6144,
-            "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8,
-            "head_dim": 128, "tie_word_embeddings": True,
+            "vocab_size": 151_936,
+            "hidden_size": 2048,
+            "intermediate_size": 6144,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 16,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "tie_word_embeddings": True,
         },
-        vision_config={"depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "num_heads": 16,
-                       "out_hidden_size": 2048, "patch_size": 16,
-                       "deepstack_visual_indexes": [5, 11, 17]},
+        vision_config={
+            "depth": 24,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_heads": 16,
+            "out_hidden_size": 2048,
+            "patch_size": 16,
+            "deepstack_visual_indexes": [5, 11, 17],
+        },
         tie_word_embeddings=True,
-    )  # fmt: skip
+    )
 
 
 @contextmanager
@@ -83,11 +109,11 @@ def reckoned(name: str, config: Any, a: argparse.Namespace) -> None:
     with torch.device("meta"):
         model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
         model.requires_grad_(False)
-        words = text_model(model)
+        words = language_model(model)
         everything = sum(p.numel() for p in model.parameters())
         in_words = sum(p.numel() for p in words.parameters())
         in_words -= words.get_input_embeddings().weight.numel()
-        in_eyes = sum(p.numel() for part in eyes(model) for p in part.parameters())
+        in_eyes = sum(p.numel() for part in vision_modules(model) for p in part.parameters())
         layers = dict(model.named_modules())
         targets = [layers[target] for target in linear_targets(model, tower=False)]
         adapters = sum(RANK * (m.in_features + m.out_features) for m in targets)
@@ -109,22 +135,26 @@ def reckoned(name: str, config: Any, a: argparse.Namespace) -> None:
     four_bit = 0.55 * in_words + 2 * (everything - in_words)
     passes = (4, 6)
     print(f"\n{name}: {everything / 1e9:.2f}B weights, adapters {adapters / 1e6:.1f}M")
-    print(f"  base in bf16 {weights / GIB:.1f} GiB, in 4 bits {four_bit / GIB:.1f} GiB; adapters "
-          f"with their gradients and Adam {trained / GIB:.2f} GiB")  # fmt: skip
-    for label, each, work in (("plain", picture, passes[0]), ("checkpointed", checkpointed,
-                                                              passes[1])):  # fmt: skip
+    print(
+        f"  base in bf16 {weights / GIB:.1f} GiB, in 4 bits {four_bit / GIB:.1f} GiB; adapters "
+        f"with their gradients and Adam {trained / GIB:.2f} GiB"
+    )
+    for label, each, work in (
+        ("plain", picture, passes[0]),
+        ("checkpointed", checkpointed, passes[1]),
+    ):
         held = weights + trained + a.batch * each
         seconds = (work * in_words + 2 * CELLS * in_eyes) * a.tokens
         seconds /= a.tflops * 1e12 * a.share
-        print(f"  {label}: {each / GIB:.2f} GiB a picture of {a.tokens} tokens; {a.batch} a batch "
-              f"{held / GIB:.1f} GiB; 1,000 pictures three times over "
-              f"{3000 * seconds / 60:.1f} min")  # fmt: skip
+        print(
+            f"  {label}: {each / GIB:.2f} GiB a picture of {a.tokens} tokens; {a.batch} a batch "
+            f"{held / GIB:.1f} GiB; 1,000 pictures three times over "
+            f"{3000 * seconds / 60:.1f} min"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument("--tokens", type=int, default=1100, help="of a picture and its question")
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--tflops", type=float, default=165, help="peak of the card in bf16")

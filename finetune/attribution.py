@@ -38,9 +38,7 @@ def take_apart(assessor: Assessor, pictures: list[LoadedImage]) -> AdditiveModel
             rows.append(inputs(one, rated))
             scores.append(rated.score or 0.0)
     names = rows[0] if rows else {}
-    table = {
-        name: [np.nan if row[name] is None else row[name] for row in rows] for name in names
-    }  # fmt: skip
+    table = {name: [np.nan if row[name] is None else row[name] for row in rows] for name in names}
     return fit(table, scores)
 
 

@@ -5,7 +5,7 @@ advises well when the edit that undoes the fault is among its first three, and w
 as their makers left them alone. What each kind of edit must gain is fitted on the tuning photos and
 stored with the calibration; the figures are of the validation photos.
 
-    python -m finetune.edit_comparator.thresholds --data PARA --checkpoint DIR [--fit 160] [--measure 200]
+    python -m finetune.edit_comparator.thresholds --data PARA --checkpoint DIR [--fit 160]
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from finetune.photos import draw_photos, random_of
 from vlm_aes import measure as facts
 from vlm_aes.assessor import Assessor
 from vlm_aes.images.degrade import rotate_and_crop
-from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.suggest.edits import (
     BRIGHTEN,
     CLASS_OF_KIND,
@@ -95,9 +94,11 @@ def tinted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
     """A warm, cool, green or magenta light: one or two channels at half to a third."""
     weak = 2.0 ** -rng.uniform(1.0, 1.6)
     gains = {
-        "warm": (1, (1 + weak) / 2, weak), "cool": (weak, (1 + weak) / 2, 1),
-        "green": (weak, 1, weak), "magenta": (1, weak, 1),
-    }  # fmt: skip
+        "warm": (1, (1 + weak) / 2, weak),
+        "cool": (weak, (1 + weak) / 2, 1),
+        "green": (weak, 1, weak),
+        "magenta": (1, weak, 1),
+    }
     picture = multiply_light(image, np.array(gains[str(rng.choice(list(gains)))], dtype=np.float32))
     return Spoiled("tinted", picture, lambda e: e.kind == WHITE_BALANCE)
 
@@ -186,9 +187,10 @@ def _threshold(
     for t in tried:
         worth, passes = _worth(t.found, kind)
         rows = [
-            i for i, e in enumerate(t.found.edits)
+            i
+            for i, e in enumerate(t.found.edits)
             if e.edit_class == kind and e.measured == measured and passes[i]
-        ]  # fmt: skip
+        ]
         if rows:
             top = max(rows, key=lambda i: worth[i])
             (needless if t.fault == "none" else right if t.right[top] else []).append(

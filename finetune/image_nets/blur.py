@@ -207,8 +207,13 @@ def next_lesson(greys: Greys, found: np.ndarray, after: int, recipe: SmearRecipe
     hard = good & (blurred > looks_good)
     kinds = np.where(found[:, SMEARED] >= found[:, UNFOCUSED], SMEARED, UNFOCUSED)
     of_poor, of_hard = recipe.repeats[after - 1]
-    rows = np.concatenate([np.flatnonzero(good), np.repeat(np.flatnonzero(hard), of_hard),
-                           np.repeat(np.flatnonzero(poor), of_poor)])  # fmt: skip
+    rows = np.concatenate(
+        [
+            np.flatnonzero(good),
+            np.repeat(np.flatnonzero(hard), of_hard),
+            np.repeat(np.flatnonzero(poor), of_poor),
+        ]
+    )
     own = {int(i): int(kinds[i]) for i in np.flatnonzero(poor)}
     return _Lesson(rows, own, frozenset(np.flatnonzero(hard).tolist()))
 
@@ -223,8 +228,11 @@ def preparing(
         for i in rows.tolist():
             own = recipe.hard_shares if i in lesson.hard else shares
             sharp = greys.quality[i] >= recipe.usable[0]
-            made.append(example(greys.photos[i], lesson.kinds.get(i), own if sharp else (0.0, 0.0),
-                                recipe, rng))  # fmt: skip
+            made.append(
+                example(
+                    greys.photos[i], lesson.kinds.get(i), own if sharp else (0.0, 0.0), recipe, rng
+                )
+            )
         wanted = F.one_hot(torch.tensor([kind for _, kind in made]), len(BLUR_KINDS)).float()
         smooth = wanted * (1 - recipe.smoothing) + recipe.smoothing / len(BLUR_KINDS)
         return np.stack([one for one, _ in made]), smooth
@@ -267,11 +275,18 @@ def train_smears(greys: Greys, work: Path, recipe: SmearRecipe) -> nn.Module:
         else:
             found = seen(net.eval(), greys.photos, _alike)
             lesson, shares = next_lesson(greys, found, number, recipe), recipe.shares[1]
-        training = Training(epochs, recipe.batch, recipe.learning_rates[number],
-                            seed=recipe.seed + number)  # fmt: skip
+        training = Training(
+            epochs, recipe.batch, recipe.learning_rates[number], seed=recipe.seed + number
+        )
         prepare = preparing(greys, lesson, shares, recipe)
-        net = train(net, lesson.rows, prepare, training, work / f"smear-{number}.pt",
-                    lambda net: figures(net, greys, recipe))  # fmt: skip
+        net = train(
+            net,
+            lesson.rows,
+            prepare,
+            training,
+            work / f"smear-{number}.pt",
+            lambda net: figures(net, greys, recipe),
+        )
     return net
 
 

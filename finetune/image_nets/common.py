@@ -202,8 +202,12 @@ def train(
             move_average(average, net, min(training.ema, (1 + done) / (10 + done)))
         line = {"epoch": epoch + 1, "loss": running / steps, "seconds": time.perf_counter() - began}
         print(json.dumps(line | figures(average)), flush=True)
-        state = {"net": net.state_dict(), "average": average.state_dict(),
-                 "optimizer": optimizer.state_dict(), "epoch": epoch + 1}  # fmt: skip
+        state = {
+            "net": net.state_dict(),
+            "average": average.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "epoch": epoch + 1,
+        }
         torch.save(state, file.with_suffix(".tmp"))
         file.with_suffix(".tmp").replace(file)
     return average
@@ -240,10 +244,16 @@ def write_onnx(net: nn.Module, side: int, out: Path) -> None:
 
     staging = out.with_suffix(".tmp")
     torch.onnx.export(
-        _Answering(net).eval(), (torch.zeros(2, 1, side, side),), str(staging), dynamo=True,
-        external_data=False, input_names=["windows"], output_names=["answers"], verbose=False,
+        _Answering(net).eval(),
+        (torch.zeros(2, 1, side, side),),
+        str(staging),
+        dynamo=True,
+        external_data=False,
+        input_names=["windows"],
+        output_names=["answers"],
+        verbose=False,
         dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
-    )  # fmt: skip
+    )
     model = onnx.load(staging)
     graph = model.graph
     for part in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):

@@ -104,7 +104,11 @@ def window(
     matrix = cv2.getRotationMatrix2D(middle, degrees, scale)
     matrix[:, 2] += (TILT_WINDOW_PX - 1) / 2 - np.array(middle)
     return cv2.warpAffine(
-        photo, matrix, (TILT_WINDOW_PX, TILT_WINDOW_PX), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        photo,
+        matrix,
+        (TILT_WINDOW_PX, TILT_WINDOW_PX),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
 
 
@@ -155,8 +159,10 @@ def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
     photos."""
     shares = []
     for side in (0, 1):
-        small = [cv2.resize(p, (TILT_WINDOW_PX, TILT_WINDOW_PX), interpolation=cv2.INTER_AREA)
-                 for p in tuning[:, side]]  # fmt: skip
+        small = [
+            cv2.resize(p, (TILT_WINDOW_PX, TILT_WINDOW_PX), interpolation=cv2.INTER_AREA)
+            for p in tuning[:, side]
+        ]
         shares.append(tilted_probability(seen(net, small, _mirrored)))
     level, tilted = shares
     return {
@@ -174,8 +180,14 @@ def train_level(greys: Greys, work: Path, recipe: LevelRecipe) -> nn.Module:
         return np.stack([one for one, _ in made]), wanted
 
     training = Training(recipe.epochs, recipe.batch, seed=recipe.seed)
-    return train(level_net(), np.arange(len(greys.photos)), prepare, training, work / "level.pt",
-                 lambda net: figures(net, greys.tuning))  # fmt: skip
+    return train(
+        level_net(),
+        np.arange(len(greys.photos)),
+        prepare,
+        training,
+        work / "level.pt",
+        lambda net: figures(net, greys.tuning),
+    )
 
 
 def main() -> None:

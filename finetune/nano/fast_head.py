@@ -68,10 +68,17 @@ def main() -> None:
             for p in photos_of(a.data, validation=False, limit=a.limit)
         }
     report = distill(
-        photos_of(a.data, validation=False, limit=a.limit), a.checkpoint, tower, "own", a.cache,
-        teacher=teacher, people=people, reference="PARA photos", config=DistillConfig(seed=a.seed),
+        photos_of(a.data, validation=False, limit=a.limit),
+        a.checkpoint,
+        tower,
+        "own",
+        a.cache,
+        teacher=teacher,
+        people=people,
+        reference="PARA photos",
+        config=DistillConfig(seed=a.seed),
         held=lambda name, content: is_tuning(name),
-    )  # fmt: skip
+    )
     print(json.dumps(report.as_json()))
     fast = Assessor.from_pretrained(a.checkpoint, fast=True)
     unseen = list(photos_of(a.data, validation=True, limit=a.limit))
@@ -84,9 +91,10 @@ def main() -> None:
         ("head with raters", (data.score, head)),
         ("nano with raters", (data.score, slow)),
     ):
-        print(f"{name}: SRCC {metrics.bootstrap(metrics.srcc, *pair)}, "
-              f"PLCC {metrics.bootstrap(metrics.plcc, *pair)}, {len(head)} validation photos"
-              )  # fmt: skip
+        print(
+            f"{name}: SRCC {metrics.bootstrap(metrics.srcc, *pair)}, "
+            f"PLCC {metrics.bootstrap(metrics.plcc, *pair)}, {len(head)} validation photos"
+        )
 
 
 if __name__ == "__main__":

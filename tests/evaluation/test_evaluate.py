@@ -33,14 +33,15 @@ class Known:
         self.said = {
             names[i] if names else str(i): Assessment(
                 score=None if s is None else float(s),
-                probabilities=dict(zip(ratings.LEVELS, ratings.soft_label((s or 0) / 100,
-                                                                         scale=UNIT))),
+                probabilities=dict(
+                    zip(ratings.LEVELS, ratings.soft_label((s or 0) / 100, scale=UNIT))
+                ),
                 error="missing: look" if s is None else "",
                 sha256=str(i),
                 **{name: values[i] for name, values in columns.items()},
             )
             for i, s in enumerate(scores)
-        }  # fmt: skip
+        }
 
     def assess(self, sources, facts):
         return [self.said[s] for s in sources]
@@ -48,8 +49,10 @@ class Known:
 
 def table(means, names=None, **columns):
     names = names or [str(i) for i in range(len(means))]
-    made = [Rating(i + 1, names[i], float(m), **{k: v[i] for k, v in columns.items()})
-            for i, m in enumerate(means)]  # fmt: skip
+    made = [
+        Rating(i + 1, names[i], float(m), **{k: v[i] for k, v in columns.items()})
+        for i, m in enumerate(means)
+    ]
     return RatingTable("t", made, UNIT, declared=True)
 
 
@@ -58,8 +61,11 @@ def test_figures_are_scipys():
     scores = 100 * np.clip(wanted + RNG.normal(0, 0.2, N), 0, 1)
     low = [s - 20 for s in scores]
     high = [s + 20 for s in scores]
-    report = evaluate(Known([None, *scores], score_low=[None, *low], score_high=[None, *high]),
-                      table([0.5, *wanted], std=[0.1] * (N + 1)), facts=False)  # fmt: skip
+    report = evaluate(
+        Known([None, *scores], score_low=[None, *low], score_high=[None, *high]),
+        table([0.5, *wanted], std=[0.1] * (N + 1)),
+        facts=False,
+    )
     assert (report.n, report.n_error) == (N, 1)
     assert report.srcc.value == pytest.approx(stats.spearmanr(wanted, scores).statistic)
     assert report.krcc.value == pytest.approx(stats.kendalltau(wanted, scores).statistic)
@@ -78,8 +84,21 @@ def test_figures_are_scipys():
     assert report.srcc.low < report.srcc.value < report.srcc.high
 
 
-CONTRACT = {"n", "n_error", "srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy",
-            "emd", "coverage_90", "interval_width", "baselines"}  # fmt: skip
+CONTRACT = {
+    "n",
+    "n_error",
+    "srcc",
+    "krcc",
+    "plcc",
+    "plcc_fitted",
+    "rmse",
+    "mae",
+    "accuracy",
+    "emd",
+    "coverage_90",
+    "interval_width",
+    "baselines",
+}
 
 
 def test_what_cannot_be_told_is_null_and_never_nan():
@@ -117,8 +136,11 @@ def test_facts_baseline_in_a_report(tmp_path):
     report = evaluate(Known(scores, files), table(light / 255, files))
     assert report.baselines["facts"]["value"] > 0.8
     assert set(report.baselines["facts"]) == {"value", "low", "high", "plcc"}
-    learned = evaluate(Known(scores[:30], files), table(light[:30] / 255, files),
-                       others=table(light[30:] / 255, files[30:]))  # fmt: skip
+    learned = evaluate(
+        Known(scores[:30], files),
+        table(light[:30] / 255, files),
+        others=table(light[30:] / 255, files[30:]),
+    )
     assert learned.baselines["facts"]["value"] > 0.8
     few = evaluate(Known([1, 2, 3], files), table(light[:3] / 255, files))
     assert few.baselines["facts"] is None
@@ -129,8 +151,10 @@ def test_people_agree_as_much_as_they_do():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=400)
     votes = truth[:, None] + rng.normal(size=(400, 8))
-    rated = [Rating(i, str(i), 0.0, votes={str(k): v for k, v in enumerate(own)})
-             for i, own in enumerate(votes)]  # fmt: skip
+    rated = [
+        Rating(i, str(i), 0.0, votes={str(k): v for k, v in enumerate(own)})
+        for i, own in enumerate(votes)
+    ]
     found = rater_agreement(rated)
     one = stats.spearmanr(votes[:, 0], votes[:, 1:].mean(1)).statistic
     half = stats.spearmanr(votes[:, :4].mean(1), votes[:, 4:].mean(1)).statistic
@@ -153,8 +177,12 @@ def shoot(tmp_path_factory):
 
 
 def command(*words):
-    return subprocess.run([sys.executable, "-m", "vlm_aes.cli", "evaluate", *map(str, words)],
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", "vlm_aes.cli", "evaluate", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_command(shoot, tiny_checkpoint):

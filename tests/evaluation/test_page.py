@@ -19,8 +19,14 @@ NAMES = {"model": "nano@1", "prompt": "nano@2", "terms": "for research"}
 
 
 def judged(place, name, rating, score):
-    return RatedImage(place, name, rating, score, tuple(ratings.soft_label(rating, 14, HUNDRED)),
-                  tuple(ratings.soft_label(score, 14, HUNDRED)))  # fmt: skip
+    return RatedImage(
+        place,
+        name,
+        rating,
+        score,
+        tuple(ratings.soft_label(rating, 14, HUNDRED)),
+        tuple(ratings.soft_label(score, 14, HUNDRED)),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +40,7 @@ def table(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report():
     rng = np.random.default_rng(0)
-    images = [judged(0, f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30))
-                for i in range(40)]  # fmt: skip
+    images = [judged(0, f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30)) for i in range(40)]
     images += [judged(1, "too <high>", 5, 95), judged(0, "too low", 98, 4)]
     filled = dict.fromkeys(METRIC_NAMES, FIGURE)
     facts = {"facts": {"value": 0.6, "low": 0.5, "high": 0.7}}
@@ -46,9 +51,21 @@ def test_everything_is_there_and_nothing_is_fetched(report, table):
     page = evaluation_page(report, table, **NAMES)
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?!data:)\w", page)
     assert "http" not in page
-    for wanted in ("0.728", "SRCC of measured facts", "Calibration", "The five words", "All scores",
-                   "KL divergence", "chi-square", "1 could not be opened", "said", "for research",
-                   "r&lt;1&gt;.csv", "too &lt;high&gt;", "no longer there"):  # fmt: skip
+    for wanted in (
+        "0.728",
+        "SRCC of measured facts",
+        "Calibration",
+        "The five words",
+        "All scores",
+        "KL divergence",
+        "chi-square",
+        "1 could not be opened",
+        "said",
+        "for research",
+        "r&lt;1&gt;.csv",
+        "too &lt;high&gt;",
+        "no longer there",
+    ):
         assert wanted in page, wanted
     assert page.count("<circle") >= 42
     high, low = page[page.index("Rated higher") :].split("Rated lower")

@@ -33,8 +33,12 @@ def shoot(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shoot")
     rng = np.random.default_rng(0)
     levels = bright_images(folder, 80, lambda i: rng.uniform(0.1, 1))
-    write_table(folder, levels, columns=",std,critique",
-                cells=lambda i: ",0.5," + ("too dark" if i % 3 == 0 else ""))  # fmt: skip
+    write_table(
+        folder,
+        levels,
+        columns=",std,critique",
+        cells=lambda i: ",0.5," + ("too dark" if i % 3 == 0 else ""),
+    )
     return folder
 
 

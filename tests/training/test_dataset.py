@@ -35,14 +35,17 @@ def test_training_asks_what_inference_asks(family, fresh, table, monkeypatch):
     batch = collate_ratings([examples[i] for i in range(4)], pad)
     seen = []
     hidden = assessor.rater.backbone.last_hidden
-    monkeypatch.setattr(assessor.rater.backbone, "last_hidden",
-                        lambda inputs: seen.append(inputs) or hidden(inputs))  # fmt: skip
+    monkeypatch.setattr(
+        assessor.rater.backbone, "last_hidden", lambda inputs: seen.append(inputs) or hidden(inputs)
+    )
     assessor.assess([table.source(i) for i in range(4)], facts=False)
     assert set(seen[0]) == set(batch["rating"])
     for name, wanted in seen[0].items():
         assert torch.equal(batch["rating"][name], wanted), name
-    assert torch.equal(batch["labels"][2].double(), torch.tensor(
-        ratings.soft_label(table.ratings[2].mean, 0.5)).float().double())  # fmt: skip
+    assert torch.equal(
+        batch["labels"][2].double(),
+        torch.tensor(ratings.soft_label(table.ratings[2].mean, 0.5)).float().double(),
+    )
 
 
 def test_critiques_are_asked_for_as_at_inference(fresh, table, monkeypatch):
@@ -51,9 +54,10 @@ def test_critiques_are_asked_for_as_at_inference(fresh, table, monkeypatch):
     written = []
     generate = assessor.critic.backbone.generate
     monkeypatch.setattr(
-        assessor.critic.backbone, "generate",
+        assessor.critic.backbone,
+        "generate",
         lambda images, texts, *a, **k: written.append(texts) or generate(images, texts, *a, **k),
-    )  # fmt: skip
+    )
     a = assessor.assess(table.source(3), rationale=True)
     asked, text = critique_texts(assessor, "FACTS", a.score, a.level, "too dark")
     assert text.startswith(asked)
@@ -70,8 +74,11 @@ def test_critiques_are_asked_for_as_at_inference(fresh, table, monkeypatch):
 
 
 def test_targets_mean_what_the_raters_mean():
-    made = [Rating(1, "a", 2.0), Rating(2, "b", 3.5, std=0.8),
-            Rating(3, "c", 4.0, std=1.0, votes={"x": 5.0, "y": 3.0})]  # fmt: skip
+    made = [
+        Rating(1, "a", 2.0),
+        Rating(2, "b", 3.5, std=0.8),
+        Rating(3, "c", 4.0, std=1.0, votes={"x": 5.0, "y": 3.0}),
+    ]
     table = RatingTable("t", made, ratings.FIVE_POINTS, declared=True)
     for kind in ("raters", "gaussian", "two-hot"):
         labels = rating_targets(table, kind).labels.double().numpy()
@@ -85,8 +92,10 @@ def test_targets_mean_what_the_raters_mean():
 
 
 def test_a_batch_pads_tokens_on_the_left_and_images_at_the_end():
-    rows = [{"input_ids": torch.tensor([[1, 2]]), "pixel_values": torch.ones(1, 2, 2)},
-            {"input_ids": torch.tensor([[3]]), "pixel_values": torch.ones(2, 1, 2)}]  # fmt: skip
+    rows = [
+        {"input_ids": torch.tensor([[1, 2]]), "pixel_values": torch.ones(1, 2, 2)},
+        {"input_ids": torch.tensor([[3]]), "pixel_values": torch.ones(2, 1, 2)},
+    ]
     batch = pad_batch(rows, pad=9)
     assert batch["input_ids"].tolist() == [[1, 2], [9, 3]]
     assert batch["pixel_values"].shape == (3, 2, 2)
@@ -102,4 +111,6 @@ def test_rows_are_encoded_once(fresh, table, monkeypatch):
     small = RatingDataset(assessor, table, rating_targets(table), [1])
     assert small[0] is not small[0]
     image = tiny.pictures(1)[0]
-    assert encode_row(assessor, image, assessor.rater.prompt_text())["input_ids"].device.type == "cpu"
+    assert (
+        encode_row(assessor, image, assessor.rater.prompt_text())["input_ids"].device.type == "cpu"
+    )

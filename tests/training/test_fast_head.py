@@ -32,12 +32,12 @@ def shoot(tmp_path_factory):
         image = Image.fromarray(pixels.astype(np.uint8)).resize((96, 96), Image.Resampling.BICUBIC)
         image.save(folder / f"{i}.png")
     ends = (min(red), max(red))
-    rows += [f"{i}.png,{1 + 4 * (r - ends[0]) / (ends[1] - ends[0]):.3f}"
-             for i, r in enumerate(red)]  # fmt: skip
+    rows += [
+        f"{i}.png,{1 + 4 * (r - ends[0]) / (ends[1] - ends[0]):.3f}" for i, r in enumerate(red)
+    ]
     (folder / "r.csv").write_text("\n".join(rows))
     pairs = ["path_a,path_b,preferred"]
-    pairs += [f"{i}.png,{i + 1}.png,{'a' if red[i] > red[i + 1] else 'b'}"
-              for i in range(0, N, 2)]  # fmt: skip
+    pairs += [f"{i}.png,{i + 1}.png,{'a' if red[i] > red[i + 1] else 'b'}" for i in range(0, N, 2)]
     (folder / "pairs.csv").write_text("\n".join(pairs))
     return folder, red
 
@@ -49,8 +49,20 @@ def run(*words):
 def test_a_head_is_fitted_to_ratings_and_loads_by_its_path(shoot, tmp_path):
     folder, red = shoot
     out = tmp_path / "reds"
-    done = run(folder / "r.csv", "--images", folder, "--out", out, "--fast", "--terms", "made up",
-               "--validation-share", 0.4, "--test-share", 0.2)  # fmt: skip
+    done = run(
+        folder / "r.csv",
+        "--images",
+        folder,
+        "--out",
+        out,
+        "--fast",
+        "--terms",
+        "made up",
+        "--validation-share",
+        0.4,
+        "--test-share",
+        0.2,
+    )
     assert done.exit_code == 0, done.output
     assert "48 train, 48 validation, 24 test images" in done.stderr
     assert "SRCC of measured facts" in done.stdout
@@ -62,8 +74,14 @@ def test_a_head_is_fitted_to_ratings_and_loads_by_its_path(shoot, tmp_path):
     assert metrics.srcc(red, [a.score for a in rated]) > 0.6
     assert rated[0].score_low is not None and rated[0].percentile is not None
     card = (out / "README.md").read_text()
-    for wanted in ("48 to calibrate", "made up", "the fast head", "writes no critiques",
-                   "its base, untouched", "research, non-commercial"):  # fmt: skip
+    for wanted in (
+        "48 to calibrate",
+        "made up",
+        "the fast head",
+        "writes no critiques",
+        "its base, untouched",
+        "research, non-commercial",
+    ):
         assert wanted in card, wanted
     assert "best step" not in card
     assert not (tmp_path / "reds.part").exists()

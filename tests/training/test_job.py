@@ -29,8 +29,12 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def test_full_training_leaves_the_vision_tower_alone(fresh, table, tiny_checkpoint, tmp_path):
-    job = FinetuneJob(table, tmp_path / "mine", replace(QUICK, full=True, smoke=True,
-                learning_rate=1e-3), model=tiny_checkpoint("fast_vlm"))  # fmt: skip
+    job = FinetuneJob(
+        table,
+        tmp_path / "mine",
+        replace(QUICK, full=True, smoke=True, learning_rate=1e-3),
+        model=tiny_checkpoint("fast_vlm"),
+    )
     job.run()
     old, new = fresh(), Assessor.from_pretrained(tmp_path / "mine")
     pair = [a.rater.backbone.model.state_dict() for a in (old, new)]
@@ -49,8 +53,7 @@ def test_running_statistics_stay(fresh, table):
     batch = collate_ratings([examples[i] for i in range(4)], 0)
     out = model(**batch)
     out["loss"].backward()
-    assert all(torch.equal(v, before[k])
-               for k, v in assessor.rater.backbone.model.named_buffers())  # fmt: skip
+    assert all(torch.equal(v, before[k]) for k, v in assessor.rater.backbone.model.named_buffers())
     alone = VlmScorer(assessor.rater.backbone, assessor.prompt)
     model.eval()
     rated = ratings.score(alone.rate([tiny.pictures(80, seed=3)[0]])[:, 0])
@@ -115,10 +118,14 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
     assert replace(resumed, plcc_fitted=None) == replace(whole, plcc_fitted=None)
     assert not (tmp_path / "broken.part").exists()
     scores = [
-        [a.score for a in Assessor.from_pretrained(tmp_path / name).assess(
-            [table.source(i) for i in range(5)], facts=False)]
+        [
+            a.score
+            for a in Assessor.from_pretrained(tmp_path / name).assess(
+                [table.source(i) for i in range(5)], facts=False
+            )
+        ]
         for name in ("whole", "broken")
-    ]  # fmt: skip
+    ]
     assert scores[0] == scores[1]
     with pytest.raises(TrainingError, match="whole exists; take another --out, or --overwrite"):
         job("whole").run()
@@ -133,8 +140,10 @@ def test_ended_by_the_system_and_resumed_is_the_same(shoot, tiny_checkpoint, tmp
     def run(name, *more):
         return subprocess.Popen(
             [str(word) for word in (*command, "--out", tmp_path / name, *more)],
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
 
     whole = run("whole")
     assert whole.wait() == 0, whole.stderr.read()
@@ -177,9 +186,16 @@ def test_adapters_of_nano_learn_brightness_and_load_by_their_path(table, tmp_pat
     assert assessor.prompt.id == Assessor.from_pretrained(NANO).prompt.id
     assert a.score_low <= a.score_high and a.percentile is not None
     card = (moved / "README.md").read_text()
-    for wanted in ("r.csv", "made up", "research, non-commercial", assessor.model_id,
-                   assessor.prompt_id, str(report.srcc), "its base, untouched",
-                   "24 images to train on, 40 to choose"):  # fmt: skip
+    for wanted in (
+        "r.csv",
+        "made up",
+        "research, non-commercial",
+        assessor.model_id,
+        assessor.prompt_id,
+        str(report.srcc),
+        "its base, untouched",
+        "24 images to train on, 40 to choose",
+    ):
         assert wanted in card, wanted
     kept = json.loads((moved / "training.json").read_text())
     assert kept["table"]["scale"] == [1, 5]
@@ -208,8 +224,13 @@ def test_a_job_that_cannot_be_done_says_so_and_writes_nothing(table, tmp_path):
 def test_adapters_train_on_four_bits(family, tiny_checkpoint, table, tmp_path):
     pytest.importorskip("bitsandbytes")
     model = tiny_checkpoint(family, hidden=64)
-    job = FinetuneJob(table, tmp_path / "mine", replace(QUICK, smoke=True, learning_rate=0.02),
-                model=model, quantize="4bit")  # fmt: skip
+    job = FinetuneJob(
+        table,
+        tmp_path / "mine",
+        replace(QUICK, smoke=True, learning_rate=0.02),
+        model=model,
+        quantize="4bit",
+    )
     assert job.run() is not None
     kept = json.loads((tmp_path / "mine" / "training.json").read_text())
     assert kept["recipe"]["quantize"] == "4bit"

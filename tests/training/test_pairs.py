@@ -77,8 +77,10 @@ def test_where_all_hang_together_the_pictures_are_split_and_pairs_between_left_o
     found = inspect_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
     assert 0 < found.straddling < 400
     assert len(found.table) == 400 - found.straddling
-    of = {side: {e for p in found.table.pairs if p.split == side for e in (p.a, p.b)}
-          for side in ("train", "validation", "test")}  # fmt: skip
+    of = {
+        side: {e for p in found.table.pairs if p.split == side for e in (p.a, p.b)}
+        for side in ("train", "validation", "test")
+    }
     assert not of["train"] & of["validation"] and not of["train"] & of["test"]
 
 
@@ -96,9 +98,24 @@ def test_an_own_split_is_kept_and_its_leaks_told(table):
 
 def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, tmp_path):
     out = tmp_path / "bright"
-    words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", out, "--epochs", 24,
-             "--batch-size", 8, "--learning-rate", 1e-2, "--terms", "made up",
-             "--model", tiny_checkpoint("fast_vlm")]  # fmt: skip
+    words = [
+        "finetune",
+        shoot / "pairs.csv",
+        "--images",
+        shoot,
+        "--out",
+        out,
+        "--epochs",
+        24,
+        "--batch-size",
+        8,
+        "--learning-rate",
+        1e-2,
+        "--terms",
+        "made up",
+        "--model",
+        tiny_checkpoint("fast_vlm"),
+    ]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output
     assert "42 train, 9 validation, 9 test pairs" in done.stderr
@@ -112,15 +129,29 @@ def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, t
     assert rated[0].score_low is None
     assert kept["model"] == bright.model_id
     card = (out / "README.md").read_text()
-    for wanted in ("pairs.csv", "made up", "42 pairs to train on", bright.model_id,
-                   "its base, untouched", "trust the order"):  # fmt: skip
+    for wanted in (
+        "pairs.csv",
+        "made up",
+        "42 pairs to train on",
+        bright.model_id,
+        "its base, untouched",
+        "trust the order",
+    ):
         assert wanted in card, wanted
     assert "pair accuracy" in done.stdout
 
 
 def test_pairs_hold_no_ratings(shoot, tmp_path):
-    words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", tmp_path / "x",
-             "--transform", "log"]  # fmt: skip
+    words = [
+        "finetune",
+        shoot / "pairs.csv",
+        "--images",
+        shoot,
+        "--out",
+        tmp_path / "x",
+        "--transform",
+        "log",
+    ]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 2
     assert "pairs hold no ratings: leave --ratings-scale, --transform" in done.stderr

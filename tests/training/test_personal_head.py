@@ -11,7 +11,7 @@ from PIL import Image
 from vlm_aes import Assessor
 from vlm_aes.errors import CheckpointError, TrainingError
 from vlm_aes.models.heads import load_head
-from vlm_aes.models.heads.residual_head import FILE, ResidualHead
+from vlm_aes.models.heads.residual_head import RESIDUAL_HEAD_FILE, ResidualHead
 from vlm_aes.models.nano import NANO
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training.personal_head import PersonalHead
@@ -119,8 +119,10 @@ def test_rows_that_do_not_go_together_are_refused():
 def taught(tmp_path_factory):
     crowd = load_head(NANO)
     rng = np.random.default_rng(0)
-    images = [Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((64, 64))
-              for _ in range(44)]  # fmt: skip
+    images = [
+        Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((64, 64))
+        for _ in range(44)
+    ]
     states = crowd.tower.embed([crowd.tower.pixels(image) for image in images])
     scores = ratings.score(crowd.probabilities(states))
     stars = [1 + 4 * np.asarray(image)[..., 0].mean() / 255 for image in images]
@@ -158,7 +160,7 @@ def test_a_damaged_taste_is_told(taught, tmp_path):
     *_, folder, _, _, _ = taught
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    (copy / FILE).write_bytes(b"no tensors")
+    (copy / RESIDUAL_HEAD_FILE).write_bytes(b"no tensors")
     with pytest.raises(CheckpointError, match="does not fit .* teach it anew"):
         load_head(copy)
     ResidualHead(np.zeros(3), np.ones(3), np.zeros(3), 1.0, 0.0).save(copy)

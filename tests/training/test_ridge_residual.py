@@ -10,7 +10,7 @@ from tests.training.conftest import bright_images, write_table
 from vlm_aes.assessor import Assessor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.measure.features import features
-from vlm_aes.models.heads.residual_head import FILE, ResidualHead
+from vlm_aes.models.heads.residual_head import RESIDUAL_HEAD_FILE, ResidualHead
 from vlm_aes.models.vlm.scorer import VlmScorer
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import read_ratings
@@ -63,9 +63,7 @@ def test_nothing_is_made_of_nothing():
     assert fit(flat, np.full(60, 40.0), flat, wanted) is None
     # a column that never changes says nothing
     nothing = flat.features * 0
-    taste = fit(
-        ModelFeatures(nothing, flat.scores), wanted, ModelFeatures(nothing, wanted), wanted
-    )
+    taste = fit(ModelFeatures(nothing, flat.scores), wanted, ModelFeatures(nothing, wanted), wanted)
     assert taste is None or not taste.weights.any()
 
 
@@ -155,8 +153,9 @@ def test_the_line_is_in_the_folder_and_in_the_scores(table, tmp_path):
     images = [open_again(source, "x", assessor.needed_side) for source in sources]
     np.testing.assert_allclose(
         [list(a.attributes.values()) for a in rated],
-        ratings.score(plain.rate(images, tuple(asked))[:, 1:]), atol=1e-4,
-    )  # fmt: skip
+        ratings.score(plain.rate(images, tuple(asked))[:, 1:]),
+        atol=1e-4,
+    )
     together, alone = [a.score for a in rated], [assessor.assess(s).score for s in sources]
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
@@ -165,7 +164,7 @@ def test_without_a_line_and_a_line_that_does_not_fit(table, tmp_path):
     config = TrainingConfig(smoke=True, batch_size=4, ridge=False)
     FinetuneJob(table, tmp_path / "alone", config, validation=0.4).run()
     folder = tmp_path / "alone"
-    assert not (folder / FILE).exists()
+    assert not (folder / RESIDUAL_HEAD_FILE).exists()
     assert Assessor.from_pretrained(folder).rater.residual_head is None
     before = Assessor.from_pretrained(folder).model_id
     narrow = ResidualHead(np.zeros(5), np.ones(5), np.ones(5), 1.0, 0.0)
