@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessment, Assessor
 from vlm_aes.cli import app
-from vlm_aes.critique.aspects import aspects
+from vlm_aes.critique.sentiment import aspects
 from vlm_aes.explain.audit import selectivity
 from vlm_aes.images.degrade import DEGRADATIONS, degrade
 

@@ -311,7 +311,7 @@ class Assessor:
             for image, score in zip(images, scores, strict=True)
         ]
         degradations = self.degradations(plain, facts)
-        critiques: list[str] = self.critic.checked(
+        critiques: list[str] = self.critic.critiques(
             plain, facts, scores, levels, degradations, on_text
         )
         return critiques

@@ -1,48 +1,65 @@
-"""A text as sentences and clauses, and the words that texts have for hues and places."""
+"""A text, parsed once into statements: what it says clause by clause, and about which facts."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from vlm_aes.measure import Fact
-
-HUES = {
-    "red": ("red",), "orange": ("orange",), "brown": ("brown",),
-    "yellow": ("yellow",), "green": ("green",), "cyan": ("cyan", "blue"),
-    "blue": ("blue", "cyan"), "violet": ("violet", "magenta"), "magenta": ("magenta", "violet",
-    "pink"), "pink": ("pink", "magenta", "red"),
-}  # fmt: skip
-"""What is measured where each hue is said: itself, and where names differ, its neighbour."""
-HUE_WORD = "(red|orange|amber|golden|brown|yellow|green|cyan|teal|blue|violet|purple|magenta|pink)"
-_HUE_NAMES = {"amber": "orange", "golden": "orange", "teal": "cyan", "purple": "violet"}
-PLACE = r"(upper left|upper right|lower left|lower right|top|bottom|left|right|centre|center)"
-
-
-def is_hue(said: str, fact: Fact) -> bool:
-    """Whether a word names the hue that was measured."""
-    word = said.lower()
-    return fact.band in HUES[_HUE_NAMES.get(word, word)]
-
-
-def is_place(said: str, fact: Fact) -> bool:
-    """Whether a word names the place that was measured."""
-    return fact.band == said.lower().replace("center", "centre")
-
+from vlm_aes.critique.lexicon import Phrase, lexicon
 
 _SENTENCE = re.compile(r"[^.!?]+[.!?]?")
 _CLAUSE = re.compile(
     r"(?:, (?:but|yet|though|and|while) |; (?:still, )?|: | while "
     r"| but (?!not more|ordinary|unremarkable))"
 )
-_IMPERATIVE = re.compile(
-    r"^\s*(?:add|aim|avoid|balance|boost|brace|brighten|bring|build|calm|check|choose|close|come|consider"
-    r"|correct|crop|cut|darken|decide|deepen|denoise|expose|export|fill|find|focus|free|get|give|go"
-    r"|hold|improve|increase|isolate|keep|leave|let|level|lift|look|lower|make|move|open|pick"
-    r"|place|put|raise|reduce|remove|rethink|return|reframe|rotate|save|set|settle|shift|shoot|show"
-    r"|single|soften|step|straighten|take|test|tone|trim|try|turn|use|wait|warm|watch|work)\b"
-    r"(?! tones| hues)",
-    re.I,
-)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A phrase of the lexicon in a statement.
+
+    Attributes:
+        phrase: the entry of the lexicon.
+        word: the hue, cast or place that is named; empty for a phrase that names none.
+    """
+
+    phrase: Phrase
+    word: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One clause of a text; or a whole sentence of advice, which says nothing.
+
+    Attributes:
+        sentence: index of its sentence in the text, from 0.
+        text: without punctuation at its ends.
+        is_advice: whether it says what to do, not what is.
+        mentions: measurable things that it says; empty for advice.
+    """
+
+    sentence: int
+    text: str
+    is_advice: bool
+    mentions: tuple[Mention, ...]
+
+
+def parse(text: str) -> list[Statement]:
+    """The statements of a text, in order."""
+    statements = []
+    for number, sentence in enumerate(sentences(text)):
+        if is_advice(sentence):
+            statements.append(Statement(number, sentence, True, ()))
+            continue
+        clauses = filter(None, map(str.strip, _CLAUSE.split(sentence)))
+        statements += [Statement(number, c, False, _mentions(c)) for c in clauses]
+    return statements
+
+
+def _mentions(clause: str) -> tuple[Mention, ...]:
+    return tuple(
+        Mention(phrase, word) for phrase in lexicon().phrases for word in phrase.words(clause)
+    )
 
 
 def sentences(text: str) -> list[str]:
@@ -52,10 +69,4 @@ def sentences(text: str) -> list[str]:
 
 def is_advice(sentence: str) -> bool:
     """Whether a sentence says what to do, not what is."""
-    return bool(_IMPERATIVE.match(sentence)) or "would help" in sentence
-
-
-def clauses(text: str) -> list[str]:
-    """What a text says, clause by clause; advice says nothing."""
-    said = (_CLAUSE.split(s) for s in sentences(text) if not is_advice(s))
-    return [clause.strip() for parts in said for clause in parts if clause.strip()]
+    return bool(lexicon().imperative.match(sentence)) or "would help" in sentence
