@@ -340,11 +340,11 @@ def stretch(rater, images: list[Image.Image], span: float = 20.0) -> None:
     head = rater.backbone.model.get_output_embeddings()
     head.weight = torch.nn.Parameter(head.weight.detach().clone())
     for _ in range(40):
-        scores = ratings.score(rater.rate(images)[:, 0])
+        scores = ratings.score(rater.predict(images)[:, 0])
         if np.ptp(scores) >= span:
             return
         hidden = rater.backbone.last_hidden(
-            rater.backbone.encode(images, [rater._render(None, None)] * len(images))
+            rater.backbone.encode(images, [rater.tokenized.render()] * len(images))
         ).float()
         centre = hidden.mean(0)
         with torch.no_grad():

@@ -1,202 +1,43 @@
-"""Which of two versions of a picture is better: what is learned, kept, and told by it."""
-
-from dataclasses import replace
+"""The comparator of edits as it lies with a fast head."""
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
-from PIL import Image
 
-from finetune.edit_comparator import corruptions as lapses
-from finetune.edit_comparator.thresholds import BUDGET, Tried, figures, fit
-from finetune.edit_comparator.train import Compared, Recipe, compared, learn, told_apart
-from vlm_aes import measure as facts
-from vlm_aes.assessor import Assessor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.heads import load_head
-from vlm_aes.models.heads.edit_comparator import FILE, EditComparatorHead
+from vlm_aes.models.heads.edit_comparator import EDIT_COMPARATOR_FILE, EditComparatorHead
 from vlm_aes.models.nano import NANO
-from vlm_aes.suggest.edits import (
-    CROP,
-    EXPOSURE,
-    KINDS,
-    LEVEL,
-    WHITE_BALANCE,
-    Edit,
-    edits,
-    lit,
-)
-from vlm_aes.suggest.engine import (
-    CLEARLY,
-    VETO,
-    Judge,
-    Trial,
-    advise,
-    edit_comparator_of,
-)
+from vlm_aes.suggest.edits import EDIT_CLASSES
 
-COFFEE = Image.fromarray(skimage.data.coffee()).resize((300, 200))
-LEAST = dict.fromkeys(KINDS, (0.0, 0.0))
+WIDTH = 8
 
 
-def brightness(images):
-    """Scores that are all alike, and the brightness as embedding."""
-    light = np.array([[np.asarray(i, dtype=np.float32).mean()] for i in images], dtype=np.float32)
-    return np.full(len(images), 50.0), light
+def test_a_saved_comparator_loads_with_the_same_answers_and_thresholds(tmp_path):
+    torch.manual_seed(0)
+    head = EditComparatorHead(WIDTH, ["crop", "level"], {"crop": (0.5, 2.0)}).eval()
+    head.standardise(torch.randn(50, WIDTH))
+    head.save(tmp_path)
+    loaded = EditComparatorHead.load(tmp_path, WIDTH)
+    assert loaded.thresholds == {"crop": (0.5, 2.0)}
+    rng = np.random.default_rng(0)
+    after, before = rng.standard_normal((2, 20, WIDTH)).astype(np.float32)
+    kinds = ["crop", "level"] * 10
+    own, other = (h.log_odds(after, before, kinds) for h in (head, loaded))
+    assert np.ptp(own) > 0.1
+    np.testing.assert_allclose(own, other, atol=0.02)
+    assert np.isneginf(loaded.log_odds(after[:1], before[:1], ["an unknown kind"]))
 
 
-def lighter(after, before, kinds):
-    """Log odds that like light; of exposure alone."""
-    odds = (after - before)[:, 0].astype(float) / 10
-    return np.where([kind == EXPOSURE for kind in kinds], odds, -9.0)
-
-
-JUDGE = Judge(brightness, lighter, LEAST)
-
-
-def test_the_better_version_is_told_though_the_score_is_the_same():
-    dark = lit(COFFEE, 2.0**-3)
-    (told,) = advise(dark, None, facts=facts.measure(dark), judge=JUDGE)
-    assert told.kind == EXPOSURE
-    assert told.measured
-    assert told.gain == 0
-    assert told.margin == told.better > CLEARLY
-    assert told.verdict == "clearly better"
-    barely = replace(JUDGE, needed={EXPOSURE: (told.better - 0.5, 99.0)})
-    (told,) = advise(dark, None, facts=facts.measure(dark), judge=barely)
-    assert told.verdict == "better"
-    assert not advise(dark, None, judge=replace(JUDGE, needed={EXPOSURE: (99.0, 99.0)}))
-
-
-@pytest.mark.parametrize(("loses", "told"), [(VETO - 1, 1), (VETO + 1, 0)])
-def test_the_score_has_a_veto(loses, told):
-    dark = lit(COFFEE, 2.0**-3)
-
-    def look(images):
-        _, light = brightness(images)
-        return np.where(light[:, 0] > light[0, 0] + 5, 50.0 - loses, 50.0), light
-
-    assert len(advise(dark, None, judge=replace(JUDGE, look=look))) == told
-
-    def confirm(images):
-        return look([dark, *images])[0][1:]
-
-    assert len(advise(dark, None, confirm, judge=JUDGE)) == told
-
-
-def edges(n, width=8, seed=0):
-    """Embeddings in which a right edit raises the first number, and a wrong one does not."""
-    rng = np.random.default_rng(seed)
-    right = rng.integers(0, 2, n)
-    before = rng.standard_normal((2, n, width)).astype(np.float16)
-    after = before + rng.standard_normal((2, n, width)).astype(np.float16) * 0.3
-    after[..., 0] += 2 * right
-    return Compared(after, before, rng.integers(0, len(KINDS), n), right)
-
-
-def test_what_is_learned_tells_right_from_wrong_on_others():
-    versions = learn(edges(3000), Recipe(epochs=8, batch_size=64))
-    held = told_apart(versions, edges(500, seed=1))
-    assert set(held) == set(KINDS)
-    assert min(held.values()) > 0.9
-    same = learn(edges(3000), Recipe(epochs=8, batch_size=64))
-    assert all(torch.equal(v, same.state_dict()[k]) for k, v in versions.state_dict().items())
-
-
-def test_kept_and_loaded_it_says_the_same(tmp_path):
-    versions = learn(edges(200), Recipe(epochs=1))
-    versions.needed = {CROP: (0.5, 2.0)}
-    versions.save(tmp_path)
-    loaded = EditComparatorHead.load(tmp_path, 8)
-    assert loaded.needed == versions.needed
-    seen = edges(50, seed=2)
-    kinds = [KINDS[k] for k in seen.kinds]
-    a, b = (v.better(seen.after[0], seen.before[0], kinds) for v in (versions, loaded))
-    assert np.allclose(a, b, atol=0.02)
-    assert np.isneginf(loaded.better(seen.after[0][:1], seen.before[0][:1], ["blur"]))
-    assert EditComparatorHead.load(tmp_path / "elsewhere", 8) is None
+def test_a_missing_comparator_is_none_and_a_damaged_one_is_refused(tmp_path):
+    assert EditComparatorHead.load(tmp_path, WIDTH) is None
+    EditComparatorHead(WIDTH, ["crop"]).save(tmp_path)
     with pytest.raises(CheckpointError, match="delete it, or learn it anew"):
-        EditComparatorHead.load(tmp_path, 9)
-    (tmp_path / FILE).write_bytes(b"broken")
-    with pytest.raises(CheckpointError, match=FILE):
-        EditComparatorHead.load(tmp_path, 8)
+        EditComparatorHead.load(tmp_path, WIDTH + 1)
+    (tmp_path / EDIT_COMPARATOR_FILE).write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=EDIT_COMPARATOR_FILE):
+        EditComparatorHead.load(tmp_path, WIDTH)
 
 
-def judged(lapse, kind, **wanted):
-    offered = [
-        e for e in edits(lapse.picture, facts.measure(lapse.picture))
-        if e.kind == kind and all(getattr(e, k) == v for k, v in wanted.items())
-    ]  # fmt: skip
-    return [lapse.judged(e) for e in offered]
-
-
-def test_edits_that_make_up_for_a_lapse_are_right_and_others_are_wrong():
-    rng = np.random.default_rng(3)
-    dark, tinted = (made(COFFEE, rng) for made in (lapses.dark, lapses.tinted))
-    assert lapses.RIGHT in judged(dark, EXPOSURE)
-    assert set(judged(dark, CROP)) == {lapses.WRONG}
-    assert lapses.RIGHT in judged(tinted, WHITE_BALANCE)
-    assert set(judged(lapses.none(COFFEE, rng), EXPOSURE)) == {lapses.WRONG}
-    blank = Image.new("RGB", (1, 1))
-    leaning = lapses.leaning(COFFEE, np.random.default_rng(1))
-    ways = {leaning.judged(Edit(LEVEL, "", blank, d)) for d in (-9.0, 9.0)}
-    assert ways == {lapses.RIGHT, lapses.WRONG}
-
-
-def test_a_loose_frame_is_cropped_to_the_photo():
-    for seed in range(12):
-        lapse = lapses.loose(COFFEE, np.random.default_rng(seed))
-        assert lapse.picture.size == COFFEE.size
-        found = {(e.place, e.amount): lapse.judged(e) for e in edits(lapse.picture)
-                 if e.kind == CROP}  # fmt: skip
-        assert lapses.RIGHT in found.values()
-        assert {place for (place, _), said in found.items() if said == lapses.RIGHT} == {
-            next(place for (place, _), said in found.items() if said == lapses.RIGHT)
-        }
-
-
-def test_every_version_of_a_photo_is_looked_at(nano_head):
-    photos = [(str(n), COFFEE) for n in range(2)]
-    seen = compared(nano_head, photos)
-    assert seen.after.shape == seen.before.shape == (2, len(seen.kinds), nano_head.about.width)
-    assert set(seen.right) == {0, 1}
-    again = compared(nano_head, photos[:1])
-    assert np.array_equal(again.after[0], seen.after[0, : len(again.kinds)])
-
-
-@pytest.fixture(scope="module")
-def nano_head():
-    return load_head(NANO, precision="fp32")
-
-
-def test_nano_compares_versions_and_says_so():
-    assessor = Assessor.from_pretrained(NANO)
-    judge = edit_comparator_of(assessor.edit_head)
-    assert set(judge.needed) == set(KINDS)
-    dark = lit(COFFEE, 2.0**-3)
-    told = advise(dark, None, facts=facts.measure(dark), judge=judge)
-    assert told[0].kind == EXPOSURE
-    assert told[0].better > told[0].needed
-
-
-def odds(fault, better, gain=0.0):
-    """A photo with a fault, of whose edits the first undoes it, with such log odds."""
-    blank = Image.new("RGB", (1, 1))
-    offered = [Edit(kind, f"{kind}.", blank, 1.0) for kind in KINDS]
-    logs = np.array([better, *[-5.0] * (len(KINDS) - 1)])
-    gains = np.full(len(KINDS), gain)
-    right = (fault != "none", *[False] * (len(KINDS) - 1))
-    return Tried(fault, Trial(blank, (0.0, 0.0), offered, gains, logs), right)
-
-
-def test_what_an_edit_needs_is_fitted_to_what_compares():
-    photos = [odds("tilted", -1.0 + n % 3) for n in range(20)]
-    photos += [odds("none", -4.0 + n % 4) for n in range(20)]
-    needed = fit(photos)
-    found = figures(photos, needed)
-    assert found["tilted"] >= 0.6
-    assert found["originals with advice"] <= BUDGET
-    assert needed[LEVEL][1] < 0
-    vetoed = [odds("tilted", 3.0, gain=-VETO - 1) for n in range(20)]
-    assert figures([*vetoed, photos[-1]], needed)["undone"] == 0
+def test_the_comparator_of_nano_has_a_threshold_for_every_class_of_edits():
+    assert set(load_head(NANO).edit_comparator.thresholds) == set(EDIT_CLASSES)

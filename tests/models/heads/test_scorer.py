@@ -1,4 +1,4 @@
-"""The fast path: towers, heads, what is kept of them, distillation, and its command."""
+"""The fast path: vision towers, heads, the cache of embeddings, distillation and its command."""
 
 import json
 import shutil
@@ -162,7 +162,7 @@ def test_a_head_learns_its_teacher(taught, photos):
     assert measured.facts
 
 
-def test_critiques_come_from_the_model_behind(taught, photos):
+def test_critiques_come_from_the_critique_model(taught, photos):
     fast = Assessor.from_pretrained(taught[0], fast=True, critic=True)
     a = fast.assess(str(next(photos.iterdir())), rationale=True)
     assert isinstance(a.critique, str)
@@ -185,7 +185,7 @@ def test_a_folder_of_its_own_holds_its_tower(teacher, items, tmp_path):
         load_head(tmp_path / "head")
 
 
-def test_people_alone_teach_it_too(items, tmp_path):
+def test_ratings_alone_train_a_head(items, tmp_path):
     folder = build_tower("dinov2", tmp_path / "tower")
     tower = load_tower(folder)
     people = {}
@@ -205,7 +205,7 @@ def test_people_alone_teach_it_too(items, tmp_path):
     assert about.agreement is None
 
 
-def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monkeypatch):
+def test_cached_answers_are_not_computed_again(teacher, items, tmp_path, monkeypatch):
     tower = checkpoint_tower(teacher)
     assessor = Assessor.from_pretrained(teacher)
     first = collect(items[:40], tower, assessor, {}, tmp_path)
@@ -213,8 +213,8 @@ def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monke
     def refuse(*_, **__):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(assessor, "rate_seen", refuse)
-    monkeypatch.setattr(assessor, "see", refuse)
+    monkeypatch.setattr(assessor, "score_prepared", refuse)
+    monkeypatch.setattr(assessor, "prepare", refuse)
     again = collect([*items[:40], *items[:5]], tower, assessor, {}, tmp_path)
     assert again.sha256s == first.sha256s
     np.testing.assert_array_equal(again.embeddings, first.embeddings)
@@ -222,7 +222,7 @@ def test_what_was_computed_is_not_computed_again(teacher, items, tmp_path, monke
     np.testing.assert_array_equal(again.degraded, first.degraded)
 
 
-def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
+def test_degraded_copies_count_as_familiar(teacher, items, tmp_path):
     material = collect(items[:40], checkpoint_tower(teacher), Assessor.from_pretrained(teacher), {},
                       tmp_path)  # fmt: skip
     learnt = material.embeddings[~material.held]
@@ -234,7 +234,7 @@ def test_spoiled_copies_belong_to_what_is_familiar(teacher, items, tmp_path):
     assert np.isfinite(limit) and limit > 0
 
 
-def test_kept_rows_survive_a_torn_end(tmp_path):
+def test_cached_embeddings_survive_a_torn_end(tmp_path):
     kept = EmbeddingCache(tmp_path, "model", 3)
     names = [f"{i:064x}" for i in range(5)]
     kept.append(names[:4], np.arange(12).reshape(4, 3))
