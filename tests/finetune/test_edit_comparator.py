@@ -1,6 +1,4 @@
-"""Which of two versions of an image is better: what is learned, saved and suggested by it."""
-
-from dataclasses import replace
+"""The edit comparator's recipe: its examples, what it learns, and the thresholds fitted for it."""
 
 import numpy as np
 import pytest
@@ -8,168 +6,107 @@ import skimage.data
 import torch
 from PIL import Image
 
-from finetune.edit_comparator import corruptions as corruptions
-from finetune.edit_comparator.thresholds import BUDGET, FaultTrial, figures, fit
-from finetune.edit_comparator.train import ComparedEdits, ComparatorConfig, compared, learn, auc_by_kind
-from vlm_aes import measure as facts
-from vlm_aes.assessor import Assessor
+from finetune.edit_comparator import corruptions
+from finetune.edit_comparator.thresholds import BUDGET, FaultTrial, crop_of, figures, fit, place_of
+from finetune.edit_comparator.train import (
+    ComparatorConfig,
+    ComparedEdits,
+    auc_by_kind,
+    compare_edits,
+    learn,
+)
+from vlm_aes.measure import measure_for_prompt
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.nano import NANO
 from vlm_aes.suggest.edits import (
+    BRIGHTEN,
+    CLASS_OF_KIND,
     CROP,
-    EXPOSURE,
-    KINDS,
+    EDIT_CLASSES,
     LEVEL,
     WHITE_BALANCE,
     Edit,
     edits,
-    lit,
 )
-from vlm_aes.suggest.engine import (
-    CLEARLY,
-    VETO,
-    Judge,
-    Trial,
-    advise,
-    edit_comparator_of,
-)
+from vlm_aes.suggest.engine import Trial
 
 COFFEE = Image.fromarray(skimage.data.coffee()).resize((300, 200))
-LEAST = dict.fromkeys(KINDS, (0.0, 0.0))
 
 
-def brightness(images):
-    """Scores that are all alike, and the brightness as embedding."""
-    light = np.array([[np.asarray(i, dtype=np.float32).mean()] for i in images], dtype=np.float32)
-    return np.full(len(images), 50.0), light
-
-
-def lighter(after, before, kinds):
-    """Log odds that like light; of exposure alone."""
-    odds = (after - before)[:, 0].astype(float) / 10
-    return np.where([kind == EXPOSURE for kind in kinds], odds, -9.0)
-
-
-JUDGE = Judge(brightness, lighter, LEAST)
-
-
-def test_the_better_version_is_told_though_the_score_is_the_same():
-    dark = lit(COFFEE, 2.0**-3)
-    (told,) = advise(dark, None, facts=facts.measure(dark), judge=JUDGE)
-    assert told.kind == EXPOSURE
-    assert told.measured
-    assert told.gain == 0
-    assert told.margin == told.better > CLEARLY
-    assert told.verdict == "clearly better"
-    barely = replace(JUDGE, needed={EXPOSURE: (told.better - 0.5, 99.0)})
-    (told,) = advise(dark, None, facts=facts.measure(dark), judge=barely)
-    assert told.verdict == "better"
-    assert not advise(dark, None, judge=replace(JUDGE, needed={EXPOSURE: (99.0, 99.0)}))
-
-
-@pytest.mark.parametrize(("loses", "told"), [(VETO - 1, 1), (VETO + 1, 0)])
-def test_the_score_has_a_veto(loses, told):
-    dark = lit(COFFEE, 2.0**-3)
-
-    def look(images):
-        _, light = brightness(images)
-        return np.where(light[:, 0] > light[0, 0] + 5, 50.0 - loses, 50.0), light
-
-    assert len(advise(dark, None, judge=replace(JUDGE, look=look))) == told
-
-    def confirm(images):
-        return look([dark, *images])[0][1:]
-
-    assert len(advise(dark, None, confirm, judge=JUDGE)) == told
-
-
-def edges(n, width=8, seed=0):
+def separable_edits(n, width=8, seed=0):
     """Embeddings in which a right edit raises the first number, and a wrong one does not."""
     rng = np.random.default_rng(seed)
     right = rng.integers(0, 2, n)
     before = rng.standard_normal((2, n, width)).astype(np.float16)
     after = before + rng.standard_normal((2, n, width)).astype(np.float16) * 0.3
     after[..., 0] += 2 * right
-    return ComparedEdits(after, before, rng.integers(0, len(KINDS), n), right)
+    return ComparedEdits(after, before, rng.integers(0, len(EDIT_CLASSES), n), right)
 
 
-def test_what_is_learned_tells_right_from_wrong_on_others():
-    versions = learn(edges(3000), ComparatorConfig(epochs=8, batch_size=64))
-    held = auc_by_kind(versions, edges(500, seed=1))
-    assert set(held) == set(KINDS)
+def test_the_comparator_tells_right_edits_from_wrong_ones_on_other_photos():
+    config = ComparatorConfig(epochs=8, batch_size=64)
+    head, same = (learn(separable_edits(3000), config) for _ in range(2))
+    held = auc_by_kind(head, separable_edits(500, seed=1))
+    assert set(held) == set(EDIT_CLASSES)
     assert min(held.values()) > 0.9
-    same = learn(edges(3000), ComparatorConfig(epochs=8, batch_size=64))
-    assert all(torch.equal(v, same.state_dict()[k]) for k, v in versions.state_dict().items())
+    assert all(torch.equal(v, same.state_dict()[k]) for k, v in head.state_dict().items())
 
 
-
-
-def judge(corruption, kind, **wanted):
-    offered = [
-        e for e in edits(corruption.image, facts.measure(corruption.image))
-        if e.kind == kind and all(getattr(e, k) == v for k, v in wanted.items())
-    ]  # fmt: skip
-    return [corruption.judge(e) for e in offered]
+def verdicts(corruption, kind):
+    offered = edits(corruption.image, measure_for_prompt(corruption.image))
+    return [corruption.judge(edit) for edit in offered if edit.kind == kind]
 
 
 def test_edits_that_undo_a_corruption_are_right_and_others_are_wrong():
     rng = np.random.default_rng(3)
-    dark, tinted = (made(COFFEE, rng) for made in (corruptions.dark, corruptions.tinted))
-    assert corruptions.RIGHT in judged(dark, EXPOSURE)
-    assert set(judged(dark, CROP)) == {corruptions.WRONG}
-    assert corruptions.RIGHT in judged(tinted, WHITE_BALANCE)
-    assert set(judged(corruptions.none(COFFEE, rng), EXPOSURE)) == {corruptions.WRONG}
-    blank = Image.new("RGB", (1, 1))
-    leaning = corruptions.leaning(COFFEE, np.random.default_rng(1))
-    ways = {leaning.judge(Edit(LEVEL, "", blank, d)) for d in (-9.0, 9.0)}
-    assert ways == {corruptions.RIGHT, corruptions.WRONG}
+    dark, tinted = (make(COFFEE, rng) for make in (corruptions.dark, corruptions.tinted))
+    assert corruptions.RIGHT in verdicts(dark, BRIGHTEN)
+    assert set(verdicts(dark, CROP)) == {corruptions.WRONG}
+    assert corruptions.RIGHT in verdicts(tinted, WHITE_BALANCE)
+    assert set(verdicts(corruptions.none(COFFEE, rng), BRIGHTEN)) == {corruptions.WRONG}
+    tilted = corruptions.leaning(COFFEE, np.random.default_rng(1))
+    turns = {tilted.judge(Edit(LEVEL, "", {"degrees": degrees})) for degrees in (-9.0, 9.0)}
+    assert turns == {corruptions.RIGHT, corruptions.WRONG}
 
 
 def test_a_loose_frame_is_cropped_to_the_photo():
     for seed in range(12):
         corruption = corruptions.loose(COFFEE, np.random.default_rng(seed))
         assert corruption.image.size == COFFEE.size
-        found = {(e.place, e.amount): corruption.judge(e) for e in edits(corruption.image)
-                 if e.kind == CROP}  # fmt: skip
-        assert corruptions.RIGHT in found.values()
-        assert {place for (place, _), said in found.items() if said == corruptions.RIGHT} == {
-            next(place for (place, _), said in found.items() if said == corruptions.RIGHT)
-        }
+        right = [
+            edit
+            for edit in edits(corruption.image)
+            if edit.kind == CROP and corruption.judge(edit) == corruptions.RIGHT
+        ]
+        assert right and len({place_of(edit) for edit in right}) == 1
+        assert all(0 <= share <= 1 for edit in right for share in crop_of(edit))
 
 
-def test_every_version_of_a_photo_is_looked_at(nano_head):
+def test_every_version_of_a_photo_is_embedded_once():
+    head = load_head(NANO, precision="fp32")
     photos = [(str(n), COFFEE) for n in range(2)]
-    seen = compare_edits(nano_head, photos)
-    assert seen.after.shape == seen.before.shape == (2, len(seen.kinds), nano_head.config.width)
-    assert set(seen.right) == {0, 1}
-    again = compare_edits(nano_head, photos[:1])
-    assert np.array_equal(again.after[0], seen.after[0, : len(again.kinds)])
+    compared = compare_edits(head, photos)
+    n = len(compared.kinds)
+    assert compared.after.shape == compared.before.shape == (2, n, head.config.width)
+    assert set(compared.right) == {0, 1}
+    first = compare_edits(head, photos[:1])
+    assert np.array_equal(first.after[0], compared.after[0, : len(first.kinds)])
 
 
-@pytest.fixture(scope="module")
-def nano_head():
-    return load_head(NANO, precision="fp32")
-
-
-
-
-def odds(fault, better, gain=0.0):
+def trial_of(fault, log_odds):
     """A photo with a fault, of whose edits the first undoes it, with such log odds."""
-    blank = Image.new("RGB", (1, 1))
-    offered = [Edit(kind, f"{kind}.", blank, 1.0) for kind in KINDS]
-    logs = np.array([better, *[-5.0] * (len(KINDS) - 1)])
-    gains = np.full(len(KINDS), gain)
-    right = (fault != "none", *[False] * (len(KINDS) - 1))
-    return FaultTrial(fault, Trial(blank, (0.0, 0.0), offered, gains, logs), right)
+    kinds = list(CLASS_OF_KIND)
+    offered = [Edit(kind, f"{kind}.", {"strength": 1.0}) for kind in kinds]
+    odds = np.array([log_odds, *[-5.0] * (len(kinds) - 1)])
+    right = (fault != "none", *[False] * (len(kinds) - 1))
+    return FaultTrial(fault, Trial(offered, np.zeros(len(kinds)), odds), right)
 
 
-def test_what_an_edit_needs_is_fitted_to_what_compares():
-    photos = [odds("tilted", -1.0 + n % 3) for n in range(20)]
-    photos += [odds("none", -4.0 + n % 4) for n in range(20)]
-    needed = fit(photos)
-    found = figures(photos, needed)
-    assert found["tilted"] >= 0.6
-    assert found["originals with advice"] <= BUDGET
-    assert needed[LEVEL][1] < 0
-    vetoed = [odds("tilted", 3.0, gain=-VETO - 1) for n in range(20)]
-    assert figures([*vetoed, photos[-1]], needed)["undone"] == 0
+def test_thresholds_are_fitted_to_undo_faults_and_leave_good_photos_alone():
+    photos = [trial_of("tilted", -1.0 + n % 3) for n in range(20)]
+    photos += [trial_of("none", -4.0 + n % 4) for n in range(20)]
+    measured = figures(photos, fit(photos))
+    assert measured["tilted"] >= 0.6
+    assert measured["originals with advice"] <= BUDGET
+    with pytest.raises(ValueError, match="suggests too often: fit on more photos"):
+        fit([trial_of("none", float("inf"))] * 3)

@@ -1,4 +1,4 @@
-"""Features of pictures with known answers."""
+"""Features of images with known answers."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlm_aes.measure.features import SIDE, features
-from vlm_aes.measure.features.frame import Frame, cells
+from vlm_aes.measure.features import FEATURES_SIDE_PX as SIDE
+from vlm_aes.measure.features import FeatureImage, feature_count, features, grid_cells
 
 
 def flat(*color):
@@ -20,25 +20,25 @@ def striped(period):
     return Image.fromarray(np.repeat(np.tile(wave, (SIDE, 1))[..., None], 3, -1).astype(np.uint8))
 
 
-def test_tone_of_a_half_black_picture():
+def test_tone_of_a_half_black_image():
     image = flat(0, 0, 0)
     image.paste((255, 255, 255), (0, 0, 150, 200))
-    found = features(image)
-    assert found["luma_mean"] == pytest.approx(0.5, abs=0.01)
-    assert found["shadow_share"] == pytest.approx(0.5, abs=0.02)
-    assert found["highlight_share"] == pytest.approx(0.5, abs=0.02)
-    assert found["luma_00"] > 0.9
-    assert found["luma_07"] < 0.1
-    assert found["asymmetry_sides"] == pytest.approx(1, abs=0.03)
-    assert found["asymmetry_ends"] == pytest.approx(0, abs=1e-6)
+    result = features(image)
+    assert result["luma_mean"] == pytest.approx(0.5, abs=0.01)
+    assert result["shadow_share"] == pytest.approx(0.5, abs=0.02)
+    assert result["highlight_share"] == pytest.approx(0.5, abs=0.02)
+    assert result["luma_00"] > 0.9
+    assert result["luma_07"] < 0.1
+    assert result["asymmetry_sides"] == pytest.approx(1, abs=0.03)
+    assert result["asymmetry_ends"] == pytest.approx(0, abs=1e-6)
 
 
-def test_colour_of_a_red_picture():
-    found = features(flat(255, 0, 0))
-    assert found["hue_00"] == pytest.approx(1, abs=1e-4)
-    assert found["hue_entropy"] == pytest.approx(0, abs=1e-3)
-    assert found["saturation_mean"] == found["saturation_33"] == pytest.approx(1)
-    assert found["red_green"] == pytest.approx(255)
+def test_colour_of_a_red_image():
+    result = features(flat(255, 0, 0))
+    assert result["hue_00"] == pytest.approx(1, abs=1e-4)
+    assert result["hue_entropy"] == pytest.approx(0, abs=1e-3)
+    assert result["saturation_mean"] == result["saturation_33"] == pytest.approx(1)
+    assert result["red_green"] == pytest.approx(255)
     assert features(flat(0, 255, 0))["hue_04"] == pytest.approx(1, abs=1e-4)
     assert features(flat(90, 90, 90))["hue_entropy"] == 0
 
@@ -47,9 +47,9 @@ def test_sharpness_is_where_the_detail_is():
     rng = np.random.default_rng(0)
     pixels = np.full((SIDE, SIDE, 3), 128, np.uint8)
     pixels[: SIDE // 4, : SIDE // 4] = rng.integers(0, 256, (SIDE // 4, SIDE // 4, 3))
-    found = features(Image.fromarray(pixels))
-    assert found["sharp_00"] == found["sharp_max"] > found["sharp_33"] + 5
-    assert found["sharp_middle_over_border"] < 0
+    result = features(Image.fromarray(pixels))
+    assert result["sharp_00"] == result["sharp_max"] > result["sharp_33"] + 5
+    assert result["sharp_middle_over_border"] < 0
 
 
 def test_fine_stripes_are_high_in_the_spectrum_and_coarse_ones_low():
@@ -62,20 +62,21 @@ def test_fine_stripes_are_high_in_the_spectrum_and_coarse_ones_low():
 
 def test_cells_are_by_row_and_column():
     plane = np.arange(SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
-    grid = cells(plane, 4)
+    grid = grid_cells(plane, 4)
     assert grid.shape == (4, 4, (SIDE // 4) ** 2)
     assert set(grid[1, 2]) == set(plane[56:112, 112:168].ravel())
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(["RGB", "L", "RGBA"]))
-def test_any_picture_has_the_same_finite_features(width, height, mode):
+def test_any_image_has_the_same_finite_features(width, height, mode):
     rng = np.random.default_rng(width * height)
     image = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).convert(mode)
-    found = features(image)
-    assert list(found) == list(features(flat(1, 2, 3)))
-    assert np.isfinite(list(found.values())).all()
+    result = features(image)
+    assert list(result) == list(features(flat(1, 2, 3)))
+    assert len(result) == feature_count()
+    assert np.isfinite(list(result.values())).all()
 
 
-def test_a_frame_is_square():
-    assert Frame(flat(1, 2, 3)).rgb.shape == (SIDE, SIDE, 3)
+def test_a_feature_image_is_square():
+    assert FeatureImage(flat(1, 2, 3)).rgb.shape == (SIDE, SIDE, 3)

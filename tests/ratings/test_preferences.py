@@ -5,8 +5,8 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests import tiny_checkpoints as tiny
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes.errors import RatingsError
 from vlm_aes.ratings.preferences import is_preferences, read_preferences
 
@@ -50,7 +50,7 @@ def test_forms_read_the_same(photos, tmp_path, suffix):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([row(b="0.png")], "row 1, column path_b: the same picture as path_a"),
+        ([row(b="0.png")], "row 1, column path_b: the same image as path_a"),
         ([row(), row("x")], "row 2, column preferred: 'x' is neither a, b, tie nor one of"),
         ([row(), row("")], "row 2, column preferred: '' is neither"),
         ([row(b="gone.png")], "row 1, column path_b: no file .*gone.png; relative paths are below"),

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests import tiny_checkpoints as tiny
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes.cli import app
 from vlm_aes.errors import RatingsError
 from vlm_aes.ratings.table import Scale, read_ratings
@@ -118,14 +118,14 @@ def test_counts(photos, tmp_path, transform, wanted):
 
 WRONG = {
     "missing file": (rows(r3={"path": "gone.png"}), {}, "row 3, column path: no file .*gone.png; "
-                     "1 of 24 pictures are missing; relative paths are below --images"),
+                     "1 of 24 images are missing; relative paths are below --images"),
     "empty path": (rows(r3={"path": ""}), {}, "row 3, column path: empty"),
     "no pictures": ([{"rating": 1}, {"rating": 2}], {}, "row 1, column path: missing; name the"),
     "no ratings": ([{"path": "0.png", "stars": 1}], {}, "no column 'rating' .* path, stars"),
     "no rows": ([], {}, "no rows"),
     "constant": (rows(**{f"r{i}": {"rating": 3} for i in range(1, N + 1)}), {},
                  "column rating: every rating is 3; there is nothing to learn"),
-    "too few": (rows()[:19], {}, "19 rated pictures are too few; give 20"),
+    "too few": (rows()[:19], {}, "19 rated images are too few; give 20"),
     "NaN": (rows(r5={"rating": "nan"}), {}, "row 5, column rating: 'nan' is no rating"),
     "empty": (rows(r5={"rating": ""}), {}, "row 5, column rating: empty"),
     "word": (rows(r5={"rating": "good"}), {}, "row 5, column rating: 'good' is not a number"),

@@ -1,4 +1,4 @@
-"""Taking scores apart: the parts are found, they add up, and too little is refused."""
+"""The additive model recovers what moves a score; ridge against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlm_aes.stats.additive import MIN_ADDITIVE_IMAGES, fit
+from vlm_aes.stats.ridge import ridge, ridge_leave_one_out
 
 RNG = np.random.default_rng(0)
 N = 400
@@ -17,20 +18,20 @@ COLUMNS = {
 SCORES = 50 - 6 * np.abs(COLUMNS["light"]) - COLUMNS["noise"] + RNG.normal(0, 0.5, N)
 
 
-def test_what_moved_a_score_is_found():
-    found = fit(COLUMNS, SCORES)
-    assert found.explained > 0.85
-    moved = found.contributions({"light": 2.9, "noise": 5.0, "idle": 1.0})
-    assert next(iter(moved)) == "light"
-    assert moved["light"] < -5
-    assert abs(moved["noise"]) < 1
-    assert abs(moved["idle"]) < 0.7
-    assert found.contributions({"light": 0.0, "noise": 5.0, "idle": 0.0})["light"] > 4
+def test_the_contributions_of_known_causes_are_recovered():
+    model = fit(COLUMNS, SCORES)
+    assert model.explained > 0.85
+    points = model.contributions({"light": 2.9, "noise": 5.0, "idle": 1.0})
+    assert next(iter(points)) == "light"
+    assert points["light"] < -5
+    assert abs(points["noise"]) < 1
+    assert abs(points["idle"]) < 0.7
+    assert model.contributions({"light": 0.0, "noise": 5.0, "idle": 0.0})["light"] > 4
 
 
-def test_points_add_up_to_nothing_over_the_reference():
-    found = fit(COLUMNS, SCORES)
-    rows = [found.contributions({name: v[i] for name, v in COLUMNS.items()}) for i in range(N)]
+def test_contributions_have_mean_zero_over_the_reference():
+    model = fit(COLUMNS, SCORES)
+    rows = [model.contributions({name: v[i] for name, v in COLUMNS.items()}) for i in range(N)]
     for name in COLUMNS:
         assert np.mean([row[name] for row in rows]) == pytest.approx(0, abs=0.05)
 
@@ -39,13 +40,26 @@ def test_points_add_up_to_nothing_over_the_reference():
 @given(
     st.dictionaries(st.sampled_from(["light", "noise", "other"]), st.one_of(st.none(), st.floats()))
 )
-def test_any_picture_gets_finite_points(columns):
+def test_any_image_gets_finite_contributions(columns):
     light = np.where(RNG.random(N) < 0.3, np.nan, COLUMNS["light"])
-    moved = fit({"light": light, "empty": np.full(N, np.nan)}, SCORES).contributions(columns)
-    assert set(moved) == {"light", "empty"}
-    assert all(np.isfinite(points) for points in moved.values())
+    points = fit({"light": light, "empty": np.full(N, np.nan)}, SCORES).contributions(columns)
+    assert set(points) == {"light", "empty"}
+    assert all(np.isfinite(points) for points in points.values())
 
 
-def test_too_few():
+def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match=f"give {MIN_ADDITIVE_IMAGES}"):
         fit({"a": [1.0, 2.0]}, [1.0, 2.0])
+
+
+def test_ridge_is_scikit_learns_and_leaving_one_out_chooses_the_larger_penalty_on_noise():
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    design = RNG.normal(size=(80, 12))
+    design -= design.mean(0)
+    target = design @ RNG.normal(size=12) + RNG.normal(size=80)
+    expected = linear_model.Ridge(alpha=3.0).fit(design, target).coef_
+    np.testing.assert_allclose(ridge(design, target, 3.0), expected, atol=1e-9)
+    np.testing.assert_allclose(ridge_leave_one_out(design, target, [3.0]), expected, atol=1e-9)
+    noise = RNG.normal(size=80)
+    chosen = ridge_leave_one_out(design, noise, [1e4, 1.0])
+    np.testing.assert_allclose(chosen, ridge(design, noise, 1e4), atol=1e-9)

@@ -192,7 +192,7 @@ def load(folder: Path, prompt: str) -> Calibration | None:
         return None
     try:
         calibration = parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CalibrationError) as error:
         raise CalibrationError(f"{file} is not a calibration ({error}); make it anew") from None
     return calibration if calibration.prompt == prompt else None
 

@@ -44,64 +44,64 @@ def test_core_formats_open(kind, tmp_path):
     file = tmp_path / f"Bjørn 東京.{kind.lower()}"
     file.write_bytes(encoded(photo(), kind))
     for source in (file, str(file), file.read_bytes()):
-        picture = open_image(source)
-        assert isinstance(picture, LoadedImage)
-        assert picture.image.mode == "RGB"
-        assert (picture.width, picture.height) == (64, 48)
-        assert len(picture.sha256) == 64
+        opened = open_image(source)
+        assert isinstance(opened, LoadedImage)
+        assert opened.image.mode == "RGB"
+        assert (opened.width, opened.height) == (64, 48)
+        assert len(opened.sha256) == 64
 
 
-def test_exif_turn():
+def test_images_are_set_upright_by_their_exif_orientation():
     exif = Image.Exif()
     exif[0x0112] = 6
     image = photo(64, 48)
-    picture = open_image(encoded(image, "JPEG", exif=exif, quality=95))
-    assert (picture.width, picture.height) == picture.image.size == (48, 64)
+    opened = open_image(encoded(image, "JPEG", exif=exif, quality=95))
+    assert (opened.width, opened.height) == opened.image.size == (48, 64)
     turned = np.asarray(image.rotate(-90, expand=True)).astype(int)
-    assert abs(np.asarray(picture.image).astype(int) - turned).mean() < 4
+    assert abs(np.asarray(opened.image).astype(int) - turned).mean() < 4
     small = open_image(encoded(photo(640, 480), "JPEG", exif=exif), needed_side=100)
     assert (small.width, small.height) == (480, 640)
     assert small.image.height > small.image.width
 
 
-def test_alpha_lies_over_white():
+def test_transparency_is_laid_over_white():
     image = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
     assert open_image(encoded(image, "PNG")).image.getpixel((3, 3)) == (255, 255, 255)
     palette = Image.new("P", (16, 16), 1)
     palette.putpalette([0, 0, 0, 10, 20, 30])
-    picture = open_image(encoded(palette, "PNG", transparency=1))
-    assert picture.image.getpixel((3, 3)) == (255, 255, 255)
+    opened = open_image(encoded(palette, "PNG", transparency=1))
+    assert opened.image.getpixel((3, 3)) == (255, 255, 255)
     assert open_image(encoded(palette, "PNG")).image.getpixel((3, 3)) == (10, 20, 30)
 
 
-def test_cmyk_and_gray():
+def test_cmyk_and_gray_become_rgb():
     for mode in ("CMYK", "L"):
-        got = open_image(encoded(photo().convert(mode), "JPEG")).image
-        assert got.mode == "RGB"
+        opened = open_image(encoded(photo().convert(mode), "JPEG")).image
+        assert opened.mode == "RGB"
 
 
 def test_sixteen_bits_are_scaled_not_cut():
     values = np.full((16, 16), 32768, np.uint16)
     for kind in ("PNG", "TIFF"):
-        picture = open_image(encoded(Image.fromarray(values), kind))
-        assert picture.image.getpixel((3, 3)) == (128, 128, 128)
+        opened = open_image(encoded(Image.fromarray(values), kind))
+        assert opened.image.getpixel((3, 3)) == (128, 128, 128)
     unit = Image.fromarray(np.full((16, 16), 0.5, np.float32))
     assert open_image(encoded(unit, "TIFF")).image.getpixel((3, 3)) == (128, 128, 128)
 
 
-def test_first_frame_of_an_animation():
+def test_an_animation_gives_its_first_frame():
     frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
     data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert open_image(data).image.getpixel((3, 3)) == (255, 0, 0)
 
 
-def test_draft_is_large_enough_and_keeps_the_full_size():
-    picture = open_image(encoded(photo(3000, 2000), "JPEG"), needed_side=512)
-    assert (picture.width, picture.height) == (3000, 2000)
-    assert 512 <= max(picture.image.size) <= 1024
+def test_a_jpeg_is_decoded_smaller_and_keeps_its_full_size():
+    opened = open_image(encoded(photo(3000, 2000), "JPEG"), needed_side=512)
+    assert (opened.width, opened.height) == (3000, 2000)
+    assert 512 <= max(opened.image.size) <= 1024
 
 
-def test_a_native_crop_leaves_the_picture_as_it_is(tmp_path):
+def test_a_native_crop_leaves_the_image_as_it_is(tmp_path):
     file = tmp_path / "large.jpg"
     photo().resize((3000, 2000)).save(file, quality=90)
     plain = open_image(file, needed_side=500)
@@ -114,13 +114,13 @@ def test_a_native_crop_leaves_the_picture_as_it_is(tmp_path):
 def test_a_very_large_camera_file_is_never_decoded_in_full():
     data = io.BytesIO()
     Image.new("RGB", (12_000, 9_000), (90, 120, 60)).save(data, "JPEG")
-    picture = open_image(data.getvalue(), needed_side=1024, native_side=768)
-    assert (picture.width, picture.height) == (12_000, 9_000)
-    assert max(picture.image.size) < 4096
-    assert picture.native is None
+    opened = open_image(data.getvalue(), needed_side=1024, native_side=768)
+    assert (opened.width, opened.height) == (12_000, 9_000)
+    assert max(opened.image.size) < 4096
+    assert opened.native is None
 
 
-def test_same_pixels_same_picture_whatever_the_way(tmp_path):
+def test_a_path_bytes_and_a_pil_image_give_the_same_pixels(tmp_path):
     file = tmp_path / "a.png"
     photo().save(file)
     ways = [open_image(w) for w in (file, file.read_bytes(), Image.open(file))]
@@ -135,7 +135,7 @@ def kind_of(source):
     return error.kind
 
 
-def test_bad_files_are_named(tmp_path):
+def test_bad_files_have_the_kind_of_their_error(tmp_path):
     jpeg = encoded(photo(640, 480), "JPEG")
     assert kind_of(tmp_path / "nothing.jpg") == "missing"
     (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
@@ -153,7 +153,7 @@ def test_bad_files_are_named(tmp_path):
     assert kind_of(encoded(photo(), "PPM")) == "unsupported"
 
 
-def test_a_huge_picture_is_refused_before_it_is_decoded():
+def test_a_huge_image_is_refused_before_it_is_decoded():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     error = open_image(png_header(30_000, 30_000))
     assert (error.kind, error.width, error.height) == ("too_large", 30_000, 30_000)
@@ -181,6 +181,6 @@ def test_extras_say_how_to_install_themselves(name, extra, tmp_path, monkeypatch
 def test_heic_opens_where_the_extra_is_there():
     heif = pytest.importorskip("pillow_heif")
     heif.register_heif_opener()
-    picture = open_image(encoded(photo(), "HEIF"))
-    assert isinstance(picture, LoadedImage)
-    assert (picture.width, picture.height) == (64, 48)
+    opened = open_image(encoded(photo(), "HEIF"))
+    assert isinstance(opened, LoadedImage)
+    assert (opened.width, opened.height) == (64, 48)

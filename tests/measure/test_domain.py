@@ -1,0 +1,41 @@
+"""Images that no rater of photos was made for get a warning."""
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image, ImageDraw
+
+from vlm_aes.measure import domain
+from vlm_aes.measure.domain import input_warning
+
+
+def drawing():
+    image = Image.new("RGB", (800, 600), "white")
+    pen = ImageDraw.Draw(image)
+    for i in range(12):
+        pen.rectangle((60 * i + 20, 590 - 40 * i, 60 * i + 60, 590), fill="steelblue")
+    for y in range(20, 300, 30):
+        pen.text((30, y), "The quick brown fox jumps over the lazy dog", fill="black")
+    return image
+
+
+def test_blank_images_and_drawings_get_a_warning_and_photos_none():
+    assert input_warning(Image.new("RGB", (900, 500), (90, 120, 40))) == "blank"
+    assert input_warning(drawing()) == "not_a_photo"
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        photo = Image.fromarray(getattr(skimage.data, name)())
+        assert input_warning(photo) == "", name
+        assert input_warning(photo.resize((8, 8))) == "", name
+
+
+@pytest.mark.parametrize("side", [64, 130, 300, 500, 1100])
+def test_the_quick_check_agrees_with_the_full_one(side, monkeypatch):
+    rng = np.random.default_rng(side)
+    noisy = np.asarray(drawing()).astype(int) + rng.normal(0, 6, (600, 800, 3))
+    images = [drawing(), Image.fromarray(noisy.clip(0, 255).astype(np.uint8))]
+    images += [Image.fromarray(getattr(skimage.data, n)()) for n in ("astronaut", "rocket")]
+    images += [Image.new("RGB", (800, 600), "gray"), Image.linear_gradient("L")]
+    images = [image.resize((side, 3 * side // 4)) for image in images]
+    quick = [input_warning(image) for image in images]
+    monkeypatch.setattr(domain, "_is_clearly_a_photo", lambda image: False)
+    assert [input_warning(image) for image in images] == quick

@@ -1,0 +1,108 @@
+"""Blur, measured on edges and estimated by the net that is shipped."""
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+from finetune.image_nets.optics import apply_kernel, disc, trajectory
+from tests.photos import PHOTOS
+from vlm_aes.measure import measure, measure_for_prompt
+from vlm_aes.measure.focus import (
+    BLUR_NET,
+    BLUR_WINDOW_PX,
+    estimate_blur,
+    is_blurred,
+    with_blur_evidence,
+)
+
+
+def window(photo):
+    luma = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if photo.ndim == 3 else photo
+    return cv2.resize(luma, (BLUR_WINDOW_PX, BLUR_WINDOW_PX), interpolation=cv2.INTER_AREA)
+
+
+WINDOWS = [
+    window(photo)
+    for photo in (skimage.data.coffee(), skimage.data.astronaut(), skimage.data.camera())
+]
+
+
+def blurred(photo, kernel, seed=2):
+    return apply_kernel(photo, kernel, np.random.default_rng(seed)).astype(np.uint8)
+
+
+def motion_blurred(photo, length, degrees):
+    kernel = np.zeros((length, length), np.float32)
+    kernel[length // 2] = 1
+    rotation = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), degrees, 1)
+    kernel = cv2.warpAffine(kernel, rotation, (length, length))
+    return Image.fromarray(cv2.filter2D(np.asarray(photo), -1, kernel / kernel.sum()))
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_motion_and_a_missed_focus_are_told_apart_on_edges(photo):
+    versions = {
+        "none": [photo],
+        "focus": [photo.filter(ImageFilter.GaussianBlur(4))],
+        "motion": [motion_blurred(photo, 15, 30), motion_blurred(photo, 15, 90)],
+    }
+    for kind, images in versions.items():
+        assert [measure(image)["blur"].band for image in images] == [kind] * len(images)
+
+
+@pytest.mark.parametrize("photo", WINDOWS)
+def test_the_net_tells_a_steady_photo_from_a_blurred_one_and_the_kind_of_blur(photo):
+    assert estimate_blur(photo).probability < 0.3
+    shaken = blurred(photo, trajectory(8.0, np.random.default_rng(1)))
+    assert estimate_blur(shaken).probability > 0.5
+    unfocused = estimate_blur(blurred(photo, disc(4.0)))
+    assert unfocused.probability > 0.5
+    assert unfocused.kind == "focus"
+    assert estimate_blur(blurred(photo, np.full((1, 9), 1 / 9, np.float32))).kind == "motion"
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from(WINDOWS), st.integers(0, 50))
+def test_a_mirror_image_is_as_blurred(photo, seed):
+    image = blurred(photo, trajectory(5.0, np.random.default_rng(seed)))
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    probabilities = [estimate_blur(one).probability for one in (image, mirrored)]
+    assert probabilities[0] == pytest.approx(probabilities[1], abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (192, 192)])
+def test_a_flat_image_is_not_blurred(shape):
+    assert estimate_blur(np.full(shape, 70, np.uint8)).probability == 0.0
+
+
+def test_each_thread_has_its_own_net():
+    expected, results = estimate_blur(WINDOWS[0]), []
+    threads = [
+        threading.Thread(target=lambda: results.append(estimate_blur(WINDOWS[0]))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [expected] * 4
+
+
+def test_the_net_is_evidence_where_the_score_is_low():
+    shaken = Image.fromarray(blurred(WINDOWS[0], trajectory(8.0, np.random.default_rng(1))))
+    shaken = shaken.convert("RGB")
+    facts = measure_for_prompt(shaken)
+    assert with_blur_evidence(facts, shaken, 80.0) is facts
+    assert with_blur_evidence({}, shaken, 20.0) == {}
+    changed = with_blur_evidence(facts, shaken, 20.0)
+    assert is_blurred(changed)
+    assert changed["sharpness"].value == facts["sharpness"].value
+
+
+def test_the_shipped_net_names_no_folder():
+    assert b"site-packages" not in BLUR_NET.read_bytes()
