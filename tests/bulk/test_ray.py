@@ -14,20 +14,20 @@ from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
-from vlm_aes.bulk import Sink, RunStats, ScoreOptions, find_sources, rows
-from vlm_aes.bulk.cascade import IN, OPEN, OUT, CascadeRows
-from vlm_aes.bulk.ray import (
-    MOST_PATHS,
+from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_sources, score_images
+from vlm_aes.bulk.cascade import OPEN, REJECTED, SELECTED, CascadeRows
+from vlm_aes.bulk.ray_worker import (
+    MAX_PIECE_PATHS,
     OPENED,
     PLAIN,
     UNNAMED,
-    digests_of,
-    pieces_of,
+    completed_digests,
+    source_pieces,
 )
-from vlm_aes.bulk.resume import CompletedRows, CompletedRow
+from vlm_aes.bulk.resume import CompletedRow, CompletedRows
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageContainer, ImageSource
-from vlm_aes.output import table
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 
 pytest.importorskip("ray")
@@ -87,14 +87,14 @@ def local(model, paths, out, limit=None):
     """Rows of a run in this process; with a limit, of one that ends there."""
     columns = Columns()
     with Sink(str(out), columns.schema) as sink:
-        every = rows(Assessor.from_pretrained(model), find_sources(paths), columns, ScoreOptions(),
-                     batch_size=2, sink=sink, tally=RunStats())  # fmt: skip
+        every = score_images(Assessor.from_pretrained(model), find_sources(paths), columns, ScoreOptions(),
+                     batch_size=2, sink=sink, stats=RunStats())  # fmt: skip
         for number, _ in enumerate(every, 1):
             if number == limit:
                 sink.flush()
                 return []
         sink.finish()
-    return table.read(out, columns.schema)
+    return list(read_rows(out, columns.schema))
 
 
 def same(one, other):
@@ -122,13 +122,13 @@ def test_a_worker_is_killed_and_a_run_is_gone_on_with(model, photos, tmp_path):
     told = json.loads(next(x for x in done.stdout.splitlines() if x.startswith("{")))
     assert told == {"codes": [1, 1, 1], "killed": [2]}, done.stderr  # one picture is none
     schema = Columns().schema
-    assert same(table.read(tmp_path / "killed.parquet", schema), whole)
-    assert same(table.read(tmp_path / "resumed.parquet", schema), both)
+    assert same(list(read_rows(tmp_path / "killed.parquet", schema)), whole)
+    assert same(list(read_rows(tmp_path / "resumed.parquet", schema)), both)
     assert "60 kept" in done.stderr
     assert not (tmp_path / "killed.parquet.part").exists()
     good = [r for r in whole if not r["error"]]
     best = sorted(good, key=lambda r: -r["score"])[:5]
-    assert [r["path"] for r in table.read(tmp_path / "best.jsonl", schema)] == [
+    assert [r["path"] for r in read_rows(tmp_path / "best.jsonl", schema)] == [
         r["path"] for r in best
     ]
 
@@ -159,33 +159,33 @@ def test_workers_are_told_what_holds(tmp_path):
         sink.flush()
     with Sink(out, schema, resume=True) as sink, Sink(f"{tmp_path}/fast/", schema) as first:
         sink.begin({})
-        finished = CompletedRows(sink, {("slow", "p")})
+        completed = CompletedRows(sink, {("slow", "p")})
         known = [CompletedRow(name, {"size": 1}, f"sha {name}") for name in "abc"]
-        assert list(finished.held()) == known
-        assert finished.row_of("a")["score"] == 50.0
-        assert finished.row_of("d") is None
+        assert list(completed.summaries()) == known
+        assert completed.row_of("a")["score"] == 50.0
+        assert completed.row_of("d") is None
         first.begin({})
         for name in "ade":
             first.add(row_of(name, f"sha {name}", model="fast"), {})
         first.flush()
-        cascaded = CascadeRows(first, np.array([OPEN, IN, OUT]))
-        cascaded.earlier = finished
+        cascade = CascadeRows(first, np.array([OPEN, SELECTED, REJECTED]))
+        cascade.earlier = completed
         decided = [CompletedRow(name, None, f"sha {name}") for name in "de"]
-        assert list(cascaded.held()) == decided + known
-        assert cascaded.row_of("d")["model"] == "fast"
-        assert cascaded.row_of("d")["score_fast"] == 50.0
-        assert cascaded.row_of("a")["model"] == "slow"
-    digests = digests_of(decided + known)
+        assert list(cascade.summaries()) == decided + known
+        assert cascade.row_of("d")["model"] == "fast"
+        assert cascade.row_of("d")["score_fast"] == 50.0
+        assert cascade.row_of("a")["model"] == "slow"
+    digests = completed_digests(decided + known)
     assert (np.diff(digests.astype(float)) >= 0).all() and len(digests) == 3 * 5
 
 
 def test_pieces_hold_the_source_in_order():
     items = [*(ImageSource(f"{i}.jpg") for i in range(5000)), ImageContainer("a.tar"),
              ImageSource("table.csv/3", lambda: b""), ImageSource("s3://b/x.jpg", lambda: b"")]  # fmt: skip
-    pieces = list(pieces_of(iter(items)))
-    assert max(map(len, pieces)) <= MOST_PATHS
+    pieces = list(source_pieces(iter(items)))
+    assert max(map(len, pieces)) <= MAX_PIECE_PATHS
     assert len(pieces[0]) <= 32
     found = [row for piece in pieces for row in piece.to_pylist()]
     assert [os.fsdecode(row["path"]) for row in found] == [item.path for item in items]
     assert [row["how"] for row in found[4999:]] == [PLAIN, OPENED, UNNAMED, OPENED]
-    assert not list(pieces_of(iter(())))
+    assert not list(source_pieces(iter(())))

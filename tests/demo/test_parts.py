@@ -44,7 +44,7 @@ from vlm_aes.demo.uploads import (
     upload_field,
 )
 from vlm_aes.images.open import ImageError
-from vlm_aes.output.card import WIDTH, card
+from vlm_aes.output.card import CARD_WIDTH_PX, card
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import LEVELS
 
@@ -233,7 +233,7 @@ def test_a_card_is_made_of_any_picture_and_says_the_score():
         ((3000, 8), assessment(100.0)),
     ):  # fmt: skip
         made = card(a, Image.new("RGBA", size, (90, 120, 40, 128)))
-        assert made.width == WIDTH
+        assert made.width == CARD_WIDTH_PX
         assert made.mode == "RGB"
     with pytest.raises(ValueError, match="score"):
         card(Assessment(), Image.new("RGB", (10, 10)))

@@ -118,7 +118,7 @@ class Assessor:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of what the scorer adds to a row; see :data:`vlm_aes.output.table.ADDED`."""
+        """Names of what the scorer adds to a row; see :data:`vlm_aes.output.table.SCORER_COLUMNS`."""
         return self.head.columns if self.head else ()
 
     @property

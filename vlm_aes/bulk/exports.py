@@ -15,6 +15,7 @@ from vlm_aes.output.hf_dataset import check_new_dataset, write_dataset
 from vlm_aes.output.html.gallery import write_gallery
 from vlm_aes.output.results import Rows, read_rows
 from vlm_aes.output.table import Row
+from vlm_aes.output.terminal import count_text
 from vlm_aes.output.xmp.sidecars import SidecarWriter
 
 Sources = Callable[[], Iterable[ImageSource]]
@@ -63,7 +64,7 @@ class Exports:
             say(f"gallery in {self.html}")
         if self.dataset is not None:
             n = write_dataset(self.dataset, rows(), sources(), schema)
-            say(f"dataset of {n} images in {self.dataset}")
+            say(f"dataset of {count_text(n, 'image')} in {self.dataset}")
         return failed
 
 
@@ -77,7 +78,7 @@ def write_sidecars(sidecars: SidecarWriter, rows: Iterable[Row], *, show: Say, s
     counts: Counter[str] = Counter()
     failed = 0
     for outcome in sidecars.write(rows):
-        counts[outcome.did] += 1
+        counts[outcome.action] += 1
         failed += outcome.failed
         if sidecars.dry_run:
             show(str(outcome))

@@ -102,7 +102,7 @@ class Progress:
         """Print two lines at the end of a run."""
         t = self.stats
         seconds = time.monotonic() - self._began
-        parts = [f"{t.rows} images in {_clock(seconds)}"]
+        parts = [f"{count_text(t.rows, 'image')} in {_clock(seconds)}"]
         if t.resumed:
             parts.append(f"{t.resumed} kept")
         if t.repeated:

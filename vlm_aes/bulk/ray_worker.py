@@ -1,4 +1,4 @@
-"""A worker of the Ray cluster, which loads the model once, and the pieces of the source it rates."""
+"""A worker of the Ray cluster, which loads the model once, and the pieces that it rates."""
 
 from __future__ import annotations
 

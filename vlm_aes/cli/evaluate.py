@@ -72,7 +72,7 @@ def evaluate(
     assessor = load(model, precision, device, fast=fast)
 
     from vlm_aes.evaluation.evaluate import evaluate as evaluation_of
-    from vlm_aes.output.terminal import figures
+    from vlm_aes.output.terminal import print_estimates
 
     with progress_bar("rating", len(table)) as progress:
         report = evaluation_of(
@@ -84,7 +84,7 @@ def evaluate(
     if as_json:
         print(json.dumps(report.as_json(), allow_nan=False))
     else:
-        figures(console(), report.heading, report.in_words())
+        print_estimates(console(), report.heading, report.in_words())
     if html is not None:
         from vlm_aes.evaluation.page import write_evaluation
 

@@ -40,7 +40,7 @@ from vlm_aes.errors import RatingsError, SettingsError
 
 if TYPE_CHECKING:
     from vlm_aes.ratings.preferences import PreferenceTable
-    from vlm_aes.ratings.table import RatedTable
+    from vlm_aes.ratings.table import RatingTable
 
 
 def finetune(
@@ -165,7 +165,7 @@ def finetune(
     table = _ratings_or_pairs(ratings, images, ratings_scale, transform, rating_column)
     say_loading(model)
 
-    from vlm_aes.output.terminal import figures
+    from vlm_aes.output.terminal import print_estimates
     from vlm_aes.ratings.preferences import PreferenceTable
     from vlm_aes.training.job import FinetuneJob
     from vlm_aes.training.losses import default_weights
@@ -198,20 +198,20 @@ def finetune(
     say_terms([job.base_terms])
     report = job.run(say)
     if report is not None:
-        figures(console(), report.heading, report.in_words())
+        print_estimates(console(), report.heading, report.in_words())
     say(f"vlm-aes score PHOTOS --model {out}")
 
 
 def _ratings_or_pairs(
     file: Path, images: Path | None, scale: str | None, transform: str, column: str
-) -> RatedTable | PreferenceTable:
+) -> RatingTable | PreferenceTable:
     """A table of ratings, or of pairs of which one image is preferred."""
     from vlm_aes.ratings.preferences import is_preferences, read_preferences
-    from vlm_aes.ratings.table import FEWEST
+    from vlm_aes.ratings.table import MIN_RATED_IMAGES
 
     if not is_preferences(file):
         return read_table(
-            file, images, scale, transform=transform, column=column, min_images=FEWEST
+            file, images, scale, transform=transform, column=column, min_images=MIN_RATED_IMAGES
         )
     if scale or transform or column != "rating":
         raise RatingsError(

@@ -24,7 +24,7 @@ from vlm_aes.output import table
 from vlm_aes.output.html.gallery import write_gallery
 from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.output.table import Row
-from vlm_aes.output.xmp.sidecar import merged
+from vlm_aes.output.xmp.sidecar import merge_sidecar
 from vlm_aes.output.xmp.sidecars import sidecar_content
 
 SWEEP_INTERVAL_S = 60
@@ -154,5 +154,5 @@ def _sidecars(rows: list[Row], folder: Path) -> str:
         name = PurePosixPath(row["path"].replace("\\", "/"))
         target = folder.joinpath(*[part for part in name.parts if part not in ("..", "/")])
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.with_name(f"{target.name}.xmp").write_bytes(merged(None, rated).data)
+        target.with_name(f"{target.name}.xmp").write_bytes(merge_sidecar(None, rated).data)
     return zipped(folder, "sidecars.zip")

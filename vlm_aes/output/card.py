@@ -1,4 +1,4 @@
-"""A card to keep or to send: the picture, its score, and what was said of it."""
+"""A card to keep or to send: the image, its score, and its critique."""
 
 from __future__ import annotations
 
@@ -7,62 +7,65 @@ import textwrap
 from PIL import Image, ImageDraw, ImageFont
 
 from vlm_aes.assessor import Assessment
+from vlm_aes.errors import OutputError
 from vlm_aes.images.color import to_rgb
 
-WIDTH = 1080
-"""Of the card, in pixels."""
-_TALLEST = 1350
-"""Of the picture on it."""
-_MARGIN = 56
-_PAPER, _INK, _QUIET, _LINE, _ACCENT = "#fbfaf8", "#1d1c1a", "#625f59", "#dedad3", "#a64812"
-_ABOUT_A_LETTER = 0.5
-"""Width of a letter as a share of its size."""
+CARD_WIDTH_PX = 1080
+MAX_CARD_IMAGE_HEIGHT_PX = 1350
+MARGIN_PX = 56
+TEXT_SIZE_PX, LINE_HEIGHT_PX = 34, 48
+"""Of the critique."""
+LETTER_ASPECT = 0.5
+"""Width of a letter as a share of its size, about."""
+PAPER, INK, QUIET, LINE = "#fbfaf8", "#1d1c1a", "#625f59", "#dedad3"
+ACCENT, INTERVAL = "#a64812", "#d9a583"
+"""Colours of the score and of its interval."""
 
 
 def card(assessment: Assessment, image: Image.Image) -> Image.Image:
-    """An RGB card, ``WIDTH`` wide and as tall as it needs, of a rated picture.
+    """An RGB card of a rated image, :data:`CARD_WIDTH_PX` wide and as tall as it needs.
 
     Raises:
-        ValueError: for a picture that was not rated.
+        OutputError: for an image that was not rated.
     """
     a = assessment
     if a.score is None:
-        raise ValueError("a card needs a score; this picture has none")
-    inner = WIDTH - 2 * _MARGIN
+        raise OutputError("a card needs a score; this image has none")
+    inner = CARD_WIDTH_PX - 2 * MARGIN_PX
     photo = to_rgb(image)
-    scale = min(inner / photo.width, _TALLEST / photo.height)
+    scale = min(inner / photo.width, MAX_CARD_IMAGE_HEIGHT_PX / photo.height)
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     photo = photo.resize(size, Image.Resampling.LANCZOS)
-    lines = textwrap.wrap(a.critique or "", int(inner / (34 * _ABOUT_A_LETTER)))
-    height = _MARGIN + photo.height + 250 + 48 * len(lines) + 100
-    made = Image.new("RGB", (WIDTH, height), _PAPER)
-    made.paste(photo, ((WIDTH - photo.width) // 2, _MARGIN))
-    draw = ImageDraw.Draw(made)
-    y = _MARGIN + photo.height + 40
+    lines = textwrap.wrap(a.critique or "", int(inner / (TEXT_SIZE_PX * LETTER_ASPECT)))
+    height = MARGIN_PX + photo.height + 250 + LINE_HEIGHT_PX * len(lines) + 100
+    result = Image.new("RGB", (CARD_WIDTH_PX, height), PAPER)
+    result.paste(photo, ((CARD_WIDTH_PX - photo.width) // 2, MARGIN_PX))
+    draw = ImageDraw.Draw(result)
 
     def write(x: float, y: float, text: str, size: int, color: str) -> float:
         font = ImageFont.load_default(size)
         draw.text((x, y), text, fill=color, font=font, anchor="ls")
         return x + draw.textlength(text, font)
 
-    end = write(_MARGIN, y + 96, f"{a.score:.0f}", 120, _INK)
-    write(end + 24, y + 96, f"of 100, {a.level}", 40, _QUIET)
-    line = y + 146
-    draw.rounded_rectangle((_MARGIN, line, WIDTH - _MARGIN, line + 10), 5, fill=_LINE)
+    y = MARGIN_PX + photo.height + 40
+    end = write(MARGIN_PX, y + 96, f"{a.score:.0f}", 120, INK)
+    write(end + 24, y + 96, f"of 100, {a.level}", 40, QUIET)
+    bar = y + 146
+    draw.rounded_rectangle((MARGIN_PX, bar, CARD_WIDTH_PX - MARGIN_PX, bar + 10), 5, fill=LINE)
     if a.score_low is not None and a.score_high is not None:
-        low, high = (_MARGIN + inner * x / 100 for x in (a.score_low, a.score_high))
-        draw.rounded_rectangle((low, line, max(high, low + 4), line + 10), 5, fill="#d9a583")
-    at = _MARGIN + inner * a.score / 100
-    draw.rectangle((at - 3, line - 10, at + 3, line + 20), fill=_ACCENT)
+        low, high = (MARGIN_PX + inner * x / 100 for x in (a.score_low, a.score_high))
+        draw.rounded_rectangle((low, bar, max(high, low + 4), bar + 10), 5, fill=INTERVAL)
+    at = MARGIN_PX + inner * a.score / 100
+    draw.rectangle((at - 3, bar - 10, at + 3, bar + 20), fill=ACCENT)
     if a.percentile is not None and a.score_low is not None:
-        worth = (
+        text = (
             f"better than {a.percentile:.0f}% of the reference photos; "
             f"{a.score_low:.0f} to {a.score_high:.0f} in nine cases of ten"
         )
-        write(_MARGIN, line + 66, worth, 28, _QUIET)
-    y = line + 130
-    for text in lines:
-        write(_MARGIN, y, text, 34, _INK)
-        y += 48
-    write(_MARGIN, height - 40, f"vlm_aes, model {a.model}", 24, _QUIET)
-    return made
+        write(MARGIN_PX, bar + 66, text, 28, QUIET)
+    y = bar + 130
+    for line in lines:
+        write(MARGIN_PX, y, line, TEXT_SIZE_PX, INK)
+        y += LINE_HEIGHT_PX
+    write(MARGIN_PX, height - 40, f"vlm_aes, model {a.model}", 24, QUIET)
+    return result

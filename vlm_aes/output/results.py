@@ -14,7 +14,6 @@ from vlm_aes.errors import TableError
 from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.output.table import BASE_COLUMNS, OPTIONAL_COLUMNS, REAL, WHOLE, Row
 from vlm_aes.ratings.records import iter_rows
-from vlm_aes.ratings.records import iter_rows
 
 Rows = Callable[[], Iterable[Row]]
 """Gives the same rows each time it is called."""
@@ -65,8 +64,6 @@ def read_batches(file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS) -> 
         every = chain([first], records)
         while rows := [{n: _typed(r.get(n), k) for n, k in kinds} for r in islice(every, size)]:
             yield rows
-    except TableError:
-        raise
     except TableError:
         raise
     except ValueError as error:  # a cell that is no number

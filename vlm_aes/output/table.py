@@ -2,8 +2,8 @@
 
 To add a column that every row has, list it in ``BASE_COLUMNS`` and fill it in :meth:`Columns.row`.
 For a column that an option adds, give :class:`Columns` an argument and list the column in
-``OPTIONAL_COLUMNS``, so that ``choose``, ``xmp`` and ``gallery`` read it. Columns of a single scorer
-stand in ``RATER_COLUMNS``. Columns of facts come from :mod:`vlm_aes.measure` without a change here.
+``OPTIONAL_COLUMNS``, so that ``xmp`` and ``gallery`` read it. Columns of a single scorer stand in
+``SCORER_COLUMNS``. Columns of facts come from :mod:`vlm_aes.measure` without a change here.
 Older tables that lack an optional column are still read.
 """
 
@@ -55,11 +55,11 @@ RATIONALE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 )
 """Columns that ``--rationale`` adds at the end of a row."""
 
-RATER_COLUMNS: dict[str, pa.DataType] = {
+SCORER_COLUMNS: dict[str, pa.DataType] = {
     "score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT,
 }  # fmt: skip
-"""Columns that some raters add: the score on their own scale; how far a server's score may be off
-for what it leaves unsaid; how far several raters are apart; which of several rated."""
+"""Columns that some scorers add: the score on their own scale; how far a server's score may be off
+for what it leaves unsaid; how far several models are apart; which of several rated."""
 
 OPTIONAL_COLUMNS: dict[str, pa.DataType] = {
     "score_fast": REAL, "score_scaled": REAL, "stars": WHOLE, **dict(RATIONALE_COLUMNS),
@@ -82,7 +82,7 @@ class Columns:
         scale: adds ``score_scaled``.
         cascade: adds ``score_fast``.
         stars: adds ``stars``; empty until the end where they stand for a place in the run.
-        added: names from :data:`RATER_COLUMNS`.
+        added: names from :data:`SCORER_COLUMNS`.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Columns:
             fields += [(name, REAL) for name in fact_columns()]
         for name in attributes:
             fields += [(f"attr_{name}", REAL), (f"attr_{name}_residual", REAL)]
-        fields += [(name, RATER_COLUMNS[name]) for name in added]
+        fields += [(name, SCORER_COLUMNS[name]) for name in added]
         if rationale:
             fields += RATIONALE_COLUMNS
         self.schema = pa.schema(fields)

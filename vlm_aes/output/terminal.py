@@ -1,4 +1,4 @@
-"""What a person reads in the terminal."""
+"""Rows and estimates as lines in the terminal."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ LEVEL_COLORS = dict(
     zip(LEVELS, ("red", "dark_orange", "yellow", "green", "bright_green"), strict=True)
 )
 NAME_WIDTH = 36
+"""Terminal cells of an image's path."""
+CRITIQUE_WIDTH = 74
 
 
 class ScoreList:
-    """One line a picture, as it is rated, in at most 80 columns; the critique below it."""
+    """One line an image, as it is rated, in at most 80 columns; the critique below it."""
 
-    def __init__(self, console: Console, scale: str = "0-100") -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self.scale = scale
         self._started = False
 
     def show(self, row: Row) -> None:
         """Print a row."""
         if not self._started:
-            self.console.print(
-                f"[bold]{'picture':<{NAME_WIDTH}} {'score':>6}  spread  level[/bold]"
-            )
+            self.console.print(f"[bold]{'image':<{NAME_WIDTH}} {'score':>6}  spread  level[/bold]")
             self._started = True
         path = str(row["path"]).encode("utf-8", "replace").decode()
         path = "".join(c if c.isprintable() else "?" for c in path)
@@ -48,9 +47,14 @@ class ScoreList:
             f"[{color}]{row['level']}[/{color}]"
             + (f"  [dim]{row['warning']}[/dim]" if row["warning"] else "")
         )
-        if row.get("critique"):
-            for line in textwrap.wrap(row["critique"], 74):
+        for name in ("critique", "suggestion"):
+            for line in textwrap.wrap(row.get(name) or "", CRITIQUE_WIDTH):
                 self.console.print(f"    [dim]{escape(line)}[/dim]")
+
+
+def count_text(n: int, noun: str) -> str:
+    """A number with its noun: ``1 image``, ``2 images``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def shorten(path: str, width: int) -> str:
@@ -60,10 +64,10 @@ def shorten(path: str, width: int) -> str:
     return set_cell_size(path, width)
 
 
-def figures(console: Console, heading: str, found: Mapping[str, Estimate]) -> None:
-    """Figures in words, with their 95% intervals."""
+def print_estimates(console: Console, heading: str, estimates: Mapping[str, Estimate]) -> None:
+    """Print estimates, named in words, with their 95% intervals."""
     console.print(f"{heading}\n")
     console.print(f"[bold]{'':<28} {'value':>8}   95% interval[/bold]")
-    for words, figure in found.items():
-        value, low, high = figure.value, figure.low, figure.high
+    for words, estimate in estimates.items():
+        value, low, high = estimate.value, estimate.low, estimate.high
         console.print(f"{words:<28} {value:>8.3f}   {low:.3f} to {high:.3f}")

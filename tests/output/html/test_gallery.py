@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
+from vlm_aes.output.html.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageSource
-from vlm_aes.output.results import read_rows
 from vlm_aes.output.html.gallery import SHEET, SHOWN, Gallery, page, write_gallery
+from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
-from vlm_aes.output.html.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
 from vlm_aes.ratings.scale import LEVELS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -5,13 +5,13 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests import tiny_checkpoints as tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.sidecar_layouts import LAYOUTS
 from typer.testing import CliRunner
 
+from tests import tiny_checkpoints as tiny
+from tests.sidecar_layouts import LAYOUTS
 from vlm_aes.cli import app
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.stars import StarRule
@@ -22,10 +22,10 @@ exiv2 = pytest.importorskip("exiv2")
 from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp import sidecar as xmp
 from vlm_aes.output.xmp.fields import PREFIX
-from vlm_aes.output.xmp.sidecar import Rated, merged, embedded_rating
+from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, merge_sidecar
 from vlm_aes.output.xmp.sidecars import SidecarWriter, sidecar_content, sidecar_paths
 
-RATED = Rated(4, ("aesthetics: good", "light: fair"), "Grün & <gut>.", {"score": "61.2"})
+RATED = SidecarContent(4, ("aesthetics: good", "light: fair"), "Grün & <gut>.", {"score": "61.2"})
 OURS = ("Xmp.xmp.Rating", "Xmp.dc.subject", "Xmp.dc.description", "Xmp.lr.hierarchicalSubject",
         "Xmp.digiKam.TagsList", f"Xmp.{PREFIX}.")  # fmt: skip
 SUBJECT = "Xmp.dc.subject"
@@ -66,7 +66,7 @@ def sidecar(**fields):
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_field_that_is_not_ours_is_kept(name):
     old = LAYOUTS[name]
-    new = merged(old, RATED).data
+    new = merge_sidecar(old, RATED).data
     before, after = read(old), read(new)
     assert theirs(before) == theirs(after)
     assert len(theirs(before)) >= 4
@@ -81,7 +81,7 @@ def test_every_field_that_is_not_ours_is_kept(name):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_frame_encoding_and_byte_order_mark_are_kept(name):
-    old, new = LAYOUTS[name], merged(LAYOUTS[name], RATED).data
+    old, new = LAYOUTS[name], merge_sidecar(LAYOUTS[name], RATED).data
     assert new[:3] == old[:3]
     one, other = text_of(old), text_of(new)
     assert other.split("<x:xmpmeta")[0] == one.split("<x:xmpmeta")[0]
@@ -92,15 +92,15 @@ def test_frame_encoding_and_byte_order_mark_are_kept(name):
 def test_namespaces_are_kept(name):
     declared = {part.split('"')[1] for part in text_of(LAYOUTS[name]).split("xmlns:")[1:]
                 if '"' in part.split(">")[0]}  # fmt: skip
-    after = text_of(merged(LAYOUTS[name], RATED).data)
+    after = text_of(merge_sidecar(LAYOUTS[name], RATED).data)
     assert declared
     assert all(f'"{namespace}"' in after for namespace in declared)
 
 
 @pytest.mark.parametrize("name", [None, *LAYOUTS])
 def test_the_same_again_changes_no_byte(name):
-    once = merged(LAYOUTS.get(name), RATED).data
-    again = merged(once, RATED)
+    once = merge_sidecar(LAYOUTS.get(name), RATED).data
+    again = merge_sidecar(once, RATED)
     assert again.data == once
     assert again.changes == ()
 
@@ -108,7 +108,7 @@ def test_the_same_again_changes_no_byte(name):
 def test_one_prefix_for_two_namespaces_in_one_run():
     for namespace in ("https://example.org/one/", "https://example.org/two/"):
         old = LAYOUTS["stranger"].replace(b"https://example.org/fields/", namespace.encode())
-        new = merged(old, RATED).data.decode()
+        new = merge_sidecar(old, RATED).data.decode()
         assert f'"{namespace}"' in new
         assert "Ada" in new
 
@@ -129,19 +129,19 @@ def test_one_prefix_for_two_namespaces_in_one_run():
     ],
 )
 def test_a_persons_rating_stays(there, expected, kept):
-    merged(None, RATED)  # so that exiv2 knows our namespace
-    found = merged(sidecar(**there) if there else None, RATED)
+    merge_sidecar(None, RATED)  # so that exiv2 knows our namespace
+    found = merge_sidecar(sidecar(**there) if there else None, RATED)
     assert read(found.data).get("Xmp.xmp.Rating") == expected
     assert found.kept == kept
-    asked = merged(sidecar(**there) if there else None, RATED, overwrite_rating=True)
+    asked = merge_sidecar(sidecar(**there) if there else None, RATED, overwrite_rating=True)
     assert read(asked.data)["Xmp.xmp.Rating"] == "4"
-    later = merged(asked.data, Rated(2))
+    later = merge_sidecar(asked.data, SidecarContent(2))
     assert read(later.data)["Xmp.xmp.Rating"] == "2"
 
 
 def test_the_rating_that_stands_for_none_is_the_users_to_say():
-    assert read(merged(LAYOUTS["darktable"], RATED).data)["Xmp.xmp.Rating"] == "1"
-    assert read(merged(LAYOUTS["darktable"], RATED, unrated=1).data)["Xmp.xmp.Rating"] == "4"
+    assert read(merge_sidecar(LAYOUTS["darktable"], RATED).data)["Xmp.xmp.Rating"] == "1"
+    assert read(merge_sidecar(LAYOUTS["darktable"], RATED, unrated=1).data)["Xmp.xmp.Rating"] == "4"
 
 
 def test_a_rating_in_the_picture_goes_along(tmp_path):
@@ -154,39 +154,39 @@ def test_a_rating_in_the_picture_goes_along(tmp_path):
     image.xmpData()["Xmp.xmp.Rating"] = "5"
     image.writeMetadata()
     assert embedded_rating(photo) == 5
-    found = merged(None, RATED, picture_rating=5)
+    found = merge_sidecar(None, RATED, embedded=5)
     assert (read(found.data)["Xmp.xmp.Rating"], found.kept) == ("5", ("rating 5",))
-    assert read(merged(found.data, RATED, picture_rating=5).data)["Xmp.xmp.Rating"] == "5"
+    assert read(merge_sidecar(found.data, RATED, embedded=5).data)["Xmp.xmp.Rating"] == "5"
     (tmp_path / "notes.txt").write_text("no picture")
     assert embedded_rating(tmp_path / "notes.txt") == 0
 
 
 def test_keywords_are_replaced_by_subject_and_a_persons_stay():
     bag = exiv2.XmpArrayValue(["light: fair", "sea"], exiv2.TypeId.xmpBag)
-    first = merged(sidecar(dc__subject=bag), RATED).data
-    second = merged(first, Rated(4, ("aesthetics: poor",))).data
+    first = merge_sidecar(sidecar(dc__subject=bag), RATED).data
+    second = merge_sidecar(first, SidecarContent(4, ("aesthetics: poor",))).data
     assert read(second)[SUBJECT] == "light: fair, sea, aesthetics: poor"
-    third = merged(second, Rated(4, ("light: bad",))).data
+    third = merge_sidecar(second, SidecarContent(4, ("light: bad",))).data
     # "light: fair" was a person's before it was ours
     assert read(third)[SUBJECT] == "light: fair, sea, aesthetics: poor, light: bad"
-    assert read(merged(third, Rated(4, ("light: good",))).data)[SUBJECT] == (
+    assert read(merge_sidecar(third, SidecarContent(4, ("light: good",))).data)[SUBJECT] == (
         "light: fair, sea, aesthetics: poor, light: good")  # fmt: skip
 
 
 def test_trees_of_keywords_follow():
-    first = merged(LAYOUTS["digikam"], RATED).data
-    again = read(merged(first, Rated(4, ("light: bad",))).data)
+    first = merge_sidecar(LAYOUTS["digikam"], RATED).data
+    again = read(merge_sidecar(first, SidecarContent(4, ("light: bad",))).data)
     assert again["Xmp.digiKam.TagsList"] == (
         "People/Ada, vlm-aes/aesthetics: good, vlm-aes/light: bad")  # fmt: skip
 
 
 def test_a_persons_description_stays_and_ours_is_renewed():
-    ours = merged(None, RATED).data
-    renewed = merged(ours, Rated(description="Now else."))
+    ours = merge_sidecar(None, RATED).data
+    renewed = merge_sidecar(ours, SidecarContent(description="Now else."))
     assert "Now else." in read(renewed.data)["Xmp.dc.description"]
     assert "description" in renewed.changes
     edited = renewed.data.replace(b'x-default">Now else.', b'x-default">My words.')
-    kept = merged(edited, RATED)
+    kept = merge_sidecar(edited, RATED)
     assert read(kept.data)["Xmp.dc.description"] == 'lang="x-default" My words.'
     assert kept.kept == ("description",)
     assert b"Gr\xc3\xbcn" not in kept.data
@@ -196,7 +196,7 @@ def test_a_persons_description_stays_and_ours_is_renewed():
                                   b"<svg/>", b"\x89PNG\r\n\x1a\n"])  # fmt: skip
 def test_what_is_no_xmp_is_left(data):
     with pytest.raises(OutputError, match="no XMP that can be read"):
-        merged(data, RATED)
+        merge_sidecar(data, RATED)
 
 
 def test_keywords_in_a_form_that_is_no_list_are_left():
@@ -205,20 +205,20 @@ def test_keywords_in_a_form_that_is_no_list_are_left():
         b'<rdf:li rdf:parseType="Resource"><dc:title>Ada</dc:title></rdf:li>',
     )
     with pytest.raises(OutputError, match=r"dc\.subject is no plain list"):
-        merged(odd, RATED)
+        merge_sidecar(odd, RATED)
 
 
 def test_a_sidecar_that_would_lose_something_is_left(monkeypatch):
-    real = xmp._opened
+    real = xmp._open
 
     def forgetful(library, data):
         return real(library, data.replace(b'darktable:operation="exposure"', b""))
 
-    monkeypatch.setattr(xmp, "_opened", forgetful)
+    monkeypatch.setattr(xmp, "_open", forgetful)
     with pytest.raises(
         OutputError, match=r"it would lose .*darktable.*operation; it is left as it"
     ):
-        merged(LAYOUTS["darktable"], RATED)
+        merge_sidecar(LAYOUTS["darktable"], RATED)
 
 
 WORD = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cn", "Co")),
@@ -239,7 +239,7 @@ def test_whatever_is_there_survives(plain, listed):
         f'xmlns:a="https://example.org/a/" xmlns:b="https://example.org/b/" {attributes}>'
         f"<b:list><rdf:Seq>{items}</rdf:Seq></b:list></rdf:Description></rdf:RDF></x:xmpmeta>"
     ).encode()
-    assert theirs(read(merged(old, RATED).data)) == theirs(read(old))
+    assert theirs(read(merge_sidecar(old, RATED).data)) == theirs(read(old))
 
 
 @pytest.fixture
@@ -307,7 +307,7 @@ def test_a_dry_run_says_what_a_run_does_and_changes_nothing(photos):
     assert changed == {"a.png.xmp", "ä ö [1].jpg.xmp", "c.jpg.xmp", "c.png.xmp", "bad.jpg.xmp"}
     assert stat.S_IMODE(after["a.png.xmp"][2]) == 0o640
     outcomes = list(SidecarWriter().write(rows))
-    assert {o.did for o in outcomes} == {"same", "left"}
+    assert {o.action for o in outcomes} == {"same", "left"}
     assert snapshot(photos) == after
 
 

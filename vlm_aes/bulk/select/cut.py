@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vlm_aes.errors import SettingsError
 
-GROUPS = ("all", "folder", "burst")
+CUT_GROUPS = ("all", "folder", "burst")
 Tables = Callable[[], Iterable[pa.Table]]
 """Gives the same rows, shard by shard, each time it is called."""
 
@@ -47,8 +47,8 @@ class Cut:
             raise SettingsError("--fraction is above 0 and at most 1")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise SettingsError("--threshold is a score")
-        if self.per not in GROUPS:
-            raise SettingsError(f"--per is one of {', '.join(GROUPS)}")
+        if self.per not in CUT_GROUPS:
+            raise SettingsError(f"--per is one of {', '.join(CUT_GROUPS)}")
 
     def places(self, n: int) -> int:
         """How many of ``n`` rated images are selected, where their number decides."""

@@ -1,6 +1,6 @@
-"""The fields of a sidecar that are written here, and how a person's are told from ours.
+"""The fields of a sidecar that are written here, and how a person's are distinguished from ours.
 
-What was written last is noted in a namespace of our own: a rating, keyword or description that
+Every written value is noted in a namespace of our own: a rating, keyword or description that
 differs from the note is a person's.
 """
 
@@ -12,78 +12,85 @@ from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp.packet import Leaf
 
 NAMESPACE, PREFIX = "urn:vlm-aes:xmp:1/", "vlmaes"
-ROOT = "vlm-aes"
+"""Of our notes."""
+KEYWORD_ROOT = "vlm-aes"
 """Above our keywords, where a program keeps keywords as a tree."""
 RATING = "Xmp.xmp.Rating"
 OTHER_RATINGS = ("Xmp.MicrosoftPhoto.Rating", "Xmp.acdsee.rating")
-_DESCRIPTION, _SUBJECT = "Xmp.dc.description", "Xmp.dc.subject"
-_TREES = {"Xmp.lr.hierarchicalSubject": "|", "Xmp.digiKam.TagsList": "/"}
+_DESCRIPTION, _KEYWORDS = "Xmp.dc.description", "Xmp.dc.subject"
+_KEYWORD_TREES = {"Xmp.lr.hierarchicalSubject": "|", "Xmp.digiKam.TagsList": "/"}
 """Keywords as trees. Programs that read one of these do not look at the plain list beside it."""
-_DEFAULT = "x-default"
+_DEFAULT_LANGUAGE = "x-default"
 
 
-class Fields:
-    """A sidecar's fields while what was rated is put into them.
+class SidecarFields:
+    """The fields of a sidecar while a rating is put into them.
 
     Args:
         library: exiv2.
         data: its ``XmpData``; changed in place.
 
     Attributes:
-        touched: something was changed.
-        changes: what is new, in words.
-        kept: what is a person's and stays, in words.
+        changed: whether anything was.
+        changes: new values, in words.
+        kept: a person's values, which stay, in words.
         replaced: values that made room, by property.
     """
 
     def __init__(self, library: Any, data: Any) -> None:
         self._library = library
         self._data = data
-        self.touched = False
+        self.changed = False
         self.changes: list[str] = []
         self.kept: list[str] = []
         self.replaced: list[Leaf] = []
 
-    def rating(self, stars: int | None, of_picture: int, unrated: int, overwrite: bool) -> None:
-        """Set the rating, unless a person did: here, in the picture, or with another program."""
-        now, ours = (whole(self._get(k)) for k in (RATING, _own("rating")))
+    def rating(self, stars: int | None, embedded: int, unrated: int, overwrite: bool) -> None:
+        """Set the rating, unless a person did: here, in the image, or with another program.
+
+        Args:
+            embedded: rating that the image file itself holds.
+            unrated: rating that stands for none.
+        """
+        now, ours = (whole_number(self._get(k)) for k in (RATING, _own("rating")))
         if ours is None:
-            others = map(whole, map(self._get, OTHER_RATINGS))
-            found = next((v for v in (now, *others) if v and v != unrated), 0) or of_picture
-            a_persons = found not in (0, unrated)
+            others = map(whole_number, map(self._get, OTHER_RATINGS))
+            rating = next((v for v in (now, *others) if v and v != unrated), 0) or embedded
+            is_persons = rating not in (0, unrated)
         else:
-            found, a_persons = now or 0, now != ours
-        if a_persons and not overwrite:
-            self.kept.append(f"rating {found}")
-            if found == of_picture and ours is None:
+            rating, is_persons = now or 0, now != ours
+        if is_persons and not overwrite:
+            self.kept.append(f"rating {rating}")
+            if rating == embedded and ours is None:
                 # a program that finds a sidecar looks no further: the rating has to be in it
-                self.put(RATING, str(found))
+                self.put(RATING, str(rating))
         elif stars or (stars == 0 and now):
             if now != stars:
                 self.put(RATING, str(stars))
                 self.changes.append(f"rating {stars}")
             self.note("rating", str(stars))
 
-    def keywords(self, wanted: tuple[str, ...]) -> None:
-        """Add keywords to the plain list and to each tree that is there."""
-        if not wanted:
+    def keywords(self, keywords: tuple[str, ...]) -> None:
+        """Add keywords to the plain list and to each tree that is there; one of ours with the same
+        subject is replaced."""
+        if not keywords:
             return
-        subjects = {_subject(k) for k in wanted}
-        present, earlier = self._list(_SUBJECT), self._list(_own("keywords"))
-        stale = [k for k in earlier if _subject(k) in subjects and k not in wanted]
-        fresh = [k for k in wanted if k not in present]
-        self._set_list(_SUBJECT, [*(k for k in present if k not in stale), *fresh])
-        for key, between in _TREES.items():
-            leafs = self._list(key)
-            if leafs:
-                old = {f"{ROOT}{between}{k}" for k in stale}
-                new = [f"{ROOT}{between}{k}" for k in wanted]
-                rest = [k for k in leafs if k not in old]
-                self._set_list(key, [*rest, *(k for k in new if k not in rest)])
-        ours = [*(k for k in earlier if k not in stale), *fresh]
+        subjects = {_subject(k) for k in keywords}
+        present, earlier = self._list(_KEYWORDS), self._list(_own("keywords"))
+        stale = [k for k in earlier if _subject(k) in subjects and k not in keywords]
+        new = [k for k in keywords if k not in present]
+        self._set_list(_KEYWORDS, [*(k for k in present if k not in stale), *new])
+        for key, separator in _KEYWORD_TREES.items():
+            leaves = self._list(key)
+            if leaves:
+                stale_leaves = {f"{KEYWORD_ROOT}{separator}{k}" for k in stale}
+                new_leaves = [f"{KEYWORD_ROOT}{separator}{k}" for k in keywords]
+                rest = [k for k in leaves if k not in stale_leaves]
+                self._set_list(key, [*rest, *(k for k in new_leaves if k not in rest)])
+        ours = [*(k for k in earlier if k not in stale), *new]
         self._set_list(_own("keywords"), list(dict.fromkeys(ours)))
-        if fresh:
-            self.changes.append(", ".join(fresh))
+        if new:
+            self.changes.append(", ".join(new))
 
     def describe(self, text: str | None) -> None:
         """Set the description, unless a person wrote one."""
@@ -95,17 +102,17 @@ class Fields:
             if not isinstance(languages, self._library.LangAltValue):
                 self.kept.append("description")
                 return
-        now = dict(languages).get(_DEFAULT, "")
+        now = dict(languages).get(_DEFAULT_LANGUAGE, "")
         ours = self._get(_own("description"))
         if now.strip() != (ours or ""):
             self.kept.append("description")
             return
         if now != text:
-            for leaf in (now, f"{_DEFAULT}: {now}"):
+            for leaf in (now, f"{_DEFAULT_LANGUAGE}: {now}"):
                 self.replaced.append((self._named(_DESCRIPTION), leaf))
-            languages[_DEFAULT] = text
+            languages[_DEFAULT_LANGUAGE] = text
             self._data[_DESCRIPTION] = languages
-            self.touched = True
+            self.changed = True
             self.changes.append("description")
         self.note("description", text)
 
@@ -120,7 +127,7 @@ class Fields:
             if now is not None:
                 self.replaced.append((self._named(key), now))
             self._data[key] = text
-            self.touched = True
+            self.changed = True
 
     def _named(self, key: str) -> str:
         """``{namespace}name`` of a key."""
@@ -143,7 +150,7 @@ class Fields:
         if now != parts:
             self.replaced += [(self._named(key), p) for p in now if p not in parts]
             self._data[key] = self._library.XmpArrayValue(parts, self._library.TypeId.xmpBag)
-            self.touched = True
+            self.changed = True
 
 
 def _own(name: str) -> str:
@@ -155,12 +162,12 @@ def _subject(keyword: str) -> str:
 
 
 def text_of(data: Any, key: str) -> str | None:
-    """A field's value as text; nothing for none."""
+    """A field's value as text; None for a field that is not there."""
     return str(data[key].value()) if key in data else None
 
 
-def whole(text: str | None) -> int | None:
-    """A whole number, as ratings are; nothing for none."""
+def whole_number(text: str | None) -> int | None:
+    """A whole number, as ratings are; None for another text."""
     try:
         return None if text is None else round(float(text))
     except ValueError:

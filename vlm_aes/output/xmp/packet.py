@@ -1,4 +1,4 @@
-"""A sidecar's bytes and what frames its XMP: byte order mark, encoding, header, packet wrapper.
+"""The bytes of a sidecar and the frame of its XMP: byte order mark, encoding, header, wrapper.
 
 The XMP library writes a frame of its own; other programs get theirs back as it was.
 """
@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-_MARKS = (
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -18,9 +18,9 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 """The longer mark first: UTF-32's begins like UTF-16's."""
-_OPEN, _CLOSE = "<x:xmpmeta", "</x:xmpmeta>"
+_META_START, _META_END = "<x:xmpmeta", "</x:xmpmeta>"
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_META = "{adobe:ns:meta/}"
+_XMP_META = "{adobe:ns:meta/}"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 Leaf = tuple[str, str]
@@ -29,7 +29,7 @@ Leaf = tuple[str, str]
 
 @dataclass(frozen=True)
 class Packet:
-    """XMP as text, and what stands around it in the file.
+    """XMP as text, and its frame in the file.
 
     Attributes:
         mark: the byte order mark, where there is one.
@@ -51,17 +51,19 @@ class Packet:
         Raises:
             UnicodeDecodeError: for bytes that are no text of their encoding.
         """
-        mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", "utf-8"))
+        mark, encoding = next(
+            ((m, e) for m, e in _BYTE_ORDER_MARKS if data.startswith(m)), (b"", "utf-8")
+        )
         text = data[len(mark) :].decode(encoding)
-        start, end = text.find(_OPEN), text.rfind(_CLOSE)
+        start, end = text.find(_META_START), text.rfind(_META_END)
         if start < 0 or end < start:
             return Packet(text, mark, encoding)
-        end += len(_CLOSE)
+        end += len(_META_END)
         return Packet(text[start:end], mark, encoding, text[:start], text[end:])
 
     def with_body(self, written: Packet) -> bytes:
         """The file's bytes with another body in the same frame."""
-        if not (self.head or self.tail or self.body.startswith(_OPEN)):
+        if not (self.head or self.tail or self.body.startswith(_META_START)):
             text = written.head + written.body + written.tail
         else:
             text = self.head + written.body + self.tail
@@ -75,23 +77,23 @@ def leaves(packet: Packet) -> Counter[Leaf]:
     Raises:
         xml.etree.ElementTree.ParseError: for a body that is no XML.
     """
-    found: Counter[Leaf] = Counter()
-    _gather(ElementTree.fromstring(packet.body), "", found)
-    return found
+    counts: Counter[Leaf] = Counter()
+    _count_leaves(ElementTree.fromstring(packet.body), "", counts)
+    return counts
 
 
-def _gather(element: ElementTree.Element, name: str, found: Counter[Leaf]) -> None:
-    if not element.tag.startswith((_RDF, _META)):
+def _count_leaves(element: ElementTree.Element, name: str, counts: Counter[Leaf]) -> None:
+    if not element.tag.startswith((_RDF, _XMP_META)):
         name = element.tag
     for attribute, value in element.attrib.items():
         if attribute == f"{_RDF}resource":
-            found[name, value] += 1
+            counts[name, value] += 1
         elif attribute == _LANG:
-            found[name, f"{value}: {element.text or ''}"] += 1
-        elif not attribute.startswith((_RDF, _META)):
-            found[attribute, value] += 1
+            counts[name, f"{value}: {element.text or ''}"] += 1
+        elif not attribute.startswith((_RDF, _XMP_META)):
+            counts[attribute, value] += 1
     if len(element):
         for child in element:
-            _gather(child, name, found)
+            _count_leaves(child, name, counts)
     elif element.text or not (element.attrib or element.tag.startswith(_RDF)):
-        found[name, element.text or ""] += 1
+        counts[name, element.text or ""] += 1

@@ -1,4 +1,4 @@
-"""One sidecar: what was rated merged into what is there. Read and written by exiv2."""
+"""One sidecar: a rating merged into what is there, read and written by exiv2."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from vlm_aes.output.xmp.fields import (
     OTHER_RATINGS,
     PREFIX,
     RATING,
-    Fields,
+    SidecarFields,
     text_of,
-    whole,
+    whole_number,
 )
 from vlm_aes.output.xmp.packet import Packet, leaves
 
 _EXTENSION = "Xmp.photoshop.SidecarForExtension"
-_PICTURE_RATINGS = (RATING, *OTHER_RATINGS, "Exif.Image.Rating")
+_EMBEDDED_RATINGS = (RATING, *OTHER_RATINGS, "Exif.Image.Rating")
 
 
 @dataclass(frozen=True)
-class Rated:
-    """What a sidecar gets.
+class SidecarContent:
+    """The rating of an image, as a sidecar holds it.
 
     Attributes:
-        stars: 0 (none) to 5; nothing where they are not known.
+        stars: 0 (none) to 5; None where they are not known.
         keywords: each ``subject: word``; one with the same subject is replaced.
         description: the critique.
         notes: name to text, kept in our own namespace only.
@@ -41,13 +41,13 @@ class Rated:
 
 
 @dataclass(frozen=True)
-class Merged:
-    """A sidecar as it should be.
+class MergedSidecar:
+    """A sidecar with a rating in it.
 
     Attributes:
-        data: the whole file; what was given where nothing changes.
-        changes: what is new in it, in words.
-        kept: what is a person's and stays, in words.
+        data: the whole file; the old bytes where nothing changes.
+        changes: new values, in words.
+        kept: a person's values, which stay, in words.
     """
 
     data: bytes
@@ -71,16 +71,16 @@ def library() -> Any:
     return exiv2
 
 
-def merged(
-    old: bytes | None, rated: Rated, *, picture_rating: int = 0, unrated: int = 0,
+def merge_sidecar(
+    old: bytes | None, content: SidecarContent, *, embedded: int = 0, unrated: int = 0,
     overwrite_rating: bool = False, extension: str = "",
-) -> Merged:  # fmt: skip
-    """What was rated, merged into a sidecar.
+) -> MergedSidecar:  # fmt: skip
+    """A rating, merged into a sidecar.
 
     Args:
         old: the sidecar's bytes, where there is one.
-        picture_rating: what the picture file itself holds as a rating; a person's too.
-        unrated: the rating that stands for none; darktable gives new pictures 1.
+        embedded: rating that the image file itself holds; a person's too.
+        unrated: the rating that stands for none; darktable gives new images 1.
         overwrite_rating: replace a person's rating.
         extension: for a new sidecar whose name does not tell which file it is for.
 
@@ -88,20 +88,20 @@ def merged(
         OutputError: for a sidecar that is no XMP, or that would lose something that is not ours.
     """
     exiv2 = library()
-    image = _opened(exiv2, old)
-    edit = Fields(exiv2, image.xmpData())
+    sidecar = _open(exiv2, old)
+    edit = SidecarFields(exiv2, sidecar.xmpData())
     if old is None and extension:
         edit.put(_EXTENSION, extension)
-    edit.rating(rated.stars, picture_rating, unrated, overwrite_rating)
-    edit.keywords(rated.keywords)
-    edit.describe(rated.description)
-    for name, text in rated.notes.items():
+    edit.rating(content.stars, embedded, unrated, overwrite_rating)
+    edit.keywords(content.keywords)
+    edit.describe(content.description)
+    for name, text in content.notes.items():
         edit.note(name, text)
-    if not edit.touched:
-        return Merged(old or b"", (), tuple(edit.kept))
-    data = _bytes(image)
+    if not edit.changed:
+        return MergedSidecar(old or b"", (), tuple(edit.kept))
+    data = _written(sidecar)
     if old is None:
-        return Merged(data, tuple(edit.changes), tuple(edit.kept))
+        return MergedSidecar(data, tuple(edit.changes), tuple(edit.kept))
     frame = Packet.read(old)
     data = frame.with_body(Packet.read(data))
     lost = leaves(frame) - leaves(Packet.read(data))
@@ -110,10 +110,10 @@ def merged(
     gone = sorted(name for (name, _), count in lost.items() if count > 0)
     if gone:
         raise OutputError(f"it would lose {', '.join(gone[:3])}; it is left as it is")
-    return Merged(data, tuple(edit.changes), tuple(edit.kept))
+    return MergedSidecar(data, tuple(edit.changes), tuple(edit.kept))
 
 
-def _opened(exiv2: Any, old: bytes | None) -> Any:
+def _open(exiv2: Any, old: bytes | None) -> Any:
     if old is None:
         return exiv2.ImageFactory.create(exiv2.ImageType.xmp)
     try:
@@ -129,7 +129,7 @@ def _opened(exiv2: Any, old: bytes | None) -> Any:
     return image
 
 
-def _bytes(image: Any) -> bytes:
+def _written(image: Any) -> bytes:
     image.writeMetadata()
     io = image.io()
     io.open()
@@ -141,32 +141,32 @@ def _bytes(image: Any) -> bytes:
 
 
 def named_extension(data: bytes) -> str:
-    """The extension of the file that a sidecar says it is for, in lower case; nothing where it
-    says none or is no XMP."""
+    """The extension of the file that a sidecar says it is for, in lower case; empty where it
+    names none or is no XMP."""
     try:
-        image = _opened(library(), data)
+        image = _open(library(), data)
     except OutputError:
         return ""
     return (text_of(image.xmpData(), _EXTENSION) or "").lower()
 
 
-def embedded_rating(picture: Path) -> int:
-    """The rating that a picture file itself holds, -1 (rejected) to 5; 0 for none, and for a file
+def embedded_rating(image_file: Path) -> int:
+    """The rating that an image file itself holds, -1 (rejected) to 5; 0 for none, and for a file
     that exiv2 does not know."""
     exiv2 = library()
     try:
-        image = exiv2.ImageFactory.open(str(picture))
+        image = exiv2.ImageFactory.open(str(image_file))
         image.readMetadata()
     except exiv2.Exiv2Error:
         return 0
-    for key in _PICTURE_RATINGS:
+    for key in _EMBEDDED_RATINGS:
         data = image.exifData() if key.startswith("Exif") else image.xmpData()
-        found = whole(text_of(data, key))
-        if found:
-            return found if key in (RATING, "Exif.Image.Rating") else _of_percent(found)
+        rating = whole_number(text_of(data, key))
+        if rating:
+            return rating if key in (RATING, "Exif.Image.Rating") else _stars_of_percent(rating)
     return 0
 
 
-def _of_percent(value: int) -> int:
+def _stars_of_percent(value: int) -> int:
     """Stars for MicrosoftPhoto's 1, 25, 50, 75, 99; smaller numbers are stars already."""
     return value if value <= 5 and value != 1 else 1 + round(value / 25)

@@ -1,0 +1,37 @@
+"""One run of the pipeline over a folder, and how two of its tables are compared."""
+
+import pytest
+
+from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_image_paths, score_images
+from vlm_aes.output.table import Columns
+
+COLUMNS = Columns()
+
+
+def run(assessor, folder, out=None, columns=COLUMNS, limit=None, **sink_options):
+    stats = RunStats()
+    paths = find_image_paths([str(folder)])
+    if out is None:
+        return list(
+            score_images(assessor, paths, columns, ScoreOptions(), batch_size=4, stats=stats)
+        ), stats
+    done = []
+    with Sink(str(out), columns.schema, **sink_options) as sink:
+        for row in score_images(
+            assessor, paths, columns, ScoreOptions(), batch_size=4, sink=sink, stats=stats
+        ):
+            done.append(row)
+            if limit is not None and len(done) >= limit:
+                sink.flush()
+                return done, stats
+        sink.finish()
+    return done, stats
+
+
+def same_rows(one, other):
+    """Equal, numbers within what another batch may change."""
+    assert len(one) == len(other)
+    for a, b in zip(one, other):
+        for name, value in a.items():
+            near = isinstance(value, float)
+            assert b[name] == (pytest.approx(value, abs=0.01) if near else value), name
