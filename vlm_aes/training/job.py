@@ -28,7 +28,7 @@ from vlm_aes.models.pretrained import identity_of
 from vlm_aes.models.vlm.loading import locate
 from vlm_aes.prompts import prompt_file
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.ratings.table import RatingTable
+from vlm_aes.ratings.table import RatingTable, read_ratings
 from vlm_aes.training import ridge_residual
 from vlm_aes.training.checkpoint import put_in_place, save_adapter, save_full
 from vlm_aes.training.dataset import LABEL_KINDS
@@ -306,6 +306,29 @@ class FinetuneJob:
         (self.finished / "training.json").write_text(figures, encoding="utf-8")
         put_in_place(self.finished, self.out)
         shutil.rmtree(self.work)
+
+
+def finetune(
+    ratings: RatingTable | PreferenceTable | str | Path,
+    out: str | Path,
+    *,
+    images: str | Path | None = None,
+    **settings: Any,
+) -> EvaluationReport | PreferenceReport | None:
+    """Finetune a model on ratings or pairs, and write it to a folder.
+
+    Args:
+        ratings: a table, or the name of a file with ratings.
+        images: folder that relative paths in that file start from.
+        settings: further attributes of :class:`FinetuneJob`.
+
+    Raises:
+        RatingsError: for a file that cannot be read.
+        TrainingError: for a job that cannot be done.
+    """
+    if isinstance(ratings, str | Path):
+        ratings = read_ratings(ratings, images)
+    return FinetuneJob(ratings, Path(out), **settings).run()
 
 
 def _head_of(base: Assessor) -> FastScorer:
