@@ -12,6 +12,7 @@ from typing import Any
 from vlm_aes.bulk.pipeline import RunStats
 from vlm_aes.bulk.sources import count_images
 from vlm_aes.errors import SourceError
+from vlm_aes.output.terminal import count_text
 
 REFRESH_S = 0.2
 """Seconds between two states of the line on a terminal."""

@@ -60,6 +60,7 @@ def ensemble(
     table = read_table(ratings, images, ratings_scale, min_images=20)
     say_loading(*member)
 
+    from vlm_aes.output.terminal import count_text
     from vlm_aes.training import ensemble as fitting
 
     members = fitting.open_members(member, precision=precision, device=device)
@@ -78,7 +79,7 @@ def ensemble(
         }, allow_nan=False))  # fmt: skip
     else:
         show = console()
-        show.print(f"{len(rated.wanted)} images, out of fold, 95% intervals")
+        show.print(f"{count_text(len(rated.wanted), 'image')}, out of fold, 95% intervals")
         for name, own in figures.items():
             srcc, weight = own["srcc"], weights.get(name)
             text = "" if weight is None else f"weight {weight:.3f}" if weight else "adds nothing"
@@ -123,6 +124,7 @@ def route(
     check_absent(out, overwrite=overwrite)
     say_loading(tower)
 
+    from vlm_aes.output.terminal import count_text
     from vlm_aes.training import router as routing
 
     named = routing.parse_routes(to)
@@ -133,7 +135,9 @@ def route(
     if as_json:
         print(json.dumps(asdict(report), allow_nan=False))
     else:
-        print(f"{report.n} images, {report.accuracy:.1%} sent to the right route, out of fold")
+        print(
+            f"{count_text(report.n, 'image')}, {report.accuracy:.1%} sent to the right route, out of fold"
+        )
     say(f"vlm-aes score PHOTOS --model {out}")
     if report.n_error:
         raise typer.Exit(ERROR_ROWS)

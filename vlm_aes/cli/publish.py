@@ -28,7 +28,8 @@ def export(
 
     from vlm_aes.models.heads.export import export as write_onnx
     from vlm_aes.models.nano import NANO
-    from vlm_aes.models.registry import LoadOptions, load_scorer
+    from vlm_aes.models.pretrained import LoadOptions
+    from vlm_aes.models.registry import load_scorer
 
     scorer = load_scorer(model or NANO, fast=True, options=LoadOptions("fp32", "cpu"))
     difference = write_onnx(scorer, out)
