@@ -21,7 +21,8 @@ from vlm_aes.images.open import LoadedImage
 from vlm_aes.models.heads.export import export, largest_difference, trial_images
 from vlm_aes.models.heads.onnx import OnnxScorer
 from vlm_aes.models.nano import NANO
-from vlm_aes.models.registry import LoadOptions, load_scorer
+from vlm_aes.models.pretrained import LoadOptions
+from vlm_aes.models.registry import load_scorer
 from vlm_aes.models.scorer import Scorer
 
 

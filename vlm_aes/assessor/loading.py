@@ -37,7 +37,8 @@ def load_parts(
     """Load what :meth:`vlm_aes.assessor.Assessor.from_pretrained` names."""
     from vlm_aes.critique.generate import Critic
     from vlm_aes.models.hub import fetch
-    from vlm_aes.models.registry import LoadOptions, load_scorer
+    from vlm_aes.models.pretrained import LoadOptions
+    from vlm_aes.models.registry import load_scorer
     from vlm_aes.models.vlm.scorer import VlmScorer
 
     name, revision = fetch(NANO if model is None else model, revision)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.hub import cached_identity
+from vlm_aes.models.nano import NANO, NANO_NAME
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precision to the number format of weights that are not quantized."""
@@ -84,16 +86,44 @@ def choose_dtype(precision: str, device: str) -> torch.dtype:
     return DTYPES.get(precision, auto)
 
 
-def device_and_dtype(name: str | Path, precision: str, device: str) -> tuple[str, torch.dtype]:
-    """The device and the number format for a network that is never quantized.
+@dataclass(frozen=True)
+class LoadOptions:
+    """The options of a load; each loader takes those that it knows.
 
-    Raises:
-        CheckpointError: for a precision that is for language models alone.
+    Attributes:
+        precision, device, revision, prompt, adapter, pixels: as ``Assessor.from_pretrained`` takes
+            them.
+        base_folder: folder that the paths of a rater file are below.
     """
-    if precision not in ("auto", *DTYPES):
-        raise CheckpointError(name, f"precision {precision!r}: choose auto, {', '.join(DTYPES)}")
-    chosen = choose_device(device)
-    return chosen, choose_dtype(precision, chosen)
+
+    precision: str = "auto"
+    device: str = "auto"
+    revision: str | None = None
+    prompt: str | Path | None = None
+    adapter: str | Path | None = None
+    pixels: str = "auto"
+    base_folder: Path | None = None
+
+    def placement(self, name: str | Path) -> tuple[str, torch.dtype]:
+        """The device and the number format for a network that is never quantized.
+
+        Raises:
+            CheckpointError: for a precision that is for language models alone.
+        """
+        if self.precision not in ("auto", *DTYPES):
+            choices = ", ".join(("auto", *DTYPES))
+            raise CheckpointError(name, f"precision {self.precision!r}: choose one of {choices}")
+        device = choose_device(self.device)
+        return device, choose_dtype(self.precision, device)
+
+    def resolve(self, name: str) -> str:
+        """Where a path of a rater file lies; the folder of ``nano``; any other name as it is."""
+        prefix, colon, path = name.partition(":")
+        if self.base_folder is not None and (self.base_folder / name).exists():
+            return str(self.base_folder / name)
+        if self.base_folder is not None and path and (self.base_folder / path).exists():
+            return f"{prefix}{colon}{self.base_folder / path}"
+        return str(NANO) if name == NANO_NAME else name
 
 
 def content_hash(folder: Path) -> str:

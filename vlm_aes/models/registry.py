@@ -29,7 +29,7 @@ from vlm_aes.models.external.published import is_published, load_published
 from vlm_aes.models.external.zero_shot import DUAL_ENCODER_TYPES, AntonymPairs, load_zero_shot
 from vlm_aes.models.heads import is_head, load_head
 from vlm_aes.models.heads.onnx import is_exported, load_exported
-from vlm_aes.models.nano import NANO, NANO_NAME
+from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.remote import ServerSettings, is_server, load_server_scorer
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.models.vlm.scorer import load_vlm_scorer
@@ -38,39 +38,6 @@ from vlm_aes.ratings.scale import Scale
 
 RATER_FILE = "rater.toml"
 """Name of a rater file in a folder of its own; elsewhere any name that ends in .toml."""
-
-
-@dataclass(frozen=True)
-class LoadOptions:
-    """The options of a load; each loader takes those that it knows.
-
-    Attributes:
-        precision, device, revision, prompt, adapter, pixels: as ``Assessor.from_pretrained`` takes
-            them.
-        base_folder: folder that the paths of a rater file are below.
-    """
-
-    precision: str = "auto"
-    device: str = "auto"
-    revision: str | None = None
-    prompt: str | Path | None = None
-    adapter: str | Path | None = None
-    pixels: str = "auto"
-    base_folder: Path | None = None
-
-    @property
-    def placement(self) -> dict[str, Any]:
-        """Precision and device, as all loaders take them."""
-        return {"precision": self.precision, "device": self.device}
-
-    def resolve(self, name: str) -> str:
-        """Where a path of a rater file lies; the folder of ``nano``; any other name as it is."""
-        prefix, colon, path = name.partition(":")
-        if self.base_folder is not None and (self.base_folder / name).exists():
-            return str(self.base_folder / name)
-        if self.base_folder is not None and path and (self.base_folder / path).exists():
-            return f"{prefix}{colon}{self.base_folder / path}"
-        return str(NANO) if name == NANO_NAME else name
 
 
 @dataclass(frozen=True)
@@ -141,16 +108,8 @@ def _load_server(r: ModelRequest) -> Scorer:
     return load_server_scorer(settings, lambda name: prompt_for(name, r.options.prompt))
 
 
-def _load_vlm(r: ModelRequest) -> Scorer:
-    o = r.options
-    return load_vlm_scorer(
-        r.name,
-        prompt=o.prompt,
-        adapter=o.adapter,
-        revision=o.revision,
-        pixels=o.pixels,
-        **o.placement,
-    )
+def _load_fast(r: ModelRequest) -> Scorer:
+    return load_head(r.name, precision=r.options.precision, device=r.options.device)
 
 
 SCORER_FAMILIES = (
@@ -168,33 +127,25 @@ SCORER_FAMILIES = (
     ScorerFamily(
         "a published head: NAME, NAME:FILE, or a file of weights",
         lambda r: is_published(r.name),
-        lambda r: load_published(r.name, **r.options.placement),
+        lambda r: load_published(r.name, r.options),
     ),
-    ScorerFamily(
-        "a folder with a fast head",
-        lambda r: is_head(r.name),
-        lambda r: load_head(r.name, **r.options.placement),
-    ),
+    ScorerFamily("a folder with a fast head", lambda r: is_head(r.name), _load_fast),
     ScorerFamily(
         "an image classifier: folder or hub id",
         lambda r: r.is_classifier,
-        lambda r: load_classifier(
-            r.name, r.config, revision=r.options.revision, **r.options.placement
-        ),
+        lambda r: load_classifier(r.name, r.config, r.options),
     ),
     ScorerFamily(
         "a dual encoder such as CLIP: folder or hub id",
         lambda r: r.is_dual_encoder,
-        lambda r: load_zero_shot(
-            r.name, r.config, revision=r.options.revision, **r.options.placement
-        ),
+        lambda r: load_zero_shot(r.name, r.config, r.options),
     ),
+    ScorerFamily("with --fast: a checkpoint with a fast head", lambda r: r.fast, _load_fast),
     ScorerFamily(
-        "with --fast: a checkpoint with a fast head",
-        lambda r: r.fast,
-        lambda r: load_head(r.name, **r.options.placement),
+        "a vision-language model: preset, folder or hub id",
+        lambda r: True,
+        lambda r: load_vlm_scorer(r.name, r.options),
     ),
-    ScorerFamily("a vision-language model: preset, folder or hub id", lambda r: True, _load_vlm),
 )
 """All families of scorers; the first that matches loads the model."""
 
@@ -222,12 +173,6 @@ def load_member(model: str, *, fast: bool = False, options: LoadOptions | None =
     paths may lie below the folder of the rater file."""
     options = options or LoadOptions()
     return load_scorer(options.resolve(model), fast=fast, options=options)
-
-
-def portable_name(model: str) -> str:
-    """A model's name for a rater file: a path in full, because the file may be moved; any other
-    name as it is."""
-    return str(Path(model).resolve()) if model != NANO_NAME and Path(model).exists() else model
 
 
 def read_rater_file(file: Path, options: LoadOptions) -> Scorer:
@@ -266,7 +211,7 @@ def _published_of(
     if not is_published(name):
         raise ValueError(f"no published head {head!r}")
     place = None if tower is None else options.resolve(tower)
-    return load_published(name, tower=place, class_values=worth, **options.placement)
+    return load_published(name, options, place, worth)
 
 
 def _classifier_of(
@@ -277,14 +222,9 @@ def _classifier_of(
     revision: str | None = None,
 ) -> Scorer:
     name = options.resolve(model)
-    return load_classifier(
-        name,
-        _read_config(name, revision),
-        class_values=worth,
-        scale=None if scale is None else Scale.parse(scale),
-        revision=revision,
-        **options.placement,
-    )
+    own_scale = None if scale is None else Scale.parse(scale)
+    own = replace(options, revision=revision)
+    return load_classifier(name, _read_config(name, revision), own, worth, own_scale)
 
 
 def _zero_shot_of(
@@ -300,8 +240,8 @@ def _zero_shot_of(
         pairs = AntonymPairs(overall, attributes or {})
     elif attributes is not None:
         pairs = AntonymPairs(pairs.overall, attributes)
-    config = _read_config(name, revision)
-    return load_zero_shot(name, config, pairs=pairs, revision=revision, **options.placement)
+    own = replace(options, revision=revision)
+    return load_zero_shot(name, _read_config(name, revision), own, pairs)
 
 
 def _server_of(options: LoadOptions, prompt: str | None = None, **settings: Any) -> Scorer:
@@ -332,9 +272,7 @@ def _router_of(options: LoadOptions, route: list[dict[str, Any]], judge: dict[st
         _check_keys("route", entry, {"name", "model"}, {"fast", "prompts"})
         scorer = load_member(entry["model"], fast=bool(entry.get("fast", False)), options=options)
         routes.append(Route(entry["name"], scorer, tuple(entry.get("prompts", ()))))
-    return Router(
-        routes, load_route_classifier(judge, routes, options.resolve, **options.placement)
-    )
+    return Router(routes, load_route_classifier(judge, routes, options))
 
 
 def _check_keys(what: str, entry: dict[str, Any], needed: set[str], optional: set[str]) -> None:

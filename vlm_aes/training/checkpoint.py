@@ -13,7 +13,7 @@ from transformers.utils import cached_file
 from vlm_aes.models.heads.head import TOWER_FOLDER, Agreement, HeadConfig, RatingHead
 from vlm_aes.models.heads.residual_head import ResidualHead
 from vlm_aes.models.heads.vision_tower import VisionTower
-from vlm_aes.models.nano import NANO
+from vlm_aes.models.nano import NANO, NANO_NAME
 from vlm_aes.models.vlm import Backbone
 from vlm_aes.models.vlm.loading import locate
 from vlm_aes.stats.calibration import CALIBRATION_FILE, Calibration
@@ -51,7 +51,7 @@ def put_in_place(finished: Path, out: Path) -> None:
 
 def absolute_model(name: str) -> str:
     """A model as a rater file names it: a path in full, since the file's folder may be moved."""
-    return str(Path(name).resolve()) if name != "nano" and Path(name).exists() else name
+    return str(Path(name).resolve()) if name != NANO_NAME and Path(name).exists() else name
 
 
 def save_adapter(network: Any, model: str | Path, prompt: Path, folder: Path) -> None:
@@ -68,9 +68,9 @@ def save_adapter(network: Any, model: str | Path, prompt: Path, folder: Path) ->
     if place.folder is not None:
         config.base_model_name_or_path = str(place.folder.resolve())
         if place.folder.resolve() == NANO.resolve():
-            config.base_model_name_or_path = NANO.name
+            config.base_model_name_or_path = NANO_NAME
             ignored = shutil.ignore_patterns("*.py", "__pycache__", "README.md")
-            shutil.copytree(NANO, folder / NANO.name, dirs_exist_ok=True, ignore=ignored)
+            shutil.copytree(NANO, folder / NANO_NAME, dirs_exist_ok=True, ignore=ignored)
     config.inference_mode = True
     # else peft asks the hub for the size of the vocabulary
     network.save_pretrained(folder, save_embedding_layers=False)

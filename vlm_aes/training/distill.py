@@ -30,6 +30,7 @@ from vlm_aes.models.heads.head import (
 from vlm_aes.models.heads.scorer import FAST_ID
 from vlm_aes.models.heads.vision_tower import VisionTower, checkpoint_tower, load_tower
 from vlm_aes.models.nano import NANO
+from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration, Familiarity
@@ -110,7 +111,7 @@ def tower_for(
         CheckpointError: for a tower that cannot be used.
     """
     if tower is not None:
-        loaded = load_tower(tower, revision=revision)
+        loaded = load_tower(tower, LoadOptions("fp32", "cpu", revision))
         return loaded, TOWER_FOLDER if Path(tower).is_dir() else tower
     if is_checkpoint(out):
         return checkpoint_tower(out), "own"

@@ -19,7 +19,8 @@ from vlm_aes.images.result import ImageError
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, Fact, measure
 from vlm_aes.models.ensemble.ensemble import ENSEMBLE_ID
 from vlm_aes.models.ensemble.facts import FactsRegression, FactsScorer
-from vlm_aes.models.registry import LoadOptions, load_member
+from vlm_aes.models.pretrained import LoadOptions
+from vlm_aes.models.registry import RATER_FILE, load_member
 from vlm_aes.models.scorer import Floats, Scorer
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings import splits
@@ -32,7 +33,6 @@ FACTS = "facts"
 """The member that is not loaded but fitted here: measured facts alone."""
 FOLDS = 5
 IMAGES_PER_BATCH = 16
-RATER_FILE = "rater.toml"
 
 
 @dataclass(frozen=True)

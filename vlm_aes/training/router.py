@@ -21,11 +21,12 @@ from vlm_aes.models.ensemble.router import (
     TrainedRouteClassifier,
 )
 from vlm_aes.models.heads.vision_tower import VisionTower, find_tower
+from vlm_aes.models.pretrained import LoadOptions
+from vlm_aes.models.registry import RATER_FILE
 from vlm_aes.ratings.records import iter_rows
 from vlm_aes.training.checkpoint import absolute_model, replaced_folder
 
 FOLDS = 5
-RATER_FILE = "rater.toml"
 WEIGHTS_FILE = "judge.safetensors"
 
 
@@ -133,7 +134,7 @@ def train_router(
         VlmAesError: where too few images can be opened, or ``out`` exists.
     """
     check_absent(out, overwrite=overwrite)
-    vision_tower = find_tower(tower, device=device)
+    vision_tower = find_tower(tower, LoadOptions(device=device))
     embeddings, kinds = _embedded(table, vision_tower)
     _check_counts(kinds.tolist(), [route.name for route in routes], "of those that open,")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from vlm_aes.models.ensemble.ensemble import ScorerGroup
 from vlm_aes.models.external.zero_shot import DualEncoder, load_dual_encoder
 from vlm_aes.models.heads.head import MAX_DEVIATIONS
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, find_tower
+from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.scorer import ColumnValue, Floats, Scorer, Scores
 from vlm_aes.ratings.scale import LEVELS
 
@@ -196,38 +197,29 @@ class Router(ScorerGroup):
 
 
 def load_route_classifier(
-    settings: Mapping[str, Any],
-    routes: Sequence[Route],
-    resolve: Callable[[str], str],
-    *,
-    precision: str = "auto",
-    device: str = "auto",
+    settings: Mapping[str, Any], routes: Sequence[Route], options: LoadOptions
 ) -> RouteClassifier:
     """The classifier of a rater file's table ``[judge]``: its ``model``, a dual encoder, where
     every route has prompts; or ``tower`` and ``weights``, trained by ``vlm-aes route``.
-
-    Args:
-        resolve: from a path of the rater file to where it lies.
 
     Raises:
         CheckpointError: for one that cannot be loaded, or was trained on another tower.
         ValueError: for other settings.
     """
-    options = {"precision": precision, "device": device}
     if set(settings) == {"model"}:
         if not all(route.prompts for route in routes):
             raise ValueError("a judge with a model needs prompts for every route")
-        name = resolve(str(settings["model"]))
+        name = options.resolve(str(settings["model"]))
         try:
             config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         except Exception as error:
             raise CheckpointError(name, f"it has no configuration ({error})") from None
-        encoder = load_dual_encoder(name, config, **options)
+        encoder = load_dual_encoder(name, config, options)
         return PromptRouteClassifier(encoder, [route.prompts for route in routes])
     if set(settings) != {"tower", "weights"}:
         raise ValueError("a judge has a model, or a tower and weights")
-    tower = find_tower(resolve(str(settings["tower"])), **options)
-    file = Path(resolve(str(settings["weights"])))
+    tower = find_tower(options.resolve(str(settings["tower"])), options)
+    file = Path(options.resolve(str(settings["weights"])))
     try:
         with safe_open(file, "pt") as content:
             metadata = content.metadata() or {}

@@ -16,7 +16,7 @@ from transformers import AutoModelForImageClassification
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
-from vlm_aes.models.pretrained import device_and_dtype, shown_name
+from vlm_aes.models.pretrained import LoadOptions, shown_name
 from vlm_aes.models.scorer import Scorer, Scores
 from vlm_aes.ratings.scale import Scale, two_hot
 
@@ -111,10 +111,7 @@ class ClassifierScorer(Scorer):
 def load_classifier(
     name: str,
     config: Any,
-    *,
-    precision: str = "auto",
-    device: str = "auto",
-    revision: str | None = None,
+    options: LoadOptions,
     class_values: Mapping[str, float] | None = None,
     scale: Scale | None = None,
 ) -> ClassifierScorer:
@@ -129,18 +126,10 @@ def load_classifier(
         CheckpointError: where its labels do not tell their order, or it cannot be loaded.
     """
     values = _values_of(name, config, class_values, scale)
-    place, dtype = device_and_dtype(name, precision, device)
     model, processor = load_with_processor(
-        AutoModelForImageClassification,
-        name,
-        "an image classifier",
-        dtype=dtype,
-        revision=revision,
-        config=config,
+        AutoModelForImageClassification, name, "an image classifier", options, config
     )
-    return ClassifierScorer(
-        VisionTower(model.to(place), processor), shown_name(name), values, scale
-    )
+    return ClassifierScorer(VisionTower(model, processor), shown_name(name), values, scale)
 
 
 def _values_of(

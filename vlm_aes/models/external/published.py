@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from vlm_aes.models.external.published_heads import (
 )
 from vlm_aes.models.heads.embedding_cache import default_cache
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
-from vlm_aes.models.pretrained import content_hash_of, device_and_dtype, hub_options
+from vlm_aes.models.pretrained import LoadOptions, content_hash_of, hub_options
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
@@ -102,9 +103,7 @@ def is_published(model: str) -> bool:
 
 def load_published(
     model: str,
-    *,
-    precision: str = "auto",
-    device: str = "auto",
+    options: LoadOptions,
     tower: str | None = None,
     class_values: Sequence[float] | None = None,
 ) -> PublishedScorer:
@@ -140,7 +139,7 @@ def load_published(
     beside = file.parent / _TOWER_FOLDER
     default = head.towers.get(width) or head.towers[0]
     chosen = tower or (str(beside) if beside.is_dir() else default)
-    vision_tower = _load_tower(chosen, name, head, precision, device)
+    vision_tower = _load_tower(chosen, name, head, options)
     config = vision_tower.model.config
     given = config.projection_dim if head.embedding == "projected" else config.hidden_size
     if given != width:
@@ -168,11 +167,8 @@ def _file_of(name: str, path: str) -> Path:
     )
 
 
-def _load_tower(
-    source: str, name: str, head: PublishedHead, precision: str, device: str
-) -> VisionTower:
+def _load_tower(source: str, name: str, head: PublishedHead, options: LoadOptions) -> VisionTower:
     """The tower of a published head: CLIP's with its projection, or SigLIP's with its pooling."""
-    place, dtype = device_and_dtype(name, precision, device)
     projected = head.embedding == "projected"
     loader: Any = CLIPVisionModelWithProjection if projected else SiglipVisionModel
     try:
@@ -183,7 +179,5 @@ def _load_tower(
     vision = getattr(config, "vision_config", config)
     if projected and vision is not config:
         vision.projection_dim = config.projection_dim
-    model, processor = load_with_processor(
-        loader, source, f"the tower of {name}", dtype=dtype, config=vision
-    )
-    return VisionTower(model.to(place), processor)
+    plain = replace(options, revision=None)
+    return VisionTower(*load_with_processor(loader, source, f"the tower of {name}", plain, vision))

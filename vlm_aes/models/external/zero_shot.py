@@ -22,7 +22,7 @@ from transformers import AutoModel, AutoTokenizer
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
-from vlm_aes.models.pretrained import device_and_dtype, hub_options, shown_name
+from vlm_aes.models.pretrained import LoadOptions, hub_options, shown_name
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 from vlm_aes.prompts import PROMPTS_FOLDER
 from vlm_aes.ratings.scale import two_hot
@@ -160,31 +160,18 @@ class ZeroShotScorer(Scorer):
 
 
 def load_zero_shot(
-    name: str,
-    config: Any,
-    *,
-    precision: str = "auto",
-    device: str = "auto",
-    revision: str | None = None,
-    pairs: AntonymPairs | None = None,
+    name: str, config: Any, options: LoadOptions, pairs: AntonymPairs | None = None
 ) -> ZeroShotScorer:
     """A dual encoder from a folder or the hub, asked with pairs of prompts.
 
     Raises:
         CheckpointError: where it cannot be loaded.
     """
-    encoder = load_dual_encoder(name, config, precision=precision, device=device, revision=revision)
+    encoder = load_dual_encoder(name, config, options)
     return ZeroShotScorer(encoder, pairs or AntonymPairs.default(), shown_name(name))
 
 
-def load_dual_encoder(
-    name: str,
-    config: Any,
-    *,
-    precision: str = "auto",
-    device: str = "auto",
-    revision: str | None = None,
-) -> DualEncoder:
+def load_dual_encoder(name: str, config: Any, options: LoadOptions) -> DualEncoder:
     """A model of an image and a text tower from a folder or the hub.
 
     Raises:
@@ -194,14 +181,11 @@ def load_dual_encoder(
         types = ", ".join(DUAL_ENCODER_TYPES)
         reason = f"a {config.model_type} model cannot be asked with prompts; take one of {types}"
         raise CheckpointError(name, reason)
-    place, dtype = device_and_dtype(name, precision, device)
     purpose = "a dual encoder of images and texts"
-    model, processor = load_with_processor(
-        AutoModel, name, purpose, dtype=dtype, revision=revision, config=config
-    )
+    model, processor = load_with_processor(AutoModel, name, purpose, options, config)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **hub_options(name, revision))
+        tokenizer = AutoTokenizer.from_pretrained(name, **hub_options(name, options.revision))
     except Exception as error:
         reason = f"it cannot be loaded as {purpose} ({short_text(error)})"
         raise CheckpointError(name, reason) from error
-    return DualEncoder(model.to(place), processor, tokenizer)
+    return DualEncoder(model, processor, tokenizer)

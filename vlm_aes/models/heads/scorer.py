@@ -26,7 +26,7 @@ from vlm_aes.models.heads.head import (
 from vlm_aes.models.heads.residual_head import ResidualHead
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, checkpoint_tower, load_tower
 from vlm_aes.models.hub import cached_identity
-from vlm_aes.models.pretrained import content_hash, device_and_dtype
+from vlm_aes.models.pretrained import LoadOptions, content_hash
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 from vlm_aes.ratings import scale as ratings
 
@@ -119,12 +119,12 @@ def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto
     """
     folder = find_head(model)
     config = HeadConfig.load(folder)
-    place, dtype = device_and_dtype(model, precision, device)
+    options = LoadOptions(precision, device, config.revision)
     if config.tower == OWN_TOWER:
-        tower = checkpoint_tower(folder.parent, device=place, dtype=dtype)
+        tower = checkpoint_tower(folder.parent, options)
     else:
         name = folder / TOWER_FOLDER if config.tower == TOWER_FOLDER else config.tower
-        tower = load_tower(name, revision=config.revision, device=place, dtype=dtype)
+        tower = load_tower(name, options)
     if tower.weights_hash != config.tower_hash:
         raise CheckpointError(
             model,
@@ -135,7 +135,7 @@ def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto
     inside = resolved.name == HEAD_FOLDER
     return FastScorer(
         tower,
-        RatingHead.load(folder, config).to(place),
+        RatingHead.load(folder, config).to(tower.model.device),
         config,
         folder,
         f"{resolved.parent.name}/{HEAD_FOLDER}" if inside else resolved.name,

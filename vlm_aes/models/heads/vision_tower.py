@@ -18,8 +18,8 @@ from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.color import to_rgb
 from vlm_aes.models.nano import NANO, NANO_NAME
 from vlm_aes.models.pretrained import (
+    LoadOptions,
     check_complete,
-    device_and_dtype,
     hub_options,
     quiet,
     weights_hash,
@@ -30,6 +30,8 @@ from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 Pixels = dict[str, Tensor]
 """The inputs of a tower for one image, (1, ...) each."""
 
+PLAIN_CPU = LoadOptions("fp32", "cpu")
+"""Options of a tower that is loaded for training or for export."""
 _POOLING = "pooled+mean+std-1"
 """Part of an embedding's identity: the way in which a tower's cells become one vector."""
 _ANY_SIZE_SIDE_PX = 1024
@@ -115,10 +117,9 @@ def load_with_processor(
     loader: Any,
     name: str | Path,
     purpose: str,
-    *,
-    dtype: torch.dtype,
-    revision: str | None = None,
+    options: LoadOptions,
     config: Any = None,
+    *,
     complete: bool = True,
 ) -> tuple[Any, Any]:
     """A network of transformers and its image processor, from a folder or a hub id.
@@ -132,53 +133,43 @@ def load_with_processor(
     Raises:
         CheckpointError: names it and the reason.
     """
-    hub = hub_options(name, revision)
+    device, dtype = options.placement(name)
+    hub = hub_options(name, options.revision)
+    hub["trust_remote_code"] = False
     try:
-        config = config or AutoConfig.from_pretrained(name, trust_remote_code=False, **hub)
+        config = config or AutoConfig.from_pretrained(name, **hub)
         processor = load_image_processor(str(name), config, pixel_backend("auto"), hub)
         with quiet():
             network, info = loader.from_pretrained(
-                name,
-                config=config,
-                trust_remote_code=False,
-                dtype=dtype,
-                output_loading_info=True,
-                **hub,
+                name, config=config, dtype=dtype, output_loading_info=True, **hub
             )
     except Exception as error:
         text = short_text(error) or type(error).__name__
         raise CheckpointError(name, f"it cannot be loaded as {purpose} ({text})") from error
     if complete:
         check_complete(name, info)
-    return network, processor
+    return network.to(device), processor
 
 
-def load_tower(
-    name: str | Path,
-    *,
-    revision: str | None = None,
-    device: str = "cpu",
-    dtype: torch.dtype = torch.float32,
-) -> VisionTower:
+def load_tower(name: str | Path, options: LoadOptions = PLAIN_CPU) -> VisionTower:
     """A tower from a folder or a hub id; of a model with text and image towers, the image's.
 
     Raises:
         CheckpointError: names it and the reason.
     """
     model, processor = load_with_processor(
-        AutoModel, name, "a vision tower", dtype=dtype, revision=revision, complete=False
+        AutoModel, name, "a vision tower", options, complete=False
     )
-    return VisionTower(getattr(model, "vision_model", model).to(device), processor)
+    return VisionTower(getattr(model, "vision_model", model), processor)
 
 
-def checkpoint_tower(
-    checkpoint: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> VisionTower:
+def checkpoint_tower(checkpoint: Path, options: LoadOptions = PLAIN_CPU) -> VisionTower:
     """The vision tower inside a checkpoint's folder; nothing else of it is read.
 
     Raises:
         CheckpointError: where it has none that reads plain images.
     """
+    device, dtype = options.placement(checkpoint)
     try:
         hub = hub_options(checkpoint)
         config = AutoConfig.from_pretrained(checkpoint, **hub)
@@ -192,23 +183,22 @@ def checkpoint_tower(
     return VisionTower(getattr(model, "vision_model", model).to(device), processor)
 
 
-def find_tower(name: str, *, precision: str = "auto", device: str = "auto") -> VisionTower:
+def find_tower(name: str, options: LoadOptions) -> VisionTower:
     """The vision tower of ``nano``, the embedded checkpoint, or of a checkpoint, a folder or a hub
     id.
 
     Raises:
         CheckpointError: names it and the reason.
     """
-    place, dtype = device_and_dtype(name, precision, device)
     if name == NANO_NAME:
-        return checkpoint_tower(NANO, device=place, dtype=dtype)
+        return checkpoint_tower(NANO, options)
     folder = Path(name)
     if (folder / "config.json").is_file():
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         # the language model behind the tower is not needed for embeddings
         if hasattr(config, "vision_config") and hasattr(config, "image_token_index"):
-            return checkpoint_tower(folder, device=place, dtype=dtype)
-    return load_tower(name, device=place, dtype=dtype)
+            return checkpoint_tower(folder, options)
+    return load_tower(name, options)
 
 
 def _weights_of(checkpoint: Path, names: list[str]) -> dict[str, Tensor]:

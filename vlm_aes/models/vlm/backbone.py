@@ -170,8 +170,7 @@ class Backbone:
             )
         except (TemplateError, TypeError) as error:
             raise CheckpointError(
-                self.model_id,
-                f"its chat template cannot take an image and a question ({error})",
+                self.model_id, f"its chat template cannot take an image and a question ({error})"
             ) from error
         needs_space = rendered[-1:].isalnum() or rendered.endswith(":")
         space = " " if needs_space and stem and not stem[0].isspace() else ""

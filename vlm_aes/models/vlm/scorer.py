@@ -18,6 +18,7 @@ from vlm_aes.errors import CheckpointError
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.measure.features import feature_count, features
 from vlm_aes.models.heads.residual_head import RESIDUAL_HEAD_FILE, ResidualHead
+from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 from vlm_aes.models.vlm.backbone import Backbone
 from vlm_aes.models.vlm.loading import load_backbone
@@ -223,35 +224,28 @@ class VlmScorer(Scorer):
             )
 
 
-def load_vlm_scorer(
-    model: str | Path,
-    *,
-    prompt: str | Path | None = None,
-    adapter: str | Path | None = None,
-    precision: str = "auto",
-    device: str = "auto",
-    revision: str | None = None,
-    pixels: str = "auto",
-) -> VlmScorer:
+def load_vlm_scorer(model: str | Path, options: LoadOptions) -> VlmScorer:
     """A checkpoint with its prompt, and the residual head of a finetuned one.
-
-    Args:
-        prompt: name or file; the preset's or the checkpoint's own when not given.
 
     Raises:
         CheckpointError: names the checkpoint and the reason; see :func:`load_backbone`.
         PromptError: for a prompt that cannot be used.
     """
-    rating_prompt = prompt_for(model, prompt)
+    prompt = prompt_for(model, options.prompt)
     backbone = load_backbone(
-        model, adapter=adapter, precision=precision, device=device, revision=revision, pixels=pixels
+        model,
+        adapter=options.adapter,
+        precision=options.precision,
+        device=options.device,
+        revision=options.revision,
+        pixels=options.pixels,
     )
     folder = backbone.adapter or backbone.folder
     residual_head = None
     if folder is not None and (folder / RESIDUAL_HEAD_FILE).is_file():
         width = int(backbone.model.config.get_text_config().hidden_size)
         residual_head = ResidualHead.load(folder, width + feature_count())
-    return VlmScorer(backbone, rating_prompt, residual_head)
+    return VlmScorer(backbone, prompt, residual_head)
 
 
 @contextmanager
