@@ -54,8 +54,10 @@ class Page:
         self.said = []
         self.process = subprocess.Popen(
             [sys.executable, "-c", OFFLINE, "demo", "--port", str(port), *map(str, arguments)],
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
         self.url = ""
         up = threading.Event()
 
@@ -112,12 +114,8 @@ def violations(page):
     ours, gradios = {}, {}
     for violation in Axe().run(page).response["violations"]:
         for node in violation["nodes"]:
-            own = page.evaluate(
-                "s => document.querySelector(s)?.closest('.prose') !== null", node["target"][-1]
-            )
-            (ours if own else gradios).setdefault(
-                (violation["id"], violation["impact"]), node["html"][:160]
-            )
+            own = page.evaluate("s => document.querySelector(s)?.closest('.prose') !== null", node["target"][-1])
+            (ours if own else gradios).setdefault((violation["id"], violation["impact"]), node["html"][:160])
     return ours, gradios
 
 

@@ -40,9 +40,7 @@ def walk(page, samples, width, scheme):
     shot(page, "rate", width, scheme)
     demo_server.choose_tab(page, "Compare")
     names = ("coffee", "coffee-tilt", "coffee-underexposure", "coffee-blur")
-    page.set_input_files(
-        "#compare-drop input[type=file]", [samples / f"{name}.png" for name in names]
-    )
+    page.set_input_files("#compare-drop input[type=file]", [samples / f"{name}.png" for name in names])
     page.wait_for_selector(".ranking")
     shot(page, "compare", width, scheme)
     demo_server.choose_tab(page, "Sort a folder")
@@ -71,14 +69,10 @@ def main():
     try:
         with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
             write_samples(Path(folder))
-            browser = play.chromium.launch(
-                executable_path=demo_server.browser(), args=["--no-sandbox"]
-            )
+            browser = play.chromium.launch(executable_path=demo_server.browser(), args=["--no-sandbox"])
             for width, height in SIZES.items():
                 for scheme in ("light", "dark"):
-                    page = browser.new_page(
-                        viewport={"width": width, "height": height}, color_scheme=scheme
-                    )
+                    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
                     page.set_default_timeout(LIMIT)
                     page.goto(server.url)
                     walk(page, Path(folder), width, scheme)

@@ -63,9 +63,8 @@ def chromium():
     with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=demo_server.browser(),
-            args=["--no-sandbox", "--use-fake-device-for-media-stream",
-                  "--use-fake-ui-for-media-stream"],
-        )  # fmt: skip
+            args=["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
+        )
         yield browser
         browser.close()
 
@@ -80,16 +79,11 @@ def visit(server, chromium):
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("console", lambda m: trouble.append(m.text) if m.type == "error" else None)
         page.on(
-            "request",
-            lambda r: (
-                None if r.url.startswith((server.url, "data:", "blob:")) else trouble.append(r.url)
-            ),
+            "request", lambda r: None if r.url.startswith((server.url, "data:", "blob:")) else trouble.append(r.url)
         )
 
     def one(width=1280, height=900, **options):
-        context = chromium.new_context(
-            viewport={"width": width, "height": height}, accept_downloads=True, **options
-        )
+        context = chromium.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
         context.set_default_timeout(SLOW)
         context.grant_permissions(["camera"], origin=server.url)
         page = context.new_page()
@@ -283,9 +277,7 @@ def test_teach_it_by_keyboard(visit, tmp_path):
         page.wait_for_function("a => document.querySelector('.lesson img').alt !== a", arg=alt)
     page.wait_for_selector(".learned table")
     assert "20 ratings" in page.inner_text(".learned h2")
-    own, crowd = (
-        float(page.inner_text(f".learned tbody tr:nth-child({n}) td.n >> nth=0")) for n in (1, 2)
-    )
+    own, crowd = (float(page.inner_text(f".learned tbody tr:nth-child({n}) td.n >> nth=0")) for n in (1, 2))
     assert own > crowd
 
     # a correction: a photo is chosen, rated anew, and it learns again
@@ -297,8 +289,7 @@ def test_teach_it_by_keyboard(visit, tmp_path):
     page.keyboard.press("2")
     page.wait_for_function("a => document.querySelector('.lesson img').alt !== a", arg=alt)
     page.wait_for_function(
-        "n => document.querySelector('.learned h2').innerText.includes(`${n} ratings`)",
-        arg=len(given),
+        "n => document.querySelector('.learned h2').innerText.includes(`${n} ratings`)", arg=len(given)
     )
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowRight")
@@ -458,9 +449,13 @@ def test_no_other_file_of_the_machine_can_be_had(server, samples):
     import vlm_aes
 
     elsewhere = [
-        "/etc/passwd", "/proc/self/environ", vlm_aes.__file__, str(samples / "coffee.png"),
-        "http://192.0.2.1/x.png", "https://192.0.2.1/x.png",
-    ]  # fmt: skip
+        "/etc/passwd",
+        "/proc/self/environ",
+        vlm_aes.__file__,
+        str(samples / "coffee.png"),
+        "http://192.0.2.1/x.png",
+        "https://192.0.2.1/x.png",
+    ]
     for path in elsewhere:
         answer = httpx.get(f"{server.url}/gradio_api/file={path}", timeout=60)
         assert answer.status_code in (403, 404), path
@@ -472,9 +467,7 @@ def test_no_other_file_of_the_machine_can_be_had(server, samples):
 def test_names_with_paths_in_them_stay_names(server, samples):
     data = (samples / "coffee-blur.png").read_bytes()
     for name in ("../../../../tmp/escaped.png", "..\\..\\x.png", "/etc/cron.d/x.png", "a\0b.png"):
-        answer = httpx.post(
-            f"{server.url}/gradio_api/upload", files={"files": (name, data, "image/png")}
-        )
+        answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": (name, data, "image/png")})
         assert answer.status_code == 200
         path = Path(answer.json()[0])
         assert "vlm-aes-demo-" in str(path)
@@ -486,19 +479,21 @@ def test_what_is_too_large_is_not_taken(server):
     from vlm_aes.demo.uploads import MAX_FILE_BYTES
 
     data = b"\xff\xd8" + bytes(MAX_FILE_BYTES + 2**20)
-    answer = httpx.post(
-        f"{server.url}/gradio_api/upload", files={"files": ("huge.jpg", data)}, timeout=120
-    )
+    answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("huge.jpg", data)}, timeout=120)
     assert answer.status_code == 413
 
 
 def test_bad_files_get_a_reason_and_the_server_goes_on(client, samples, tmp_path):
     good = (samples / "coffee.png").read_bytes()
     bad = {
-        "empty.png": b"", "cut.png": good[: len(good) // 2], "text.jpg": b"hello" * 99,
-        "page.png": b"<html><script>alert(1)</script>", "pdf.jpg": b"%PDF-1.7 ...",
-        "zeros.png": bytes(5000), "gif.gif": b"GIF89a" + b"\xff" * 40,
-    }  # fmt: skip
+        "empty.png": b"",
+        "cut.png": good[: len(good) // 2],
+        "text.jpg": b"hello" * 99,
+        "page.png": b"<html><script>alert(1)</script>",
+        "pdf.jpg": b"%PDF-1.7 ...",
+        "zeros.png": bytes(5000),
+        "gif.gif": b"GIF89a" + b"\xff" * 40,
+    }
     files = []
     for name, data in bad.items():
         (tmp_path / name).write_bytes(data)

@@ -24,25 +24,9 @@ from vlm_aes.demo import components, downloads
 from vlm_aes.demo.downloads import DownloadFolder, file_stem, zipped
 from vlm_aes.demo.server import FIRST_PORT, _listen
 from vlm_aes.demo.shared_model import PriorityLock
-from vlm_aes.demo.sorted_images import (
-    ALL,
-    BEST,
-    ERRORS,
-    NAME,
-    UNSURE,
-    WORST,
-    SortedImages,
-    unique_names,
-)
+from vlm_aes.demo.sorted_images import ALL, BEST, ERRORS, NAME, UNSURE, WORST, SortedImages, unique_names
 from vlm_aes.demo.teaching import TeachingSession, teaching_photos
-from vlm_aes.demo.uploads import (
-    MAX_NAME_CHARS,
-    folder_choices,
-    image_paths_below,
-    refusal,
-    shown_name,
-    upload_field,
-)
+from vlm_aes.demo.uploads import MAX_NAME_CHARS, folder_choices, image_paths_below, refusal, shown_name, upload_field
 from vlm_aes.images.open import ImageError
 from vlm_aes.output.card import CARD_WIDTH_PX, card
 from vlm_aes.output.table import Columns
@@ -51,13 +35,7 @@ from vlm_aes.ratings.scale import LEVELS
 
 def assessment(score=60.0, **other):
     p = dict(zip(LEVELS, (0.0, 0.05, 0.5, 0.4, 0.05), strict=True))
-    values = {
-        "score": score,
-        "score_std": 15.0,
-        "level": "fair",
-        "probabilities": p,
-        "model": "m@1",
-    }
+    values = {"score": score, "score_std": 15.0, "level": "fair", "probabilities": p, "model": "m@1"}
     return Assessment(**{**values, **other})
 
 
@@ -137,9 +115,7 @@ def test_claims_are_marked_where_they_stand():
     from vlm_aes.measure import measure
 
     image = Image.new("RGB", (320, 200), (8, 8, 8))
-    a = assessment(
-        critique="The picture is very dark. There is a story. It is over.", facts=measure(image)
-    )
+    a = assessment(critique="The picture is very dark. There is a story. It is over.", facts=measure(image))
     found = components.critique(a)
     assert '<mark class="yes"' in found
     assert found.count("<mark") == 1
@@ -192,9 +168,11 @@ def seen(images):
 
 def test_a_shelf_orders_and_filters(images):
     orders = {
-        BEST: ["1.png", "2.png", "0.png"], WORST: ["0.png", "2.png", "1.png"],
-        NAME: ["0.png", "1.png", "2.png"], UNSURE: ["2.png", "1.png", "0.png"],
-    }  # fmt: skip
+        BEST: ["1.png", "2.png", "0.png"],
+        WORST: ["0.png", "2.png", "1.png"],
+        NAME: ["0.png", "1.png", "2.png"],
+        UNSURE: ["2.png", "1.png", "0.png"],
+    }
     for order, expected in orders.items():
         images.order = order
         assert seen(images) == expected
@@ -231,7 +209,7 @@ def test_a_card_is_made_of_any_picture_and_says_the_score():
         ((600, 400), assessment(critique="Light. " * 40, **worth)),
         ((8, 3000), assessment(0.0)),
         ((3000, 8), assessment(100.0)),
-    ):  # fmt: skip
+    ):
         made = card(a, Image.new("RGBA", size, (90, 120, 40, 128)))
         assert made.width == CARD_WIDTH_PX
         assert made.mode == "RGB"
@@ -365,8 +343,12 @@ def test_a_field_takes_only_what_was_sent(monkeypatch, tmp_path):
     (tmp_path / "sent").mkdir()
     field = upload_field("x")
     (tmp_path / "sent" / "out.png").symlink_to("/etc/passwd")
-    for path in ("/etc/passwd", "http://192.0.2.1/x.png", str(tmp_path / "sent/../x.png"),
-                 str(tmp_path / "sent" / "out.png")):  # fmt: skip
+    for path in (
+        "/etc/passwd",
+        "http://192.0.2.1/x.png",
+        str(tmp_path / "sent/../x.png"),
+        str(tmp_path / "sent" / "out.png"),
+    ):
         with pytest.raises(gr.Error, match="Send the image itself"):
             asyncio.run(field.async_move_resource_to_block_cache(path))
     own = tmp_path / "sent" / "a.png"

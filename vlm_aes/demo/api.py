@@ -43,10 +43,13 @@ def endpoints(model: SharedAssessor) -> None:
         add_critique(model, session)
         a = session.assessment
         return {
-            "name": session.name, "score": a.score, "level": a.level or None,
-            "critique": a.critique, "error": a.error or None,
+            "name": session.name,
+            "score": a.score,
+            "level": a.level or None,
+            "critique": a.critique,
+            "error": a.error or None,
             "claims": [asdict(claim) for claim in claims(a.critique or "", a.facts)],
-        }  # fmt: skip
+        }
 
     def ranked(paths: Sequence[str] | None) -> dict[str, Any]:
         try:
@@ -61,11 +64,7 @@ def endpoints(model: SharedAssessor) -> None:
             raise gr.Error(f"Send 1 to {MAX_FILES} photos.", print_exception=False)
         names = list(unique_names(given, [shown_name(path) for path in given]))
         with model.low_priority():
-            rated = list(
-                score_images(
-                    model, given, Columns(), ScoreOptions(), batch_size=SORT_BATCH_IMAGES, workers=1
-                )
-            )
+            rated = list(score_images(model, given, Columns(), ScoreOptions(), batch_size=SORT_BATCH_IMAGES, workers=1))
         of = {row["path"]: row for row in rated}
         return [_named({**of[path], "path": name}) for path, name in zip(given, names, strict=True)]
 
@@ -76,9 +75,15 @@ def endpoints(model: SharedAssessor) -> None:
         (batch, many, "batch", SORT_QUEUE, MAX_SORT_RUNS, "A row for each of many images."),
     ):
         button.click(
-            function, source, found, api_name=name, api_description=words,
-            concurrency_id=queue, concurrency_limit=limit, show_progress="hidden",
-        )  # fmt: skip
+            function,
+            source,
+            found,
+            api_name=name,
+            api_description=words,
+            concurrency_id=queue,
+            concurrency_limit=limit,
+            show_progress="hidden",
+        )
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from vlm_aes.demo.sorted_images import unique_names
 from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 from vlm_aes.explain import terminal as show
 from vlm_aes.explain.compare import Comparison, Pair, compare
-from vlm_aes.output.html.components import data_uri
 from vlm_aes.images.open import LoadedImage, open_image
 from vlm_aes.images.samples import SAMPLE_PHOTOS
+from vlm_aes.output.html.components import data_uri
 
 RANKING, BURST = "Ranking", "Burst: keep one"
 TOSS_UP = 0.6
@@ -34,9 +34,14 @@ def tab(model: SharedAssessor, samples: Path) -> None:
     drop = upload_field("compare-drop", many=True)
     with gr.Row(elem_classes="tries"):
         mode = gr.Radio(
-            [RANKING, BURST], value=RANKING, label="What for", show_label=False,
-            container=False, elem_id="compare-mode", elem_classes="segments",
-        )  # fmt: skip
+            [RANKING, BURST],
+            value=RANKING,
+            label="What for",
+            show_label=False,
+            container=False,
+            elem_id="compare-mode",
+            elem_classes="segments",
+        )
         ours = gr.Button("Try our four", size="sm", elem_classes="try", elem_id="compare-ours")
     note = gr.HTML(elem_id="compare-note")
     ranked = gr.HTML(elem_id="compare-result")
@@ -54,9 +59,7 @@ def tab(model: SharedAssessor, samples: Path) -> None:
         try:
             found = compare(model, unique)
         except ValueError as error:
-            message = components.render(
-                "refused", f"{len(unique)} photos", f"{error}.".capitalize()
-            )
+            message = components.render("refused", f"{len(unique)} photos", f"{error}.".capitalize())
             return [None, None, message, "", gr.Row(visible=False), gr.skip()]
         held = ComparisonView(found, len(paths) - len(unique))
         data = show.comparison_as_json(held.found)
@@ -68,16 +71,16 @@ def tab(model: SharedAssessor, samples: Path) -> None:
         return held.drawn(mode) if held else ""
 
     options: Any = {
-        "show_progress": "hidden", "api_visibility": "private",
-        "concurrency_id": EXPLAIN_QUEUE, "concurrency_limit": 2,
-    }  # fmt: skip
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_id": EXPLAIN_QUEUE,
+        "concurrency_limit": 2,
+    }
     light: Any = {"show_progress": "hidden", "api_visibility": "private"}
     outputs = [drop, mine, note, ranked, take, as_json]
     drop.upload(begin, drop, note, **light).then(run, [drop, mode], outputs, **options)
     four = [str(samples / name) for name in SAMPLE_PHOTOS]
-    ours.click(lambda: begin(four), None, note, **light).then(
-        lambda mode: run(four, mode), mode, outputs, **options
-    )
+    ours.click(lambda: begin(four), None, note, **light).then(lambda mode: run(four, mode), mode, outputs, **options)
     mode.change(again, [mine, mode], ranked, **light)
 
 
@@ -102,25 +105,24 @@ class ComparisonView:
             others = [self._of(a, _SMALL_SIDE_PX, steps[order[0].path, a.path]) for a in order[1:]]
             near = sum(1 for a in order[1:] if steps[order[0].path, a.path].p_a < TOSS_UP)
             keeper["near"] = (
-                f"{near} {'is' if near == 1 else 'are'} about as good: choose by eye." if near
+                f"{near} {'is' if near == 1 else 'are'} about as good: choose by eye."
+                if near
                 else "The others are clearly below it."
-            )  # fmt: skip
+            )
             return components.render("burst", keeper, others, refused, again)
         rows = [self._of(order[0], _SMALL_SIDE_PX)]
-        rows += [
-            self._of(below, _SMALL_SIDE_PX, steps[above.path, below.path])
-            for above, below in pairwise(order)
-        ]
+        rows += [self._of(below, _SMALL_SIDE_PX, steps[above.path, below.path]) for above, below in pairwise(order)]
         return components.render("ranking", rows, refused, again)
 
     def _of(self, a: Assessment, side: int, pair: Pair | None = None) -> dict[str, Any]:
         image = self.photos[a.path]
         return {
-            "a": a, "name": a.path,
+            "a": a,
+            "name": a.path,
             "picture": data_uri(components.sized(image.image, side)) if image else "",
             "sure": _sure(pair.p_a) if pair else "",
             "why": f"{pair.why[:1].upper()}{pair.why[1:]}." if pair else "",
-        }  # fmt: skip
+        }
 
 
 def _sure(p: float) -> str:
@@ -131,12 +133,8 @@ def _sure(p: float) -> str:
 def named_comparison(found: Comparison) -> tuple[Comparison, dict[str, str]]:
     """A comparison of files here, under the names that their sender knows; and path to name."""
     paths = [a.path for a in (*found.order, *found.errors)]
-    names = {
-        path: name for name, path in unique_names(paths, [shown_name(p) for p in paths]).items()
-    }
-    order, errors = (
-        [replace(a, path=names[a.path]) for a in group] for group in (found.order, found.errors)
-    )
+    names = {path: name for name, path in unique_names(paths, [shown_name(p) for p in paths]).items()}
+    order, errors = ([replace(a, path=names[a.path]) for a in group] for group in (found.order, found.errors))
     pairs = [Pair(names[p.a], names[p.b], p.p_a, p.why) for p in found.pairs]
     return Comparison(order, pairs, errors), names
 

@@ -17,9 +17,9 @@ from vlm_aes.critique.check import CONTRADICTED, NOT_MEASURABLE, SUPPORTED, clai
 from vlm_aes.demo.image_session import ImageSession
 from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.occlusion import drawn
-from vlm_aes.output.html.components import data_uri
 from vlm_aes.images.color import to_rgb
 from vlm_aes.output.fact_overlay import draw_facts
+from vlm_aes.output.html.components import data_uri
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.edits import apply_edit
@@ -34,9 +34,12 @@ _WARNINGS = {
     "out_of_domain": "It looks unlike the photos that the model was made for.",
 }
 _ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True,
-    trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined,
-)  # fmt: skip
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
 
 
 def render(name: str, *values: Any, **named: Any) -> str:
@@ -55,18 +58,18 @@ def sized(image: Image.Image, side: int) -> Image.Image:
     return small
 
 
-def views(
-    name: str, image: Image.Image, a: Assessment, heat: NDArray[np.float64] | None = None
-) -> str:
+def views(name: str, image: Image.Image, a: Assessment, heat: NDArray[np.float64] | None = None) -> str:
     """The photo; with what was measured on it, and its occlusion map where there is one."""
     small = sized(image, DRAWING_SIDE_PX)
     tilt = a.facts.get("tilt")
     return render(
-        "views", name, data_uri(sized(image, VIEW_SIDE_PX)),
+        "views",
+        name,
+        data_uri(sized(image, VIEW_SIDE_PX)),
         measured=data_uri(draw_facts(small, a.facts)) if a.facts else "",
         heat="" if heat is None else data_uri(drawn(small, heat)),
         tilt=tilt is not None and tilt.value is not None,
-    )  # fmt: skip
+    )
 
 
 def critique(a: Assessment) -> str:
@@ -89,9 +92,12 @@ def critique(a: Assessment) -> str:
     said = [
         (agreed, "✓ {} agrees with what was measured", "✓ {} agree with what was measured"),
         (wrong, "✗ {} does not", "✗ {} do not"),
-        (open_ones, "{} cannot be measured and is the model's opinion",
-         "{} cannot be measured and are the model's opinion"),
-    ]  # fmt: skip
+        (
+            open_ones,
+            "{} cannot be measured and is the model's opinion",
+            "{} cannot be measured and are the model's opinion",
+        ),
+    ]
     counted = [(one if n == 1 else many).format(n) for n, one, many in said if n]
     key = f"Of {len(found)} {'claim' if len(found) == 1 else 'claims'}: {'; '.join(counted)}."
     return render("critique", parts, key if found else "")
@@ -99,9 +105,7 @@ def critique(a: Assessment) -> str:
 
 def words(a: Assessment) -> str:
     """The five words with their probabilities, as bars."""
-    rows = [
-        {"name": word, "share": 100 * p, "value": f"{p:.1%}"} for word, p in a.probabilities.items()
-    ]
+    rows = [{"name": word, "share": 100 * p, "value": f"{p:.1%}"} for word, p in a.probabilities.items()]
     return render("bars", rows, "The five words")
 
 
@@ -109,18 +113,21 @@ def details(a: Assessment) -> str:
     """Attributes and facts."""
     attributes = [
         {
-            "name": name.replace("_", " "), "share": value, "value": f"{value:.0f}",
+            "name": name.replace("_", " "),
+            "share": value,
+            "value": f"{value:.0f}",
             "beside": f"{a.residuals[name]:+.1f}" if name in a.residuals else "",
         }
         for name, value in a.attributes.items()
-    ]  # fmt: skip
+    ]
     facts = [
         {
-            "name": f.name.replace("_", " "), "band": f.band,
+            "name": f.name.replace("_", " "),
+            "band": f.band,
             "value": "" if f.value is None else f"{f.value:.2f} {f.unit.replace('_', ' ')}",
         }
         for f in a.facts.values()
-    ]  # fmt: skip
+    ]
     return render("details", a, attributes, facts)
 
 
@@ -128,28 +135,28 @@ def suggestions(found: Sequence[Suggestion], image: Image.Image) -> str:
     """Each suggested edit, before and after; empty where there is none."""
     small = sized(image, DRAWING_SIDE_PX)
     shown = [
-        {
-            "text": one.text,
-            "verdict": one.verdict,
-            "image": data_uri(apply_edit(small, one.edit)),
-        }
-        for one in found
+        {"text": one.text, "verdict": one.verdict, "image": data_uri(apply_edit(small, one.edit))} for one in found
     ]
     return render("suggestions", shown, data_uri(small)) if shown else ""
 
 
-def arithmetic(
-    name: str, image: Image.Image, a: Assessment, question: str, worth: Calibration | None
-) -> str:
+def arithmetic(name: str, image: Image.Image, a: Assessment, question: str, worth: Calibration | None) -> str:
     """How the score of a photo came about."""
     terms = [
         {"word": word, "p": p, "weight": 100 * weight, "adds": 100 * p * weight}
         for (word, p), weight in zip(a.probabilities.items(), ratings.LEVEL_WEIGHTS, strict=True)
     ]
     return render(
-        "arithmetic", a, terms, question, name, data_uri(sized(image, 320)), a.score_std,
-        reference=worth.reference if worth else "", reference_n=worth.n if worth else 0,
-    )  # fmt: skip
+        "arithmetic",
+        a,
+        terms,
+        question,
+        name,
+        data_uri(sized(image, 320)),
+        a.score_std,
+        reference=worth.reference if worth else "",
+        reference_n=worth.n if worth else 0,
+    )
 
 
 def explanation(session: ImageSession) -> str:
@@ -160,7 +167,4 @@ def explanation(session: ImageSession) -> str:
     said = critique(a) if a.critique is not None else render("waiting", "Looking closer")
     beside = render("verdict", a) + said + words(a)
     picture = views(session.name, session.image, a, session.heat)
-    return (
-        f'<article class="opened" tabindex="-1"><div>{picture}</div><div>{beside}</div>'
-        f"{details(a)}</article>"
-    )
+    return f'<article class="opened" tabindex="-1"><div>{picture}</div><div>{beside}</div>{details(a)}</article>'

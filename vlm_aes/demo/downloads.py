@@ -117,9 +117,11 @@ def zipped(folder: Path, name: str) -> str:
 
 
 DOWNLOAD_LABELS = {
-    "csv": "Table (CSV)", "parquet": "Table (Parquet)", "xmp": "Sidecars (XMP)",
+    "csv": "Table (CSV)",
+    "parquet": "Table (Parquet)",
+    "xmp": "Sidecars (XMP)",
     "html": "Gallery (HTML)",
-}  # fmt: skip
+}
 
 
 def write_downloads(images: SortedImages, folder: Path) -> list[str]:
@@ -128,15 +130,14 @@ def write_downloads(images: SortedImages, folder: Path) -> list[str]:
     arrow = table.to_table(rows, columns.schema)
     for suffix in ("csv", "parquet"):
         table.write([arrow], columns.schema, folder / f"scores.{suffix}", f".{suffix}")
-    items = [
-        ImageSource(row["path"], load=partial(read_file, Path(images.sources[row["path"]])))
-        for row in rows
-    ]  # fmt: skip
+    items = [ImageSource(row["path"], load=partial(read_file, Path(images.sources[row["path"]]))) for row in rows]
     write_gallery(folder / "gallery.html", lambda: rows, lambda: items)
     return [
-        str(folder / "scores.csv"), str(folder / "scores.parquet"),
-        _sidecars(rows, folder / "sidecars"), str(folder / "gallery.html"),
-    ]  # fmt: skip
+        str(folder / "scores.csv"),
+        str(folder / "scores.parquet"),
+        _sidecars(rows, folder / "sidecars"),
+        str(folder / "gallery.html"),
+    ]
 
 
 def _sidecars(rows: list[Row], folder: Path) -> str:

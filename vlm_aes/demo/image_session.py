@@ -105,9 +105,7 @@ def open_session(model: SharedAssessor, path: str, name: str | None = None) -> I
     return ImageSession(name, replace(assessment, path=name), prepared)
 
 
-def add_critique(
-    model: SharedAssessor, session: ImageSession, heard: Callable[[str], None] | None = None
-) -> None:
+def add_critique(model: SharedAssessor, session: ImageSession, heard: Callable[[str], None] | None = None) -> None:
     """Add the critique, checked, where there is a model to write one.
 
     Args:

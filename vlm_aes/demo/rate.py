@@ -45,12 +45,9 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
             'Take a photo</button><span class="key">or paste one, or try</span>'
         )
         tries = [
-            gr.Button(
-                Path(name).stem.capitalize(), size="sm", icon=str(samples / name),
-                elem_classes="try",
-            )
+            gr.Button(Path(name).stem.capitalize(), size="sm", icon=str(samples / name), elem_classes="try")
             for name in SAMPLE_PHOTOS
-        ]  # fmt: skip
+        ]
     with gr.Row(elem_id="one", elem_classes="result", visible=False) as result:
         with gr.Column(scale=7, min_width=320):
             picture = gr.HTML(elem_id="one-picture")
@@ -76,10 +73,17 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         a = session.assessment
         wait = components.render("waiting", "Writing the critique") if model.writes else ""
         return [
-            None, session, gr.Row(visible=True), components.views(session.name, session.image, a),
-            components.render("verdict", a), wait, components.words(a), components.details(a), "",
+            None,
+            session,
+            gr.Row(visible=True),
+            components.views(session.name, session.image, a),
+            components.render("verdict", a),
+            wait,
+            components.words(a),
+            components.details(a),
+            "",
             *unready,
-        ]  # fmt: skip
+        ]
 
     def second(session: ImageSession | None) -> Iterator[Any]:
         if session is None or session.prepared is None or not model.writes:
@@ -122,17 +126,19 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
 
     shown = [drop, mine, result, picture, verdict, said, words, known, tried, as_card, as_row]
     quick: Any = {
-        "show_progress": "hidden", "concurrency_id": SCORE_QUEUE, "concurrency_limit": 4,
+        "show_progress": "hidden",
+        "concurrency_id": SCORE_QUEUE,
+        "concurrency_limit": 4,
         "api_visibility": "private",
-    }  # fmt: skip
+    }
     slow: Any = {**quick, "concurrency_id": EXPLAIN_QUEUE, "concurrency_limit": 2}
     begun = [drop.upload(first, drop, shown, **quick)]
     for button, name in zip(tries, SAMPLE_PHOTOS, strict=True):
         begun.append(button.click(trying(samples / name), None, shown, **quick))
     for event in begun:
-        event.success(second, mine, said, **slow).success(
-            third, mine, [as_card, as_row], **slow
-        ).success(fourth, mine, picture, **slow).success(fifth, mine, tried, **slow)
+        event.success(second, mine, said, **slow).success(third, mine, [as_card, as_row], **slow).success(
+            fourth, mine, picture, **slow
+        ).success(fifth, mine, tried, **slow)
     return mine
 
 
@@ -156,11 +162,14 @@ def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened:
         shown = session if own else open_session(model, str(samples / SAMPLE_PHOTOS[2]))
         assert shown is not None
         name = shown.name if own else f"{shown.name}, a sample: rate a photo of your own first"
-        return components.arithmetic(
-            name, shown.image, shown.assessment, model.asked, model.calibration
-        )
+        return components.arithmetic(name, shown.image, shown.assessment, model.asked, model.calibration)
 
     opened.select(
-        tell, mine, told, show_progress="hidden", concurrency_id=SCORE_QUEUE, concurrency_limit=4,
+        tell,
+        mine,
+        told,
+        show_progress="hidden",
+        concurrency_id=SCORE_QUEUE,
+        concurrency_limit=4,
         api_visibility="private",
-    )  # fmt: skip
+    )

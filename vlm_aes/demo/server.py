@@ -61,12 +61,8 @@ class Server:
         host, port = listening.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self._place = place
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2)
-        )
-        self._thread = threading.Thread(
-            target=self._server.run, args=([listening],), name="server", daemon=True
-        )
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
+        self._thread = threading.Thread(target=self._server.run, args=([listening],), name="server", daemon=True)
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             self._thread.join(0.05)
@@ -88,9 +84,8 @@ class Server:
 
 
 def serve(
-    assessor: Assessor, *, host: str = "127.0.0.1", port: int | None = None,
-    allowed: Sequence[Path] = (),
-) -> Server:  # fmt: skip
+    assessor: Assessor, *, host: str = "127.0.0.1", port: int | None = None, allowed: Sequence[Path] = ()
+) -> Server:
     """Start the page; gives back while it runs.
 
     Args:
@@ -106,16 +101,26 @@ def serve(
     page = build(assessor, allowed)
     page.queue(max_size=MAX_QUEUED, default_concurrency_limit=4)
     page.state_session_capacity = MAX_SESSIONS
-    app = FastAPI(
-        middleware=[Middleware(OwnFilesOnly)], openapi_url=None, docs_url=None, redoc_url=None
-    )
+    app = FastAPI(middleware=[Middleware(OwnFilesOnly)], openapi_url=None, docs_url=None, redoc_url=None)
     gr.mount_gradio_app(
-        app, page, path="/", server_name=host, server_port=listening.getsockname()[1],
-        footer_links=["api"], run_history=False, show_error=True, max_file_size=MAX_FILE_BYTES,
-        ssr_mode=False, pwa=False, enable_monitoring=False, mcp_server=False,
+        app,
+        page,
+        path="/",
+        server_name=host,
+        server_port=listening.getsockname()[1],
+        footer_links=["api"],
+        run_history=False,
+        show_error=True,
+        max_file_size=MAX_FILE_BYTES,
+        ssr_mode=False,
+        pwa=False,
+        enable_monitoring=False,
+        mcp_server=False,
         root_path=os.environ.get("GRADIO_ROOT_PATH"),
-        theme=theme(), css_paths=CSS, head=head(),
-    )  # fmt: skip
+        theme=theme(),
+        css_paths=CSS,
+        head=head(),
+    )
     return Server(app, listening, place)
 
 

@@ -80,9 +80,7 @@ class SharedAssessor(Assessor):
         return self._in_turns(super().model_scores, images)
 
     def _in_turns(
-        self,
-        score: Callable[[Sequence[Image.Image]], NDArray[np.float64]],
-        images: Sequence[Image.Image],
+        self, score: Callable[[Sequence[Image.Image]], NDArray[np.float64]], images: Sequence[Image.Image]
     ) -> NDArray[np.float64]:
         starts = range(0, len(images), TURN_IMAGES)
         parts = [self._in_turn(score, images[i : i + TURN_IMAGES]) for i in starts]
@@ -119,10 +117,7 @@ class SharedAssessor(Assessor):
         try:
             find_head(folder or "")
         except CheckpointError:
-            return (
-                "This model has no fast head to teach. vlm-aes distill makes one; then open the "
-                "page again."
-            )
+            return "This model has no fast head to teach. vlm-aes distill makes one; then open the page again."
         return ""
 
     @cached_property
@@ -137,9 +132,7 @@ class SharedAssessor(Assessor):
         with self._turn():
             return load_head(self.rater.backbone.folder)
 
-    def embedded(
-        self, images: Sequence[Image.Image]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def embedded(self, images: Sequence[Image.Image]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """(N, D) embeddings of N photos and the crowd's (N,) scores, by the fast head."""
         head = self.fast_head
         pixels = [head.tower.pixels(image) for image in images]
@@ -180,9 +173,7 @@ class PriorityLock:
             if self._owner != me:
                 self._hurried += quick
                 try:
-                    self._free.wait_for(
-                        lambda: self._owner is None and (quick or not self._hurried)
-                    )
+                    self._free.wait_for(lambda: self._owner is None and (quick or not self._hurried))
                 finally:
                     self._hurried -= quick
                 self._owner = me

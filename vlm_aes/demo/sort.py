@@ -16,13 +16,7 @@ from vlm_aes.demo.image_session import ImageSession, add_critique, add_occlusion
 from vlm_aes.demo.rate import EXPLAIN_QUEUE, SCORE_QUEUE, SESSION_S
 from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.sorted_images import LEVEL_FILTERS, ORDERS, SortedImages, unique_names
-from vlm_aes.demo.uploads import (
-    MAX_FILES,
-    folder_choices,
-    image_paths_below,
-    shown_name,
-    upload_field,
-)
+from vlm_aes.demo.uploads import MAX_FILES, folder_choices, image_paths_below, shown_name, upload_field
 from vlm_aes.output.table import Columns, Row
 
 REFRESH_S = 0.7
@@ -48,26 +42,22 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     opened = gr.State(None, time_to_live=SESSION_S)
     drop = upload_field("sort-drop", many=True)
     with gr.Row(elem_classes="tries", visible=bool(places)):
-        place = gr.Dropdown(
-            list(places), label="Or a folder on this server", elem_id="sort-place", min_width=260,
-        )  # fmt: skip
+        place = gr.Dropdown(list(places), label="Or a folder on this server", elem_id="sort-place", min_width=260)
         start = gr.Button("Sort it", size="sm", elem_id="sort-start", elem_classes="try")
     more_columns = gr.Checkbox(
-        label="Facts, attributes and critiques in the tables too (slower)", value=False,
-        elem_id="sort-more-columns", container=False,
-    )  # fmt: skip
+        label="Facts, attributes and critiques in the tables too (slower)",
+        value=False,
+        elem_id="sort-more-columns",
+        container=False,
+    )
     with gr.Row(elem_classes="running"):
         progress = gr.HTML(elem_id="sort-progress")
         stop = gr.Button("Stop", size="sm", visible=False, elem_id="sort-stop", elem_classes="try")
     with gr.Column(visible=False, elem_id="sort-results") as results:
         with gr.Row(elem_classes="controls"):
             order = gr.Dropdown(list(ORDERS), value=ORDERS[0], label="Order", elem_id="sort-order")
-            shown = gr.Dropdown(
-                list(LEVEL_FILTERS), value=LEVEL_FILTERS[0], label="Show", elem_id="sort-shown"
-            )
-            top = gr.Number(
-                0, label="Only the best (0 for all)", precision=0, minimum=0, elem_id="sort-top"
-            )
+            shown = gr.Dropdown(list(LEVEL_FILTERS), value=LEVEL_FILTERS[0], label="Show", elem_id="sort-shown")
+            top = gr.Number(0, label="Only the best (0 for all)", precision=0, minimum=0, elem_id="sort-top")
             histogram = gr.HTML(elem_id="sort-histogram")
         panel = gr.HTML(elem_id="sort-panel")
         gallery = gr.HTML(elem_id="sort-gallery", js_on_load=CLICK_SCRIPT)
@@ -84,9 +74,16 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         if beyond > 0:
             gr.Warning(f"{MAX_FILES} photos are sorted in one go; {beyond} are left out.")
         return [
-            None, images, images.progress(), gr.Button(visible=True), gr.Column(visible=True),
-            "", "", "", *[gr.DownloadButton(interactive=False)] * len(taken),
-        ]  # fmt: skip
+            None,
+            images,
+            images.progress(),
+            gr.Button(visible=True),
+            gr.Column(visible=True),
+            "",
+            "",
+            "",
+            *[gr.DownloadButton(interactive=False)] * len(taken),
+        ]
 
     def begin_uploads(paths: list[str] | None) -> list[Any]:
         if not paths:
@@ -103,9 +100,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
             raise gr.Error("There is no photo in this folder.", print_exception=False)
         return begin(paths, [str(Path(p).relative_to(folder)) for p in paths])
 
-    def run(
-        images: SortedImages | None, whole: bool, order: str, shown: str, top: float | None
-    ) -> Iterator[list[Any]]:
+    def run(images: SortedImages | None, whole: bool, order: str, shown: str, top: float | None) -> Iterator[list[Any]]:
         if images is None or images.rows:
             return
         images.order, images.shown, images.top = order, shown, max(0, int(top or 0))
@@ -126,17 +121,18 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
 
     def seen(images: SortedImages) -> list[Any]:
         return [
-            images.progress(), gr.Button(visible=not images.stopped), images.histogram(),
-            images.gallery(), gr.Button(visible=images.left()),
-        ]  # fmt: skip
+            images.progress(),
+            gr.Button(visible=not images.stopped),
+            images.histogram(),
+            images.gallery(),
+            gr.Button(visible=images.left()),
+        ]
 
     def halt(images: SortedImages | None) -> None:
         if images is not None:
             images.stopped = True
 
-    def arrange(
-        images: SortedImages | None, order: str, shown: str, top: float | None
-    ) -> list[Any]:
+    def arrange(images: SortedImages | None, order: str, shown: str, top: float | None) -> list[Any]:
         if images is None:
             return [gr.skip()] * (2 + len(taken))
         images.order, images.shown, images.top = order, shown, max(0, int(top or 0))
@@ -180,26 +176,28 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         start.click(begin_place, place, outputs, **light),
     ):
         begun.success(
-            run, [mine, more_columns, order, shown, top], going,
-            concurrency_id=SORT_QUEUE, concurrency_limit=MAX_SORT_RUNS, **light,
-        )  # fmt: skip
+            run,
+            [mine, more_columns, order, shown, top],
+            going,
+            concurrency_id=SORT_QUEUE,
+            concurrency_limit=MAX_SORT_RUNS,
+            **light,
+        )
     stop.click(halt, mine, None, **light)
     for control in (order, shown, top):
         control.change(arrange, [mine, order, shown, top], [gallery, unroll, *taken], **light).then(
             rewrite, mine, taken, **light
         )
     unroll.click(further, mine, [gallery, unroll], **light)
-    gallery.click(
-        open_one, mine, [opened, panel], concurrency_id=SCORE_QUEUE, concurrency_limit=4, **light
-    ).then(complete, opened, panel, concurrency_id=EXPLAIN_QUEUE, concurrency_limit=2, **light)
+    gallery.click(open_one, mine, [opened, panel], concurrency_id=SCORE_QUEUE, concurrency_limit=4, **light).then(
+        complete, opened, panel, concurrency_id=EXPLAIN_QUEUE, concurrency_limit=2, **light
+    )
 
 
 def _rated(model: SharedAssessor, images: SortedImages, wanted: ScoreOptions) -> Iterator[Row]:
     """The rows of sorted images, under the names that their visitor knows."""
     names = {path: name for name, path in images.sources.items()}
-    found = score_images(
-        model, list(names), images.columns, wanted, batch_size=SORT_BATCH_IMAGES, workers=1
-    )
+    found = score_images(model, list(names), images.columns, wanted, batch_size=SORT_BATCH_IMAGES, workers=1)
     while True:
         with model.low_priority():
             row = next(found, None)

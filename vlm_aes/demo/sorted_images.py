@@ -10,8 +10,8 @@ import numpy as np
 
 from vlm_aes.demo import components
 from vlm_aes.demo.uploads import refusal
-from vlm_aes.output.html.components import data_uri
 from vlm_aes.images.open import LoadedImage, open_image
+from vlm_aes.output.html.components import data_uri
 from vlm_aes.output.table import Columns, Row
 from vlm_aes.ratings.scale import LEVELS
 
@@ -82,13 +82,13 @@ class SortedImages:
         at = {row["path"]: i for i, row in enumerate(self.rows)}
         thumbs = [
             {
-                "at": at[row["path"]], "name": row["path"],
+                "at": at[row["path"]],
+                "name": row["path"],
                 "picture": self._thumbnails[row["path"]],
-                "label": f"{row['score']:.0f} {row['level']}" if row["score"] is not None
-                else refusal(row["error"]),
+                "label": f"{row['score']:.0f} {row['level']}" if row["score"] is not None else refusal(row["error"]),
             }
             for row in kept[:most]
-        ]  # fmt: skip
+        ]
         left = len(kept) - len(thumbs)
         more = f"{left} more below these." if left > 0 else ""
         empty = "No photo of this kind." if self.rows else ""
@@ -136,8 +136,4 @@ def unique_names(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 def _thumbnail(path: str) -> str:
     picture = open_image(path, needed_side=THUMBNAIL_SIDE_PX)
-    return (
-        data_uri(components.sized(picture.image, THUMBNAIL_SIDE_PX))
-        if isinstance(picture, LoadedImage)
-        else ""
-    )
+    return data_uri(components.sized(picture.image, THUMBNAIL_SIDE_PX)) if isinstance(picture, LoadedImage) else ""

@@ -41,23 +41,16 @@ def tab(model: SharedAssessor) -> None:
         photo = gr.HTML(elem_id="teach-photo")
         with gr.Row(elem_classes="stars"):
             back = gr.Button("←", elem_id="teach-back", min_width=44)
-            stars = [
-                gr.Button(f"{n} ★", elem_id=f"teach-star-{n}", min_width=52) for n in range(1, 6)
-            ]
+            stars = [gr.Button(f"{n} ★", elem_id=f"teach-star-{n}", min_width=52) for n in range(1, 6)]
             on = gr.Button("→", elem_id="teach-on", min_width=44)
         asks = gr.Checkbox(
-            label="Ask next about the photo that it is least sure of", value=True,
-            container=False, elem_id="teach-asks",
-        )  # fmt: skip
+            label="Ask next about the photo that it is least sure of", value=True, container=False, elem_id="teach-asks"
+        )
         learned = gr.HTML(elem_id="teach-learned", js_on_load=CLICK_SCRIPT)
         with gr.Row(elem_classes="take", visible=False, elem_id="teach-take") as take:
             save = gr.Button("Save what it learned", elem_id="teach-save")
-            as_folder = gr.DownloadButton(
-                "Checkpoint (for --model)", interactive=False, elem_id="teach-checkpoint"
-            )
-            as_table = gr.DownloadButton(
-                "Ratings (for finetune)", interactive=False, elem_id="teach-ratings"
-            )
+            as_folder = gr.DownloadButton("Checkpoint (for --model)", interactive=False, elem_id="teach-checkpoint")
+            as_table = gr.DownloadButton("Ratings (for finetune)", interactive=False, elem_id="teach-ratings")
 
     def begin(paths: Sequence[str] | None) -> Iterator[list[Any]]:
         if not paths:
@@ -69,19 +62,21 @@ def tab(model: SharedAssessor) -> None:
         for start in range(0, len(paths), TURN_IMAGES):
             words = f"{start} of {len(paths)}."
             yield [
-                None, None, components.render("progress", start, len(paths), words),
-                gr.Column(visible=False), "", "", gr.Row(visible=False),
-            ]  # fmt: skip
+                None,
+                None,
+                components.render("progress", start, len(paths), words),
+                gr.Column(visible=False),
+                "",
+                "",
+                gr.Row(visible=False),
+            ]
             _take(model, session, paths[start : start + TURN_IMAGES])
         if not session.photos:
             message = components.render("refused", "No photo", " ".join(session.refused))
             yield [None, None, message, gr.Column(visible=False), "", "", gr.Row(visible=False)]
             return
         session.shuffle()
-        yield [
-            None, session, "", gr.Column(visible=True), session.shown(), "",
-            gr.Row(visible=False),
-        ]  # fmt: skip
+        yield [None, session, "", gr.Column(visible=True), session.shown(), "", gr.Row(visible=False)]
 
     def rate(session: TeachingSession | None, asks_now: bool, n: int) -> Any:
         if session is None:
@@ -139,9 +134,12 @@ def tab(model: SharedAssessor) -> None:
     quick: Any = {**light, "queue": False}
     for n, button in enumerate(stars, 1):
         button.click(
-            lambda session, asks_now, n=n: rate(session, asks_now, n), [mine, asks], photo,
-            trigger_mode="multiple", **quick,
-        ).then(learn, mine, [learned, take], **quick)  # fmt: skip
+            lambda session, asks_now, n=n: rate(session, asks_now, n),
+            [mine, asks],
+            photo,
+            trigger_mode="multiple",
+            **quick,
+        ).then(learn, mine, [learned, take], **quick)
     back.click(lambda session: move(session, -1), mine, photo, **quick)
     on.click(lambda session: move(session, 1), mine, photo, **quick)
     learned.click(pick, mine, photo, **quick)

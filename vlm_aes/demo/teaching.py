@@ -16,8 +16,8 @@ from PIL import Image
 
 from vlm_aes.demo import components
 from vlm_aes.errors import TrainingError
-from vlm_aes.output.html.components import data_uri
 from vlm_aes.models.heads import FastScorer
+from vlm_aes.output.html.components import data_uri
 from vlm_aes.stats import metrics
 from vlm_aes.training.personal_head import MIN_RATINGS, CrossValidation, PersonalHead
 
@@ -112,9 +112,7 @@ class TeachingSession:
         """Whether there is something new to learn from: a correction, or enough new ratings."""
         n = len(self.rated)
         fresh = n - self.learned_from
-        return n >= MIN_RATINGS and (
-            self._corrected or fresh >= (LEARN_EVERY_RATINGS if self.head else 1)
-        )
+        return n >= MIN_RATINGS and (self._corrected or fresh >= (LEARN_EVERY_RATINGS if self.head else 1))
 
     def learn(self) -> None:
         """Fit a head to the stars, and see how good it is."""
@@ -130,19 +128,14 @@ class TeachingSession:
         self.learned_from = len(rated)
 
     def _numbers(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        return (
-            np.stack([photo.embedding for photo in self.photos]),
-            np.array([photo.crowd for photo in self.photos]),
-        )
+        return (np.stack([photo.embedding for photo in self.photos]), np.array([photo.crowd for photo in self.photos]))
 
     def shown(self) -> str:
         """The photo to rate."""
         photo, n = self.photos[self.at], len(self.rated)
         left = MIN_RATINGS - n
         words = f"{n} rated" + (f", {left} more until it learns" if left > 0 else "")
-        return components.render(
-            "lesson", photo, self.at + 1, len(self.photos), words, self.refused
-        )
+        return components.render("lesson", photo, self.at + 1, len(self.photos), words, self.refused)
 
     def learned(self) -> str:
         """What was learned: how good it is, where it differs from the crowd, what to correct."""
@@ -164,25 +157,31 @@ class TeachingSession:
             ("It would hide: is it right?", self._strip(best[::-1][:half])),
             ("It thinks too much of these", self._strip(_largest(missed, rated))),
             ("It thinks too little of these", self._strip(_largest(-missed, rated))),
-        ]  # fmt: skip
+        ]
         verdict = "It cannot yet be told from the crowd: rate more, or your taste is the crowd's."
         if self.told.gain.low > 0:
             verdict = "It knows your taste better than the crowd does."
         elif self.told.gain.high < 0:
             verdict = "The crowd's order is still nearer to your stars: rate more."
         return components.render(
-            "learned", self.told, verdict, metrics.srcc(own, crowd),
-            [(title, strip) for title, strip in strips if strip], self.trouble,
-        )  # fmt: skip
+            "learned",
+            self.told,
+            verdict,
+            metrics.srcc(own, crowd),
+            [(title, strip) for title, strip in strips if strip],
+            self.trouble,
+        )
 
     def _strip(self, places: NDArray[np.int64]) -> list[dict[str, Any]]:
         return [
             {
-                "at": int(i), "picture": self.photos[i].thumbnail, "name": self.photos[i].name,
+                "at": int(i),
+                "picture": self.photos[i].thumbnail,
+                "name": self.photos[i].name,
                 "label": f"{'★' * (self.photos[i].stars or 0)}" or "not rated",
             }
             for i in places
-        ]  # fmt: skip
+        ]
 
     def ratings(self) -> str:
         """The stars as a ratings table, for ``vlm-aes finetune``."""
@@ -204,10 +203,7 @@ class TeachingSession:
 
 
 def teaching_photos(
-    names: Sequence[str],
-    images: Sequence[Image.Image],
-    embeddings: NDArray[np.float32],
-    crowd: NDArray[np.float64],
+    names: Sequence[str], images: Sequence[Image.Image], embeddings: NDArray[np.float32], crowd: NDArray[np.float64]
 ) -> list[TeachingPhoto]:
     """Photos to teach with, from their embeddings and the base scores."""
 
@@ -215,9 +211,7 @@ def teaching_photos(
         return data_uri(components.sized(image, side))
 
     return [
-        TeachingPhoto(
-            name, shown(image, PHOTO_SIDE_PX), shown(image, STRIP_SIDE_PX), row, float(score)
-        )
+        TeachingPhoto(name, shown(image, PHOTO_SIDE_PX), shown(image, STRIP_SIDE_PX), row, float(score))
         for name, image, row, score in zip(names, images, embeddings, crowd, strict=True)
     ]
 

@@ -62,10 +62,14 @@ def upload_field(name: str, *, many: bool = False, height: int = 160) -> gr.File
         height: in pixels.
     """
     field = gr.File(
-        label="Photos" if many else "A photo", file_types=ACCEPTED, show_label=False,
-        file_count="multiple" if many else "single", elem_id=name, height=height,
+        label="Photos" if many else "A photo",
+        file_types=ACCEPTED,
+        show_label=False,
+        file_count="multiple" if many else "single",
+        elem_id=name,
+        height=height,
         elem_classes=["drop", "many"] if many else ["drop"],
-    )  # fmt: skip
+    )
     take_only_what_was_sent(field)
     return field
 
