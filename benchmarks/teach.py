@@ -5,7 +5,8 @@ rating plus ``--weight`` times the color residual (color minus what the overall 
 both standardised; their stars are that taste around 3 with a deviation of 1, plus the noise of one
 rater (PARA's .56), rounded. The first 20 photos are chosen by chance; from there on by chance, or
 the photo that :meth:`PersonalHead.most_informative` names, out of ``--pool`` photos. Measured on
-the validation photos: SRCC with the taste before the noise, mean over the raters with its 95% interval.
+the validation photos: SRCC with the taste before the noise, mean over the raters with its 95%
+interval.
 
     python benchmarks/teach.py --data PARA [--model DIR] [--raters 20] [--weight 1]
     python benchmarks/teach.py --data PARA --choose 0.5 1 2 4 8

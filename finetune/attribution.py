@@ -1,4 +1,4 @@
-"""What moves a checkpoint's scores, taken apart and stored with its calibration.
+"""Fit the additive model that explains a checkpoint's scores, and store it with its calibration.
 
 An additive model of the checkpoint's own scores over photos that nothing was trained on: measured
 facts as the model is told them, and what each attribute adds to the score. ``explain`` reads from
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from vlm_aes.stats.additive import AdditiveModel, fit
 BATCH = 16
 
 
-def take_apart(assessor: Assessor, pictures: list[LoadedImage]) -> AdditiveModel:
+def additive_model_of(assessor: Assessor, pictures: list[LoadedImage]) -> AdditiveModel:
     """An additive model of the scores that ``assessor`` gives to N pictures.
 
     Raises:
@@ -38,7 +39,10 @@ def take_apart(assessor: Assessor, pictures: list[LoadedImage]) -> AdditiveModel
             rows.append(inputs(one, rated))
             scores.append(rated.score or 0.0)
     names = rows[0] if rows else {}
-    table = {name: [np.nan if row[name] is None else row[name] for row in rows] for name in names}
+    table = {
+        name: np.array([math.nan if row[name] is None else row[name] for row in rows], np.float64)
+        for name in names
+    }
     return fit(table, scores)
 
 
@@ -55,7 +59,7 @@ def main() -> None:
     if assessor.calibration is None:
         raise SystemExit(f"{a.checkpoint} has no calibration: its attributes have no residuals")
     photos = draw_photos(a.data, "tuning", a.photos)
-    found = take_apart(
+    found = additive_model_of(
         assessor, [LoadedImage(image, image.width, image.height, "") for _, image in photos]
     )
     if a.keep:

@@ -1,7 +1,7 @@
-"""Photos with a lapse of a known kind and amount, and whether an edit makes up for it.
+"""Photos with a corruption of a known kind and amount, and whether an edit undoes it.
 
-More kinds and wider amounts than those that advice is measured on (:mod:`.advice`): what learns
-from them is to know a fault by sight, not one way of making it.
+There are more kinds and wider amounts than those that suggestions are measured on
+(:mod:`.thresholds`), so that the comparator learns a fault and not one way of making it.
 """
 
 from __future__ import annotations
@@ -14,71 +14,70 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from finetune.edit_comparator.thresholds import CORNERS, place_of
+from finetune.edit_comparator.thresholds import CORNERS, crop_of, degrees_of, place_of
 from vlm_aes.images.color import to_linear
 from vlm_aes.images.degrade import rotate_and_crop
 from vlm_aes.suggest.edits import CROP, LEVEL, WHITE_BALANCE, Edit, apply_edit, multiply_light
 
 RIGHT, WRONG, UNCLEAR = 1, 0, -1
-"""What an edit does to a photo with a lapse."""
+"""Verdict on an edit of a corrupted photo."""
 _NEARER, _FARTHER = 0.8, 1.1
 """Shares of its distance from the photo as it was: an edit that gets below the first is right, one
 that goes beyond the second is wrong."""
 _CENTRE = (0.5, 0.5)
 
-Judged = Callable[[Edit], int]
+EditJudge = Callable[[Edit], int]
 
 
 @dataclass(frozen=True)
-class Lapse:
-    """A photo with a lapse.
+class Corruption:
+    """A corrupted photo.
 
     Attributes:
-        picture: the photo with it.
-        judged: :data:`RIGHT` where an edit makes up for it, :data:`WRONG`, or :data:`UNCLEAR`.
+        image: the photo with its corruption.
+        judge: from an edit to :data:`RIGHT` where it undoes the corruption, :data:`WRONG`, or
+            :data:`UNCLEAR`.
     """
 
-    picture: Image.Image
-    judged: Judged
+    image: Image.Image
+    judge: EditJudge
 
 
-def none(image: Image.Image, rng: np.random.Generator) -> Lapse:
+def none(image: Image.Image, rng: np.random.Generator) -> Corruption:
     """The photo as its maker left it: no edit is taken to be right."""
-    return Lapse(image, lambda edit: WRONG)
+    return Corruption(image, lambda edit: WRONG)
 
 
-def leaning(image: Image.Image, rng: np.random.Generator) -> Lapse:
+def leaning(image: Image.Image, rng: np.random.Generator) -> Corruption:
     """Turned by 3 to 14 degrees, either way."""
     degrees = float(rng.uniform(3, 14) * rng.choice((-1, 1)))
 
-    def judged(edit: Edit) -> int:
-        return (
-            WRONG
-            if edit.kind != LEVEL
-            else _closer(abs(degrees + edit.parameters["degrees"]), abs(degrees))
-        )
+    def judge(edit: Edit) -> int:
+        if edit.kind != LEVEL:
+            return WRONG
+        return _closer(abs(degrees + degrees_of(edit)), abs(degrees))
 
-    return Lapse(rotate_and_crop(image, degrees), judged)
+    return Corruption(rotate_and_crop(image, degrees), judge)
 
 
-def dark(image: Image.Image, rng: np.random.Generator) -> Lapse:
+def dark(image: Image.Image, rng: np.random.Generator) -> Corruption:
     """0.8 to 3.5 stops under."""
     return _of_tones(image, multiply_light(image, 2.0 ** -rng.uniform(0.8, 3.5)))
 
 
-def bright(image: Image.Image, rng: np.random.Generator) -> Lapse:
+def bright(image: Image.Image, rng: np.random.Generator) -> Corruption:
     """Half a stop to 1.6 stops over."""
     return _of_tones(image, multiply_light(image, 2.0 ** rng.uniform(0.5, 1.6)))
 
 
-def flat(image: Image.Image, rng: np.random.Generator) -> Lapse:
+def flat(image: Image.Image, rng: np.random.Generator) -> Corruption:
     """Mixed with a grey, as haze does it."""
     share, grey = float(rng.uniform(0.35, 0.7)), float(rng.uniform(90, 170))
     mixed = np.asarray(image, dtype=np.float32) * (1 - share) + grey * share
     return _of_tones(image, Image.fromarray((mixed + 0.5).astype(np.uint8)))
 
 
-def tinted(image: Image.Image, rng: np.random.Generator) -> Lapse:
+def tinted(image: Image.Image, rng: np.random.Generator) -> Corruption:
     """A light that lacks one or two colours, by half a stop to 1.8 stops."""
     weak = 2.0 ** -rng.uniform(0.5, 1.8)
     usual = ((1, (1 + weak) / 2, weak), (weak, (1 + weak) / 2, 1), (weak, 1, weak), (1, weak, 1))
@@ -86,38 +85,38 @@ def tinted(image: Image.Image, rng: np.random.Generator) -> Lapse:
     if rng.random() < 0.25:
         gains = 2.0 ** -rng.uniform(0, 1.5, 3)
         gains /= gains.max()
-    picture = multiply_light(image, gains.astype(np.float32))
+    changed = multiply_light(image, gains.astype(np.float32))
     plain = _balance(image)
 
-    def judged(edit: Edit) -> int:
+    def judge(edit: Edit) -> int:
         if edit.kind != WHITE_BALANCE:
             return WRONG if edit.kind in (LEVEL, CROP) else UNCLEAR
-        versions = (apply_edit(picture, edit.parameters), picture)
+        versions = (apply_edit(changed, edit.parameters), changed)
         away = (np.linalg.norm(_balance(version) - plain) for version in versions)
         return _closer(*map(float, away))
 
-    return Lapse(picture, judged)
+    return Corruption(changed, judge)
 
 
-def loose(image: Image.Image, rng: np.random.Generator) -> Lapse:
+def loose(image: Image.Image, rng: np.random.Generator) -> Corruption:
     """The photo in a corner or the middle of a larger frame, and around it a wall, its own edge
     drawn out or mirrored, or a blur of it."""
     at = (*CORNERS, _CENTRE)[int(rng.integers(5))]
     share = float(rng.uniform(0.62, 0.85))
-    picture = _surrounded(image, share, at, rng)
+    changed = _surrounded(image, share, at, rng)
 
-    def judged(edit: Edit) -> int:
+    def judge(edit: Edit) -> int:
         if edit.kind != CROP:
             return WRONG
-        left, _, right, _ = edit.parameters["crop"]
+        left, _, right, _ = crop_of(edit)
         if place_of(edit) == at:
             return RIGHT if right - left >= share - 0.06 else UNCLEAR
         return UNCLEAR if _CENTRE in (place_of(edit), at) else WRONG
 
-    return Lapse(picture, judged)
+    return Corruption(changed, judge)
 
 
-LAPSES = (leaning, dark, tinted, loose, bright, leaning, flat)
+CORRUPTIONS = (leaning, dark, tinted, loose, bright, leaning, flat)
 """What photos get in turn; a lean twice, because it is the hardest to see."""
 
 
@@ -143,17 +142,17 @@ def _surrounded(
     return Image.fromarray(np.ascontiguousarray(frame))
 
 
-def _of_tones(image: Image.Image, picture: Image.Image) -> Lapse:
+def _of_tones(image: Image.Image, changed: Image.Image) -> Corruption:
     plain = _small(image)
 
-    def judged(edit: Edit) -> int:
+    def judge(edit: Edit) -> int:
         if edit.kind in (LEVEL, CROP):
             return WRONG
-        versions = (apply_edit(picture, edit.parameters), picture)
+        versions = (apply_edit(changed, edit.parameters), changed)
         away = (float(abs(_small(version) - plain).mean()) for version in versions)
         return _closer(*away)
 
-    return Lapse(picture, judged)
+    return Corruption(changed, judge)
 
 
 def _closer(after: float, before: float) -> int:

@@ -1,9 +1,9 @@
-"""What an edit needs before it is advised, and how often advice undoes a known fault.
+"""Fit what an edit needs before it is suggested, and measure how often suggestions undo a fault.
 
-Photos are spoiled by a known amount: tilted, under-exposed, tinted, framed too loosely. A model
-advises well when the edit that undoes the fault is among its first three, and when it leaves photos
-as their makers left them alone. What each kind of edit must gain is fitted on the tuning photos and
-stored with the calibration; the figures are of the validation photos.
+Photos get a fault of a known amount: tilted, under-exposed, tinted, framed too loosely. A model
+suggests well when the edit that undoes the fault is among its first three, and when it leaves
+photos as their makers left them alone. Thresholds are fitted on the tuning photos; figures are of
+the validation photos.
 
     python -m finetune.edit_comparator.thresholds --data PARA --checkpoint DIR [--fit 160]
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,49 +49,47 @@ CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 LOOSE = 0.7
 """Share of each side that a loosely framed photo keeps; the rest is a dull continuation."""
 BUDGET = 0.25
-"""Share of the tuning photos as they are that may get advice; less than the .3 that is aimed at on
-others."""
+"""Share of the unchanged tuning photos that may get a suggestion; less than the .3 that is aimed
+at on others."""
 _PRICES = np.geomspace(0.02, 50, 120)
 _HIGHEST = 50.0
 """Log odds beyond which there is nothing."""
 
 
 @dataclass(frozen=True)
-class Spoiled:
+class FaultyPhoto:
     """A photo with a fault of a known amount.
 
     Attributes:
         fault: ``tilted``, ``dark``, ``tinted`` or ``loose``; ``none`` for the photo as it is.
-        picture: the photo with it.
+        image: the photo with it.
         undoes: whether an edit undoes it: right kind, right way, and for a crop right place.
     """
 
     fault: str
-    picture: Image.Image
+    image: Image.Image
     undoes: Callable[[Edit], bool]
 
 
-def as_it_is(image: Image.Image) -> Spoiled:
+def unchanged(image: Image.Image) -> FaultyPhoto:
     """No fault, and nothing to undo."""
-    return Spoiled("none", image, lambda edit: False)
+    return FaultyPhoto("none", image, lambda edit: False)
 
 
-def tilted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+def tilted(image: Image.Image, rng: np.random.Generator) -> FaultyPhoto:
     """Turned by 5 to 12 degrees, either way, and cut upright."""
     degrees = float(rng.uniform(5, 12) * rng.choice((-1, 1)))
-    picture = rotate_and_crop(image, degrees)
-    return Spoiled(
-        "tilted", picture, lambda e: e.kind == LEVEL and e.parameters["degrees"] * degrees < 0
-    )
+    changed = rotate_and_crop(image, degrees)
+    return FaultyPhoto("tilted", changed, lambda e: e.kind == LEVEL and degrees_of(e) * degrees < 0)
 
 
-def dark(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+def dark(image: Image.Image, rng: np.random.Generator) -> FaultyPhoto:
     """Two to three and a half stops under."""
-    picture = multiply_light(image, 2.0 ** -rng.uniform(2, 3.5))
-    return Spoiled("dark", picture, lambda e: e.kind == BRIGHTEN)
+    changed = multiply_light(image, 2.0 ** -rng.uniform(2, 3.5))
+    return FaultyPhoto("dark", changed, lambda e: e.kind == BRIGHTEN)
 
 
-def tinted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+def tinted(image: Image.Image, rng: np.random.Generator) -> FaultyPhoto:
     """A warm, cool, green or magenta light: one or two channels at half to a third."""
     weak = 2.0 ** -rng.uniform(1.0, 1.6)
     gains = {
@@ -99,11 +98,11 @@ def tinted(image: Image.Image, rng: np.random.Generator) -> Spoiled:
         "green": (weak, 1, weak),
         "magenta": (1, weak, 1),
     }
-    picture = multiply_light(image, np.array(gains[str(rng.choice(list(gains)))], dtype=np.float32))
-    return Spoiled("tinted", picture, lambda e: e.kind == WHITE_BALANCE)
+    changed = multiply_light(image, np.array(gains[str(rng.choice(list(gains)))], dtype=np.float32))
+    return FaultyPhoto("tinted", changed, lambda e: e.kind == WHITE_BALANCE)
 
 
-def loose(image: Image.Image, rng: np.random.Generator) -> Spoiled:
+def loose(image: Image.Image, rng: np.random.Generator) -> FaultyPhoto:
     """Framed badly: the photo fills 70% of each side, in one corner, and the rest is a plain wall
     in the mean colour of the photo. (What a crop cut off no edit can bring back.)"""
     at = CORNERS[rng.integers(4)]
@@ -112,83 +111,105 @@ def loose(image: Image.Image, rng: np.random.Generator) -> Spoiled:
     left, top = round((width - inner.width) * at[0]), round((height - inner.height) * at[1])
     frame = inner.resize((1, 1), Image.Resampling.BOX).resize(image.size)
     frame.paste(inner, (left, top))
-    return Spoiled("loose", frame, lambda e: e.kind == CROP and place_of(e) == at)
+    return FaultyPhoto("loose", frame, lambda e: e.kind == CROP and place_of(e) == at)
+
+
+def degrees_of(edit: Edit) -> float:
+    """The angle of a turn."""
+    degrees = edit.parameters["degrees"]
+    assert isinstance(degrees, float)
+    return degrees
+
+
+def crop_of(edit: Edit) -> tuple[float, ...]:
+    """Left, top, right and bottom of a crop, as shares of the image."""
+    crop = edit.parameters["crop"]
+    assert isinstance(crop, tuple)
+    return crop
 
 
 def place_of(edit: Edit) -> tuple[float, float]:
     """Where a crop lies in the room that it leaves, from 0 (left, top) to 1."""
-    left, top, right, _ = edit.parameters["crop"]
+    left, top, right, _ = crop_of(edit)
     room = 1 - (right - left)
     return round(left / room, 3), round(top / room, 3)
 
 
-FAULTS = (tilted, dark, tinted, loose)
+FAULT_MAKERS = (tilted, dark, tinted, loose)
 
 
 @dataclass(frozen=True)
-class Tried:
+class FaultTrial:
     """A trial, and which of its edits undo the fault."""
 
     fault: str
-    found: Trial
+    trial: Trial
     right: tuple[bool, ...]
 
 
-def try_out(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[Tried]:
+def run_trials(assessor: Assessor, photos: Sequence[tuple[str, Image.Image]]) -> list[FaultTrial]:
     """Each photo as it is and with one fault; which fault, and how strong, its id decides."""
     comparator = assessor.edit_comparator
     done = []
     for number, (image_id, image) in enumerate(photos):
-        bad = FAULTS[number % len(FAULTS)](image, random_of("advice", image_id))
-        for spoiled in (as_it_is(image), bad):
-            measured = facts.measure_for_prompt(spoiled.picture)
-            trial = try_edits(spoiled.picture, assessor.fast_scores, measured, comparator)
-            right = tuple(spoiled.undoes(edit) for edit in trial.edits)
-            done.append(Tried(spoiled.fault, trial, right))
+        bad = FAULT_MAKERS[number % len(FAULT_MAKERS)](image, random_of("advice", image_id))
+        for faulty in (unchanged(image), bad):
+            measured = facts.measure_for_prompt(faulty.image)
+            trial = try_edits(faulty.image, assessor.fast_scores, measured, comparator)
+            right = tuple(faulty.undoes(edit) for edit in trial.edits)
+            done.append(FaultTrial(faulty.fault, trial, right))
     return done
 
 
-def fit(tried: Sequence[Tried], budget: float = BUDGET) -> dict[str, tuple[float, float]]:
+def fit(tried: Sequence[FaultTrial], budget: float = BUDGET) -> dict[str, tuple[float, float]]:
     """What each kind must gain, or the log odds that it must reach where versions are compared,
     measured and not, so that the most faults are undone while no more than ``budget`` of the photos
-    as they are get advice.
+    as they are get a suggestion.
 
-    Every threshold buys undone faults with advice that nobody needs; all are set at one price.
-    Where nothing compares versions, nothing is advised for less than half of what harmless changes
-    of its sort move nine scores in ten by, nor for less than they move the score of the picture
-    itself.
+    Every threshold buys undone faults with suggestions that nobody needs; all are set at one
+    price. Where nothing compares versions, nothing is suggested for less than half of what
+    harmless changes of its sort move nine scores in ten by, nor for less than they move the score
+    of the image itself.
     """
-    noises = np.quantile([t.found.noise for t in tried], 0.9, axis=0) / 2
+    noises = np.quantile([t.trial.noise for t in tried], 0.9, axis=0) / 2
     best: tuple[int, dict[str, tuple[float, float]]] | None = None
     for price in _PRICES:
         needed = {
-            kind: tuple(
-                _threshold(tried, kind, way, price, float(noises[int(kind in FRAME_KINDS)]))
-                for way in (True, False)
-            )
+            kind: _thresholds(tried, kind, price, float(noises[int(kind in FRAME_KINDS)]))
             for kind in EDIT_CLASSES
         }
-        told = [best_of_each_class(t.found, needed) for t in tried if t.fault == "none"]
+        told = [best_of_each_class(t.trial, needed) for t in tried if t.fault == "none"]
         if np.mean([bool(advice) for advice in told]) > budget:
             continue
-        hits = sum(undone(t, needed) for t in tried if t.fault != "none")
+        hits = sum(is_undone(t, needed) for t in tried if t.fault != "none")
         if best is None or hits > best[0]:
             best = (hits, needed)
     if best is None:
-        raise ValueError("every threshold advises too often: fit on more photos")
+        raise ValueError("every threshold suggests too often: fit on more photos")
     return best[1]
 
 
+def _thresholds(
+    tried: Sequence[FaultTrial], kind: str, price: float, noise: float
+) -> tuple[float, float]:
+    """The thresholds of a kind: for edits that a measurement asks for, and for the others."""
+    return (
+        _threshold(tried, kind, True, price, noise),
+        _threshold(tried, kind, False, price, noise),
+    )
+
+
 def _threshold(
-    tried: Sequence[Tried], kind: str, measured: bool, price: float, noise: float
+    tried: Sequence[FaultTrial], kind: str, measured: bool, price: float, noise: float
 ) -> float:
-    """What advice of a kind must pass to undo more than its price in needless advice."""
-    right, needless = [], []
+    """The value from which suggestions of a kind undo more faults than their price."""
+    right: list[float] = []
+    needless: list[float] = []
     for t in tried:
-        worth, passes = _worth(t.found, kind)
+        worth, passes = _worth(t.trial, kind)
         rows = [
             i
-            for i, e in enumerate(t.found.edits)
+            for i, e in enumerate(t.trial.edits)
             if e.edit_class == kind and e.measured == measured and passes[i]
         ]
         if rows:
@@ -196,7 +217,7 @@ def _threshold(
             (needless if t.fault == "none" else right if t.right[top] else []).append(
                 float(worth[top])
             )
-    compared = any(t.found.log_odds is not None for t in tried)
+    compared = any(t.trial.log_odds is not None for t in tried)
     least = -_HIGHEST if compared else noise
     levels = sorted({least, *(g for g in right + needless if g > least)})
     bought = [
@@ -204,7 +225,7 @@ def _threshold(
     ]
     last = len(bought) - 1 - int(np.argmax(bought[::-1]))
     # none is worth its price: what no edit was seen to gain
-    return round(levels[last], 2)
+    return round(float(levels[last]), 2)
 
 
 def _worth(found: Trial, kind: str) -> tuple[Floats, NDArray[np.bool_]]:
@@ -214,28 +235,30 @@ def _worth(found: Trial, kind: str) -> tuple[Floats, NDArray[np.bool_]]:
     return found.log_odds, found.gains > -MAX_LOSS_POINTS
 
 
-def undone(tried: Tried, needed: Mapping[str, tuple[float, float]]) -> bool:
+def is_undone(tried: FaultTrial, needed: Mapping[str, tuple[float, float]]) -> bool:
     """Whether an edit that undoes the fault is among the first three."""
-    told = sorted(best_of_each_class(tried.found, needed), key=lambda a: -a.margin)[
+    told = sorted(best_of_each_class(tried.trial, needed), key=lambda a: -a.margin)[
         :MAX_SUGGESTIONS
     ]
-    right = {e.text for e, yes in zip(tried.found.edits, tried.right, strict=True) if yes}
+    right = {e.text for e, yes in zip(tried.trial.edits, tried.right, strict=True) if yes}
     return any(advice.text in right for advice in told)
 
 
-def figures(tried: Sequence[Tried], needed: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+def figures(
+    tried: Sequence[FaultTrial], needed: Mapping[str, tuple[float, float]]
+) -> dict[str, float]:
     """Share of each fault, and of all, that is undone, and of the photos as they are that get
     advice, of any kind and of each."""
     found = {}
     for fault in ("tilted", "dark", "tinted", "loose"):
         rows = [t for t in tried if t.fault == fault]
-        found[fault] = float(np.mean([undone(t, needed) for t in rows])) if rows else float("nan")
+        found[fault] = float(np.mean([is_undone(t, needed) for t in rows])) if rows else math.nan
     bad = [t for t in tried if t.fault != "none"]
-    told = [best_of_each_class(t.found, needed) for t in tried if t.fault == "none"]
-    found["undone"] = float(np.mean([undone(t, needed) for t in bad]))
+    told = [best_of_each_class(t.trial, needed) for t in tried if t.fault == "none"]
+    found["undone"] = float(np.mean([is_undone(t, needed) for t in bad]))
     found["originals with advice"] = float(np.mean([bool(advice) for advice in told]))
     for kind in EDIT_CLASSES:
-        found[f"originals told {kind}"] = float(
+        found[f"originals with {kind}"] = float(
             np.mean([any(CLASS_OF_KIND[a.kind] == kind for a in advice) for advice in told])
         )
     return found
@@ -258,7 +281,7 @@ def main() -> None:
         judge.thresholds if judge else assessor.calibration.edits if assessor.calibration else {}
     )
     if a.fit:
-        tried = try_out(assessor, draw_photos(a.data, "tuning", a.fit))
+        tried = run_trials(assessor, draw_photos(a.data, "tuning", a.fit))
         needed = fit(tried)
         print(json.dumps({"needed": needed, "tuning": figures(tried, needed)}, indent=1))
         if a.keep and judge:
@@ -270,7 +293,7 @@ def main() -> None:
                 raise SystemExit(f"{a.checkpoint} has no calibration to keep it in")
             replace(assessor.calibration, edits=needed).save(a.checkpoint)
     if a.measure:
-        tried = try_out(assessor, draw_photos(a.data, "validation", a.measure))
+        tried = run_trials(assessor, draw_photos(a.data, "validation", a.measure))
         print(json.dumps({"n": a.measure, "validation": figures(tried, needed)}, indent=1))
 
 

@@ -1,14 +1,14 @@
-"""Teaches a fast head which of two versions of a picture is better.
+"""Train the edit comparator: which of two versions of an image is better.
 
-Photos as their makers left them, and with a lapse of a known kind (:mod:`.lapses`), are edited in
-every way that advice tries. An edit that makes up for the lapse is better, one that makes it worse
-or answers another is not, and no edit is better than the photo as it was. The head's tower looks at
-every version once; a small layer learns from what it sees.
+Photos as their makers left them, and with a corruption of a known kind (:mod:`.corruptions`), are
+edited in every way that suggestions try. An edit that undoes the corruption is better. One that
+makes it worse, or answers another, is not, and no edit is better than the photo as it was. The
+head's tower embeds every version once; a small layer learns from the embeddings.
 
     python -m finetune.edit_comparator.train --data PARA --checkpoint DIR [--photos 2400]
 
-What an edit needs before it is told is fitted afterwards, on other photos: ``finetune.advice --fit
-480 --keep``.
+What an edit needs before it is suggested is fitted afterwards, on other photos:
+``finetune.edit_comparator.thresholds --fit 480 --keep``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
-from finetune.edit_comparator.corruptions import LAPSES, UNCLEAR, Lapse, none
+from finetune.edit_comparator.corruptions import CORRUPTIONS, UNCLEAR, Corruption, none
 from finetune.photos import draw_photos, random_of
 from vlm_aes import measure as facts
 from vlm_aes.models.heads import FastScorer, load_head
@@ -40,7 +40,7 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ComparatorConfig:
     """The dials.
 
     Attributes:
@@ -57,7 +57,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedEdits:
     """N edits, as a tower sees them.
 
     Attributes:
@@ -72,15 +72,18 @@ class Compared:
     right: NDArray[np.int64]
 
 
-def compared(head: FastScorer, photos: Sequence[tuple[str, Image.Image]]) -> Compared:
-    """Every edit of each photo, as it is and with one lapse; which, and how strong, its id
+def compare_edits(head: FastScorer, photos: Sequence[tuple[str, Image.Image]]) -> ComparedEdits:
+    """Every edit of each photo, as it is and with one corruption; which, and how strong, its id
     decides."""
     parts = []
     for number, (image_id, image) in enumerate(photos):
         rng = random_of("versions", image_id)
         plain = at_trial_size(image)
-        parts += [_edited(head, made(plain, rng)) for made in (none, LAPSES[number % len(LAPSES)])]
-    return Compared(
+        parts += [
+            _edited(head, made(plain, rng))
+            for made in (none, CORRUPTIONS[number % len(CORRUPTIONS)])
+        ]
+    return ComparedEdits(
         np.concatenate([p.after for p in parts], axis=1),
         np.concatenate([p.before for p in parts], axis=1),
         np.concatenate([p.kinds for p in parts]),
@@ -88,11 +91,11 @@ def compared(head: FastScorer, photos: Sequence[tuple[str, Image.Image]]) -> Com
     )
 
 
-def _edited(head: FastScorer, lapse: Lapse) -> Compared:
-    picture = lapse.picture
-    tried = [(e, lapse.judged(e)) for e in edits(picture, facts.measure(picture))]
+def _edited(head: FastScorer, corruption: Corruption) -> ComparedEdits:
+    changed = corruption.image
+    tried = [(e, corruption.judge(e)) for e in edits(changed, facts.measure(changed))]
     tried = [(edit, judged) for edit, judged in tried if judged != UNCLEAR]
-    pairs = edited_versions(picture, [edit.parameters for edit, _ in tried])
+    pairs = edited_versions(changed, [edit.parameters for edit, _ in tried])
     shown = {id(one): one for pair in pairs for one in pair}
     every = [*shown.values(), *map(mirror, shown.values())]
     looks = [
@@ -100,7 +103,7 @@ def _edited(head: FastScorer, lapse: Lapse) -> Compared:
     ]
     states = np.concatenate(looks).astype(np.float16).reshape(2, len(shown), -1)
     row = {one: i for i, one in enumerate(shown)}
-    return Compared(
+    return ComparedEdits(
         states[:, [row[id(after)] for after, _ in pairs]],
         states[:, [row[id(before)] for _, before in pairs]],
         np.array([EDIT_CLASSES.index(e.edit_class) for e, _ in tried], dtype=np.int64),
@@ -108,7 +111,7 @@ def _edited(head: FastScorer, lapse: Lapse) -> Compared:
     )
 
 
-def learn(seen: Compared, recipe: Recipe) -> EditComparatorHead:
+def learn(seen: ComparedEdits, recipe: ComparatorConfig) -> EditComparatorHead:
     """The layer that tells right edits from wrong ones, by logistic regression; the same seed
     gives the same layer."""
     torch.manual_seed(recipe.seed)
@@ -130,18 +133,19 @@ def learn(seen: Compared, recipe: Recipe) -> EditComparatorHead:
         found = versions(after[way, rows], before[way, rows], kinds[rows])
         losses = F.binary_cross_entropy_with_logits(found, right[rows], reduction="none")
         optimizer.zero_grad()
-        (losses * weights[rows]).mean().backward()
+        loss = (losses * weights[rows]).mean()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
     return versions.eval()
 
 
-def _batches(n: int, recipe: Recipe, rng: np.random.Generator) -> Iterator[Tensor]:
+def _batches(n: int, recipe: ComparatorConfig, rng: np.random.Generator) -> Iterator[Tensor]:
     for _ in range(recipe.epochs):
         order = torch.from_numpy(rng.permutation(n))
-        yield from order.split(recipe.batch_size)
+        yield from torch.split(order, recipe.batch_size)
 
 
-def _weights(seen: Compared, rare: float) -> NDArray[np.float64]:
+def _weights(seen: ComparedEdits, rare: float) -> NDArray[np.float64]:
     """(N,) with mean 1."""
     classes = 2 * seen.kinds + seen.right
     weights = np.bincount(classes, minlength=2 * len(EDIT_CLASSES))[classes] ** -rare
@@ -149,7 +153,7 @@ def _weights(seen: Compared, rare: float) -> NDArray[np.float64]:
     return found
 
 
-def told_apart(versions: EditComparatorHead, seen: Compared) -> dict[str, float]:
+def auc_by_kind(versions: EditComparatorHead, seen: ComparedEdits) -> dict[str, float]:
     """Of each kind, how often a right edit gets higher odds than a wrong one: the area under the
     ROC curve; a kind without both is left out."""
     kinds = [EDIT_CLASSES[k] for k in seen.kinds]
@@ -173,11 +177,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     head = load_head(a.checkpoint, precision="fp32")
-    seen = compared(head, draw_photos(a.data, "training", a.photos))
-    versions = learn(seen, Recipe(seed=a.seed))
-    held = compared(head, draw_photos(a.data, "tuning", a.tuning))
+    seen = compare_edits(head, draw_photos(a.data, "training", a.photos))
+    versions = learn(seen, ComparatorConfig(seed=a.seed))
+    held = compare_edits(head, draw_photos(a.data, "tuning", a.tuning))
     figures = {"edits": len(seen.kinds), "right": int(seen.right.sum())}
-    print(json.dumps({**figures, "told apart": told_apart(versions, held)}, indent=1))
+    print(json.dumps({**figures, "told apart": auc_by_kind(versions, held)}, indent=1))
     versions.save(head.folder)
 
 

@@ -1,6 +1,6 @@
 """What a moving camera and a missed focus do to a photo, and what cameras and web pages do to all.
 
-A lens and a shutter work on light, not on levels: photos are smeared in linear light, in which a
+A lens and a shutter work on light, not on levels: photos are blurred in linear light, in which a
 lamp is many times as bright as white paper, so that it draws a line.
 """
 
@@ -46,7 +46,7 @@ def trajectory(length: float, rng: np.random.Generator) -> np.ndarray:
         for dx, across in ((0, 1 - right), (1, right)):
             for dy, down in ((0, 1 - below), (1, below)):
                 kernel[row + half + dy, column + half + dx] += stay * across * down
-    return kernel / kernel.sum()
+    return np.asarray(kernel / kernel.sum())
 
 
 def disc(radius: float) -> np.ndarray:
@@ -57,7 +57,7 @@ def disc(radius: float) -> np.ndarray:
     return np.asarray(kernel / kernel.sum())
 
 
-def through(photo: np.ndarray, kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def apply_kernel(photo: np.ndarray, kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(H, W) levels, 0 to 255, as they are after a kernel went over their light."""
     light = (np.clip(photo, 0, 255) / 255).astype(np.float32) ** GAMMA
     if rng.random() < 0.6:
@@ -66,7 +66,7 @@ def through(photo: np.ndarray, kernel: np.ndarray, rng: np.random.Generator) -> 
     return np.asarray(255 * np.clip(light, 0, 1) ** (1 / GAMMA))
 
 
-def before_soft_background(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def with_soft_background(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(H, W) levels with a blob in focus and the rest far out of it, as it should be."""
     height, width = photo.shape
     x, y = rng.uniform(0.2, 0.8, 2)
@@ -74,11 +74,11 @@ def before_soft_background(photo: np.ndarray, rng: np.random.Generator) -> np.nd
     rows, columns = np.mgrid[:height, :width]
     away = np.hypot((columns / width - x) / wide, (rows / height - y) / high)
     kept = np.clip((1.3 - away) / 0.3, 0, 1)
-    soft = through(photo, disc(rng.uniform(1.5, 6)), rng)
+    soft = apply_kernel(photo, disc(rng.uniform(1.5, 6)), rng)
     return np.asarray(kept * photo + (1 - kept) * soft)
 
 
-def published(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def processed(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(H, W) levels after what happens to any photo on its way: softened a little, sharpened,
     another tone curve, grain."""
     if rng.random() < 0.35:
@@ -90,7 +90,7 @@ def published(photo: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         photo = 255 * (np.clip(photo, 0, 255) / 255) ** rng.uniform(0.6, 1.7)
     if rng.random() < 0.3:
         photo = photo + rng.normal(0, rng.uniform(1, 9), photo.shape)
-    return np.clip(photo, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(photo, 0, 255), dtype=np.uint8)
 
 
 def saved_as_jpeg(photo: np.ndarray, quality: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Learn to see by how much a photo leans, from photos that are turned by known amounts.
+"""Train the net that estimates the tilt of a photo, from photos that are turned by known angles.
 
 Lines tell the tilt of a third of all photos. The rest lean by what stands in them: people, trees,
 water, the fall of the light. Photos come level for the most part, so every photo, turned, is an
@@ -21,17 +21,18 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from finetune.image_nets.common import (
+from finetune.image_nets.grey_net import (
     Examples,
     GreyNet,
-    Training,
+    NetTraining,
     block,
-    command,
-    made_once,
-    seen,
+    options,
+    predict,
+    stored_arrays,
     train,
     write_onnx,
 )
+from finetune.image_nets.optics import saved_as_jpeg
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes.images.degrade import degrade, inscribed_scale
 from vlm_aes.measure.tilt import TILT_CLASSES_DEGREES, TILT_WINDOW_PX, tilted_probability
@@ -42,8 +43,8 @@ FALSE_ALARMS = (0.02, 0.05, 0.08, 0.1)
 
 
 @dataclass(frozen=True)
-class LevelRecipe:
-    """The dials of the training."""
+class TiltConfig:
+    """Settings of the training."""
 
     epochs: int = 14
     batch: int = 128
@@ -56,12 +57,13 @@ class LevelRecipe:
     seed: int = 0
 
 
-def level_net(widths: Sequence[int] = (24, 48, 96, 160)) -> GreyNet:
+def tilt_net(widths: Sequence[int] = (24, 48, 96, 160)) -> GreyNet:
+    """A net with a class for each of ``TILT_DEGREES``."""
     return GreyNet([block(1, widths[0], 2, 5)], widths, len(TILT_CLASSES_DEGREES))
 
 
 @dataclass(frozen=True)
-class Greys:
+class TiltPhotos:
     """Photos in grey.
 
     Attributes:
@@ -73,11 +75,12 @@ class Greys:
     tuning: np.ndarray
 
 
-def load_greys(data: Path, work: Path) -> Greys:
+def load_photos(data: Path, work: Path) -> TiltPhotos:
     """The photos of a folder in PARA's layout, decoded into ``work`` the first time (1 GB)."""
 
     def decoded() -> dict[str, np.ndarray]:
-        photos, tuning = [], []
+        photos: list[np.ndarray] = []
+        tuning: list[list[np.ndarray]] = []
         for attribute_photo, row in rows_of(data):
             if is_validation(row["image_id"], attribute_photo=attribute_photo):
                 continue
@@ -91,34 +94,35 @@ def load_greys(data: Path, work: Path) -> Greys:
                 photos.append(np.asarray(image.convert("L")))
         return {"photos": np.array(photos), "tuning": np.array(tuning)}
 
-    return Greys(**made_once(work / "greys.npz", decoded))
+    return TiltPhotos(**stored_arrays(work / "greys.npz", decoded))
 
 
 def window(
     photo: np.ndarray, degrees: float, share: float, shift: tuple[float, float]
 ) -> np.ndarray:
-    """(TILT_WINDOW_PX, TILT_WINDOW_PX) of a photo turned counterclockwise: ``share`` of its side, its middle moved
-    by ``shift`` pixels."""
+    """A square window of ``TILT_WINDOW_PX`` of a photo that is turned counterclockwise.
+
+    Args:
+        share: of the side of the photo.
+        shift: of its middle, in pixels.
+    """
     scale = TILT_WINDOW_PX / (SIDE * share)
     middle = (SIDE - 1) / 2 + shift[0], (SIDE - 1) / 2 + shift[1]
     matrix = cv2.getRotationMatrix2D(middle, degrees, scale)
     matrix[:, 2] += (TILT_WINDOW_PX - 1) / 2 - np.array(middle)
-    return cv2.warpAffine(
-        photo,
-        matrix,
-        (TILT_WINDOW_PX, TILT_WINDOW_PX),
-        flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REFLECT_101,
+    size = (TILT_WINDOW_PX, TILT_WINDOW_PX)
+    turned = cv2.warpAffine(
+        photo, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
     )
+    return np.asarray(turned)
 
 
 def example(
-    photo: np.ndarray, recipe: LevelRecipe, rng: np.random.Generator
+    photo: np.ndarray, recipe: TiltConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """A window, and by how many degrees it was turned clockwise.
 
-    Level and turned ones are zoomed, resampled and worn alike: only what stands in the picture may
-    tell them apart.
+    Level and turned windows are zoomed, resampled and degraded alike: only the content differs.
     """
     if rng.random() < recipe.level:
         degrees = float(rng.normal(0, recipe.wobble))
@@ -137,8 +141,7 @@ def example(
         noisy = made + rng.normal(0, rng.uniform(2, 12), made.shape)
         made = np.clip(noisy, 0, 255).astype(np.uint8)
     if rng.random() < 0.3:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))]
-        made = cv2.imdecode(cv2.imencode(".jpg", made, quality)[1], cv2.IMREAD_GRAYSCALE)
+        made = saved_as_jpeg(made, int(rng.integers(25, 95)))
     return made, degrees
 
 
@@ -150,7 +153,7 @@ def answers(degrees: np.ndarray, spread: float) -> Tensor:
 
 
 def _mirrored(answers: Tensor) -> Tensor:
-    """A mirror image leans the other way."""
+    """A mirror image is tilted the other way."""
     return answers.flip(1)
 
 
@@ -163,7 +166,7 @@ def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
             cv2.resize(p, (TILT_WINDOW_PX, TILT_WINDOW_PX), interpolation=cv2.INTER_AREA)
             for p in tuning[:, side]
         ]
-        shares.append(tilted_probability(seen(net, small, _mirrored)))
+        shares.append(tilted_probability(predict(net, small, _mirrored)))
     level, tilted = shares
     return {
         f"found at {rate:.0%}": float((tilted > np.quantile(level, 1 - rate)).mean())
@@ -171,32 +174,32 @@ def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
     }
 
 
-def train_level(greys: Greys, work: Path, recipe: LevelRecipe) -> nn.Module:
+def train_tilt(gray: TiltPhotos, work: Path, recipe: TiltConfig) -> nn.Module:
     """Train from nothing, or go on from ``work/level.pt``; gives the averaged weights."""
 
     def prepare(rows: np.ndarray, rng: np.random.Generator) -> Examples:
-        made = [example(greys.photos[i], recipe, rng) for i in rows]
-        wanted = answers(np.array([degrees for _, degrees in made]), recipe.spread)
-        return np.stack([one for one, _ in made]), wanted
+        made = [example(gray.photos[i], recipe, rng) for i in rows]
+        target = answers(np.array([degrees for _, degrees in made]), recipe.spread)
+        return np.stack([one for one, _ in made]), target
 
-    training = Training(recipe.epochs, recipe.batch, seed=recipe.seed)
+    training = NetTraining(recipe.epochs, recipe.batch, seed=recipe.seed)
     return train(
-        level_net(),
-        np.arange(len(greys.photos)),
+        tilt_net(),
+        np.arange(len(gray.photos)),
         prepare,
         training,
         work / "level.pt",
-        lambda net: figures(net, greys.tuning),
+        lambda net: figures(net, gray.tuning),
     )
 
 
 def main() -> None:
-    parser = command(__doc__)
-    parser.add_argument("--epochs", type=int, default=LevelRecipe.epochs)
+    parser = options(__doc__)
+    parser.add_argument("--epochs", type=int, default=TiltConfig.epochs)
     a = parser.parse_args()
     cv2.setNumThreads(1)
-    recipe = LevelRecipe(epochs=a.epochs, seed=a.seed)
-    write_onnx(train_level(load_greys(a.data, a.work), a.work, recipe), TILT_WINDOW_PX, a.out)
+    recipe = TiltConfig(epochs=a.epochs, seed=a.seed)
+    write_onnx(train_tilt(load_photos(a.data, a.work), a.work, recipe), TILT_WINDOW_PX, a.out)
 
 
 if __name__ == "__main__":

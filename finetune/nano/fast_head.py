@@ -14,6 +14,7 @@ from pathlib import Path
 
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes.assessor import Assessor
+from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.heads.vision_tower import checkpoint_tower
 from vlm_aes.ratings.scale import FIVE_POINTS, score
 from vlm_aes.stats import metrics
@@ -84,6 +85,7 @@ def main() -> None:
     unseen = list(photos_of(a.data, validation=True, limit=a.limit))
     people = {p.path: HumanRating.of(p.mos, None, FIVE_POINTS) for p in unseen}
     data = collect(unseen, tower, teacher, people, a.cache)
+    assert isinstance(fast.head, FastScorer)
     head = scores_of(fast.head.head, data.embeddings)
     slow = score(data.teacher)
     for name, pair in (

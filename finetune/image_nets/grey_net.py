@@ -26,8 +26,8 @@ Examples = tuple[np.ndarray, Tensor]
 
 
 @dataclass(frozen=True)
-class Training:
-    """The dials that every small net has.
+class NetTraining:
+    """Settings of the training of a small net.
 
     Attributes:
         ema: share of the averaged weights that a step keeps.
@@ -44,6 +44,7 @@ class Training:
 
 
 def block(inputs: int, outputs: int, stride: int, kernel: int = 3) -> nn.Sequential:
+    """Convolution, batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -79,8 +80,8 @@ class GreyNet(nn.Module):
         self.head = nn.Linear(2 * widths[-1], answers)
 
     def forward(self, x: Tensor) -> Tensor:
-        found = self.body(x)
-        pooled = torch.cat([found.mean((2, 3)), found.amax((2, 3))], 1)
+        features = self.body(x)
+        pooled = torch.cat([features.mean((2, 3)), features.amax((2, 3))], 1)
         logits: Tensor = self.head(self.drop(pooled))
         return logits
 
@@ -97,7 +98,7 @@ class _Answering(nn.Module):
         return probabilities
 
 
-def made_once(file: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def stored_arrays(file: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Arrays by name, made the first time and kept in ``file``, an ``.npz``, whole or not at
     all."""
     if not file.exists():
@@ -108,45 +109,48 @@ def made_once(file: Path, make: Callable[[], dict[str, np.ndarray]]) -> dict[str
     return dict(np.load(file))
 
 
-def as_inputs(windows: Sequence[np.ndarray]) -> Tensor:
+def as_inputs(windows: Sequence[np.ndarray] | np.ndarray) -> Tensor:
     """(B, 1, side, side) of uint8 windows, as a net reads them."""
     return torch.from_numpy(np.stack([standardize_window(one) for one in windows])[:, None])
 
 
 @torch.inference_mode()
-def seen(
-    net: nn.Module, windows: Sequence[np.ndarray], mirrored: Callable[[Tensor], Tensor]
+def predict(
+    net: nn.Module, windows: Sequence[np.ndarray] | np.ndarray, mirrored: Callable[[Tensor], Tensor]
 ) -> np.ndarray:
     """(N, answers) probabilities of windows and their mirror images, averaged.
 
     Args:
-        mirrored: the answers about a mirror image to those about the picture.
+        mirrored: the answers about a mirror image to those about the image.
     """
-    found = []
+    answers = []
     for start in range(0, len(windows), 128):
         x = as_inputs(windows[start : start + 128])
-        found.append((net(x).softmax(1) + mirrored(net(x.flip(3)).softmax(1))) / 2)
-    return torch.cat(found).numpy()
+        answers.append((net(x).softmax(1) + mirrored(net(x.flip(3)).softmax(1))) / 2)
+    return torch.cat(answers).numpy()
 
 
-def _ahead(
-    rows: np.ndarray, batch: int, prepare: Callable[[np.ndarray], Examples]
+def _prefetched_batches(
+    rows: np.ndarray,
+    batch: int,
+    prepare: Callable[[np.ndarray, np.random.Generator], Examples],
+    rng: np.random.Generator,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of one epoch as a net reads them, each prepared while the one before it is
-    learnt."""
+    learned."""
 
-    def ready_to_learn(some: np.ndarray) -> tuple[Tensor, Tensor]:
-        windows, wanted = prepare(some)
-        return as_inputs(list(windows)), wanted
+    def prepared(some: np.ndarray) -> tuple[Tensor, Tensor]:
+        windows, target = prepare(some, rng)
+        return as_inputs(list(windows)), target
 
     n = len(rows) // batch
     batches = np.split(rows[: n * batch], n)
     with ThreadPoolExecutor(1) as pool:
-        following = pool.submit(ready_to_learn, batches[0])
+        following = pool.submit(prepared, batches[0])
         for i in range(n):
             ready = following.result()
             if i + 1 < n:
-                following = pool.submit(ready_to_learn, batches[i + 1])
+                following = pool.submit(prepared, batches[i + 1])
             yield ready
 
 
@@ -154,7 +158,7 @@ def train(
     net: nn.Module,
     rows: np.ndarray,
     prepare: Callable[[np.ndarray, np.random.Generator], Examples],
-    training: Training,
+    training: NetTraining,
     file: Path,
     figures: Callable[[nn.Module], dict[str, float]],
 ) -> nn.Module:
@@ -184,8 +188,8 @@ def train(
         running, began = 0.0, time.perf_counter()
         net.train()
         order = rng.permutation(rows)
-        batches = _ahead(order, training.batch, lambda some, rng=rng: prepare(some, rng))  # type: ignore[misc]
-        for step, (inputs, wanted) in enumerate(batches):
+        batches = _prefetched_batches(order, training.batch, prepare, rng)
+        for step, (inputs, target) in enumerate(batches):
             done = epoch * steps + step
             rate = 0.5 + 0.5 * math.cos(math.pi * done / (training.epochs * steps))
             for group in optimizer.param_groups:
@@ -193,13 +197,13 @@ def train(
                 group["lr"] = training.learning_rate * warm * rate
             with torch.autocast("cpu", torch.bfloat16):
                 logits = net(inputs.contiguous(memory_format=torch.channels_last))
-            loss = -(wanted * logits.float().log_softmax(1)).sum(1).mean()
+            loss = -(target * logits.float().log_softmax(1)).sum(1).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), 1.0)
             optimizer.step()
             running += loss.item()
-            move_average(average, net, min(training.ema, (1 + done) / (10 + done)))
+            update_average(average, net, min(training.ema, (1 + done) / (10 + done)))
         line = {"epoch": epoch + 1, "loss": running / steps, "seconds": time.perf_counter() - began}
         print(json.dumps(line | figures(average)), flush=True)
         state = {
@@ -214,7 +218,7 @@ def train(
 
 
 @torch.no_grad()
-def move_average(average: nn.Module, net: nn.Module, keep: float) -> None:
+def update_average(average: nn.Module, net: nn.Module, keep: float) -> None:
     """Move averaged weights towards those of a net: a share ``keep`` of them stays."""
     pairs = zip(average.state_dict().values(), net.state_dict().values(), strict=True)
     for mine, theirs in pairs:
@@ -224,7 +228,7 @@ def move_average(average: nn.Module, net: nn.Module, keep: float) -> None:
             mine.copy_(theirs)
 
 
-def command(doc: str | None) -> argparse.ArgumentParser:
+def options(doc: str | None) -> argparse.ArgumentParser:
     """The options that the command of every small net has: ``--data``, ``--work``, ``--out`` and
     ``--seed``."""
     parser = argparse.ArgumentParser(
