@@ -62,9 +62,7 @@ def group_of(image: Image.Image, rng: np.random.Generator) -> Iterator[tuple[str
     for i in range(CROPS):
         keep = rng.uniform(0.85, 0.95)
         width, height = (round(side * keep) for side in image.size)
-        left, top = (
-            int(rng.integers(a - b + 1)) for a, b in zip(image.size, (width, height), strict=True)
-        )
+        left, top = (int(rng.integers(a - b + 1)) for a, b in zip(image.size, (width, height), strict=True))
         yield f"crop{i}", image.crop((left, top, left + width, top + height))
 
 
@@ -73,9 +71,7 @@ def write(image: Image.Image, file: Path, seconds: float) -> None:
     exif = Image.Exif()
     exif[0x0110] = "camera"  # an EXIF without a tag of its own is not written
     taken = time.gmtime(seconds)
-    exif.get_ifd(0x8769).update(
-        {0x9003: time.strftime("%Y:%m:%d %H:%M:%S", taken), 0x9291: f"{seconds % 1:.3f}"[2:]}
-    )
+    exif.get_ifd(0x8769).update({0x9003: time.strftime("%Y:%m:%d %H:%M:%S", taken), 0x9291: f"{seconds % 1:.3f}"[2:]})
     image.save(file, exif=exif)
 
 
@@ -104,15 +100,9 @@ def main() -> None:
                 kinds[str(file)] = number, kind
         out = Path(place) / "t.parquet"
         with Sink(str(out), columns.schema) as sink:
-            rated = list(
-                score_images(
-                    assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink
-                )
-            )
+            rated = list(score_images(assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink))
             sink.finish()
-        chosen = choose_rows(
-            ScoredTable(out), Cut(top_k=1, per="burst"), feature_extractor(head.head)
-        )
+        chosen = choose_rows(ScoredTable(out), Cut(top_k=1, per="burst"), feature_extractor(head.head))
     n = 1 + max(number for number, _ in kinds.values())
     absolute: dict[int, tuple[float, str]] = {}
     for row in rated:
@@ -129,10 +119,7 @@ def main() -> None:
         hit = np.array([kind == "photo" for kind in won], dtype=float)
         share = metrics.bootstrap(lambda x, _: float(x.mean()), hit, hit)
         others = Counter(kind.rstrip("0123456789") for kind in won if kind != "photo")
-        print(
-            f"{label:<24} {share.value:.1%} ({share.low:.1%} to {share.high:.1%}); "
-            f"else {dict(others.most_common())}"
-        )
+        print(f"{label:<24} {share.value:.1%} ({share.low:.1%} to {share.high:.1%}); else {dict(others.most_common())}")
 
 
 if __name__ == "__main__":

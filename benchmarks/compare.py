@@ -38,9 +38,7 @@ def main() -> None:
         one, other = (photos[i] for i in rng.choice(len(photos), 2, replace=False))
         if abs(one[1] - other[1]) < a.apart:
             continue
-        there, back = (
-            compare(assessor, [x[2] for x in pair]) for pair in ((one, other), (other, one))
-        )
+        there, back = (compare(assessor, [x[2] for x in pair]) for pair in ((one, other), (other, one)))
         better = hashlib.sha256(max(one, other, key=lambda p: p[1])[2]).hexdigest()
         right.append(there.order[0].sha256 == better)
         same.append(there.order[0].sha256 == back.order[0].sha256)

@@ -35,11 +35,7 @@ LIMIT = 120_000
 
 def pictures(folder: Path, n: int) -> list[Path]:
     """``n`` crops of the sample photos, no two alike, as JPEGs of two megapixels."""
-    originals = [
-        p
-        for p in write_samples(folder / "samples")
-        if p.stem in {Path(name).stem for name in SAMPLE_PHOTOS}
-    ]
+    originals = [p for p in write_samples(folder / "samples") if p.stem in {Path(name).stem for name in SAMPLE_PHOTOS}]
     chance, made = random.Random(0), []
     for i in range(n):
         with Image.open(originals[i % len(originals)]) as file:
@@ -134,10 +130,7 @@ async def visitors(page: Page, files: list[Path], seconds: float, waves: int) ->
     print(described("score, 20 visitors", times))
     print(f"errors and leaks: {len(trouble)} {trouble[:5]}")
     left = ", ".join(f"{memory / 2**20:.0f}" for memory in after)
-    print(
-        f"memory: {before / 2**20:.0f} MB before, {highest / 2**20:.0f} at most, "
-        f"{left} a minute after each wave"
-    )
+    print(f"memory: {before / 2**20:.0f} MB before, {highest / 2**20:.0f} at most, {left} a minute after each wave")
 
 
 def asked(web: httpx.Client, path: str) -> str:
@@ -191,9 +184,7 @@ def hostile(page: Page, uploads: int) -> None:
         reasons: dict[str, int] = {}
         with httpx.Client(base_url=f"{page.url}/gradio_api", timeout=60) as web:
             for _ in range(uploads):
-                answer = web.post(
-                    "/upload", files={"files": (chance.choice(names), chance.choice(bodies))}
-                )
+                answer = web.post("/upload", files={"files": (chance.choice(names), chance.choice(bodies))})
                 if answer.status_code != 200:
                     said = f"HTTP {answer.status_code}"
                 else:
@@ -205,16 +196,11 @@ def hostile(page: Page, uploads: int) -> None:
     for reason, count in sorted(reasons.items(), key=lambda r: -r[1]):
         print(f"  {count:>5}  {reason}")
     assert row["score"] is not None
-    print(
-        f"a good picture: {before:.2f} s before, {after:.2f} s after; "
-        f"memory {page.memory / 2**20:.0f} MB"
-    )
+    print(f"a good picture: {before:.2f} s before, {after:.2f} s after; memory {page.memory / 2**20:.0f} MB")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("what", choices=["first", "visitors", "hostile"])
     parser.add_argument("--uploads", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=120)

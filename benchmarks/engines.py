@@ -41,10 +41,7 @@ def measured(scorer: Scorer, pictures: list[Image.Image], batch: int, n: int) ->
     """Pictures a second of the network alone."""
     looked = [scorer.preprocess(LoadedImage(image, *image.size, "")) for image in pictures]
     looked = (looked * (batch // len(looked) + 1))[:batch]
-    return rate_of(
-        lambda: [scorer.score(looked) for _ in range(max(1, n // batch))],
-        batch * max(1, n // batch),
-    )
+    return rate_of(lambda: [scorer.score(looked) for _ in range(max(1, n // batch))], batch * max(1, n // batch))
 
 
 def main() -> None:

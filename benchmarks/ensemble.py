@@ -60,13 +60,9 @@ def main() -> None:
         scorer = None if name == fitting.FACTS else load_member(a.model, fast=fast)
         members.append(fitting.NamedMember(a.model, fast, scorer))
     with tempfile.TemporaryDirectory() as folder:
-        learned = fitting.score_members(
-            rated(a.data, Path(folder), validation=False, limit=a.fitted), members
-        )
+        learned = fitting.score_members(rated(a.data, Path(folder), validation=False, limit=a.fitted), members)
         fitted = fitting.fit(learned)
-        seen = fitting.score_members(
-            rated(a.data, Path(folder), validation=True, limit=a.limit), members
-        )
+        seen = fitting.score_members(rated(a.data, Path(folder), validation=True, limit=a.limit), members)
     assert fitted.facts is not None
     scores = seen.scores.copy()
     scores[MEMBERS.index("facts")] = np.clip(fitted.facts.predict(seen.facts), 0, 100)

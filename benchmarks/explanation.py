@@ -39,10 +39,7 @@ def main() -> None:
         "suggestions": lambda: assessor.suggestions(prepared),
         "heat map": lambda: occlusion_map(image, assessor.fast_scores),
         "explain": lambda: explain(assessor, image),
-        "explain and map": lambda: (
-            explain(assessor, image),
-            occlusion_map(image, assessor.fast_scores),
-        ),
+        "explain and map": lambda: (explain(assessor, image), occlusion_map(image, assessor.fast_scores)),
     }
     best: dict[str, tuple[float, float]] = {}
     for number in range(a.rounds + 1):

@@ -61,9 +61,7 @@ def horizons() -> Rows:
         image = Image.new("RGB", (900, 700), tuple(rng.integers(120, 230, 3)))
         draw = ImageDraw.Draw(image)
         draw.rectangle((0, 330 + seed * 20, 900, 700), fill=tuple(rng.integers(30, 110, 3)))
-        draw.rectangle(
-            (250 + seed * 40, 150, 400 + seed * 40, 400), fill=tuple(rng.integers(60, 250, 3))
-        )
+        draw.rectangle((250 + seed * 40, 150, 400 + seed * 40, 400), fill=tuple(rng.integers(60, 250, 3)))
         grain = rng.normal(0, 6, (700, 900, 1))
         image = Image.fromarray(np.uint8(np.clip(np.asarray(image) + grain, 0, 255)))
         for degrees in (-12, -7, -3, -1, 0, 2, 5, 9):

@@ -85,16 +85,7 @@ def main() -> None:
     best: dict[str, dict[str, float]] = {}
     for _ in range(a.rounds):
         for way in WAYS:
-            command = [
-                sys.executable,
-                __file__,
-                "--way",
-                way,
-                "--tokens",
-                str(a.tokens),
-                "--layers",
-                str(a.layers),
-            ]
+            command = [sys.executable, __file__, "--way", way, "--tokens", str(a.tokens), "--layers", str(a.layers)]
             out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             found = json.loads(out.splitlines()[-1])
             known = best.setdefault(way, found)
@@ -102,10 +93,7 @@ def main() -> None:
     base = best["five rows"]["seconds"]
     print(f"{a.tokens} tokens, {a.layers} layers, best of {a.rounds}")
     for way, found in best.items():
-        print(
-            f"{way:<12} {found['seconds']:7.2f} s  {found['seconds'] / base:5.2f} x  "
-            f"+{found['added_mib']:6.0f} MiB"
-        )
+        print(f"{way:<12} {found['seconds']:7.2f} s  {found['seconds'] / base:5.2f} x  +{found['added_mib']:6.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -41,16 +41,10 @@ def main() -> None:
             {
                 "n": len(rows),
                 "deletion": dict(
-                    zip(
-                        ("heat", "centre", "random"),
-                        (float(m[:, 0].mean()) for m in (heat, middle, chance)),
-                    )
+                    zip(("heat", "centre", "random"), (float(m[:, 0].mean()) for m in (heat, middle, chance)))
                 ),
                 "insertion": dict(
-                    zip(
-                        ("heat", "centre", "random"),
-                        (float(m[:, 1].mean()) for m in (heat, middle, chance)),
-                    )
+                    zip(("heat", "centre", "random"), (float(m[:, 1].mean()) for m in (heat, middle, chance)))
                 ),
                 "better than random": float((heat[:, 2] > chance[:, 2]).mean()),
                 "deletion better than random": float((heat[:, 0] < chance[:, 0]).mean()),

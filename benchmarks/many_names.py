@@ -60,13 +60,7 @@ def main() -> None:
         began, early = time.perf_counter(), 0.0
         with Sink(str(out), columns.schema) as sink:
             every = score_images(
-                assessor,
-                find_sources([str(folder)]),
-                columns,
-                ScoreOptions(),
-                sink=sink,
-                stats=stats,
-                batch_size=64,
+                assessor, find_sources([str(folder)]), columns, ScoreOptions(), sink=sink, stats=stats, batch_size=64
             )
             for number, _ in enumerate(every):
                 if number == total // 10:
@@ -81,8 +75,7 @@ def main() -> None:
             f"repeated {stats.repeated}, errors {dict(stats.errors)}"
         )
         print(
-            f"peak memory {early:.0f} MiB after a tenth, {late:.0f} MiB at the end; "
-            f"{total / seconds:.0f} rows a second"
+            f"peak memory {early:.0f} MiB after a tenth, {late:.0f} MiB at the end; {total / seconds:.0f} rows a second"
         )
 
 

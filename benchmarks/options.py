@@ -19,9 +19,7 @@ def options(
         checkpoint: with ``--checkpoint``, the model that is measured.
         cache: with ``--cache``, a folder for what this says.
     """
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     if data:
         parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
     if checkpoint:

@@ -36,9 +36,7 @@ APART = 0.25
 CHOOSE = 0.15
 
 
-def pairs_of(
-    photos: list[Photo], each: int, rng: np.random.Generator
-) -> list[tuple[int, int, float]]:
+def pairs_of(photos: list[Photo], each: int, rng: np.random.Generator) -> list[tuple[int, int, float]]:
     """Places of two photos and whether the first is preferred, each photo ``each`` times at
     most."""
     tastes = np.array([photo.taste for photo in photos])
@@ -66,11 +64,7 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
     assessor = Assessor.from_pretrained(base)
     torch.manual_seed(seed)
     with_lora(
-        assessor.rater.backbone.model,
-        rank=config.rank,
-        alpha=config.alpha,
-        dropout=config.dropout,
-        tower=config.tower,
+        assessor.rater.backbone.model, rank=config.rank, alpha=config.alpha, dropout=config.dropout, tower=config.tower
     )
     with tempfile.TemporaryDirectory() as folder:
         if pairs is None:
@@ -94,9 +88,7 @@ def line_beside(assessor: Assessor, photos: list[Photo], pairs: list | None) -> 
     seen = ridge_residual.model_features(assessor, [(photo.data, "a photo") for photo in photos])
     if pairs is None:
         wanted = 100 * np.array([photo.taste for photo in photos])
-        sides = [
-            ModelFeatures(seen.features[s], seen.scores[s]) for s in (slice(cut), slice(cut, None))
-        ]
+        sides = [ModelFeatures(seen.features[s], seen.scores[s]) for s in (slice(cut), slice(cut, None))]
         return ridge_residual.fit(sides[0], wanted[:cut], sides[1], wanted[cut:])
     told = []
     for side in pairs:

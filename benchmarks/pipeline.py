@@ -45,8 +45,7 @@ def make_photos(folder: Path, size: tuple[int, int], n: int) -> list[Path]:
     """JPEGs that differ: crops of public-domain pictures, enlarged, with grain."""
     rng = np.random.default_rng(0)
     sources = [
-        Image.fromarray(getattr(data, name)()).convert("RGB")
-        for name in ("astronaut", "coffee", "chelsea", "rocket")
+        Image.fromarray(getattr(data, name)()).convert("RGB") for name in ("astronaut", "coffee", "chelsea", "rocket")
     ]
     grain = rng.normal(0, 4, (size[1], size[0], 1)).astype(np.float32)
     files = []
@@ -94,9 +93,7 @@ def parts(assessor: Assessor, files: list[Path]) -> Counter[str]:
     return Counter({k: v / len(files) for k, v in spent.items()})
 
 
-def pipeline(
-    assessor: Assessor, folder: Path, n: int, cores: int, threads: int
-) -> tuple[float, float]:
+def pipeline(assessor: Assessor, folder: Path, n: int, cores: int, threads: int) -> tuple[float, float]:
     """Wall seconds and processor seconds a picture."""
     torch.set_num_threads(threads)
     columns = Columns()

@@ -42,9 +42,7 @@ def main() -> None:
         held.append(is_validation(row["image_id"], attribute_photo=True))
         overall.append(row["aesthetic_mean"])
         rated.append([row[f"{name}_mean"] for name in ATTRIBUTES])
-        picture = open_image(
-            files[-1], needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX
-        )
+        picture = open_image(files[-1], needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
         measured.append(baselines.measures(picture.image, picture.native))
     side, mos, facts = np.array(held), np.array(overall), np.nan_to_num(np.array(measured))
     unseen = [file for file, is_held in zip(files, side, strict=True) if is_held]
@@ -69,9 +67,7 @@ def main() -> None:
         told = learner.predict(facts[side])
         own = np.array([one[name] for one in said])
         both = [metrics.bootstrap(metrics.srcc, wanted[side], found) for found in (told, own)]
-        gap = metrics.bootstrap(
-            lambda w, x, y: metrics.srcc(w, y) - metrics.srcc(w, x), wanted[side], told, own
-        )
+        gap = metrics.bootstrap(lambda w, x, y: metrics.srcc(w, y) - metrics.srcc(w, x), wanted[side], told, own)
         print(f"| {name} | {inner} | {both[0]} | {both[1]} | {gap} |", flush=True)
 
 

@@ -173,9 +173,7 @@ def columns_of(base: Path, photos: list[Photo]) -> np.ndarray:
     return np.array([COLUMNS[p.data] for p in photos])
 
 
-def by_adapters(
-    base: Path, run: Run, rated: list[Photo], held: list[Photo]
-) -> dict[str, np.ndarray]:
+def by_adapters(base: Path, run: Run, rated: list[Photo], held: list[Photo]) -> dict[str, np.ndarray]:
     """Way to (V,) scores: the base with adapters, trained as the command trains; the line beside
     them; and both together."""
     cut = round(len(rated) * (1 - CHOOSE))
@@ -185,11 +183,7 @@ def by_adapters(
     assessor = loaded(base)
     torch.manual_seed(config.seed)
     with_lora(
-        assessor.rater.backbone.model,
-        rank=config.rank,
-        alpha=config.alpha,
-        dropout=config.dropout,
-        tower=config.tower,
+        assessor.rater.backbone.model, rank=config.rank, alpha=config.alpha, dropout=config.dropout, tower=config.tower
     )
     objective = RatingObjective(table, validation=0.0, test=0.0, config=config)
     with tempfile.TemporaryDirectory() as work:
@@ -236,9 +230,7 @@ def opened(data: bytes, needed_side: int) -> Image.Image:
 def by_fast_head(base: Path, rated: list[Photo], held: list[Photo]) -> np.ndarray:
     """(V,) scores of the base's fast head with the taste on top."""
     crowd = load_head(base)
-    seen, unseen = (
-        embed_images(crowd, ((p.data, "a photo") for p in photos)) for photos in (rated, held)
-    )
+    seen, unseen = (embed_images(crowd, ((p.data, "a photo") for p in photos)) for photos in (rated, held))
     wanted = 100 * np.array([p.taste for p in rated])
     return PersonalHead.fit_scores(seen[0], wanted, seen[1]).score(*unseen)
 
@@ -255,9 +247,7 @@ def measures_of(kept: EmbeddingCache, photos: list[Photo]) -> np.ndarray:
     contents = [hashlib.sha256(p.data).hexdigest() for p in photos]
     for photo, content in zip(photos, contents, strict=True):
         if content not in kept:
-            picture = open_image(
-                photo.data, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX
-            )
+            picture = open_image(photo.data, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
             kept.append([content], [baselines.measures(picture.image, picture.native)])
     return kept.rows(contents)
 

@@ -142,9 +142,7 @@ def main() -> None:
     print(f"{a.raters} raters, weight {a.weight:g}, {held.sum()} validation photos")
     print(f"the crowd's order: SRCC {crowd}")
     by = {
-        way: np.array(
-            [taught(photos, taste, a.pool, seed, way == "unsure") for seed in range(a.raters)]
-        )
+        way: np.array([taught(photos, taste, a.pool, seed, way == "unsure") for seed in range(a.raters)])
         for way in ("by chance", "unsure")
     }
     print("ratings   by chance                unsure                   difference")

@@ -19,11 +19,7 @@ from typing import Any
 
 import torch
 from options import options
-from transformers import (
-    AutoModelForImageTextToText,
-    Qwen3_5Config,
-    Qwen3VLConfig,
-)
+from transformers import AutoModelForImageTextToText, Qwen3_5Config, Qwen3VLConfig
 
 from vlm_aes.training.lora import language_model, linear_targets, vision_modules
 
@@ -139,10 +135,7 @@ def reckoned(name: str, config: Any, a: argparse.Namespace) -> None:
         f"  base in bf16 {weights / GIB:.1f} GiB, in 4 bits {four_bit / GIB:.1f} GiB; adapters "
         f"with their gradients and Adam {trained / GIB:.2f} GiB"
     )
-    for label, each, work in (
-        ("plain", picture, passes[0]),
-        ("checkpointed", checkpointed, passes[1]),
-    ):
+    for label, each, work in (("plain", picture, passes[0]), ("checkpointed", checkpointed, passes[1])):
         held = weights + trained + a.batch * each
         seconds = (work * in_words + 2 * CELLS * in_eyes) * a.tokens
         seconds /= a.tflops * 1e12 * a.share

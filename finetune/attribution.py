@@ -40,16 +40,13 @@ def additive_model_of(assessor: Assessor, pictures: list[LoadedImage]) -> Additi
             scores.append(rated.score or 0.0)
     names = rows[0] if rows else {}
     table = {
-        name: np.array([math.nan if row[name] is None else row[name] for row in rows], np.float64)
-        for name in names
+        name: np.array([math.nan if row[name] is None else row[name] for row in rows], np.float64) for name in names
     }
     return fit(table, scores)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=1400, help="tuning photos")
@@ -59,9 +56,7 @@ def main() -> None:
     if assessor.calibration is None:
         raise SystemExit(f"{a.checkpoint} has no calibration: its attributes have no residuals")
     photos = draw_photos(a.data, "tuning", a.photos)
-    found = additive_model_of(
-        assessor, [LoadedImage(image, image.width, image.height, "") for _, image in photos]
-    )
+    found = additive_model_of(assessor, [LoadedImage(image, image.width, image.height, "") for _, image in photos])
     if a.keep:
         replace(assessor.calibration, parts=found).save(a.checkpoint)
     reach = {name: round(float(np.ptp(h)), 1) for name, h in found.heights.items()}

@@ -18,15 +18,7 @@ from PIL import Image
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
 
-ATTRIBUTES = (
-    "quality",
-    "composition",
-    "color",
-    "light",
-    "depth_of_field",
-    "content",
-    "object_emphasis",
-)
+ATTRIBUTES = ("quality", "composition", "color", "light", "depth_of_field", "content", "object_emphasis")
 
 
 def is_validation(image_id: str, *, attribute_photo: bool) -> bool:

@@ -120,9 +120,7 @@ CORRUPTIONS = (leaning, dark, tinted, loose, bright, leaning, flat)
 """What photos get in turn; a lean twice, because it is the hardest to see."""
 
 
-def _surrounded(
-    image: Image.Image, share: float, at: tuple[float, float], rng: np.random.Generator
-) -> Image.Image:
+def _surrounded(image: Image.Image, share: float, at: tuple[float, float], rng: np.random.Generator) -> Image.Image:
     width, height = image.size
     inner = image.resize((round(width * share), round(height * share)), Image.Resampling.LANCZOS)
     left, top = round((width - inner.width) * at[0]), round((height - inner.height) * at[1])

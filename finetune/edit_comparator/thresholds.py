@@ -36,14 +36,7 @@ from vlm_aes.suggest.edits import (
     Edit,
     multiply_light,
 )
-from vlm_aes.suggest.engine import (
-    MAX_LOSS_POINTS,
-    MAX_SUGGESTIONS,
-    Floats,
-    Trial,
-    best_of_each_class,
-    try_edits,
-)
+from vlm_aes.suggest.engine import MAX_LOSS_POINTS, MAX_SUGGESTIONS, Floats, Trial, best_of_each_class, try_edits
 
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 LOOSE = 0.7
@@ -175,8 +168,7 @@ def fit(tried: Sequence[FaultTrial], budget: float = BUDGET) -> dict[str, tuple[
     best: tuple[int, dict[str, tuple[float, float]]] | None = None
     for price in _PRICES:
         needed = {
-            kind: _thresholds(tried, kind, price, float(noises[int(kind in FRAME_KINDS)]))
-            for kind in EDIT_CLASSES
+            kind: _thresholds(tried, kind, price, float(noises[int(kind in FRAME_KINDS)])) for kind in EDIT_CLASSES
         }
         told = [best_of_each_class(t.trial, needed) for t in tried if t.fault == "none"]
         if np.mean([bool(advice) for advice in told]) > budget:
@@ -189,40 +181,25 @@ def fit(tried: Sequence[FaultTrial], budget: float = BUDGET) -> dict[str, tuple[
     return best[1]
 
 
-def _thresholds(
-    tried: Sequence[FaultTrial], kind: str, price: float, noise: float
-) -> tuple[float, float]:
+def _thresholds(tried: Sequence[FaultTrial], kind: str, price: float, noise: float) -> tuple[float, float]:
     """The thresholds of a kind: for edits that a measurement asks for, and for the others."""
-    return (
-        _threshold(tried, kind, True, price, noise),
-        _threshold(tried, kind, False, price, noise),
-    )
+    return (_threshold(tried, kind, True, price, noise), _threshold(tried, kind, False, price, noise))
 
 
-def _threshold(
-    tried: Sequence[FaultTrial], kind: str, measured: bool, price: float, noise: float
-) -> float:
+def _threshold(tried: Sequence[FaultTrial], kind: str, measured: bool, price: float, noise: float) -> float:
     """The value from which suggestions of a kind undo more faults than their price."""
     right: list[float] = []
     needless: list[float] = []
     for t in tried:
         worth, passes = _worth(t.trial, kind)
-        rows = [
-            i
-            for i, e in enumerate(t.trial.edits)
-            if e.edit_class == kind and e.measured == measured and passes[i]
-        ]
+        rows = [i for i, e in enumerate(t.trial.edits) if e.edit_class == kind and e.measured == measured and passes[i]]
         if rows:
             top = max(rows, key=lambda i: worth[i])
-            (needless if t.fault == "none" else right if t.right[top] else []).append(
-                float(worth[top])
-            )
+            (needless if t.fault == "none" else right if t.right[top] else []).append(float(worth[top]))
     compared = any(t.trial.log_odds is not None for t in tried)
     least = -_HIGHEST if compared else noise
     levels = sorted({least, *(g for g in right + needless if g > least)})
-    bought = [
-        sum(g > level for g in right) - price * sum(g > level for g in needless) for level in levels
-    ]
+    bought = [sum(g > level for g in right) - price * sum(g > level for g in needless) for level in levels]
     last = len(bought) - 1 - int(np.argmax(bought[::-1]))
     # none is worth its price: what no edit was seen to gain
     return round(float(levels[last]), 2)
@@ -237,16 +214,12 @@ def _worth(found: Trial, kind: str) -> tuple[Floats, NDArray[np.bool_]]:
 
 def is_undone(tried: FaultTrial, needed: Mapping[str, tuple[float, float]]) -> bool:
     """Whether an edit that undoes the fault is among the first three."""
-    told = sorted(best_of_each_class(tried.trial, needed), key=lambda a: -a.margin)[
-        :MAX_SUGGESTIONS
-    ]
+    told = sorted(best_of_each_class(tried.trial, needed), key=lambda a: -a.margin)[:MAX_SUGGESTIONS]
     right = {e.text for e, yes in zip(tried.trial.edits, tried.right, strict=True) if yes}
     return any(advice.text in right for advice in told)
 
 
-def figures(
-    tried: Sequence[FaultTrial], needed: Mapping[str, tuple[float, float]]
-) -> dict[str, float]:
+def figures(tried: Sequence[FaultTrial], needed: Mapping[str, tuple[float, float]]) -> dict[str, float]:
     """Share of each fault, and of all, that is undone, and of the photos as they are that get
     advice, of any kind and of each."""
     found = {}
@@ -265,9 +238,7 @@ def figures(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--fit", type=int, default=0, help="tuning photos to fit on; 0 fits none")
@@ -277,9 +248,7 @@ def main() -> None:
     a = parser.parse_args()
     assessor = Assessor.from_pretrained(a.checkpoint, precision=a.precision)
     judge = assessor.edit_comparator
-    needed = (
-        judge.thresholds if judge else assessor.calibration.edits if assessor.calibration else {}
-    )
+    needed = judge.thresholds if judge else assessor.calibration.edits if assessor.calibration else {}
     if a.fit:
         tried = run_trials(assessor, draw_photos(a.data, "tuning", a.fit))
         needed = fit(tried)

@@ -79,10 +79,7 @@ def compare_edits(head: FastScorer, photos: Sequence[tuple[str, Image.Image]]) -
     for number, (image_id, image) in enumerate(photos):
         rng = random_of("versions", image_id)
         plain = at_trial_size(image)
-        parts += [
-            _edited(head, made(plain, rng))
-            for made in (none, CORRUPTIONS[number % len(CORRUPTIONS)])
-        ]
+        parts += [_edited(head, made(plain, rng)) for made in (none, CORRUPTIONS[number % len(CORRUPTIONS)])]
     return ComparedEdits(
         np.concatenate([p.after for p in parts], axis=1),
         np.concatenate([p.before for p in parts], axis=1),
@@ -98,9 +95,7 @@ def _edited(head: FastScorer, corruption: Corruption) -> ComparedEdits:
     pairs = edited_versions(changed, [edit.parameters for edit, _ in tried])
     shown = {id(one): one for pair in pairs for one in pair}
     every = [*shown.values(), *map(mirror, shown.values())]
-    looks = [
-        head.scores_and_embeddings(every[i : i + _BATCH])[1] for i in range(0, len(every), _BATCH)
-    ]
+    looks = [head.scores_and_embeddings(every[i : i + _BATCH])[1] for i in range(0, len(every), _BATCH)]
     states = np.concatenate(looks).astype(np.float16).reshape(2, len(shown), -1)
     row = {one: i for i, one in enumerate(shown)}
     return ComparedEdits(
@@ -126,9 +121,7 @@ def learn(seen: ComparedEdits, recipe: ComparatorConfig) -> EditComparatorHead:
     versions.train()
     for step, rows in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * (
-                0.5 + 0.5 * math.cos(math.pi * step / len(batches))
-            )
+            group["lr"] = recipe.learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / len(batches)))
         way = int(rng.integers(2))
         found = versions(after[way, rows], before[way, rows], kinds[rows])
         losses = F.binary_cross_entropy_with_logits(found, right[rows], reduction="none")
@@ -167,9 +160,7 @@ def auc_by_kind(versions: EditComparatorHead, seen: ComparedEdits) -> dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, required=True, help="with a fast head")
     parser.add_argument("--photos", type=int, default=2400, help="training photos")

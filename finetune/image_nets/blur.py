@@ -36,14 +36,7 @@ from finetune.image_nets.grey_net import (
     train,
     write_onnx,
 )
-from finetune.image_nets.optics import (
-    apply_kernel,
-    disc,
-    processed,
-    saved_as_jpeg,
-    trajectory,
-    with_soft_background,
-)
+from finetune.image_nets.optics import apply_kernel, disc, processed, saved_as_jpeg, trajectory, with_soft_background
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes.measure.focus import BLUR_KINDS, BLUR_WINDOW_PX
 from vlm_aes.ratings.scale import FIVE_POINTS
@@ -114,9 +107,7 @@ def load_photos(data: Path, work: Path) -> BlurPhotos:
     """The photos of a folder in PARA's layout, decoded into ``work`` the first time (1 GB)."""
 
     def decoded() -> dict[str, np.ndarray]:
-        columns: dict[str, list[np.ndarray | float]] = {
-            name: [] for name in BlurPhotos.__annotations__
-        }
+        columns: dict[str, list[np.ndarray | float]] = {name: [] for name in BlurPhotos.__annotations__}
         for attribute_photo, row in rows_of(data):
             if is_validation(row["image_id"], attribute_photo=attribute_photo):
                 continue
@@ -138,11 +129,7 @@ def blur_net() -> GreyNet:
 
 
 def example(
-    photo: np.ndarray,
-    kind: int | None,
-    shares: tuple[float, float],
-    recipe: BlurConfig,
-    rng: np.random.Generator,
+    photo: np.ndarray, kind: int | None, shares: tuple[float, float], recipe: BlurConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
     """A (CUT, CUT) window of a photo and what is wrong with it, an index into ``BLUR_KINDS``.
 
@@ -215,11 +202,7 @@ def next_round(gray: BlurPhotos, predicted: np.ndarray, after: int, recipe: Blur
     kinds = np.where(predicted[:, MOTION] >= predicted[:, DEFOCUS], MOTION, DEFOCUS)
     of_poor, of_hard = recipe.repeats[after - 1]
     rows = np.concatenate(
-        [
-            np.flatnonzero(good),
-            np.repeat(np.flatnonzero(hard), of_hard),
-            np.repeat(np.flatnonzero(poor), of_poor),
-        ]
+        [np.flatnonzero(good), np.repeat(np.flatnonzero(hard), of_hard), np.repeat(np.flatnonzero(poor), of_poor)]
     )
     own = {int(i): int(kinds[i]) for i in np.flatnonzero(poor)}
     return Round(rows, own, frozenset(np.flatnonzero(hard).tolist()))
@@ -235,11 +218,7 @@ def example_maker(
         for i in rows.tolist():
             own = recipe.hard_shares if i in round_.hard else shares
             sharp = gray.quality[i] >= recipe.usable[0]
-            made.append(
-                example(
-                    gray.photos[i], round_.kinds.get(i), own if sharp else (0.0, 0.0), recipe, rng
-                )
-            )
+            made.append(example(gray.photos[i], round_.kinds.get(i), own if sharp else (0.0, 0.0), recipe, rng))
         target = F.one_hot(torch.tensor([kind for _, kind in made]), len(BLUR_KINDS)).float()
         smooth = target * (1 - recipe.smoothing) + recipe.smoothing / len(BLUR_KINDS)
         return np.stack([one for one, _ in made]), smooth
@@ -260,9 +239,7 @@ def figures(net: nn.Module, gray: BlurPhotos, recipe: BlurConfig) -> dict[str, f
     plain = 1 - predict(net, good, _alike)[:, 0]
     shown = {}
     for length in (3.5, 7.0):
-        blurred_photos = [
-            apply_kernel(p, trajectory(length, rng), rng).astype(np.uint8) for p in good
-        ]
+        blurred_photos = [apply_kernel(p, trajectory(length, rng), rng).astype(np.uint8) for p in good]
         blurred = 1 - predict(net, blurred_photos, _alike)[:, 0]
         for rate in FALSE_ALARMS:
             share = float((blurred > np.quantile(plain, 1 - rate)).mean())
@@ -284,17 +261,10 @@ def train_blur(gray: BlurPhotos, work: Path, recipe: BlurConfig) -> nn.Module:
         else:
             predicted = predict(net.eval(), gray.photos, _alike)
             round_, shares = next_round(gray, predicted, number, recipe), recipe.shares[1]
-        training = NetTraining(
-            epochs, recipe.batch, recipe.learning_rates[number], seed=recipe.seed + number
-        )
+        training = NetTraining(epochs, recipe.batch, recipe.learning_rates[number], seed=recipe.seed + number)
         prepare = example_maker(gray, round_, shares, recipe)
         net = train(
-            net,
-            round_.rows,
-            prepare,
-            training,
-            work / f"smear-{number}.pt",
-            lambda net: figures(net, gray, recipe),
+            net, round_.rows, prepare, training, work / f"smear-{number}.pt", lambda net: figures(net, gray, recipe)
         )
     return net
 

@@ -46,9 +46,7 @@ class NetTraining:
 def block(inputs: int, outputs: int, stride: int, kernel: int = 3) -> nn.Sequential:
     """Convolution, batch normalisation and ReLU."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(True),
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)
     )
 
 
@@ -173,9 +171,7 @@ def train(
     torch.manual_seed(training.seed)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(net).eval()
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
+    optimizer = torch.optim.AdamW(net.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     steps, first = len(rows) // training.batch, 0
     if file.exists():
         state = torch.load(file, weights_only=True)
@@ -231,9 +227,7 @@ def update_average(average: nn.Module, net: nn.Module, keep: float) -> None:
 def options(doc: str | None) -> argparse.ArgumentParser:
     """The options that the command of every small net has: ``--data``, ``--work``, ``--out`` and
     ``--seed``."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder in PARA's layout")
     parser.add_argument("--work", type=Path, required=True, help="grey photos and states")
     parser.add_argument("--out", type=Path, required=True, help="the ONNX file")

@@ -97,9 +97,7 @@ def load_photos(data: Path, work: Path) -> TiltPhotos:
     return TiltPhotos(**stored_arrays(work / "greys.npz", decoded))
 
 
-def window(
-    photo: np.ndarray, degrees: float, share: float, shift: tuple[float, float]
-) -> np.ndarray:
+def window(photo: np.ndarray, degrees: float, share: float, shift: tuple[float, float]) -> np.ndarray:
     """A square window of ``TILT_WINDOW_PX`` of a photo that is turned counterclockwise.
 
     Args:
@@ -111,15 +109,11 @@ def window(
     matrix = cv2.getRotationMatrix2D(middle, degrees, scale)
     matrix[:, 2] += (TILT_WINDOW_PX - 1) / 2 - np.array(middle)
     size = (TILT_WINDOW_PX, TILT_WINDOW_PX)
-    turned = cv2.warpAffine(
-        photo, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-    )
+    turned = cv2.warpAffine(photo, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(turned)
 
 
-def example(
-    photo: np.ndarray, recipe: TiltConfig, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
+def example(photo: np.ndarray, recipe: TiltConfig, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """A window, and by how many degrees it was turned clockwise.
 
     Level and turned windows are zoomed, resampled and degraded alike: only the content differs.
@@ -162,16 +156,10 @@ def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
     photos."""
     shares = []
     for side in (0, 1):
-        small = [
-            cv2.resize(p, (TILT_WINDOW_PX, TILT_WINDOW_PX), interpolation=cv2.INTER_AREA)
-            for p in tuning[:, side]
-        ]
+        small = [cv2.resize(p, (TILT_WINDOW_PX, TILT_WINDOW_PX), interpolation=cv2.INTER_AREA) for p in tuning[:, side]]
         shares.append(tilted_probability(predict(net, small, _mirrored)))
     level, tilted = shares
-    return {
-        f"found at {rate:.0%}": float((tilted > np.quantile(level, 1 - rate)).mean())
-        for rate in FALSE_ALARMS
-    }
+    return {f"found at {rate:.0%}": float((tilted > np.quantile(level, 1 - rate)).mean()) for rate in FALSE_ALARMS}
 
 
 def train_tilt(gray: TiltPhotos, work: Path, recipe: TiltConfig) -> nn.Module:

@@ -65,8 +65,7 @@ def main() -> None:
     people = {}
     if a.ratings:
         people = {
-            p.path: HumanRating.of(p.mos, None, FIVE_POINTS)
-            for p in photos_of(a.data, validation=False, limit=a.limit)
+            p.path: HumanRating.of(p.mos, None, FIVE_POINTS) for p in photos_of(a.data, validation=False, limit=a.limit)
         }
     report = distill(
         photos_of(a.data, validation=False, limit=a.limit),

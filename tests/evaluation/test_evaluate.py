@@ -33,9 +33,7 @@ class Known:
         self.said = {
             names[i] if names else str(i): Assessment(
                 score=None if s is None else float(s),
-                probabilities=dict(
-                    zip(ratings.LEVELS, ratings.soft_label((s or 0) / 100, scale=UNIT))
-                ),
+                probabilities=dict(zip(ratings.LEVELS, ratings.soft_label((s or 0) / 100, scale=UNIT))),
                 error="missing: look" if s is None else "",
                 sha256=str(i),
                 **{name: values[i] for name, values in columns.items()},
@@ -49,10 +47,7 @@ class Known:
 
 def table(means, names=None, **columns):
     names = names or [str(i) for i in range(len(means))]
-    made = [
-        Rating(i + 1, names[i], float(m), **{k: v[i] for k, v in columns.items()})
-        for i, m in enumerate(means)
-    ]
+    made = [Rating(i + 1, names[i], float(m), **{k: v[i] for k, v in columns.items()}) for i, m in enumerate(means)]
     return RatingTable("t", made, UNIT, declared=True)
 
 
@@ -137,9 +132,7 @@ def test_facts_baseline_in_a_report(tmp_path):
     assert report.baselines["facts"]["value"] > 0.8
     assert set(report.baselines["facts"]) == {"value", "low", "high", "plcc"}
     learned = evaluate(
-        Known(scores[:30], files),
-        table(light[:30] / 255, files),
-        others=table(light[30:] / 255, files[30:]),
+        Known(scores[:30], files), table(light[:30] / 255, files), others=table(light[30:] / 255, files[30:])
     )
     assert learned.baselines["facts"]["value"] > 0.8
     few = evaluate(Known([1, 2, 3], files), table(light[:3] / 255, files))
@@ -151,10 +144,7 @@ def test_people_agree_as_much_as_they_do():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=400)
     votes = truth[:, None] + rng.normal(size=(400, 8))
-    rated = [
-        Rating(i, str(i), 0.0, votes={str(k): v for k, v in enumerate(own)})
-        for i, own in enumerate(votes)
-    ]
+    rated = [Rating(i, str(i), 0.0, votes={str(k): v for k, v in enumerate(own)}) for i, own in enumerate(votes)]
     found = rater_agreement(rated)
     one = stats.spearmanr(votes[:, 0], votes[:, 1:].mean(1)).statistic
     half = stats.spearmanr(votes[:, :4].mean(1), votes[:, 4:].mean(1)).statistic
@@ -167,7 +157,7 @@ def test_people_agree_as_much_as_they_do():
 def shoot(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shoot")
     lines = ["path,rating,split"]
-    for i, image in enumerate(tiny.pictures(14)):
+    for i, image in enumerate(tiny.images(14)):
         image.save(folder / f"{i}.png")
         lines.append(f"{i}.png,{1 + i % 5},{'test' if i > 9 else 'train'}")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -178,10 +168,7 @@ def shoot(tmp_path_factory):
 
 def command(*words):
     return subprocess.run(
-        [sys.executable, "-m", "vlm_aes.cli", "evaluate", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-m", "vlm_aes.cli", "evaluate", *map(str, words)], capture_output=True, text=True, check=False
     )
 
 
@@ -210,6 +197,4 @@ def test_evaluate_uses_what_score_uses(shoot, tiny_checkpoint):
     scores = [a.score for a in assessor.assess([read.source(i) for i in range(len(read))])]
     report = evaluate(assessor, read, facts=False, batch_size=5)
     assert isinstance(report, EvaluationReport)
-    assert asdict(report)["mae"]["value"] == pytest.approx(
-        np.abs(read.scores() - scores).mean(), abs=0.01
-    )
+    assert asdict(report)["mae"]["value"] == pytest.approx(np.abs(read.scores() - scores).mean(), abs=0.01)

@@ -8,26 +8,11 @@ from PIL import Image
 
 from finetune.edit_comparator import corruptions
 from finetune.edit_comparator.thresholds import BUDGET, FaultTrial, crop_of, figures, fit, place_of
-from finetune.edit_comparator.train import (
-    ComparatorConfig,
-    ComparedEdits,
-    auc_by_kind,
-    compare_edits,
-    learn,
-)
+from finetune.edit_comparator.train import ComparatorConfig, ComparedEdits, auc_by_kind, compare_edits, learn
 from vlm_aes.measure import measure_for_prompt
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.nano import NANO
-from vlm_aes.suggest.edits import (
-    BRIGHTEN,
-    CLASS_OF_KIND,
-    CROP,
-    EDIT_CLASSES,
-    LEVEL,
-    WHITE_BALANCE,
-    Edit,
-    edits,
-)
+from vlm_aes.suggest.edits import BRIGHTEN, CLASS_OF_KIND, CROP, EDIT_CLASSES, LEVEL, WHITE_BALANCE, Edit, edits
 from vlm_aes.suggest.engine import Trial
 
 COFFEE = Image.fromarray(skimage.data.coffee()).resize((300, 200))

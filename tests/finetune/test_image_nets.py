@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 from finetune.image_nets import blur as blur_recipe
 from finetune.image_nets import tilt as tilt_recipe
 from finetune.image_nets.grey_net import NetTraining, predict, train, write_onnx
-from finetune.image_nets.optics import (
-    apply_kernel,
-    disc,
-    processed,
-    saved_as_jpeg,
-    trajectory,
-    with_soft_background,
-)
+from finetune.image_nets.optics import apply_kernel, disc, processed, saved_as_jpeg, trajectory, with_soft_background
 from vlm_aes.measure import focus, tilt
 from vlm_aes.measure.windows import square_windows, standardize_window
 

@@ -14,7 +14,7 @@ from vlm_aes.stats import metrics
 def bright_images(folder, n, brightness):
     """``n`` images as files; ``brightness`` gives the share of light of the i-th. Returns them."""
     levels = []
-    for i, image in enumerate(tiny.pictures(n, seed=3)):
+    for i, image in enumerate(tiny.images(n, seed=3)):
         levels.append(brightness(i))
         image.point(lambda x, level=levels[-1]: x * level).save(folder / f"{i}.png")
     return levels
@@ -33,12 +33,7 @@ def shoot(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shoot")
     rng = np.random.default_rng(0)
     levels = bright_images(folder, 80, lambda i: rng.uniform(0.1, 1))
-    write_table(
-        folder,
-        levels,
-        columns=",std,critique",
-        cells=lambda i: ",0.5," + ("too dark" if i % 3 == 0 else ""),
-    )
+    write_table(folder, levels, columns=",std,critique", cells=lambda i: ",0.5," + ("too dark" if i % 3 == 0 else ""))
     return folder
 
 

@@ -35,16 +35,13 @@ def test_training_asks_what_inference_asks(family, fresh, table, monkeypatch):
     batch = collate_ratings([examples[i] for i in range(4)], pad)
     seen = []
     hidden = assessor.rater.backbone.last_hidden
-    monkeypatch.setattr(
-        assessor.rater.backbone, "last_hidden", lambda inputs: seen.append(inputs) or hidden(inputs)
-    )
+    monkeypatch.setattr(assessor.rater.backbone, "last_hidden", lambda inputs: seen.append(inputs) or hidden(inputs))
     assessor.assess([table.source(i) for i in range(4)], facts=False)
     assert set(seen[0]) == set(batch["rating"])
     for name, wanted in seen[0].items():
         assert torch.equal(batch["rating"][name], wanted), name
     assert torch.equal(
-        batch["labels"][2].double(),
-        torch.tensor(ratings.soft_label(table.ratings[2].mean, 0.5)).float().double(),
+        batch["labels"][2].double(), torch.tensor(ratings.soft_label(table.ratings[2].mean, 0.5)).float().double()
     )
 
 
@@ -74,11 +71,7 @@ def test_critiques_are_asked_for_as_at_inference(fresh, table, monkeypatch):
 
 
 def test_targets_mean_what_the_raters_mean():
-    made = [
-        Rating(1, "a", 2.0),
-        Rating(2, "b", 3.5, std=0.8),
-        Rating(3, "c", 4.0, std=1.0, votes={"x": 5.0, "y": 3.0}),
-    ]
+    made = [Rating(1, "a", 2.0), Rating(2, "b", 3.5, std=0.8), Rating(3, "c", 4.0, std=1.0, votes={"x": 5.0, "y": 3.0})]
     table = RatingTable("t", made, ratings.FIVE_POINTS, declared=True)
     for kind in ("raters", "gaussian", "two-hot"):
         labels = rating_targets(table, kind).labels.double().numpy()
@@ -110,7 +103,5 @@ def test_rows_are_encoded_once(fresh, table, monkeypatch):
     monkeypatch.setattr(dataset, "CACHE_BYTES", 0)
     small = RatingDataset(assessor, table, rating_targets(table), [1])
     assert small[0] is not small[0]
-    image = tiny.pictures(1)[0]
-    assert (
-        encode_row(assessor, image, assessor.rater.prompt_text())["input_ids"].device.type == "cpu"
-    )
+    image = tiny.images(1)[0]
+    assert encode_row(assessor, image, assessor.rater.prompt_text())["input_ids"].device.type == "cpu"

@@ -32,9 +32,7 @@ def shoot(tmp_path_factory):
         image = Image.fromarray(pixels.astype(np.uint8)).resize((96, 96), Image.Resampling.BICUBIC)
         image.save(folder / f"{i}.png")
     ends = (min(red), max(red))
-    rows += [
-        f"{i}.png,{1 + 4 * (r - ends[0]) / (ends[1] - ends[0]):.3f}" for i, r in enumerate(red)
-    ]
+    rows += [f"{i}.png,{1 + 4 * (r - ends[0]) / (ends[1] - ends[0]):.3f}" for i, r in enumerate(red)]
     (folder / "r.csv").write_text("\n".join(rows))
     pairs = ["path_a,path_b,preferred"]
     pairs += [f"{i}.png,{i + 1}.png,{'a' if red[i] > red[i + 1] else 'b'}" for i in range(0, N, 2)]
@@ -97,9 +95,7 @@ def test_a_head_is_fitted_to_preferences(shoot, tmp_path):
     assert done.exit_code == 0, done.output
     kept = json.loads((out / "training.json").read_text())
     assert kept["pairs"] == {"train": 42, "validation": 9, "test": 9}
-    rated = Assessor.from_pretrained(out).assess(
-        [str(folder / f"{i}.png") for i in range(N)], facts=False
-    )
+    rated = Assessor.from_pretrained(out).assess([str(folder / f"{i}.png") for i in range(N)], facts=False)
     scores = [a.score for a in rated]
     assert metrics.srcc(red, scores) > 0.4
     assert rated[0].score_low is None

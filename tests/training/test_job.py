@@ -56,7 +56,7 @@ def test_running_statistics_stay(fresh, table):
     assert all(torch.equal(v, before[k]) for k, v in assessor.rater.backbone.model.named_buffers())
     alone = VlmScorer(assessor.rater.backbone, assessor.prompt)
     model.eval()
-    rated = ratings.score(alone.rate([tiny.pictures(80, seed=3)[0]])[:, 0])
+    rated = ratings.score(alone.predict([tiny.images(80, seed=3)[0]])[:, 0])
     assert np.isfinite(rated).all()
     assert not model.state_dict().keys() - {n for n, _ in model.named_parameters()}
     with pytest.raises(ValueError, match="not the weights of the same training"):
@@ -87,9 +87,7 @@ def test_the_last_whole_step(tmp_path):
     assert last_whole_step(steps) is None
     for number in (9, 10):
         (steps / f"checkpoint-{number}").mkdir(parents=True)
-        TrainerState(global_step=number).save_to_json(
-            str(steps / f"checkpoint-{number}" / "trainer_state.json")
-        )
+        TrainerState(global_step=number).save_to_json(str(steps / f"checkpoint-{number}" / "trainer_state.json"))
     assert last_whole_step(steps) == steps / "checkpoint-10"
     half_kept(steps)
     assert last_whole_step(steps) == steps / "checkpoint-10"
@@ -120,9 +118,7 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
     scores = [
         [
             a.score
-            for a in Assessor.from_pretrained(tmp_path / name).assess(
-                [table.source(i) for i in range(5)], facts=False
-            )
+            for a in Assessor.from_pretrained(tmp_path / name).assess([table.source(i) for i in range(5)], facts=False)
         ]
         for name in ("whole", "broken")
     ]
@@ -134,7 +130,7 @@ def test_killed_and_resumed_is_the_same(table, tiny_checkpoint, tmp_path):
 def test_ended_by_the_system_and_resumed_is_the_same(shoot, tiny_checkpoint, tmp_path):
     """SIGKILL, of the command itself, at a moment that chance chooses."""
     model = tiny_checkpoint("fast_vlm")
-    options = ["--images", shoot, "--model", model, "--epochs", 6, "--batch-size", 4, "--rank", 4]
+    options = ["--images", shoot, "--model", model, "--epochs", 6, "--batch-size", 4, "--lora-rank", 4]
     command = [sys.executable, "-m", "vlm_aes.cli", "finetune", shoot / "r.csv", *options]
 
     def run(name, *more):
@@ -160,9 +156,7 @@ def test_ended_by_the_system_and_resumed_is_the_same(shoot, tiny_checkpoint, tmp
     assert not (tmp_path / "broken").exists()
     resumed = run("broken", "--resume")
     assert resumed.wait() == 0, resumed.stderr.read()
-    first, second = (
-        json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "broken")
-    )
+    first, second = (json.loads((tmp_path / name / "training.json").read_text()) for name in ("whole", "broken"))
     assert second["curve"][-1]["step"] == first["curve"][-1]["step"]
     for name, figure in first["figures"].items():
         if name != "plcc_fitted":  # the search for a logistic ends in other last digits
@@ -225,11 +219,7 @@ def test_adapters_train_on_four_bits(family, tiny_checkpoint, table, tmp_path):
     pytest.importorskip("bitsandbytes")
     model = tiny_checkpoint(family, hidden=64)
     job = FinetuneJob(
-        table,
-        tmp_path / "mine",
-        replace(QUICK, smoke=True, learning_rate=0.02),
-        model=model,
-        quantize="4bit",
+        table, tmp_path / "mine", replace(QUICK, smoke=True, learning_rate=0.02), model=model, quantize="4bit"
     )
     assert job.run() is not None
     kept = json.loads((tmp_path / "mine" / "training.json").read_text())

@@ -46,11 +46,7 @@ def test_a_certain_preference_has_a_slope():
 
 def test_the_total_adds_the_losses_that_targets_and_weights_allow():
     given = outputs(torch.zeros(2, 5), torch.tensor([40.0, 60.0]))
-    targets = {
-        "labels": torch.eye(5)[:2],
-        "scores": torch.tensor([30.0, 20.0]),
-        "stds": torch.ones(2),
-    }
+    targets = {"labels": torch.eye(5)[:2], "scores": torch.tensor([30.0, 20.0]), "stds": torch.ones(2)}
     parts = {name: LOSSES[name].compute(given, targets) for name in ("rating", "rank")}
     weights = default_weights() | {"rank": 0.5}
     assert total(given, targets, weights) == parts["rating"] + 0.5 * parts["rank"]

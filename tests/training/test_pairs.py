@@ -54,9 +54,7 @@ def test_a_batch_holds_the_two_pictures_of_a_pair_side_by_side(table, tiny_check
     pad = assessor.rater.backbone.tokenizer.pad_token_id
     batch = collate_preferences([pairs[i] for i in range(4)], pad)
     out = RatingModel(assessor, QUICK).eval()(**batch)
-    assert out["prediction"].tolist() == pytest.approx(
-        score_gaps(assessor, table, range(4)).tolist(), abs=0.02
-    )
+    assert out["prediction"].tolist() == pytest.approx(score_gaps(assessor, table, range(4)).tolist(), abs=0.02)
     assert batch["preferred"].tolist() == [0, 1, 1, 0]
 
 
@@ -142,16 +140,7 @@ def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, t
 
 
 def test_pairs_hold_no_ratings(shoot, tmp_path):
-    words = [
-        "finetune",
-        shoot / "pairs.csv",
-        "--images",
-        shoot,
-        "--out",
-        tmp_path / "x",
-        "--transform",
-        "log",
-    ]
+    words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", tmp_path / "x", "--transform", "log"]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 2
     assert "pairs hold no ratings: leave --ratings-scale, --transform" in done.stderr

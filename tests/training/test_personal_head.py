@@ -119,10 +119,7 @@ def test_rows_that_do_not_go_together_are_refused():
 def taught(tmp_path_factory):
     crowd = load_head(NANO)
     rng = np.random.default_rng(0)
-    images = [
-        Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((64, 64))
-        for _ in range(44)
-    ]
+    images = [Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((64, 64)) for _ in range(44)]
     states = crowd.tower.embed([crowd.tower.pixels(image) for image in images])
     scores = ratings.score(crowd.probabilities(states))
     stars = [1 + 4 * np.asarray(image)[..., 0].mean() / 255 for image in images]
@@ -169,10 +166,7 @@ def test_a_damaged_taste_is_told(taught, tmp_path):
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).filter(lambda p: sum(p) > 1e-3),
-    st.floats(0, 100),
-)
+@given(st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).filter(lambda p: sum(p) > 1e-3), st.floats(0, 100))
 def test_a_tilted_distribution_has_the_score_that_was_asked_for(weights, wanted):
     p = np.array([weights]) / sum(weights)
     found = ratings.reweighted(p, [wanted])

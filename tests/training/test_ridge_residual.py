@@ -16,16 +16,10 @@ from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.table import read_ratings
 from vlm_aes.training.dataset import open_again
 from vlm_aes.training.job import FinetuneJob
-from vlm_aes.training.ridge_residual import (
-    DecidedPairs,
-    ModelFeatures,
-    fit,
-    fit_pairs,
-    model_features,
-)
+from vlm_aes.training.ridge_residual import DecidedPairs, ModelFeatures, fit, fit_pairs, model_features
 from vlm_aes.training.trainer import TrainingConfig
 
-MEASURED = len(features(tiny.pictures(1)[0]))
+MEASURED = len(features(tiny.images(1)[0]))
 WIDTH = MEASURED + 12
 pytestmark = pytest.mark.usefixtures("few_draws")
 
@@ -105,18 +99,18 @@ def test_what_is_seen_of_a_picture_is_the_same_in_any_batch(family, tiny_checkpo
     if family == "smolvlm":
         pytest.importorskip("num2words", reason="SmolVLM's processor needs num2words")
     rater = Assessor.from_pretrained(tiny_checkpoint(family)).rater
-    images = tiny.pictures(3)
-    states, seen = rater.seen(images)
+    images = tiny.images(3)
+    states, seen = rater.states_and_features(images)
     text = rater.backbone.model.config.get_text_config()
     assert seen.shape == (3, text.hidden_size + MEASURED)
     assert np.isfinite(seen).all()
     assert abs(seen[0] - seen[1]).max() > 1e-3
-    alone = np.concatenate([rater.seen([image])[1] for image in images])
+    alone = np.concatenate([rater.states_and_features([image])[1] for image in images])
     np.testing.assert_allclose(alone, seen, atol=1e-4)
-    asked = rater.seen(images, tuple(rater.prompt.questions)[:1])[1]
+    asked = rater.states_and_features(images, tuple(rater.prompt.questions)[:1])[1]
     np.testing.assert_allclose(asked, seen, atol=1e-4)
     # and looking on does not change what is answered
-    assert abs(states - rater.states(images)).max() < 1e-6
+    assert abs(states - rater.hidden_states(images)).max() < 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -141,19 +135,15 @@ def test_the_line_is_in_the_folder_and_in_the_scores(table, tmp_path):
     rater = assessor.rater
     plain = VlmScorer(rater.backbone, rater.prompt)
     some = model_features(assessor, [(source, "x") for source in sources])
-    np.testing.assert_allclose(
-        [a.score for a in rated], taste.score(some.features, some.scores), atol=0.05
-    )
+    np.testing.assert_allclose([a.score for a in rated], taste.score(some.features, some.scores), atol=0.05)
     # attributes are left alone, and the five words have the score
     pictures = [a.probabilities for a in rated]
-    np.testing.assert_allclose(
-        ratings.score([list(p.values()) for p in pictures]), [a.score for a in rated], atol=1e-6
-    )
+    np.testing.assert_allclose(ratings.score([list(p.values()) for p in pictures]), [a.score for a in rated], atol=1e-6)
     asked = rater.prompt.questions
     images = [open_again(source, "x", assessor.needed_side) for source in sources]
     np.testing.assert_allclose(
         [list(a.attributes.values()) for a in rated],
-        ratings.score(plain.rate(images, tuple(asked))[:, 1:]),
+        ratings.score(plain.predict(images, tuple(asked))[:, 1:]),
         atol=1e-4,
     )
     together, alone = [a.score for a in rated], [assessor.assess(s).score for s in sources]

@@ -89,9 +89,7 @@ def measure_table(table: RatingTable) -> MeasuredTable:
     """Open and measure every image of a table."""
     places, rows, contents = [], [], []
     for i in range(len(table)):
-        image = open_image(
-            table.source(i), needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX
-        )
+        image = open_image(table.source(i), needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
         if isinstance(image, LoadedImage):
             places.append(i)
             rows.append(measures(image.image, image.native))
@@ -109,9 +107,7 @@ def measures(image: Image.Image, native: Image.Image | None = None) -> list[floa
     return [math.nan if value is None else value for value in facts] + [*features(image).values()]
 
 
-def facts_predictions(
-    table: RatingTable, others: RatingTable | None, wanted: Floats, seed: int = 0
-) -> Floats | None:
+def facts_predictions(table: RatingTable, others: RatingTable | None, wanted: Floats, seed: int = 0) -> Floats | None:
     """(N,) what boosted trees make of the measures of each image; they never saw its rating.
 
     Args:

@@ -155,9 +155,7 @@ def evaluate(
     good = [i for i, a in enumerate(assessed) if a.score is not None]
     if len(good) < MIN_IMAGES:
         why = f"; {assessed[0].error}" if assessed and assessed[0].error else ""
-        raise EvaluationError(
-            f"{len(good)} of {len(assessed)} images could be rated; {MIN_IMAGES} are needed{why}"
-        )
+        raise EvaluationError(f"{len(good)} of {len(assessed)} images could be rated; {MIN_IMAGES} are needed{why}")
     table, rated = table.select(good), [assessed[i] for i in good]
     wanted, scores = table.scores(), np.array([a.score for a in rated], dtype=np.float64)
     notes: list[str] = []
@@ -268,9 +266,7 @@ def _facts_baseline(
     return asdict(overall) | {"plcc": None if linear is None else asdict(linear)}
 
 
-def _rated_images(
-    table: RatingTable, rows: Sequence[int], rated: Sequence[Assessment]
-) -> list[RatedImage]:
+def _rated_images(table: RatingTable, rows: Sequence[int], rated: Sequence[Assessment]) -> list[RatedImage]:
     return [
         RatedImage(
             row,

@@ -56,9 +56,7 @@ class Outlier:
     thumbnail: str | None
 
 
-def evaluation_page(
-    report: EvaluationReport, table: RatingTable, *, model: str, prompt: str, terms: str = ""
-) -> str:
+def evaluation_page(report: EvaluationReport, table: RatingTable, *, model: str, prompt: str, terms: str = "") -> str:
     """HTML of an evaluation.
 
     Args:
@@ -69,8 +67,7 @@ def evaluation_page(
     images = report.images
     score, rating = (np.array([getattr(i, name) for i in images]) for name in ("score", "rating"))
     labels, probabilities = (
-        np.array([getattr(i, name) for i in images]).mean(0).tolist()
-        for name in ("label", "probabilities")
+        np.array([getattr(i, name) for i in images]).mean(0).tolist() for name in ("label", "probabilities")
     )
     return render(
         Path(__file__).with_name("evaluation.html"),
@@ -91,13 +88,7 @@ def evaluation_page(
 
 
 def write_evaluation(
-    file: Path,
-    report: EvaluationReport,
-    table: RatingTable,
-    *,
-    model: str,
-    prompt: str,
-    terms: str = "",
+    file: Path, report: EvaluationReport, table: RatingTable, *, model: str, prompt: str, terms: str = ""
 ) -> None:
     """Write the page of an evaluation: complete, or not at all.
 
@@ -109,9 +100,7 @@ def write_evaluation(
     files.write_bytes(file, page.encode("utf-8", errors="replace"))
 
 
-def calibration_bins(
-    score: Floats, rating: Floats, n: int = CALIBRATION_BINS
-) -> list[CalibrationBin]:
+def calibration_bins(score: Floats, rating: Floats, n: int = CALIBRATION_BINS) -> list[CalibrationBin]:
     """Mean score and mean rating of equal parts of the images, from the lowest scores up."""
     order = np.argsort(score, kind="stable")
     return [

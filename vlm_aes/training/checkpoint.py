@@ -118,12 +118,7 @@ def write_head(
     with replaced_folder(folder) as staging:
         head.save(staging)
         about = HeadConfig(
-            tower_name,
-            tower.weights_hash,
-            head.inner.in_features,
-            head.inner.out_features,
-            revision,
-            agreement,
+            tower_name, tower.weights_hash, head.inner.in_features, head.inner.out_features, revision, agreement
         )
         about.save(staging)
         if tower_name == TOWER_FOLDER:

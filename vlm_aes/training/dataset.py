@@ -57,9 +57,7 @@ def _hard(rating: Rating, scale: ratings.Scale) -> NDArray[np.float64]:
 
 LABEL_KINDS: dict[str, Callable[[Rating, ratings.Scale], NDArray[np.float64]]] = {
     "raters": lambda rating, scale: rating.label(scale),
-    "gaussian": lambda rating, scale: ratings.soft_label(
-        rating.mean, _spread(rating, scale), scale
-    ),
+    "gaussian": lambda rating, scale: ratings.soft_label(rating.mean, _spread(rating, scale), scale),
     "two-hot": _two_hot,
     "hard": _hard,
 }
@@ -155,9 +153,7 @@ class RatingDataset(Dataset[RatingExample]):
         rows: places in the table.
     """
 
-    def __init__(
-        self, assessor: Assessor, table: RatingTable, targets: RatingTargets, rows: Rows
-    ) -> None:
+    def __init__(self, assessor: Assessor, table: RatingTable, targets: RatingTargets, rows: Rows) -> None:
         self.assessor = assessor
         self.table = table
         self.targets = targets
@@ -240,9 +236,7 @@ def facts_line(assessor: Assessor, image: Image.Image) -> str | None:
     return measure.facts_sentence(measure.measure_for_prompt(image))
 
 
-def critique_texts(
-    assessor: Assessor, facts: str, score: float, level: str, critique: str
-) -> tuple[str, str]:
+def critique_texts(assessor: Assessor, facts: str, score: float, level: str, critique: str) -> tuple[str, str]:
     """The critique prompt, and the same followed by the critique and the token that ends it.
 
     The prompt names the raters' score where inference names the model's.

@@ -20,13 +20,7 @@ from torch.nn import functional as F
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.errors import TrainingError
-from vlm_aes.models.heads.head import (
-    HEAD_FOLDER,
-    HEAD_HIDDEN_UNITS,
-    TOWER_FOLDER,
-    Agreement,
-    RatingHead,
-)
+from vlm_aes.models.heads.head import HEAD_FOLDER, HEAD_HIDDEN_UNITS, TOWER_FOLDER, Agreement, RatingHead
 from vlm_aes.models.heads.scorer import FAST_ID
 from vlm_aes.models.heads.vision_tower import VisionTower, checkpoint_tower, load_tower
 from vlm_aes.models.nano import NANO
@@ -36,13 +30,7 @@ from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration, Familiarity
 from vlm_aes.training import model_card
 from vlm_aes.training.checkpoint import write_head
-from vlm_aes.training.distill_data import (
-    DistillData,
-    HumanRating,
-    ReadableImage,
-    collect,
-    is_held_back,
-)
+from vlm_aes.training.distill_data import DistillData, HumanRating, ReadableImage, collect, is_held_back
 
 Floats = NDArray[np.float64]
 
@@ -172,13 +160,7 @@ def distill(
     return report
 
 
-def card_of(
-    report: DistillReport,
-    tower: str,
-    teacher: Assessor | None,
-    rated: bool,
-    config: DistillConfig,
-) -> str:
+def card_of(report: DistillReport, tower: str, teacher: Assessor | None, rated: bool, config: DistillConfig) -> str:
     """The head's ``README.md``."""
     identity = (teacher.model_id, teacher.prompt_id) if teacher else None
     return model_card.distilled_card(report, tower, identity, rated, config)
@@ -194,9 +176,7 @@ def train_head(data: DistillData, config: DistillConfig) -> RatingHead:
     labelled = ~np.isnan(data.teacher[:, 0]) | ~np.isnan(data.people[:, 0])
     rows = rows[labelled[rows]]
     if len(rows) < MIN_IMAGES:
-        raise TrainingError(
-            f"{len(rows)} images to learn from are too few: give at least {MIN_IMAGES}, better 1000"
-        )
+        raise TrainingError(f"{len(rows)} images to learn from are too few: give at least {MIN_IMAGES}, better 1000")
     x = torch.from_numpy(data.embeddings[rows])
     target = _target(data, rows, config.people_weight)
     weights = torch.tensor(ratings.LEVEL_WEIGHTS)
@@ -211,9 +191,7 @@ def train_head(data: DistillData, config: DistillConfig) -> RatingHead:
         head.line.weight.zero_()
         head.line.bias.copy_(target.mean(0).clamp(min=1e-4).log())
         head.outer.bias.zero_()
-    optimizer = torch.optim.AdamW(
-        head.parameters(), config.learning_rate, weight_decay=config.weight_decay
-    )
+    optimizer = torch.optim.AdamW(head.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     head.train()
     size = min(config.batch, len(rows))
     for step in range(config.steps):
@@ -315,19 +293,11 @@ def calibration_of(
     rated = data.held & ~np.isnan(data.score)
     if rated.sum() >= calibration.MIN_CALIBRATION_IMAGES and np.ptp(scores[rated]) > 0:
         return calibration.fit(
-            scores[rated],
-            data.score[rated],
-            prompt=FAST_ID,
-            reference=reference,
-            hidden=data.familiar,
+            scores[rated], data.score[rated], prompt=FAST_ID, reference=reference, hidden=data.familiar
         )
     teacher = data.teacher_scores
     known = data.held & ~np.isnan(teacher)
-    if (
-        of_teacher is None
-        or known.sum() < calibration.MIN_CALIBRATION_IMAGES
-        or np.ptp(scores[known]) == 0
-    ):
+    if of_teacher is None or known.sum() < calibration.MIN_CALIBRATION_IMAGES or np.ptp(scores[known]) == 0:
         return None
     slope, intercept = np.polyfit(scores[known], teacher[known], 1)
     low, high = _conformal(teacher[known] - (intercept + slope * scores[known]))

@@ -169,9 +169,7 @@ def collect(
     copied: list[str] = []
     answers = None
     if teacher is not None:
-        answers = EmbeddingCache(
-            cache, f"answer {teacher.model_id} {teacher.prompt_id}", 5, np.float32
-        )
+        answers = EmbeddingCache(cache, f"answer {teacher.model_id} {teacher.prompt_id}", 5, np.float32)
 
     def read(image: ReadableImage) -> _ReadImage:
         data = image.read()

@@ -116,9 +116,7 @@ def open_members(names: Sequence[str], *, precision: str, device: str) -> list[N
 
 
 def score_members(
-    table: RatingTable,
-    members: Sequence[NamedMember],
-    progress: Callable[[int], None] = lambda done: None,
+    table: RatingTable, members: Sequence[NamedMember], progress: Callable[[int], None] = lambda done: None
 ) -> MemberScores:
     """Rate every image of a table with every member.
 
@@ -136,10 +134,7 @@ def score_members(
         opened = [(i, _open(table.source(i), scorers, needs_facts)) for i in rows]
         batch = [(i, image) for i, image in opened if image is not None]
         if batch:
-            answers = [
-                scorer.score([image.inputs[k] for _, image in batch])
-                for k, scorer in enumerate(scorers)
-            ]
+            answers = [scorer.score([image.inputs[k] for _, image in batch]) for k, scorer in enumerate(scorers)]
             scores = np.array([ratings.score(a.probabilities[:, 0]) for a in answers])
             scores = scores.reshape(len(scorers), len(batch))
             for j, (i, image) in enumerate(batch):
@@ -150,9 +145,7 @@ def score_members(
                     hashes.append(image.sha256)
         progress(rows.stop)
     if len(places) < MIN_RATED_IMAGES:
-        raise TrainingError(
-            f"{len(places)} images could be rated by every member; {MIN_RATED_IMAGES} are needed"
-        )
+        raise TrainingError(f"{len(places)} images could be rated by every member; {MIN_RATED_IMAGES} are needed")
     good = table.select(places)
     links = splits.equal_key_links(hashes) + splits.equal_key_links([r.group for r in good.ratings])
     of_scorer = iter(np.array(columns).T)
@@ -270,9 +263,7 @@ def _folds(cluster: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return folds
 
 
-def figures(
-    fitted: FittedEnsemble, wanted: Floats, names: Sequence[str]
-) -> dict[str, dict[str, Estimate]]:
+def figures(fitted: FittedEnsemble, wanted: Floats, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
     """Member, and ``ensemble``, to its SRCC and PLCC with the ratings, out of fold."""
     return {
         name: {

@@ -93,14 +93,10 @@ def _open_all(sources: Iterable[str | bytes]) -> _OpenedImages:
         opened.places.append(place)
         opened.contents.append(image.sha256)
         hashes.append(splits.perceptual_hash(image.image))
-    return replace(
-        opened, versions=splits.equal_key_links(opened.contents) + splits.near_duplicates(hashes)
-    )
+    return replace(opened, versions=splits.equal_key_links(opened.contents) + splits.near_duplicates(hashes))
 
 
-def inspect_ratings(
-    table: RatingTable, validation: float, test: float, seed: int
-) -> RatingsInspection:
+def inspect_ratings(table: RatingTable, validation: float, test: float, seed: int) -> RatingsInspection:
     """Open every image, find versions of the same, and split what has no split of its own.
 
     Args:
@@ -132,9 +128,7 @@ def inspect_ratings(
     )
 
 
-def inspect_pairs(
-    table: PreferenceTable, validation: float, test: float, seed: int
-) -> PairsInspection:
+def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: int) -> PairsInspection:
     """Open every image and split the pairs, so that no image is in two splits.
 
     Pairs that share images stay together. Where more than half of the images hang together that
@@ -149,9 +143,7 @@ def inspect_pairs(
     used = sorted({end for pair in table.pairs for end in (pair.a, pair.b)})
     opened = _open_all(table.paths[end] for end in used)
     position = {used[place]: i for i, place in enumerate(opened.places)}
-    good = table.select(
-        [i for i, pair in enumerate(table.pairs) if pair.a in position and pair.b in position]
-    )
+    good = table.select([i for i, pair in enumerate(table.pairs) if pair.a in position and pair.b in position])
     ends = [(position[pair.a], position[pair.b]) for pair in good.pairs]
     version = splits.clusters(len(position), opened.versions)
     own_split = any(pair.split for pair in good.pairs)
@@ -165,9 +157,7 @@ def inspect_pairs(
             cluster = version
         sides = _split(cluster, opened.contents, validation, test, seed)
         inside = [
-            replace(pair, split=sides[a])
-            for pair, (a, b) in zip(good.pairs, ends, strict=True)
-            if sides[a] == sides[b]
+            replace(pair, split=sides[a]) for pair, (a, b) in zip(good.pairs, ends, strict=True) if sides[a] == sides[b]
         ]
         straddling = len(good) - len(inside)
         good = replace(good, pairs=inside)
@@ -176,9 +166,7 @@ def inspect_pairs(
     return PairsInspection(good, errors, own_split, leaked, straddling)
 
 
-def _leaked_pairs(
-    table: PreferenceTable, ends: Sequence[tuple[int, int]], version: NDArray[np.int64]
-) -> int:
+def _leaked_pairs(table: PreferenceTable, ends: Sequence[tuple[int, int]], version: NDArray[np.int64]) -> int:
     """Pairs outside training with a version of an image in training."""
     versions = [{int(version[a]), int(version[b])} for a, b in ends]
     splits_and_versions = list(zip([pair.split for pair in table.pairs], versions, strict=True))
@@ -186,9 +174,7 @@ def _leaked_pairs(
     return sum(split != "train" and bool(own & trained) for split, own in splits_and_versions)
 
 
-def _split(
-    cluster: NDArray[np.int64], names: Sequence[str], validation: float, test: float, seed: int
-) -> list[str]:
+def _split(cluster: NDArray[np.int64], names: Sequence[str], validation: float, test: float, seed: int) -> list[str]:
     try:
         return splits.split(cluster, names, validation=validation, test=test, seed=seed)
     except ValueError as error:
@@ -198,9 +184,7 @@ def _split(
 def _check_own_split(name: str, splits_of_rows: Sequence[tuple[int, str]], noun: str) -> None:
     empty = next((row for row, split in splits_of_rows if not split), None)
     if empty is not None:
-        raise TrainingError(
-            f"{name}, row {empty}, column split: empty; give every {noun} a split, or none"
-        )
+        raise TrainingError(f"{name}, row {empty}, column split: empty; give every {noun} a split, or none")
 
 
 def _check_counts(table: RatingTable | PreferenceTable, noun: str) -> None:

@@ -35,12 +35,7 @@ from vlm_aes.training.dataset import LABEL_KINDS
 from vlm_aes.training.inspect_dataset import table_hash
 from vlm_aes.training.lora import train_everything, with_lora
 from vlm_aes.training.model_card import TrainingRecord, finetuned_card
-from vlm_aes.training.objective import (
-    PreferenceObjective,
-    PreferenceReport,
-    RatingObjective,
-    objective_for,
-)
+from vlm_aes.training.objective import PreferenceObjective, PreferenceReport, RatingObjective, objective_for
 from vlm_aes.training.personal_head import check_base, write_personal_head
 from vlm_aes.training.trainer import ProgressCallback, TrainingConfig, train
 
@@ -102,9 +97,7 @@ class FinetuneJob:
         return self.work / "made" / self.out.name
 
     def run(
-        self,
-        say: Callable[[str], None] = lambda line: None,
-        callbacks: Sequence[TrainerCallback] = (),
+        self, say: Callable[[str], None] = lambda line: None, callbacks: Sequence[TrainerCallback] = ()
     ) -> EvaluationReport | PreferenceReport | None:
         """Train, choose the best step by validation, calibrate, measure, write the folder.
 
@@ -121,9 +114,7 @@ class FinetuneJob:
             CheckpointError: for a base that cannot be used.
         """
         self.check()
-        objective = objective_for(
-            self.table, validation=self.validation, test=self.test, config=self.config
-        )
+        objective = objective_for(self.table, validation=self.validation, test=self.test, config=self.config)
         _say_inspection(objective, say)
         base = self._load_base()
         if is_first_process():
@@ -165,15 +156,12 @@ class FinetuneJob:
             raise TrainingError("--full trains the weights themselves: leave --quantize out")
         if locate(self.base).adapter is not None and not self.config.full:
             raise TrainingError(
-                f"{self.base} is an adapter itself; train its base on both tables, or go on from "
-                "it with --full"
+                f"{self.base} is an adapter itself; train its base on both tables, or go on from it with --full"
             )
         if self.out.exists() and not self.overwrite:
             raise TrainingError(f"{self.out} exists; take another --out, or --overwrite")
         if self.work.exists() and not (self.resume or self.overwrite):
-            raise TrainingError(
-                f"{self.work} holds an unfinished training; --resume or --overwrite it"
-            )
+            raise TrainingError(f"{self.work} holds an unfinished training; --resume or --overwrite it")
 
     def _load_base(self) -> Assessor:
         if self.fast:
@@ -182,9 +170,7 @@ class FinetuneJob:
             return base
         # weights that are trained themselves need all their bits
         precision = self.quantize or ("fp32" if self.config.full else "auto")
-        return Assessor.from_pretrained(
-            self.base, precision=precision, device=_device_of_process(self.device)
-        )
+        return Assessor.from_pretrained(self.base, precision=precision, device=_device_of_process(self.device))
 
     def _base_name(self, base: Assessor) -> str:
         if self.fast:
@@ -225,10 +211,7 @@ class FinetuneJob:
         write_personal_head(self.finished, taste, head, worth=worth)
 
     def _train(
-        self,
-        base: Assessor,
-        objective: RatingObjective | PreferenceObjective,
-        callbacks: Sequence[TrainerCallback],
+        self, base: Assessor, objective: RatingObjective | PreferenceObjective, callbacks: Sequence[TrainerCallback]
     ) -> list[dict[str, float]]:
         """Train adapters or weights, write them, and give the curve."""
         config, network = self.config, base.rater.backbone.model
@@ -238,11 +221,7 @@ class FinetuneJob:
         else:
             torch.manual_seed(config.seed)  # adapters begin at random
             adapted = with_lora(
-                network,
-                rank=config.rank,
-                alpha=config.alpha,
-                dropout=config.dropout,
-                tower=config.tower,
+                network, rank=config.rank, alpha=config.alpha, dropout=config.dropout, tower=config.tower
             )
         curve = train(base, objective, config, self.work / "steps", callbacks)
         if is_first_process():
@@ -254,9 +233,7 @@ class FinetuneJob:
                 save_adapter(adapted, self.base, prompt, self.finished)
         return curve
 
-    def _fit_beside(
-        self, result: Assessor, objective: RatingObjective | PreferenceObjective
-    ) -> None:
+    def _fit_beside(self, result: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
         """Fit what stands beside trained weights: the ridge residual, then the calibration."""
         if self.config.ridge and ridge_residual.is_supported(result):
             taste = objective.fit_ridge(result)
@@ -350,9 +327,7 @@ def _device_of_process(device: str) -> str:
     return device
 
 
-def _say_inspection(
-    objective: RatingObjective | PreferenceObjective, say: Callable[[str], None]
-) -> None:
+def _say_inspection(objective: RatingObjective | PreferenceObjective, say: Callable[[str], None]) -> None:
     """The first few images that cannot be opened, and how many examples each split has."""
     for path, why in list(objective.inspection.errors.items())[:MAX_LISTED_ERRORS]:
         say(f"left out: {path}: {why}")

@@ -40,12 +40,7 @@ def linear_targets(network: Any, *, tower: bool) -> list[str]:
     parts = [language_model(network), *(vision_modules(network) if tower else [])]
     kinds = (nn.Linear, nn.Conv2d) if tower else (nn.Linear,)
     candidates = {id(m) for part in parts for m in part.modules() if isinstance(m, kinds)}
-    bypassed = {
-        id(inner)
-        for m in network.modules()
-        if isinstance(m, nn.MultiheadAttention)
-        for inner in m.modules()
-    }
+    bypassed = {id(inner) for m in network.modules() if isinstance(m, nn.MultiheadAttention) for inner in m.modules()}
     return [
         name
         for name, module in network.named_modules()
@@ -58,10 +53,7 @@ def with_lora(network: Any, *, rank: int, alpha: int, dropout: float, tower: boo
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=dropout,
-        target_modules=linear_targets(network, tower=tower),
+        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=linear_targets(network, tower=tower)
     )
     return get_peft_model(network, config)
 

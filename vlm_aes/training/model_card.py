@@ -188,22 +188,15 @@ def _figures(record: TrainingRecord) -> str:
         return "Too few images for any."
     pairs = not isinstance(report, EvaluationReport)
     what = "pairs" if pairs else "images"
-    text = (
-        f"On {report.n} {record.measured_on} {what} that nothing was trained on, with 95% "
-        "bootstrap intervals"
-        + (": how often the preferred image has the higher score." if pairs else ".")
+    text = f"On {report.n} {record.measured_on} {what} that nothing was trained on, with 95% bootstrap intervals" + (
+        ": how often the preferred image has the higher score." if pairs else "."
     )
     if record.measured_on == "validation" and record.curve:
-        text += (
-            f" **They are also the {what} that the best step was chosen by: expect less on "
-            "others.**"
-        )
+        text += f" **They are also the {what} that the best step was chosen by: expect less on others.**"
     if not isinstance(report, EvaluationReport):
         rows = [["**this model**", report.after], ["its base, untouched", report.before]]
         return f"{text}\n\n" + _table(["", "pair accuracy"], rows)
-    text += "\n\n" + _table(
-        ["", "SRCC", "PLCC", "mean error, points"], _rating_rows(record, report)
-    )
+    text += "\n\n" + _table(["", "SRCC", "PLCC", "mean error, points"], _rating_rows(record, report))
     if report.coverage_90 is not None and report.interval_width is not None:
         text += (
             f"\n\nThe 90% interval, fitted on {record.calibrated} validation images, holds the "
@@ -246,15 +239,12 @@ _CURVE_COLUMNS = {"srcc": "SRCC", "plcc": "PLCC", "pair_accuracy": "pair accurac
 
 
 def _curve(record: TrainingRecord) -> str:
-    evaluated = [
-        line for line in record.curve if any(f"eval_{name}" in line for name in _CURVE_COLUMNS)
-    ]
+    evaluated = [line for line in record.curve if any(f"eval_{name}" in line for name in _CURVE_COLUMNS)]
     if not evaluated:
         return ""
     names = [name for name in _CURVE_COLUMNS if f"eval_{name}" in evaluated[0]]
     rows = [
-        [f"{line['step']:.0f}", f"{line['epoch']:.1f}"]
-        + [f"{line[f'eval_{name}']:.3f}" for name in names]
+        [f"{line['step']:.0f}", f"{line['epoch']:.1f}"] + [f"{line[f'eval_{name}']:.3f}" for name in names]
         for line in evaluated
     ]
     best = _CURVE_COLUMNS[names[0]]
@@ -279,9 +269,7 @@ def _limits(record: TrainingRecord) -> list[str]:
         )
     else:
         critiques = any(rating.critique for rating in inspection.table.ratings)
-        lines.append(
-            f"It rates images like those of `{inspection.table.name}`; on others it guesses."
-        )
+        lines.append(f"It rates images like those of `{inspection.table.name}`; on others it guesses.")
     if not record.curve:
         lines.append("A fast head: it rates, and writes no critiques.")
     else:
@@ -290,9 +278,7 @@ def _limits(record: TrainingRecord) -> list[str]:
             + (", and critiques learned from the table." if critiques else ".")
         )
     if isinstance(inspection, RatingsInspection) and not record.calibrated:
-        lines.append(
-            "Too few validation images to calibrate: there is no interval and no percentile."
-        )
+        lines.append("Too few validation images to calibrate: there is no interval and no percentile.")
     n = record.counts["test"]
     if n and n < MIN_TEST_IMAGES:
         lines.append(f"The figures are of {n} test examples: mind their wide intervals.")
@@ -324,11 +310,7 @@ _AGREEMENTS = {
 
 
 def distilled_card(
-    report: DistillReport,
-    tower: str,
-    teacher: tuple[str, str] | None,
-    rated: bool,
-    settings: object,
+    report: DistillReport, tower: str, teacher: tuple[str, str] | None, rated: bool, settings: object
 ) -> str:
     """The card of a distilled head.
 
@@ -339,10 +321,7 @@ def distilled_card(
     """
     sources = [f"the answers of `{teacher[0]}` ({teacher[1]})"] if teacher else []
     sources += ["people's ratings"] if rated else []
-    towers = {
-        "own": "the vision tower of the checkpoint around it",
-        TOWER_FOLDER: "the vision tower in its subfolder",
-    }
+    towers = {"own": "the vision tower of the checkpoint around it", TOWER_FOLDER: "the vision tower in its subfolder"}
     rows = [
         [words, figures["srcc"], figures["plcc"], figures["mae"]]
         for name, words in _AGREEMENTS.items()

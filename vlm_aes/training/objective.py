@@ -33,12 +33,7 @@ from vlm_aes.training.dataset import (
     rating_targets,
 )
 from vlm_aes.training.inspect_dataset import SPLIT_NAMES, inspect_pairs, inspect_ratings
-from vlm_aes.training.personal_head import (
-    PersonalHead,
-    calibrated,
-    embed_images,
-    fit_preferences,
-)
+from vlm_aes.training.personal_head import PersonalHead, calibrated, embed_images, fit_preferences
 from vlm_aes.training.ridge_residual import DecidedPairs
 from vlm_aes.training.trainer import TrainingConfig
 
@@ -69,9 +64,7 @@ class RatingObjective:
     best_metric = "srcc"
     images_per_example = 1
 
-    def __init__(
-        self, table: RatingTable, *, validation: float, test: float, config: TrainingConfig
-    ) -> None:
+    def __init__(self, table: RatingTable, *, validation: float, test: float, config: TrainingConfig) -> None:
         self.inspection = inspect_ratings(table, validation, test, config.seed)
         self.table = self.inspection.table
         self.rows = _rows_of_splits(self.table)
@@ -113,10 +106,7 @@ class RatingObjective:
         train, validation = self.rows["train"], self.rows["validation"]
         if not ridge_residual.is_enough(len(train), len(validation)):
             return None
-        training, held = (
-            ridge_residual.model_features(assessor, self._named(rows))
-            for rows in (train, validation)
-        )
+        training, held = (ridge_residual.model_features(assessor, self._named(rows)) for rows in (train, validation))
         scores = self.table.scores()
         return ridge_residual.fit(training, scores[train], held, scores[validation])
 
@@ -127,14 +117,8 @@ class RatingObjective:
             return None
         sources = [source for source, _ in self._named(rows)]
         assessed = assessor.assess(sources, facts=False, attributes=True)
-        rated = [
-            (row, a.score, a.attributes)
-            for row, a in zip(rows, assessed, strict=True)
-            if a.score is not None
-        ]
-        attributes = {
-            name: [own[name] for _, _, own in rated] for name in assessor.rating_attributes
-        }
+        rated = [(row, a.score, a.attributes) for row, a in zip(rows, assessed, strict=True) if a.score is not None]
+        attributes = {name: [own[name] for _, _, own in rated] for name in assessor.rating_attributes}
         try:
             return calibration.fit(
                 [score for _, score, _ in rated],
@@ -207,9 +191,7 @@ class PreferenceObjective:
     best_metric = "pair_accuracy"
     images_per_example = 2
 
-    def __init__(
-        self, table: PreferenceTable, *, validation: float, test: float, config: TrainingConfig
-    ) -> None:
+    def __init__(self, table: PreferenceTable, *, validation: float, test: float, config: TrainingConfig) -> None:
         self.inspection = inspect_pairs(table, validation, test, config.seed)
         self.table = self.inspection.table
         self.rows = _rows_of_splits(self.table)
@@ -299,9 +281,7 @@ def score_gaps(assessor: Assessor, table: PreferenceTable, rows: Rows) -> Floats
     """
     places, ends = _images_of_pairs(table, rows)
     scores = []
-    for place, a in zip(
-        places, assessor.assess([table.paths[place] for place in places], facts=False), strict=True
-    ):
+    for place, a in zip(places, assessor.assess([table.paths[place] for place in places], facts=False), strict=True):
         if a.score is None:
             raise TrainingError(f"{table.paths[place]} could be opened before: {a.error}")
         scores.append(a.score)

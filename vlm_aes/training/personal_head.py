@@ -113,11 +113,7 @@ class PersonalHead:
     """
 
     def __init__(
-        self,
-        taste: ResidualHead,
-        ridge: Any,
-        scaling: HeadScaling,
-        rated: tuple[Floats, Floats, Floats],
+        self, taste: ResidualHead, ridge: Any, scaling: HeadScaling, rated: tuple[Floats, Floats, Floats]
     ) -> None:
         self.taste = taste
         self._ridge = ridge
@@ -153,9 +149,7 @@ class PersonalHead:
         if len(given) < MIN_RATINGS:
             raise TrainingError(f"{len(given)} ratings are too few: give {MIN_RATINGS}")
         if given.min() < 1 or given.max() > 5:
-            raise TrainingError(
-                f"stars go from 1 to 5, not from {given.min():g} to {given.max():g}"
-            )
+            raise TrainingError(f"stars go from 1 to 5, not from {given.min():g} to {given.max():g}")
         if np.ptp(given) == 0:
             raise TrainingError(f"every photo has {given[0]:g} stars: give some more, some fewer")
         return cls.fit_scores(rows, 25 * (given - 1), scores)
@@ -167,9 +161,7 @@ class PersonalHead:
         return cls._fitted(HeadScaling.of(rows, others), rows, wanted, others)
 
     @classmethod
-    def _fitted(
-        cls, scaling: HeadScaling, rows: Floats, wanted: Floats, base: Floats
-    ) -> PersonalHead:
+    def _fitted(cls, scaling: HeadScaling, rows: Floats, wanted: Floats, base: Floats) -> PersonalHead:
         from sklearn.linear_model import BayesianRidge
 
         ridge = BayesianRidge().fit(scaling.inputs(rows, base), wanted)
@@ -207,9 +199,7 @@ class PersonalHead:
             metrics.bootstrap(gain, wanted, scores, base, seed=seed),
         )
 
-    def most_informative(
-        self, embeddings: ArrayLike, base: ArrayLike, rated: Sequence[int] = ()
-    ) -> int | None:
+    def most_informative(self, embeddings: ArrayLike, base: ArrayLike, rated: Sequence[int] = ()) -> int | None:
         """Place of the image whose rating would lower the uncertainty about all of them most.
 
         Expected fall of the mean predicted variance (Cohn 1996, "Neural network exploration using
@@ -259,9 +249,7 @@ class PersonalHead:
         write_personal_head(folder, self.taste, base, worth=worth, card=card)
 
 
-def fit_preferences(
-    embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64], preferred: Floats
-) -> ResidualHead:
+def fit_preferences(embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64], preferred: Floats) -> ResidualHead:
     """A residual head from preferences: logistic regression on the differences of the two images
     of a pair (Bradley and Terry 1952).
 
@@ -292,9 +280,7 @@ def fit_preferences(
     return scaling.taste(weights, float(base.mean() - (inputs @ weights).mean()))
 
 
-def embed_images(
-    base: FastScorer, images: Iterable[tuple[str | bytes, str]]
-) -> tuple[NDArray[np.float32], Floats]:
+def embed_images(base: FastScorer, images: Iterable[tuple[str | bytes, str]]) -> tuple[NDArray[np.float32], Floats]:
     """(N, D) embeddings and (N,) base scores of images, given as sources with their names.
 
     Raises:
@@ -329,16 +315,12 @@ def check_base(base: FastScorer, width: int | None = None) -> None:
         TrainingError: where it cannot.
     """
     if base.residual_head is not None:
-        raise TrainingError(
-            f"{base.folder} is a personal head itself: teach the head that it began from"
-        )
+        raise TrainingError(f"{base.folder} is a personal head itself: teach the head that it began from")
     if width is not None and base.config.width != width:
         raise TrainingError("this head was fitted on embeddings of another tower")
 
 
-def calibrated(
-    base: FastScorer, scores: Floats, wanted: Floats, reference: str
-) -> Calibration | None:
+def calibrated(base: FastScorer, scores: Floats, wanted: Floats, reference: str) -> Calibration | None:
     """Interval and percentile of a head's scores; None where the ratings are too few or all alike.
 
     Args:
@@ -354,12 +336,7 @@ def calibrated(
 
 
 def write_personal_head(
-    folder: Path,
-    taste: ResidualHead,
-    base: FastScorer,
-    *,
-    worth: Calibration | None,
-    card: str = "",
+    folder: Path, taste: ResidualHead, base: FastScorer, *, worth: Calibration | None, card: str = ""
 ) -> None:
     """Write a fast head's folder with a residual head on top: complete, or not at all.
 

@@ -86,8 +86,7 @@ def model_features(assessor: Assessor, images: Sequence[tuple[str | bytes, str]]
     features, scores = [], []
     for start in range(0, len(images), IMAGES_PER_BATCH):
         batch = [
-            open_again(source, name, assessor.needed_side)
-            for source, name in images[start : start + IMAGES_PER_BATCH]
+            open_again(source, name, assessor.needed_side) for source, name in images[start : start + IMAGES_PER_BATCH]
         ]
         lines = [facts_line(assessor, image) for image in batch]
         facts = [line for line in lines if line is not None]
@@ -138,10 +137,7 @@ def fit(
 
 
 def fit_pairs(
-    training: ModelFeatures,
-    pairs: DecidedPairs,
-    validation: ModelFeatures,
-    held_pairs: DecidedPairs,
+    training: ModelFeatures, pairs: DecidedPairs, validation: ModelFeatures, held_pairs: DecidedPairs
 ) -> ResidualHead | None:
     """The same from preferences: logistic regression on the differences of two images (Bradley and
     Terry 1952), and once more over the two answers.
@@ -179,11 +175,7 @@ def preference_weights(gaps: Floats, first: NDArray[np.bool_]) -> Floats:
     from sklearn.linear_model import LogisticRegressionCV
 
     logistic = LogisticRegressionCV(
-        Cs=INVERSE_STRENGTHS,
-        cv=FOLDS,
-        fit_intercept=False,
-        scoring="neg_log_loss",
-        max_iter=1000,
+        Cs=INVERSE_STRENGTHS, cv=FOLDS, fit_intercept=False, scoring="neg_log_loss", max_iter=1000
     ).fit(gaps, first)
     weights: Floats = logistic.coef_[0]
     return weights

@@ -16,10 +16,7 @@ from vlm_aes.errors import TableError, TrainingError
 from vlm_aes.files import check_absent
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
-from vlm_aes.models.ensemble.router import (
-    MIN_IMAGES_PER_ROUTE,
-    TrainedRouteClassifier,
-)
+from vlm_aes.models.ensemble.router import MIN_IMAGES_PER_ROUTE, TrainedRouteClassifier
 from vlm_aes.models.heads.vision_tower import VisionTower, find_tower
 from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.registry import RATER_FILE
@@ -92,14 +89,10 @@ def read_routes(file: Path, images: Path | None, names: Sequence[str]) -> list[t
     routes = []
     for i, row in enumerate(rows, 1):
         if not row.get("path") or row.get("route") not in names:
-            raise TrainingError(
-                f"{file}, row {i}: it needs a path, and a route that is one of {', '.join(names)}"
-            )
+            raise TrainingError(f"{file}, row {i}: it needs a path, and a route that is one of {', '.join(names)}")
         path = os.path.join(images or "", row["path"])  # noqa: PTH118  (as typed: "./" stays)
         if not Path(path).is_file():
-            raise TrainingError(
-                f"{file}, row {i}: no file {path}; relative paths are below --images"
-            )
+            raise TrainingError(f"{file}, row {i}: no file {path}; relative paths are below --images")
         routes.append((path, list(names).index(row["route"])))
     _check_counts([route for _, route in routes], names, f"{file}:")
     return routes
@@ -109,9 +102,7 @@ def _check_counts(routes: Sequence[int], names: Sequence[str], where: str) -> No
     for k, name in enumerate(names):
         n = list(routes).count(k)
         if n < MIN_IMAGES_PER_ROUTE:
-            raise TrainingError(
-                f"{where} {n} images of {name} are too few; give {MIN_IMAGES_PER_ROUTE}"
-            )
+            raise TrainingError(f"{where} {n} images of {name} are too few; give {MIN_IMAGES_PER_ROUTE}")
 
 
 def train_router(
@@ -139,9 +130,7 @@ def train_router(
     _check_counts(kinds.tolist(), [route.name for route in routes], "of those that open,")
 
     def trained(rows: NDArray[np.bool_]) -> TrainedRouteClassifier:
-        return TrainedRouteClassifier.fit(
-            vision_tower, embeddings[rows], kinds[rows].tolist(), len(routes)
-        )
+        return TrainedRouteClassifier.fit(vision_tower, embeddings[rows], kinds[rows].tolist(), len(routes))
 
     folds = _folds(kinds, seed)
     predicted = np.zeros(len(kinds), np.int64)
@@ -158,9 +147,7 @@ def train_router(
     )
 
 
-def _embedded(
-    table: Sequence[tuple[str, int]], tower: VisionTower
-) -> tuple[torch.Tensor, NDArray[np.int64]]:
+def _embedded(table: Sequence[tuple[str, int]], tower: VisionTower) -> tuple[torch.Tensor, NDArray[np.int64]]:
     rows, kinds = [], []
     for path, kind in table:
         image = open_image(path, needed_side=tower.needed_side)
@@ -180,9 +167,7 @@ def _folds(kinds: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return folds
 
 
-def _save(
-    classifier: TrainedRouteClassifier, routes: Sequence[NamedRoute], tower: str, out: Path
-) -> None:
+def _save(classifier: TrainedRouteClassifier, routes: Sequence[NamedRoute], tower: str, out: Path) -> None:
     def quoted(text: str) -> str:
         return json.dumps(text, ensure_ascii=False)
 

@@ -124,10 +124,7 @@ class RatingModel(nn.Module):
         return nn.modules.module._IncompatibleKeys([], [])
 
     def forward(
-        self,
-        rating: dict[str, Tensor],
-        critique: dict[str, Tensor] | None = None,
-        **targets: Tensor,
+        self, rating: dict[str, Tensor], critique: dict[str, Tensor] | None = None, **targets: Tensor
     ) -> dict[str, Tensor]:
         """``loss`` and ``prediction``: (B,) scores, or (B / 2,) differences of the scores of pairs.
 
@@ -184,9 +181,7 @@ def last_whole_step(work: Path) -> Path | None:
     written last, or with half of it. Such folders are deleted.
     """
     folders = sorted(
-        work.glob(f"{PREFIX_CHECKPOINT_DIR}-*"),
-        key=lambda folder: int(folder.name.rpartition("-")[2]),
-        reverse=True,
+        work.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), reverse=True
     )
     for folder in folders:
         try:
@@ -204,16 +199,12 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers h
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
 
-    def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any
-    ) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
         """Say the validation metrics."""
         names = {"srcc": "SRCC", "plcc": "PLCC", "pair_accuracy": "pair accuracy"}
         if metrics and state.is_world_process_zero:
             values = [
-                f"{words} {metrics[f'eval_{name}']:.3f}"
-                for name, words in names.items()
-                if f"eval_{name}" in metrics
+                f"{words} {metrics[f'eval_{name}']:.3f}" for name, words in names.items() if f"eval_{name}" in metrics
             ]
             step = f"step {state.global_step} of {state.max_steps}"
             self.say(f"{step}: validation {', '.join(values)}")
