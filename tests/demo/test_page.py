@@ -19,7 +19,7 @@ from tests import demo_server
 from vlm_aes.images.degrade import DEGRADATIONS
 from vlm_aes.images.samples import write_samples
 
-FROZEN = json.loads((Path(__file__).parent / "frozen_scores.json").read_text())["pil"]
+FROZEN = json.loads((Path(__file__).parent.parent / "frozen_scores.json").read_text())["pil"]
 SLOW = 120_000
 """Milliseconds that anything may take on a machine with other things to do."""
 TABS = ("Compare", "Sort a folder", "Teach it", "How a score is made", "Rate one")

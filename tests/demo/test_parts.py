@@ -254,12 +254,12 @@ def lesson():
     seen = chance.normal(size=(40, 12)).astype(np.float32)
     grey = Image.new("RGB", (40, 30), (90, 90, 90))
     names = [f"{i:02d}.jpg" for i in range(40)]
-    crowd = 50 + 10 * seen[:, 0].astype(np.float64)
-    return TeachingSession(teaching_photos(names, [grey] * 40, seen, crowd))
+    base_score = 50 + 10 * seen[:, 0].astype(np.float64)
+    return TeachingSession(teaching_photos(names, [grey] * 40, seen, base_score))
 
 
 def teach(lesson, ratings):
-    """Stars for what the crowd does not look at."""
+    """Stars for what the base_score does not look at."""
     for _ in range(ratings):
         along = lesson.photos[lesson.at].embedding[1]
         lesson.rate(int(np.clip(round(3 + 1.5 * float(along)), 1, 5)))
@@ -273,7 +273,7 @@ def test_a_lesson_learns_after_twenty_and_again_after_five(lesson):
     assert lesson.is_due()
     lesson.learn()
     assert lesson.head is not None
-    assert lesson.told.n == 20
+    assert lesson.cross_validation.n == 20
     assert "20 ratings" in lesson.learned()
     assert not lesson.is_due()
     teach(lesson, 4)

@@ -35,7 +35,7 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
     """Build the tab; gives the state that holds the visitor's picture.
 
     Args:
-        visits: told of each photo that a visitor has.
+        visits: suggestions of each photo that a visitor has.
     """
     mine = gr.State(None, time_to_live=SESSION_S)
     drop = upload_field("one-drop", height=220)
@@ -114,9 +114,9 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         if session is None or session.prepared is None:
             return ""
         add_suggestions(model, session)
-        told = components.suggestions(session.suggestions or [], session.image)
+        suggestions = components.suggestions(session.suggestions or [], session.image)
         session.settle()
-        return told
+        return suggestions
 
     def trying(sample: Path) -> Callable[[gr.Request], list[Any]]:
         def chosen(request: gr.Request) -> list[Any]:
@@ -155,9 +155,9 @@ def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened:
         mine: from :func:`vlm_aes.demo.rate.tab`.
         opened: the tab, which shows the photo when it is chosen.
     """
-    told = gr.HTML(elem_id="how")
+    arithmetic = gr.HTML(elem_id="how")
 
-    def tell(session: ImageSession | None) -> Any:
+    def show_arithmetic(session: ImageSession | None) -> Any:
         own = session is not None and session.prepared is not None
         shown = session if own else open_session(model, str(samples / SAMPLE_PHOTOS[2]))
         assert shown is not None
@@ -167,7 +167,7 @@ def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened:
     opened.select(
         tell,
         mine,
-        told,
+        suggestions,
         show_progress="hidden",
         concurrency_id=SCORE_QUEUE,
         concurrency_limit=4,

@@ -39,7 +39,7 @@ class TeachingPhoto:
         name: as its sender may read it.
         image, thumbnail: data URIs for the page.
         embedding: (D,) of the fast head's tower.
-        crowd: the base score, 0 to 100.
+        base_score: the base score, 0 to 100.
         stars: 1 to 5; nothing while it is not rated.
     """
 
@@ -47,7 +47,7 @@ class TeachingPhoto:
     image: str
     thumbnail: str
     embedding: NDArray[np.float32]
-    crowd: float
+    base_score: float
     stars: int | None = None
 
 
@@ -59,9 +59,9 @@ class TeachingSession:
         refused: messages about files that were no photos.
         at: place of the photo that is shown.
         asks: whether the next photo is the one that the head is least sure of.
-        head, told: what was learned, and how good it is.
+        head, cross_validation: what was learned, and how good it is.
         learned_from: number of ratings then.
-        trouble: why nothing could be learned.
+        failure: why nothing could be learned.
     """
 
     photos: list[TeachingPhoto] = field(default_factory=list)
@@ -69,9 +69,9 @@ class TeachingSession:
     at: int = 0
     asks: bool = False
     head: PersonalHead | None = None
-    told: CrossValidation | None = None
+    cross_validation: CrossValidation | None = None
     learned_from: int = 0
-    trouble: str = ""
+    failure: str = ""
     _picked: bool = False
     _corrected: bool = False
 
@@ -118,17 +118,20 @@ class TeachingSession:
         """Fit a head to the stars, and see how good it is."""
         self._corrected = False
         rated = self.rated
-        embeddings, crowd = self._numbers()
+        embeddings, base_score = self._numbers()
         stars = [float(self.photos[i].stars or 0) for i in rated]
         try:
-            head = PersonalHead.fit(embeddings[rated], stars, crowd[rated])
-            self.head, self.told, self.trouble = head, head.cross_validated(), ""
+            head = PersonalHead.fit(embeddings[rated], stars, base_score[rated])
+            self.head, self.cross_validation, self.failure = head, head.cross_validated(), ""
         except TrainingError as error:
-            self.trouble = str(error)
+            self.failure = str(error)
         self.learned_from = len(rated)
 
     def _numbers(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        return (np.stack([photo.embedding for photo in self.photos]), np.array([photo.crowd for photo in self.photos]))
+        return (
+            np.stack([photo.embedding for photo in self.photos]),
+            np.array([photo.base_score for photo in self.photos]),
+        )
 
     def shown(self) -> str:
         """The photo to rate."""
@@ -138,12 +141,12 @@ class TeachingSession:
         return components.render("lesson", photo, self.at + 1, len(self.photos), words, self.refused)
 
     def learned(self) -> str:
-        """What was learned: how good it is, where it differs from the crowd, what to correct."""
-        if self.head is None or self.told is None:
-            return components.render("left_out", [], self.trouble) if self.trouble else ""
-        embeddings, crowd = self._numbers()
-        own = self.head.score(embeddings, crowd)
-        higher = np.argsort(_ranks(crowd) - _ranks(own), kind="stable")
+        """What was learned: how good it is, where it differs from the base_score, what to correct."""
+        if self.head is None or self.cross_validation is None:
+            return components.render("left_out", [], self.failure) if self.failure else ""
+        embeddings, base_score = self._numbers()
+        own = self.head.score(embeddings, base_score)
+        higher = np.argsort(_ranks(base_score) - _ranks(own), kind="stable")
         rated = np.array(self.rated)
         unrated = np.setdiff1d(np.arange(len(own)), rated)
         wanted = np.array([25.0 * ((self.photos[i].stars or 0) - 1) for i in rated])
@@ -151,25 +154,25 @@ class TeachingSession:
         best = unrated[np.argsort(-own[unrated])]
         half = min(_STRIP_PHOTOS, len(best) // 2)
         strips = [
-            ("You would place higher than the crowd", self._strip(higher[:_STRIP_PHOTOS])),
+            ("You would place higher than the base_score", self._strip(higher[:_STRIP_PHOTOS])),
             ("You would place lower", self._strip(higher[::-1][:_STRIP_PHOTOS])),
             ("It would show you first: is it right?", self._strip(best[:half])),
             ("It would hide: is it right?", self._strip(best[::-1][:half])),
             ("It thinks too much of these", self._strip(_largest(missed, rated))),
             ("It thinks too little of these", self._strip(_largest(-missed, rated))),
         ]
-        verdict = "It cannot yet be told from the crowd: rate more, or your taste is the crowd's."
-        if self.told.gain.low > 0:
-            verdict = "It knows your taste better than the crowd does."
-        elif self.told.gain.high < 0:
+        verdict = "It cannot yet be told from the base_score: rate more, or your taste is the crowd's."
+        if self.cross_validation.gain.low > 0:
+            verdict = "It knows your taste better than the base_score does."
+        elif self.cross_validation.gain.high < 0:
             verdict = "The crowd's order is still nearer to your stars: rate more."
         return components.render(
             "learned",
-            self.told,
+            self.cross_validation,
             verdict,
-            metrics.srcc(own, crowd),
+            metrics.srcc(own, base_score),
             [(title, strip) for title, strip in strips if strip],
-            self.trouble,
+            self.failure,
         )
 
     def _strip(self, places: NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -191,7 +194,7 @@ class TeachingSession:
         writer.writerows([self.photos[i].name, self.photos[i].stars] for i in self.rated)
         return made.getvalue()
 
-    def save(self, folder: Path, crowd: FastScorer) -> None:
+    def save(self, folder: Path, base_score: FastScorer) -> None:
         """Write the head as a checkpoint folder.
 
         Raises:
@@ -199,11 +202,14 @@ class TeachingSession:
         """
         if self.head is None:
             raise TrainingError(f"rate {MIN_RATINGS} photos first")
-        self.head.save(folder, crowd, name="my-taste")
+        self.head.save(folder, base_score, name="my-taste")
 
 
 def teaching_photos(
-    names: Sequence[str], images: Sequence[Image.Image], embeddings: NDArray[np.float32], crowd: NDArray[np.float64]
+    names: Sequence[str],
+    images: Sequence[Image.Image],
+    embeddings: NDArray[np.float32],
+    base_score: NDArray[np.float64],
 ) -> list[TeachingPhoto]:
     """Photos to teach with, from their embeddings and the base scores."""
 
@@ -212,7 +218,7 @@ def teaching_photos(
 
     return [
         TeachingPhoto(name, shown(image, PHOTO_SIDE_PX), shown(image, STRIP_SIDE_PX), row, float(score))
-        for name, image, row, score in zip(names, images, embeddings, crowd, strict=True)
+        for name, image, row, score in zip(names, images, embeddings, base_score, strict=True)
     ]
 
 
