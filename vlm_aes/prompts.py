@@ -91,7 +91,7 @@ class RatingPrompt:
         styles: other instructions by their name, with the same places.
         language_line: added to the instruction for a critique in another language; holds
             ``{language}``; empty where the checkpoint speaks no other.
-        critique_drafts: how many drafts are written of each critique, the best of which is kept;
+        critique_drafts: number of drafts of each critique, the best of which is used;
             for a small model, whose drafts cost little and differ much.
         mirrored: whether a rating is the mean of the image's and of its mirror image's, which
             nobody would rate differently; takes twice as long.

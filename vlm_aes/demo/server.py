@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vlm_aes.assessor import Assessor
 from vlm_aes.demo.downloads import DownloadFolder
 from vlm_aes.demo.page import CSS, build, head, theme
-from vlm_aes.demo.uploads import FOREIGN_PREFIXES, MAX_FILE_BYTES
+from vlm_aes.demo.uploads import FOREIGN_PREFIXES, MAX_UPLOAD_BYTES
 
 _FILE_ROUTE = "/file="
 
@@ -111,7 +111,7 @@ def serve(
         footer_links=["api"],
         run_history=False,
         show_error=True,
-        max_file_size=MAX_FILE_BYTES,
+        max_file_size=MAX_UPLOAD_BYTES,
         ssr_mode=False,
         pwa=False,
         enable_monitoring=False,

@@ -12,7 +12,7 @@ from vlm_aes.bulk.sources import find_image_paths
 from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.open import ImageError
 
-MAX_FILE_BYTES = 64 * 2**20
+MAX_UPLOAD_BYTES = 64 * 2**20
 """Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""
 MAX_FILES = 500
 """Files that a visitor may sort in one go."""

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_LEVELS = np.arange(256) / 255
+_ENCODED = np.arange(256) / 255
 SRGB_TO_LINEAR: NDArray[np.float64] = np.where(
-    _LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4
+    _ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4
 )
 """(256,) linear light, 0 to 1, of each 8-bit value."""
 _SRGB_TO_LINEAR_FLOAT32 = SRGB_TO_LINEAR.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Image formats, told by a file's suffix and by its first bytes, without decoding it."""
+"""Image formats, recognised by a file's suffix and first bytes, without decoding it."""
 
 from __future__ import annotations
 

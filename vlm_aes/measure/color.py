@@ -86,7 +86,7 @@ def hue(image: AnalysisImage) -> Iterator[Fact]:
 
     None where no hue holds two fifths of the colour, and half of it in the middle, where people
     look: a blue sky behind a brick house does not make the image blue. Orange and brown must hold
-    three fifths of both, and be seen in two fifths of the frame: skin, wood and lamplight are in
+    three fifths of both, and cover two fifths of the frame: skin, wood and lamplight are in
     most images.
     """
     hues, saturation, value = cv2.split(cv2.cvtColor(image.rgb, cv2.COLOR_RGB2HSV))

@@ -1,4 +1,4 @@
-"""The degradation that a critique is told: the model's answer, checked against the facts."""
+"""The degradation in a critique's prompt: the model's answer, checked against the facts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _REFUTED_BY = {
 def checked_degradation(
     answer: str | None, facts: Mapping[str, Fact], known: Container[str]
 ) -> str | None:
-    """The degradation that a critique is told; None for none.
+    """The degradation to name in a critique's prompt; None for none.
 
     Tilt, blocking, noise and sharpness are measured more surely than a model sees them that reads a
-    small square: the measurement decides, unless there is none. A blur is told where nothing else
+    small square: the measurement decides, unless there is none. A blur is named where nothing else
     is left, or a tilt, which a blur may look like. Every other degradation is left to the model.
 
     Args:

@@ -1,4 +1,4 @@
-"""Images that no rater of photos was made for, told by their pixels."""
+"""Warnings for images that no rater of photos was made for: blank frames and drawings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _DRAWN_FLAT_SHARE = 0.5
 _DRAWN_GENTLE_SHARE = 0.16
 """Share of gentle steps up to which an image may be drawn."""
 _PHOTO_FLAT_SHARE = 0.2
-"""Share of flat steps, of every few pixels, up to which no drawing in thousands was found."""
+"""Share of flat steps, of every few pixels, up to which no drawing in thousands lay."""
 _PHOTO_GENTLE_SHARE = 0.26
-"""Share of gentle steps, of every few pixels, from which no drawing in thousands was found."""
+"""Share of gentle steps, of every few pixels, from which no drawing in thousands lay."""
 
 
 def input_warning(image: Image.Image) -> str:

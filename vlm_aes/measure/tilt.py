@@ -1,4 +1,4 @@
-"""Tilt: by how much an image leans, told by long straight edges and by a small net."""
+"""Tilt: by how much an image leans, from long straight edges and from a small net."""
 
 from __future__ import annotations
 

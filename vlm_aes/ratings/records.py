@@ -1,7 +1,7 @@
 """The rows of a table file, CSV, TSV, JSONL or Parquet, and the cells that ratings need.
 
-:func:`iter_rows` is the one reader of table rows in the package. What is wrong with a table is said
-with its row, counted from 1 without the header, and its column.
+:func:`iter_rows` is the one reader of table rows in the package. Errors name the row,
+counted from 1 without the header, and the column.
 """
 
 from __future__ import annotations

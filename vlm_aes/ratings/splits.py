@@ -1,4 +1,4 @@
-"""Splits that cannot leak: equal pictures, near-duplicates and groups stay on one side."""
+"""Splits without leaks: equal images, near-duplicates and groups stay in one split."""
 
 from __future__ import annotations
 
