@@ -476,9 +476,9 @@ def test_names_with_paths_in_them_stay_names(server, samples):
 
 
 def test_what_is_too_large_is_not_taken(server):
-    from vlm_aes.demo.uploads import MAX_FILE_BYTES
+    from vlm_aes.demo.uploads import MAX_UPLOAD_BYTES
 
-    data = b"\xff\xd8" + bytes(MAX_FILE_BYTES + 2**20)
+    data = b"\xff\xd8" + bytes(MAX_UPLOAD_BYTES + 2**20)
     answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("huge.jpg", data)}, timeout=120)
     assert answer.status_code == 413
 

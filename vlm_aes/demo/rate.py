@@ -35,7 +35,7 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
     """Build the tab; gives the state that holds the visitor's picture.
 
     Args:
-        visits: suggestions of each photo that a visitor has.
+        visits: holds the session of each visitor's photo.
     """
     mine = gr.State(None, time_to_live=SESSION_S)
     drop = upload_field("one-drop", height=220)
@@ -165,9 +165,9 @@ def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened:
         return components.arithmetic(name, shown.image, shown.assessment, model.asked, model.calibration)
 
     opened.select(
-        tell,
+        show_arithmetic,
         mine,
-        suggestions,
+        arithmetic,
         show_progress="hidden",
         concurrency_id=SCORE_QUEUE,
         concurrency_limit=4,
