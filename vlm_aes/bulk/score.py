@@ -13,7 +13,8 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.bulk.exports import Exports
 from vlm_aes.bulk.pipeline import RunStats, ScoreOptions
 from vlm_aes.bulk.progress import Progress, count_in_background
-from vlm_aes.bulk.ray import RayEngine, WorkerModel
+from vlm_aes.bulk.ray import RayEngine
+from vlm_aes.bulk.ray_worker import WorkerModel
 from vlm_aes.bulk.run import ScoreJob, score_to_rows, score_to_sink
 from vlm_aes.bulk.select.cut import Cut
 from vlm_aes.bulk.settings import RunSettings
@@ -111,9 +112,7 @@ class ScoreRun:
         s, job = self.settings, self._job
         assert s.out is not None
         with ExitStack() as stack:
-            sink = stack.enter_context(
-                Sink(s.out, job.columns.schema, resume=s.resume, overwrite=s.overwrite)
-            )
+            sink = stack.enter_context(Sink(s.out, job.columns.schema, resume=s.resume, overwrite=s.overwrite))
             if s.engine == "ray":
                 pool = RayEngine(self._worker_model, workers=s.workers, column=s.image_column)
                 job = replace(job, engine=stack.enter_context(pool).rows)
@@ -160,32 +159,24 @@ class ScoreRun:
                 "--cascade needs a checkpoint with a fast head that was distilled from it",
                 "vlm-aes distill --teacher MODEL --out MODEL --images DIR",
             )
-        return assessor, Assessor.from_pretrained(
-            head.critique_model, precision=s.precision, device=device
-        )
+        return assessor, Assessor.from_pretrained(head.critique_model, precision=s.precision, device=device)
 
     def _check_models(self, stars: StarRule | None) -> None:
         s, assessor = self.settings, self.assessor
         is_head = assessor.head is not None
         if s.attributes and is_head and not assessor.rating_attributes:
-            raise SettingsError(
-                "a fast head rates the image as a whole", "leave --attributes or --fast out"
-            )
+            raise SettingsError("a fast head rates the image as a whole", "leave --attributes or --fast out")
         if s.rationale and is_head and assessor.critic is None and self.slow is None:
             raise SettingsError(
                 "this model writes no critiques",
                 "leave --rationale out; of a fast head, name the checkpoint that it lies in",
             )
         if stars and stars.among == "reference" and assessor.calibration is None:
-            raise SettingsError(
-                "this model has no reference photos to give stars by", "--stars-among run"
-            )
+            raise SettingsError("this model has no reference photos to give stars by", "--stars-among run")
 
     def _worker_model(self, assessor: Assessor) -> WorkerModel:
         """How a worker of Ray loads the same model."""
         s, head = self.settings, self.assessor.head
         if assessor is self.slow and head is not None:
             return WorkerModel(head.critique_model, s.precision, s.device, critic=s.rationale)
-        return WorkerModel(
-            s.model, s.precision, s.device, fast=s.fast or s.cascade, critic=s.rationale
-        )
+        return WorkerModel(s.model, s.precision, s.device, fast=s.fast or s.cascade, critic=s.rationale)

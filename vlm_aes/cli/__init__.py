@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ from vlm_aes.cli.score import score
 
 __all__ = ["app", "main"]
 
-COMMANDS = {
+COMMANDS: dict[Callable[..., None], str] = {
     score: "vlm-aes score photos --rationale --out scores.csv",
     explain: "vlm-aes explain photo.jpg --html page.html",
     compare: "vlm-aes compare a.jpg b.jpg c.jpg",

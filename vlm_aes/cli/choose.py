@@ -101,7 +101,7 @@ def choose(
         say(f"{undo_placement(undo)} taken back from {undo}")
         return
     assessor = load(model, device=device, fast=True) if settings.needs_similarity else None
-    rows, bands_of_rows = choose_from_table(settings, assessor and assessor.head)
+    rows, bands_of_rows = choose_from_table(settings, assessor.head if assessor else None)
     if settings.target is not None:
         way, folder = settings.target
         n = place_files([row["path"] for row in rows], folder, way, bands_of_rows)

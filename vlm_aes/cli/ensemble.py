@@ -136,7 +136,8 @@ def route(
         print(json.dumps(asdict(report), allow_nan=False))
     else:
         print(
-            f"{count_text(report.n, 'image')}, {report.accuracy:.1%} sent to the right route, out of fold"
+            f"{count_text(report.n, 'image')}, "
+            f"{report.accuracy:.1%} sent to the right route, out of fold"
         )
     say(f"vlm-aes score PHOTOS --model {out}")
     if report.n_error:
