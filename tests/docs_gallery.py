@@ -1,6 +1,6 @@
 """Take the screenshots of the gallery for docs/: ``python tests/docs_gallery.py [FOLDER]``.
 
-The pictures are crops of the sample photos and spoiled copies of those, made into FOLDER.
+The images are crops of the sample photos and degraded copies of those, made into FOLDER.
 """
 
 import os
@@ -22,11 +22,11 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 CROPS, COPIES = 8, 3
 SCREENS = {"gallery": (1440, 1000, 1), "gallery-phone": (390, 844, 2)}
 """Name to width and height in CSS pixels, and pixels to one of them."""
-KEPT = ("gallery", "gallery-wall", "gallery-phone-wall", "gallery-phone-picture")
+SAVED = ("gallery", "gallery-wall", "gallery-phone-wall", "gallery-phone-picture")
 
 
 def write_variations(folder: Path) -> None:
-    """Crops of each sample photo, plain and spoiled by chance, and one file that is no picture."""
+    """Crops of each sample photo, plain and degraded by chance, and one file that is no image."""
     chance = np.random.default_rng(7)
     for name in SAMPLE_PHOTOS:
         with Image.open(Path(skimage.__file__).parent / "data" / name) as file:
@@ -38,30 +38,24 @@ def write_variations(folder: Path) -> None:
             crop = photo.crop((left, top, left + size[0], top + size[1]))
             crop.save(folder / f"{Path(name).stem}-{number}.png")
             for copy in range(COPIES):
-                fault = DEGRADATIONS[chance.integers(len(DEGRADATIONS))]
-                spoiled = degrade(crop, fault, chance.uniform(0, 0.6), copy)
-                spoiled.save(folder / f"{Path(name).stem}-{number}-{fault}.png")
-    (folder / "notes.jpg").write_text("no picture")
+                kind = DEGRADATIONS[chance.integers(len(DEGRADATIONS))]
+                degraded = degrade(crop, kind, chance.uniform(0, 0.6), copy)
+                degraded.save(folder / f"{Path(name).stem}-{number}-{kind}.png")
+    (folder / "notes.jpg").write_text("no image")
 
 
 def take(page: Path, folder: Path) -> None:
-    """Screenshots of a page on each screen: its beginning, the wall, and one opened picture."""
+    """Screenshots of a page on each screen: its beginning, the wall, and one opened image."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, (width, height, scale) in SCREENS.items():
-            view = browser.new_page(
-                viewport={"width": width, "height": height}, device_scale_factor=scale
-            )
+            view = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=scale)
             view.goto(page.as_uri())
             view.wait_for_timeout(500)
             _save(view, folder / f"{name}.jpg")
-            view.evaluate(
-                "document.querySelector('[aria-label=\"All pictures\"]').scrollIntoView()"
-            )
+            view.evaluate("document.querySelector('[aria-label=\"All images\"]').scrollIntoView()")
             view.wait_for_timeout(500)
             _save(view, folder / f"{name}-wall.jpg")
             view.locator(".wall figure").first.click()
@@ -71,7 +65,7 @@ def take(page: Path, folder: Path) -> None:
 
 
 def _save(view: object, file: Path) -> None:
-    if file.stem in KEPT:
+    if file.stem in SAVED:
         view.screenshot(path=file, type="jpeg", quality=80)
 
 
@@ -86,7 +80,7 @@ def main() -> None:
         words = ["score", "sample photos", "--overwrite", "--out"]
         run(app, [*words, "slow.csv", "--rationale", "--attributes"])
         run(app, [*words, "fast.csv", "--fast"])
-        result = run(app, ["gallery", "slow.csv", "--fast", "fast.csv", "--html", "gallery.html"])
+        result = run(app, ["gallery", "slow.csv", "--fast-table", "fast.csv", "--html", "gallery.html"])
         assert result.exit_code == 0, result.output
         take(folder / "gallery.html", DOCS)
 

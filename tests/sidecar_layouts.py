@@ -2,16 +2,33 @@
 
 RDF = 'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"'
 
+NAMESPACES = {
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "xmpMM": "http://ns.adobe.com/xap/1.0/mm/",
+    "darktable": "http://darktable.sf.net/",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "lr": "http://ns.adobe.com/lightroom/1.0/",
+    "photoshop": "http://ns.adobe.com/photoshop/1.0/",
+    "stEvt": "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#",
+    "crs": "http://ns.adobe.com/camera-raw-settings/1.0/",
+    "digiKam": "http://www.digikam.org/ns/1.0/",
+    "MicrosoftPhoto": "http://ns.microsoft.com/photo/1.0/",
+    "mwg-rs": "http://www.metadataworkinggroup.com/schemas/regions/",
+    "stArea": "http://ns.adobe.com/xmp/sType/Area#",
+}
+
+
+def xmlns(*prefixes):
+    """The declarations of namespaces, a line each."""
+    return "\n    ".join(f'xmlns:{p}="{NAMESPACES[p]}"' for p in prefixes)
+
+
 DARKTABLE = f"""<?xml version="1.0" encoding="UTF-8"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
  <rdf:RDF {RDF}>
   <rdf:Description rdf:about=""
-    xmlns:exif="http://ns.adobe.com/exif/1.0/"
-    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-    xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"
-    xmlns:darktable="http://darktable.sf.net/"
-    xmlns:dc="http://purl.org/dc/elements/1.1/"
-    xmlns:lr="http://ns.adobe.com/lightroom/1.0/"
+    {xmlns("exif", "xmp", "xmpMM", "darktable", "dc", "lr")}
    exif:DateTimeOriginal="2024:06:01 18:04:11.250"
    xmp:Rating="1"
    xmpMM:DerivedFrom="IMG_0001.CR2"
@@ -55,12 +72,7 @@ DARKTABLE = f"""<?xml version="1.0" encoding="UTF-8"?>
 LIGHTROOM = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 7.0-c000 1.000000">
  <rdf:RDF {RDF}>
   <rdf:Description rdf:about=""
-    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-    xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"
-    xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"
-    xmlns:stEvt="http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
-    xmlns:dc="http://purl.org/dc/elements/1.1/"
-    xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/"
+    {xmlns("xmp", "photoshop", "xmpMM", "stEvt", "dc", "crs")}
    xmp:ModifyDate="2024-06-01T18:04:11.25+02:00"
    xmp:Label="Red"
    photoshop:SidecarForExtension="CR2"
@@ -102,11 +114,7 @@ DIGIKAM = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="XMP Core 4.4.0-Exiv2">
  <rdf:RDF {RDF}>
   <rdf:Description rdf:about=""
-    xmlns:digiKam="http://www.digikam.org/ns/1.0/"
-    xmlns:MicrosoftPhoto="http://ns.microsoft.com/photo/1.0/"
-    xmlns:dc="http://purl.org/dc/elements/1.1/"
-    xmlns:mwg-rs="http://www.metadataworkinggroup.com/schemas/regions/"
-    xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#"
+    {xmlns("digiKam", "MicrosoftPhoto", "dc", "mwg-rs", "stArea")}
    digiKam:PickLabel="0"
    digiKam:ColorLabel="3"
    MicrosoftPhoto:Rating="0">

@@ -20,7 +20,7 @@ def assessor(checkpoint):
 def folder(tmp_path):
     pictures = tmp_path / "photos"
     (pictures / "b").mkdir(parents=True)
-    for i, image in enumerate(tiny.pictures(9)):
+    for i, image in enumerate(tiny.images(9)):
         image.save(pictures / ("b" if i % 2 else ".") / f"{i}.png")
     (pictures / "c.png").write_bytes((pictures / "0.png").read_bytes())
     (pictures / "bad.jpg").write_text("no picture")

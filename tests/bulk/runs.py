@@ -12,14 +12,10 @@ def run(assessor, folder, out=None, columns=COLUMNS, limit=None, **sink_options)
     stats = RunStats()
     paths = find_image_paths([str(folder)])
     if out is None:
-        return list(
-            score_images(assessor, paths, columns, ScoreOptions(), batch_size=4, stats=stats)
-        ), stats
+        return list(score_images(assessor, paths, columns, ScoreOptions(), batch_size=4, stats=stats)), stats
     done = []
     with Sink(str(out), columns.schema, **sink_options) as sink:
-        for row in score_images(
-            assessor, paths, columns, ScoreOptions(), batch_size=4, sink=sink, stats=stats
-        ):
+        for row in score_images(assessor, paths, columns, ScoreOptions(), batch_size=4, sink=sink, stats=stats):
             done.append(row)
             if limit is not None and len(done) >= limit:
                 sink.flush()

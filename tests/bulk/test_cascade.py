@@ -57,7 +57,7 @@ def test_threshold_zone_is_the_interval():
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    for i, image in enumerate(tiny.pictures(120, seed=3)):
+    for i, image in enumerate(tiny.images(120, seed=3)):
         place_ = folder / f"day{i % 3}"
         place_.mkdir(exist_ok=True)
         image.resize((48, 40)).save(place_ / f"{i:03d}.png")
@@ -70,7 +70,7 @@ def model(tmp_path_factory, photos):
     """A checkpoint with a fast head that is often wrong."""
     folder = tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "model")
     assessor = Assessor.from_pretrained(folder)
-    tiny.stretch(assessor.rater, tiny.pictures(8))
+    tiny.stretch(assessor.rater, tiny.images(8))
     network = assessor.rater.backbone.model
     network.config.tie_word_embeddings = network.config.text_config.tie_word_embeddings = False
     network.save_pretrained(folder)
@@ -125,7 +125,7 @@ def test_pictures_that_come_or_go_between_the_rounds(model, photos, tmp_path, mo
 
     def meanwhile(*args):
         (copy / "day0" / "000.png").unlink(missing_ok=True)
-        tiny.pictures(1, seed=77)[0].save(copy / "day0" / "000a.png")
+        tiny.images(1, seed=77)[0].save(copy / "day0" / "000a.png")
         return real(*args)
 
     monkeypatch.setattr("vlm_aes.bulk.run.cascade_tiers", meanwhile)

@@ -18,16 +18,12 @@ def assessor():
 @pytest.fixture(scope="module")
 def prepared(assessor):
     rng = np.random.default_rng(0)
-    arrays = [
-        rng.integers(0, 255, (40, 30 + i, 3), dtype=np.uint8) for i in range(4 * MIN_PART_IMAGES)
-    ]
+    arrays = [rng.integers(0, 255, (40, 30 + i, 3), dtype=np.uint8) for i in range(4 * MIN_PART_IMAGES)]
     return [assessor.prepare(Image.fromarray(pixels)) for pixels in arrays]
 
 
 def rated(assessor, prepared, workers):
-    with closing(
-        ParallelScorer(assessor, rationale=False, attributes=False, workers=workers)
-    ) as scorer:
+    with closing(ParallelScorer(assessor, rationale=False, attributes=False, workers=workers)) as scorer:
         return scorer.rate(prepared)
 
 

@@ -72,7 +72,7 @@ class Counting:
 def test_many_names_of_few_files_are_opened_once_each(assessor, tmp_path, monkeypatch, with_sink):
     monkeypatch.setattr("vlm_aes.bulk.sink.SHARD_ROWS", 16)
     monkeypatch.setattr("vlm_aes.bulk.pipeline.CACHED_ROWS", 20 if not with_sink else 3)
-    for i, image in enumerate(tiny.pictures(7)):
+    for i, image in enumerate(tiny.images(7)):
         for copy in range(12):
             place = tmp_path / "photos" / f"{copy:02d}"
             place.mkdir(parents=True, exist_ok=True)
@@ -105,10 +105,7 @@ def test_a_source_that_fails_midway_says_so_and_keeps_what_is_done(assessor, fol
         yield from find_image_paths([str(folder)])
         raise SourceError("t.csv breaks")
 
-    with (
-        Sink(str(tmp_path / "t.csv"), COLUMNS.schema) as sink,
-        pytest.raises(SourceError, match="t.csv breaks"),
-    ):
+    with Sink(str(tmp_path / "t.csv"), COLUMNS.schema) as sink, pytest.raises(SourceError, match="t.csv breaks"):
         list(score_images(assessor, sources(), COLUMNS, ScoreOptions(), batch_size=2, sink=sink))
     _, stats = run(assessor, folder, tmp_path / "t.csv", resume=True)
     assert stats.resumed >= 8

@@ -16,14 +16,7 @@ from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_sources, score_images
 from vlm_aes.bulk.cascade import OPEN, REJECTED, SELECTED, CascadeRows
-from vlm_aes.bulk.ray_worker import (
-    MAX_PIECE_PATHS,
-    OPENED,
-    PLAIN,
-    UNNAMED,
-    completed_digests,
-    source_pieces,
-)
+from vlm_aes.bulk.ray_worker import MAX_PIECE_PATHS, OPENED, PLAIN, UNNAMED, completed_digests, source_pieces
 from vlm_aes.bulk.resume import CompletedRow, CompletedRows
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageContainer, ImageSource
@@ -77,7 +70,7 @@ def model(tmp_path_factory):
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ray") / "photos"
     folder.mkdir()
-    for i, image in enumerate(tiny.pictures(PICTURES)):
+    for i, image in enumerate(tiny.images(PICTURES)):
         image.resize((48, 40)).save(folder / f"{i:04d}.png")
     (folder / "bad.jpg").write_text("no picture")
     return folder
@@ -128,9 +121,7 @@ def test_a_worker_is_killed_and_a_run_is_gone_on_with(model, photos, tmp_path):
     assert not (tmp_path / "killed.parquet.part").exists()
     good = [r for r in whole if not r["error"]]
     best = sorted(good, key=lambda r: -r["score"])[:5]
-    assert [r["path"] for r in read_rows(tmp_path / "best.jsonl", schema)] == [
-        r["path"] for r in best
-    ]
+    assert [r["path"] for r in read_rows(tmp_path / "best.jsonl", schema)] == [r["path"] for r in best]
 
 
 def test_without_ray_the_call_says_what_to_install(photos, tmp_path, monkeypatch):

@@ -22,9 +22,7 @@ def test_resume_gives_the_same_table(assessor, folder, tmp_path_factory, cuts, s
         run(assessor, folder, place / f"cut{suffix}", limit=cut, resume=True)
     run(assessor, folder, place / f"cut{suffix}", resume=True)
     run(assessor, folder, place / f"whole{suffix}")
-    cut, whole = (
-        list(read_rows(place / f"{name}{suffix}", COLUMNS.schema)) for name in ("cut", "whole")
-    )
+    cut, whole = (list(read_rows(place / f"{name}{suffix}", COLUMNS.schema)) for name in ("cut", "whole"))
     same_rows(cut, whole)
 
 
@@ -32,7 +30,7 @@ def test_resume_keeps_what_holds_and_redoes_what_changed(assessor, folder, tmp_p
     out = tmp_path / "t.parquet"
     run(assessor, folder, out)
     (folder / "bad.jpg").unlink()
-    tiny.pictures(1, seed=9)[0].save(folder / "2.png")
+    tiny.images(1, seed=9)[0].save(folder / "2.png")
     done, stats = run(assessor, folder, out, resume=True)
     assert (stats.resumed, stats.rated) == (9, 1)
     assert len(done) == 10

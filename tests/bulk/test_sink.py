@@ -142,9 +142,7 @@ def test_a_torn_journal_gives_its_whole_rows(assessor, folder, tmp_path):
     assert len(list(read_rows(out, COLUMNS.schema))) == 11
 
 
-def test_a_full_disk_in_the_journal_keeps_what_was_committed(
-    assessor, folder, tmp_path, monkeypatch
-):
+def test_a_full_disk_in_the_journal_keeps_what_was_committed(assessor, folder, tmp_path, monkeypatch):
     out, real, calls = tmp_path / "t.csv", os.write, []
 
     def full(handle, data):

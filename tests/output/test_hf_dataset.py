@@ -17,20 +17,18 @@ datasets = pytest.importorskip("datasets")
 
 @pytest.fixture
 def files(tmp_path):
-    folder = tmp_path / "files"
-    folder.mkdir()
-    for i, image in enumerate(tiny.pictures(3)):
-        image.save(folder / f"{i}.png")
-    return sorted(folder.iterdir())
+    paths = [tmp_path / "files" / f"{i}.png" for i in range(3)]
+    paths[0].parent.mkdir()
+    for path, image in zip(paths, tiny.images(3)):
+        image.save(path)
+    return paths
 
 
 def test_what_is_written_loads_again(files, tmp_path):
     place, model = tmp_path / "rated", tmp_path / "cache"
     (files[0].parent / "bad.jpg").write_text("no picture")
     words = ["--attributes", "--stars-among", "run", "--stars", "0,20,40,60,80"]
-    result = CliRunner().invoke(
-        app, ["score", str(files[0].parent), *words, "--dataset", str(place)]
-    )
+    result = CliRunner().invoke(app, ["score", str(files[0].parent), *words, "--dataset", str(place)])
     assert result.exit_code == 1, result.output
     assert "dataset of 3 images" in result.stderr
     loaded = datasets.load_dataset(str(place), cache_dir=str(model), split="train")

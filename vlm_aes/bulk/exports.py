@@ -89,9 +89,7 @@ def write_sidecars(sidecars: SidecarWriter, rows: Iterable[Row], *, show: Say, s
     return failed
 
 
-def export_gallery(
-    table: Path, html: Path, *, fast_table: Path | None = None, overwrite: bool = False
-) -> None:
+def export_gallery(table: Path, html: Path, *, fast_table: Path | None = None, overwrite: bool = False) -> None:
     """Write a finished table as a gallery.
 
     Args:
@@ -106,9 +104,4 @@ def export_gallery(
     fast = None
     if fast_table is not None:
         fast = {r["path"]: r["score"] for r in read_rows(fast_table) if r["score"] is not None}
-    write_gallery(
-        html,
-        lambda: read_rows(table),
-        lambda: (ImageSource(row["path"]) for row in read_rows(table)),
-        fast,
-    )
+    write_gallery(html, lambda: read_rows(table), lambda: (ImageSource(row["path"]) for row in read_rows(table)), fast)

@@ -36,17 +36,13 @@ class ParallelScorer:
         parts: the most there are: with as many forward passes' images all cores are busy.
     """
 
-    def __init__(
-        self, assessor: Assessor, *, rationale: bool, attributes: bool, workers: int | None = None
-    ) -> None:
+    def __init__(self, assessor: Assessor, *, rationale: bool, attributes: bool, workers: int | None = None) -> None:
         self._assessor = assessor
         self._rationale, self._attributes = rationale, attributes
         divisible = assessor.head is not None and assessor.head.parallel and not rationale
         self.parts = min(MAX_THREADS, workers or os.cpu_count() or 1) if divisible else 1
         # the number of cores for one operation is set for each thread
-        self._pool = ThreadPoolExecutor(
-            self.parts, "model", initializer=torch.set_num_threads, initargs=(1,)
-        )
+        self._pool = ThreadPoolExecutor(self.parts, "model", initializer=torch.set_num_threads, initargs=(1,))
 
     def close(self) -> None:
         """End the threads."""
@@ -67,19 +63,13 @@ class ParallelScorer:
         if not images:
             return []
         try:
-            return self._assessor.score_prepared(
-                images, rationale=self._rationale, attributes=self._attributes
-            )
+            return self._assessor.score_prepared(images, rationale=self._rationale, attributes=self._attributes)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if len(images) == 1:
                 image = images[0].loaded
                 text = short_text(error, 160) or type(error).__name__
                 advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
                 size = (image.width, image.height)
-                return [
-                    self._assessor.error_assessment(
-                        ImageError("model", advice, image.sha256, *size)
-                    )
-                ]
+                return [self._assessor.error_assessment(ImageError("model", advice, image.sha256, *size))]
         middle = len(images) // 2
         return self._rate_part(images[:middle]) + self._rate_part(images[middle:])

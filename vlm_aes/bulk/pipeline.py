@@ -159,13 +159,9 @@ def score_images(
     contents = RowsByContent(sink, index)
 
     def prepare(data: bytes, suffix: str, sha256: str) -> PreparedImage | ImageError:
-        return assessor.prepare(
-            data, rationale=options.rationale, facts=options.facts, suffix=suffix, sha256=sha256
-        )
+        return assessor.prepare(data, rationale=options.rationale, facts=options.facts, suffix=suffix, sha256=sha256)
 
-    scorer = ParallelScorer(
-        assessor, rationale=options.rationale, attributes=options.attributes, workers=workers
-    )
+    scorer = ParallelScorer(assessor, rationale=options.rationale, attributes=options.attributes, workers=workers)
     images_at_once = batch_size * scorer.parts
     prefetcher = Prefetcher(
         (ImageSource(s) if isinstance(s, str) else s for s in sources),

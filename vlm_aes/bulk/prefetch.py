@@ -109,9 +109,7 @@ class Prefetcher(Generic[Prepared]):
         self._is_known = is_known
         self._workers = workers or min(MAX_THREADS, os.cpu_count() or 1)
         # one batch is with the model, one waits for it
-        self._ready: queue.Queue[PrefetchEntry[Prepared] | _End | None] = queue.Queue(
-            2 * batch_size + self._workers
-        )
+        self._ready: queue.Queue[PrefetchEntry[Prepared] | _End | None] = queue.Queue(2 * batch_size + self._workers)
         self._in_flight = _InFlight()
         self._links: dict[HardLink, str] = {}
         self._stop = threading.Event()
@@ -222,18 +220,14 @@ class Prefetcher(Generic[Prepared]):
                 if flight.waiting_bytes >= MAX_WAITING_BYTES:
                     self._hand_on(None)
                 with flight.changed:
-                    flight.changed.wait_for(
-                        lambda: flight.waiting_bytes < MAX_WAITING_BYTES or self._stop.is_set()
-                    )
+                    flight.changed.wait_for(lambda: flight.waiting_bytes < MAX_WAITING_BYTES or self._stop.is_set())
                     flight.contents.add(entry.sha256)
                     entry.waiting_bytes = len(read.data)
                     flight.waiting_bytes += entry.waiting_bytes
                 entry.decoding = self._pool.submit(self._decode, entry, read.data, read.suffix)
         self._hand_on(entry)
 
-    def _decode(
-        self, entry: PrefetchEntry[Prepared], data: bytes, suffix: str
-    ) -> Prepared | ImageError:
+    def _decode(self, entry: PrefetchEntry[Prepared], data: bytes, suffix: str) -> Prepared | ImageError:
         try:
             prepared = self._prepare(data, suffix, entry.sha256)
         except Exception as error:

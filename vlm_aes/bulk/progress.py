@@ -116,10 +116,7 @@ class Progress:
         print(", ".join(parts), file=sys.stderr)
         if len(t.scores) > 1:
             s = _distribution(t.scores)
-            print(
-                f"nine in ten score {s['p5']:.1f} to {s['p95']:.1f}, median {s['median']:.1f}",
-                file=sys.stderr,
-            )
+            print(f"nine in ten score {s['p5']:.1f} to {s['p95']:.1f}, median {s['median']:.1f}", file=sys.stderr)
 
 
 def _distribution(scores: Counter[int]) -> dict[str, float | int]:

@@ -19,13 +19,7 @@ import pyarrow as pa
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, required_columns
-from vlm_aes.bulk.ray_worker import (
-    RayWorker,
-    WorkerModel,
-    WorkerTask,
-    completed_digests,
-    source_pieces,
-)
+from vlm_aes.bulk.ray_worker import RayWorker, WorkerModel, WorkerTask, completed_digests, source_pieces
 from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.bulk.sink import Sink
 from vlm_aes.errors import EngineError, short_text
@@ -51,11 +45,7 @@ class RayEngine:
     """
 
     def __init__(
-        self,
-        worker_model: Callable[[Assessor], WorkerModel],
-        *,
-        workers: int | None = None,
-        column: str | None = None,
+        self, worker_model: Callable[[Assessor], WorkerModel], *, workers: int | None = None, column: str | None = None
     ) -> None:
         self._worker_model = worker_model
         self._workers = workers
@@ -143,8 +133,7 @@ class RayEngine:
                 yield from _write_part(part, columns, completed, sink, stats, amend)
         except RayError as error:
             raise EngineError(
-                f"a worker failed ({_last_line(error)}); what is done is kept",
-                "mend it and run again with --resume",
+                f"a worker failed ({_last_line(error)}); what is done is kept", "mend it and run again with --resume"
             ) from None
 
     def _pool(self) -> dict[str, Any]:

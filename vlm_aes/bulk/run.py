@@ -55,12 +55,7 @@ class ScoreJob:
 
 
 def score_to_sink(
-    sink: Sink,
-    assessor: Assessor,
-    job: ScoreJob,
-    stats: RunStats,
-    advance: Advance,
-    slow: Assessor | None = None,
+    sink: Sink, assessor: Assessor, job: ScoreJob, stats: RunStats, advance: Advance, slow: Assessor | None = None
 ) -> pa.Table | None:
     """Rate every image and finish ``sink``, entered already.
 
@@ -106,11 +101,7 @@ def score_to_sink(
 
 
 def score_to_rows(
-    assessor: Assessor,
-    job: ScoreJob,
-    stats: RunStats,
-    advance: Advance,
-    slow: Assessor | None = None,
+    assessor: Assessor, job: ScoreJob, stats: RunStats, advance: Advance, slow: Assessor | None = None
 ) -> Iterator[Row]:
     """The same without a file: rows as they are rated, or, with a cut, the selected ones."""
     if job.cut is None:
@@ -130,9 +121,7 @@ def score_to_rows(
         yield from selected.to_pylist()
 
 
-def add_critiques(
-    rows: list[Row], assessor: Assessor, sources: Iterable[ImageSource], batch_size: int
-) -> list[Row]:
+def add_critiques(rows: list[Row], assessor: Assessor, sources: Iterable[ImageSource], batch_size: int) -> list[Row]:
     """The rows, each with a critique that knows its score, and with a suggestion.
 
     Args:
@@ -165,9 +154,7 @@ def add_critiques(
     return [{**row, **cells.get(row["sha256"], {})} for row in rows]
 
 
-def _score_all(
-    sink: Sink, assessor: Assessor, job: ScoreJob, stats: RunStats, advance: Advance
-) -> None:
+def _score_all(sink: Sink, assessor: Assessor, job: ScoreJob, stats: RunStats, advance: Advance) -> None:
     for _ in job.engine(
         assessor, job.sources(), job.columns, job.options, stats=stats,
         batch_size=job.batch_size, sink=sink,
@@ -184,9 +171,7 @@ def _score_in_cascade(
     assert isinstance(fast.head, FastScorer)
     agreement = fast.head.config.agreement
     assert agreement is not None
-    with Sink(
-        f"{sink.part}/_fast/", job.columns.schema, resume=sink.resume, overwrite=not sink.resume
-    ) as fast_sink:
+    with Sink(f"{sink.part}/_fast/", job.columns.schema, resume=sink.resume, overwrite=not sink.resume) as fast_sink:
         _score_all(fast_sink, fast, job, stats, advance)
         scores = GroupedScores.read(fast_sink.own_tables, job.cut.per)
         rows = CascadeRows(fast_sink, cascade_tiers(scores, job.cut, agreement))

@@ -99,20 +99,15 @@ class RunSettings:
         if not self.selects and (self.cascade or self.per != "all"):
             raise SettingsError("--cascade and --per go with --top-k, --fraction or --threshold")
         if self.per == "burst":
-            raise SettingsError(
-                "--per burst needs a finished table", "then vlm-aes choose TABLE --per burst"
-            )
+            raise SettingsError("--per burst needs a finished table", "then vlm-aes choose TABLE --per burst")
 
     def _check_sidecars(self) -> None:
         changed = self.overwrite_ratings or self.dry_run or self.unrated
         if not self.xmp and (changed or self.xmp_layout != "auto"):
-            raise SettingsError(
-                "--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp"
-            )
+            raise SettingsError("--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp")
         if self.dry_run and (self.out or self.html or self.dataset):
             raise SettingsError(
-                "--dry-run writes nothing",
-                "leave --out, --html and --dataset out, or use vlm-aes xmp TABLE",
+                "--dry-run writes nothing", "leave --out, --html and --dataset out, or use vlm-aes xmp TABLE"
             )
         if not (self.xmp or self.stars) and self.stars_among != "reference":
             raise SettingsError("--stars-among goes with --stars or --xmp")

@@ -58,17 +58,14 @@ class Sink:
             another run is writing.
     """
 
-    def __init__(
-        self, target: str, schema: pa.Schema, *, resume: bool = False, overwrite: bool = False
-    ) -> None:
+    def __init__(self, target: str, schema: pa.Schema, *, resume: bool = False, overwrite: bool = False) -> None:
         self.path = Path(target)
         self.is_folder = target.endswith(("/", os.sep)) or self.path.is_dir()
         self.schema = schema
         self.resume = resume
         if not self.is_folder and self.path.suffix.lower() not in table.FORMATS:
             raise OutputError(
-                f"{target}: name a file that ends in {', '.join(table.FORMATS)}, or a folder "
-                "(with a / at the end)"
+                f"{target}: name a file that ends in {', '.join(table.FORMATS)}, or a folder (with a / at the end)"
             )
         self.part = self.path if self.is_folder else self.path.with_name(self.path.name + ".part")
         if self.is_folder:
@@ -76,9 +73,7 @@ class Sink:
         else:
             exists = self.path.exists()
         if exists and not (resume or overwrite):
-            raise OutputError(
-                f"{target} exists already", "--resume goes on with it, --overwrite replaces it"
-            )
+            raise OutputError(f"{target} exists already", "--resume goes on with it, --overwrite replaces it")
         self._lock: RunLock | None = None
         self._journal: Journal | None = None
         self._pending: list[tuple[Row, Fingerprint]] = []
@@ -94,9 +89,7 @@ class Sink:
             self.part.mkdir(parents=True, exist_ok=True)
             self._lock = RunLock(self.part / LOCK)
         except BlockingIOError:
-            raise OutputError(
-                f"another run is writing {self.path}", "wait for it, or choose another --out"
-            ) from None
+            raise OutputError(f"another run is writing {self.path}", "wait for it, or choose another --out") from None
         except OSError as error:
             raise OutputError(f"{self.part}: {error.strerror}", "choose another --out") from None
         if not self.resume:
@@ -233,8 +226,7 @@ class Sink:
 
     def _disk_error(self, error: OSError) -> OutputError:
         return OutputError(
-            f"{self.part}: {error.strerror or error}; what is there is kept",
-            "make room and run again with --resume",
+            f"{self.part}: {error.strerror or error}; what is there is kept", "make room and run again with --resume"
         )
 
     @property

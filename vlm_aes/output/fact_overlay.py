@@ -43,9 +43,7 @@ def draw_facts(image: Image.Image, facts: Mapping[str, Fact]) -> Image.Image:
     return Image.alpha_composite(Image.fromarray(pixels).convert("RGBA"), layer).convert("RGB")
 
 
-def _draw_places(
-    draw: ImageDraw.ImageDraw, size: tuple[int, int], facts: Mapping[str, Fact]
-) -> None:
+def _draw_places(draw: ImageDraw.ImageDraw, size: tuple[int, int], facts: Mapping[str, Fact]) -> None:
     """A ring and a label at every place; labels that would meet stand above each other."""
     side = max(size)
     radius, font = max(3, side / 45), ImageFont.load_default(max(9, side / 36))
@@ -64,8 +62,7 @@ def _draw_places(
         at_x = float(np.clip(x - width / 2, 3, max(3, size[0] - width - 3)))
         at_y = min(y + radius + 4, size[1] - height - 6)
         while any(
-            at_x < box[2] and at_x + width > box[0] and at_y < box[3] and at_y + height > box[1]
-            for box in boxes
+            at_x < box[2] and at_x + width > box[0] and at_y < box[3] and at_y + height > box[1] for box in boxes
         ):
             at_y -= height + 4
         boxes.append((at_x, at_y, at_x + width, at_y + height))

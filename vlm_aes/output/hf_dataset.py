@@ -32,9 +32,7 @@ def check_new_dataset(folder: Path) -> None:
         raise OutputError(f"{folder} exists already", "name another folder for the dataset")
 
 
-def write_dataset(
-    folder: Path, rows: Iterable[Row], sources: Iterable[ImageSource], schema: pa.Schema
-) -> int:
+def write_dataset(folder: Path, rows: Iterable[Row], sources: Iterable[ImageSource], schema: pa.Schema) -> int:
     """Write rated images with their rows as Parquet files and a card; gives their number.
 
     Args:
@@ -63,9 +61,7 @@ def write_dataset(
     return n
 
 
-def _write_files(
-    folder: Path, rows: dict[str, Row], sources: Iterable[ImageSource], schema: pa.Schema
-) -> int:
+def _write_files(folder: Path, rows: dict[str, Row], sources: Iterable[ImageSource], schema: pa.Schema) -> int:
     n = 0
     group: list[Row] = []
     files: list[Path] = []

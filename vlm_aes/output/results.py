@@ -85,14 +85,10 @@ def read_schema(file: Path) -> pa.Schema:
         raise TableError(f"{file} cannot be read as a table ({error})") from None
     missing = [name for name, _ in BASE_COLUMNS if name not in names]
     if missing:
-        raise TableError(
-            f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row"
-        )
+        raise TableError(f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row")
     known = dict(BASE_COLUMNS) | OPTIONAL_COLUMNS
     measured = ("attr_", "fact_")
-    return pa.schema(
-        [(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(measured)]
-    )
+    return pa.schema([(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(measured)])
 
 
 def _typed(value: Any, kind: pa.DataType) -> Any:
@@ -123,8 +119,5 @@ def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row
         if rank is not None:
             percentile = rank.percentile(score)
         elif score is not None and percentile is None:
-            raise TableError(
-                "this table has no percentiles, its model has no reference photos",
-                "--stars-among run",
-            )
+            raise TableError("this table has no percentiles, its model has no reference photos", "--stars-among run")
         yield {**row, "stars": rule.stars(percentile)}

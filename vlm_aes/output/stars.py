@@ -1,4 +1,4 @@
-"""Stars from percentiles: the rule that the user sets. No models, no files."""
+"""Stars from percentiles, by the rule that the user sets."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ import numpy as np
 
 from vlm_aes.errors import SettingsError
 
-AMONG = ("reference", "run")
-"""A picture stands among the checkpoint's reference photos, or among those of the same run."""
+STAR_REFERENCES = ("reference", "run")
+"""Images that a percentile counts among: the checkpoint's reference photos, or the same run's."""
 
 
 @dataclass(frozen=True)
 class StarRule:
-    """From which percentile on a picture gets how many stars.
+    """The percentiles from which on an image gets its stars.
 
     Attributes:
-        percentiles: from where on 1, 2, 3, 4 and 5 stars are given, each 0 to 100, ascending;
-            below the first there are none.
-        among: one of :data:`AMONG`.
+        percentiles: of 1, 2, 3, 4 and 5 stars, each 0 to 100, ascending; below the first there
+            are none.
+        among: one of :data:`STAR_REFERENCES`.
 
     Raises:
-        ValueError: for percentiles or a crowd that are none.
+        SettingsError: for other percentiles or another reference.
     """
 
     percentiles: tuple[float, ...] = (0, 20, 50, 80, 95)
     among: str = "reference"
 
     def __post_init__(self) -> None:
-        if self.among not in AMONG:
-            raise SettingsError(f"--stars-among {self.among}: choose one of {', '.join(AMONG)}")
+        if self.among not in STAR_REFERENCES:
+            known = ", ".join(STAR_REFERENCES)
+            raise SettingsError(f"--stars-among {self.among}: choose one of {known}")
         ascending = list(self.percentiles) == sorted(self.percentiles)
         inside = all(0 <= p <= 100 for p in self.percentiles)
         if len(self.percentiles) != 5 or not ascending or not inside:
@@ -42,37 +43,36 @@ class StarRule:
 
     @staticmethod
     def parse(text: str | None, among: str = "reference") -> StarRule:
-        """A rule from five numbers with commas between; nothing gives the default.
+        """A rule from five numbers with commas between; None gives the default.
 
         Raises:
-            ValueError: says what the numbers are to be.
+            SettingsError: says what the numbers must be.
         """
         if text is None:
             return StarRule(among=among)
         try:
-            return StarRule(tuple(float(part) for part in text.split(",")), among)
-        except ValueError as error:
-            if "--stars" in str(error):
-                raise
+            percentiles = tuple(float(part) for part in text.split(","))
+        except ValueError:
             raise SettingsError(f"--stars {text}: five numbers, like 0,20,50,80,95") from None
+        return StarRule(percentiles, among)
 
     def stars(self, percentile: float | None) -> int | None:
-        """0 to 5 for a percentile from 0 to 100; nothing for none."""
+        """0 to 5 for a percentile from 0 to 100; None for None."""
         if percentile is None:
             return None
         return sum(percentile >= p for p in self.percentiles)
 
 
 class PercentileRank:
-    """Where a score stands among others.
+    """The percentile of a score among others.
 
     Args:
         scores: of the others, its own among them; NaN is left out.
     """
 
     def __init__(self, scores: Iterable[float]) -> None:
-        every = np.fromiter(scores, np.float64)
-        self._sorted = np.sort(every[~np.isnan(every)])
+        values = np.fromiter(scores, np.float64)
+        self._sorted = np.sort(values[~np.isnan(values)])
 
     def percentile(self, score: float | None) -> float | None:
         """Share of lower scores plus half the share of equal ones, 0 to 100."""

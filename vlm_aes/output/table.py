@@ -182,9 +182,7 @@ def attribute_scores(row: Row) -> dict[str, float]:
     }
 
 
-def add_stars_to_tables(
-    tables: Iterable[pa.Table], rule: StarRule, rank: PercentileRank
-) -> Iterator[pa.Table]:
+def add_stars_to_tables(tables: Iterable[pa.Table], rule: StarRule, rank: PercentileRank) -> Iterator[pa.Table]:
     """Tables with their ``stars`` filled in by where each score stands in the run."""
     for table in tables:
         stars = [rule.stars(rank.percentile(score)) for score in table["score"].to_pylist()]
@@ -205,9 +203,7 @@ def to_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
         return pa.Table.from_pylist(rows, schema=schema)
     except (UnicodeEncodeError, pa.ArrowInvalid):
         pass  # rare, and to look for it in every row takes half of the time
-    clean = [
-        {k: _encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows
-    ]
+    clean = [{k: _encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
     return pa.Table.from_pylist(clean, schema=schema)
 
 

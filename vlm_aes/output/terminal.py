@@ -13,9 +13,7 @@ from vlm_aes.output.table import Row
 from vlm_aes.ratings.scale import LEVELS
 from vlm_aes.stats.metrics import Estimate
 
-LEVEL_COLORS = dict(
-    zip(LEVELS, ("red", "dark_orange", "yellow", "green", "bright_green"), strict=True)
-)
+LEVEL_COLORS = dict(zip(LEVELS, ("red", "dark_orange", "yellow", "green", "bright_green"), strict=True))
 NAME_WIDTH = 36
 """Terminal cells of an image's path."""
 CRITIQUE_WIDTH = 74
@@ -44,8 +42,7 @@ class ScoreList:
         color = LEVEL_COLORS[row["level"]]
         self.console.print(
             f"{name} {value:>6.{digits}f}  ±{row['score_std']:>5.1f}  "
-            f"[{color}]{row['level']}[/{color}]"
-            + (f"  [dim]{row['warning']}[/dim]" if row["warning"] else "")
+            f"[{color}]{row['level']}[/{color}]" + (f"  [dim]{row['warning']}[/dim]" if row["warning"] else "")
         )
         for name in ("critique", "suggestion"):
             for line in textwrap.wrap(row.get(name) or "", CRITIQUE_WIDTH):

@@ -6,10 +6,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from vlm_aes.bulk.select.similarity import (
-    LAYOUT_CELLS,
-    ImageFeatures,
-)
+from vlm_aes.bulk.select.similarity import LAYOUT_CELLS, ImageFeatures
 
 EXIF = 0x8769
 

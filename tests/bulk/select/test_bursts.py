@@ -6,12 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.bulk.select.photos import EXIF, looks_of, photo, save
-from vlm_aes.bulk.select.bursts import (
-    capture_time,
-    label_bursts,
-    score_within_burst,
-    time_runs,
-)
+from vlm_aes.bulk.select.bursts import capture_time, label_bursts, score_within_burst, time_runs
 
 
 @settings(deadline=None)

@@ -5,17 +5,8 @@ from PIL import Image
 
 from tests.bulk.select.photos import looks_of, photo
 from vlm_aes import Assessor
-from vlm_aes.bulk.select.bursts import (
-    label_bursts,
-    score_within_burst,
-)
-from vlm_aes.bulk.select.similarity import (
-    distinct_rows,
-    exposure_stops,
-    feature_extractor,
-    layout,
-    near_duplicates,
-)
+from vlm_aes.bulk.select.bursts import label_bursts, score_within_burst
+from vlm_aes.bulk.select.similarity import distinct_rows, exposure_stops, feature_extractor, layout, near_duplicates
 from vlm_aes.images.degrade import degrade
 
 
@@ -41,9 +32,7 @@ def test_of_near_duplicates_only_the_best():
             return looks
 
         rows = np.array(order, np.int64)
-        return distinct_rows(
-            rows, [k], np.zeros(len(rows), np.int64), [paths[i] for i in order], look
-        )
+        return distinct_rows(rows, [k], np.zeros(len(rows), np.int64), [paths[i] for i in order], look)
 
     assert of([1, 0, 2, 3], 4).tolist() == [1]  # one layout: the same frame
     assert of([1, 0, 2, 3], 4, sign=-1).tolist() == [1, 2]

@@ -10,7 +10,7 @@ from vlm_aes.bulk import find_sources
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i, image in enumerate(tiny.pictures(5)):
+    for i, image in enumerate(tiny.images(5)):
         image.save(folder / f"{i}.png")
     return folder
 

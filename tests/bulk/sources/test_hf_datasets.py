@@ -39,11 +39,7 @@ def test_a_saved_dataset(made, files, tmp_path):
 
 def test_a_saved_dataset_with_splits_and_columns(made, files, tmp_path):
     place = tmp_path / "saved"
-    two = (
-        made.add_column("n", [1, 2, 3, 4])
-        .rename_column("image", "photo")
-        .remove_columns("image_id")
-    )
+    two = made.add_column("n", [1, 2, 3, 4]).rename_column("image", "photo").remove_columns("image_id")
     datasets.DatasetDict({"train": two, "test": two.select([1])}).save_to_disk(place)
     items = list(find_sources([str(place)], column="photo"))
     assert [i.path for i in items] == [f"{place}/train/{n}" for n in range(4)] + [f"{place}/test/0"]

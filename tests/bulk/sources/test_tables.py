@@ -30,11 +30,7 @@ def test_tables_of_paths(photos, image_bytes, tmp_path):
 @pytest.mark.parametrize("struct", [True, False])
 def test_parquet_that_holds_images(photos, image_bytes, tmp_path, struct):
     file = tmp_path / "t.parquet"
-    cells = (
-        [{"bytes": b, "path": f"{i}.png"} for i, b in enumerate(image_bytes)]
-        if struct
-        else image_bytes
-    )
+    cells = [{"bytes": b, "path": f"{i}.png"} for i, b in enumerate(image_bytes)] if struct else image_bytes
     pq.write_table(pa.table({"image": [*cells, None]}), file)
     items = list(find_sources([str(file)]))
     assert [i.read() for i in items[:-1]] == image_bytes
@@ -57,9 +53,7 @@ def test_a_wrong_table_says_what_to_do(tmp_path, name, content, reason):
     (tmp_path / name).write_text(content)
     with pytest.raises(SourceError, match=reason):
         list(find_sources([str(tmp_path / name)]))
-    with pytest.raises(
-        SourceError, match=r"no column 'x'|cannot be read|not JSON|not a JSON object"
-    ):
+    with pytest.raises(SourceError, match=r"no column 'x'|cannot be read|not JSON|not a JSON object"):
         list(find_sources([str(tmp_path / name)], column="x"))
 
 

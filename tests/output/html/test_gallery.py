@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
-from vlm_aes.output.html.thumbnails import BUDGET, SIDE, thumbnail, thumbnails
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageSource
-from vlm_aes.output.html.gallery import SHEET, SHOWN, Gallery, page, write_gallery
+from vlm_aes.output.html.components import THUMBNAIL_BYTES, THUMBNAIL_SIDE_PX, thumbnail, thumbnails
+from vlm_aes.output.html.gallery import MAX_SHOWN_IMAGES, STRIP_IMAGES, Gallery, gallery_page, write_gallery
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import LEVELS
@@ -40,7 +40,7 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gallery") / "photos & more"
     folder.mkdir()
     found = []
-    for i, (name, image) in enumerate(zip(NAMES, tiny.pictures(6))):
+    for i, (name, image) in enumerate(zip(NAMES, tiny.images(6))):
         image.resize((300, 200) if i % 2 else (200, 900)).save(folder / name)
         found.append(row(
             folder / name, 10.0 + 15 * i, score_fast=12.0 + 14 * i, score_low=5.0, score_high=95.0,
@@ -60,14 +60,14 @@ def file(rows, tmp_path_factory):
 
 
 def test_what_is_gathered(rows):
-    found = Gallery.of(lambda: rows)
+    found = Gallery.gather(lambda: rows)
     assert found.title == "photos & more"
     assert [r["score"] for r in found.shown] == [85.0, 70.0, 55.0, 40.0, 33.0, 25.0, 10.0]
-    assert found.counts == {"excellent": 1, "good": 1, "fair": 2, "poor": 2, "bad": 1}
+    assert found.level_counts == {"excellent": 1, "good": 1, "fair": 2, "poor": 2, "bad": 1}
     assert (found.n_errors, found.errors[0][1]) == (1, "truncated: get it <anew>")
     # 2, 1, 0, 1, 2 and 3 points apart
-    assert found.distance == pytest.approx(1.5)
-    assert [r.rsplit("/", 1)[1] for r in found.apart] == [
+    assert found.mean_distance == pytest.approx(1.5)
+    assert [r.rsplit("/", 1)[1] for r in found.disagreements] == [
         "f.png", NAMES[0], "e.png", NAMES[1], "d.png"]  # fmt: skip
     bars = found.bars()
     assert sum(b["n"] for b in bars) == 7
@@ -76,11 +76,11 @@ def test_what_is_gathered(rows):
 
 def test_fast_scores_of_another_table(rows):
     plain = [{k: v for k, v in r.items() if k != "score_fast"} for r in rows]
-    assert Gallery.of(lambda: plain).distance is None
+    assert Gallery.gather(lambda: plain).mean_distance is None
     path = plain[2]["path"]
-    found = Gallery.of(lambda: plain, {path: 90.0})
-    assert found.apart == [path]
-    assert found.distance == 50.0
+    found = Gallery.gather(lambda: plain, {path: 90.0})
+    assert found.disagreements == [path]
+    assert found.mean_distance == 50.0
 
 
 def test_of_many_the_ends_and_the_disagreements_are_shown():
@@ -88,14 +88,14 @@ def test_of_many_the_ends_and_the_disagreements_are_shown():
     scores = chance.permutation(np.linspace(0, 100, 5000))
     rows = [row(f"p/{i}.jpg", float(s), score_fast=float(s)) for i, s in enumerate(scores)]
     rows[77]["score_fast"] = 1000.0
-    found = Gallery.of(lambda: rows)
+    found = Gallery.gather(lambda: rows)
     shown = [r["score"] for r in found.shown]
-    assert SHOWN <= len(shown) <= SHOWN + SHEET
+    assert MAX_SHOWN_IMAGES <= len(shown) <= MAX_SHOWN_IMAGES + STRIP_IMAGES
     assert shown == sorted(shown, reverse=True)
     assert shown[:300] == sorted(scores, reverse=True)[:300]
     assert shown[-300:] == sorted(scores, reverse=True)[-300:]
-    assert found.apart == ["p/77.jpg"]
-    assert found.apart[0] in {r["path"] for r in found.shown}
+    assert found.disagreements == ["p/77.jpg"]
+    assert found.disagreements[0] in {r["path"] for r in found.shown}
     assert len(found.scores) == 5000
 
 
@@ -103,23 +103,23 @@ def test_of_many_the_ends_and_the_disagreements_are_shown():
 def test_a_thumbnail_stays_within_its_budget(size):
     noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
     data = thumbnail(Image.fromarray(noise))
-    assert len(data) <= BUDGET
+    assert len(data) <= THUMBNAIL_BYTES
     import io
 
     with Image.open(io.BytesIO(data)) as small:
-        assert max(small.size) <= SIDE
+        assert max(small.size) <= THUMBNAIL_SIDE_PX
 
 
-def test_five_hundred_pictures_stay_under_eight_megabytes(tmp_path):
+def test_five_hundred_images_stay_under_eight_megabytes(tmp_path):
     rows = [row(f"holiday/{i:04d}-a-rather-long-name.jpg", i / 5, critique="A fine picture. " * 20,
                 **{f"attr_{n}": 50.0 for n in ("color", "composition", "content", "light")})
             for i in range(500)]  # fmt: skip
-    largest = "data:image/webp;base64," + "A" * (4 * -(-BUDGET // 3))
-    text = page(Gallery.of(lambda: rows), {r["path"]: largest for r in rows}, tmp_path)
+    largest = "data:image/webp;base64," + "A" * (4 * -(-THUMBNAIL_BYTES // 3))
+    text = gallery_page(Gallery.gather(lambda: rows), {r["path"]: largest for r in rows}, tmp_path)
     assert 7_000_000 < len(text.encode()) < 8_000_000
 
 
-def test_pictures_that_cannot_be_opened_have_no_thumbnail(rows, tmp_path):
+def test_images_that_cannot_be_opened_have_no_thumbnail(rows, tmp_path):
     (tmp_path / "bad.jpg").write_text("no picture")
     items = [ImageSource(r["path"]) for r in rows] + [ImageSource(str(tmp_path / "bad.jpg"))]
     assert [path for path, _ in thumbnails(items)] == [r["path"] for r in rows[:6]]
@@ -145,27 +145,25 @@ def test_nothing_but_errors_is_a_page_too(tmp_path):
     write_gallery(tmp_path / "g.html", lambda: rows, list)
     text = (tmp_path / "g.html").read_text()
     assert "2 not rated" in text
-    assert "0 pictures rated" in text
+    assert "0 images rated" in text
 
 
 def test_a_page_that_cannot_be_written(tmp_path):
-    tiny.pictures(1)[0].save(tmp_path / "a.png")
-    result = CliRunner().invoke(
-        app, ["score", str(tmp_path), "--html", str(tmp_path / "no/g.html")]
-    )
+    tiny.images(1)[0].save(tmp_path / "a.png")
+    result = CliRunner().invoke(app, ["score", str(tmp_path), "--html", str(tmp_path / "no/g.html")])
     assert result.exit_code == 2
     assert "no folder" in result.stderr
     (tmp_path / "g.html").mkdir()
     result = CliRunner().invoke(app, ["score", str(tmp_path), "--html", str(tmp_path / "g.html")])
     assert result.exit_code == 2
-    assert "Is a directory" in result.stderr
+    assert "exists" in result.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "g.html"]
 
 
 def test_in_one_call_and_from_its_table(tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
-    for i, image in enumerate(tiny.pictures(3)):
+    for i, image in enumerate(tiny.images(3)):
         image.save(photos / f"{i}.png")
     run = CliRunner().invoke
     one, two, out = tmp_path / "1.html", tmp_path / "2.html", tmp_path / "t.csv"
@@ -173,11 +171,17 @@ def test_in_one_call_and_from_its_table(tmp_path):
     assert len(list(read_rows(out, Columns().schema))) == 3
     assert run(app, ["gallery", str(out), "--html", str(two)]).exit_code == 0
     assert one.read_text() == two.read_text()
-    listed = run(app, ["score", "-", "--html", str(two)], input=f"{photos / '1.png'}\n")
+    words = ["score", "-", "--html", str(two), "--overwrite"]
+    listed = run(app, words, input=f"{photos / '1.png'}\n")
     assert listed.exit_code == 0, listed.output
     assert two.read_text().count("data:image/webp") == 1
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    wrong = run(app, ["gallery", str(tmp_path / "x.csv"), "--html", str(two)])
+    written = two.read_text()
+    kept = run(app, ["gallery", str(out), "--html", str(two)])
+    assert (kept.exit_code, "--overwrite" in kept.stderr, two.read_text()) == (2, True, written)
+    assert run(app, ["gallery", str(out), "--html", str(two), "--overwrite"]).exit_code == 0
+    assert two.read_text() == one.read_text()
+    wrong = run(app, ["gallery", str(tmp_path / "x.csv"), "--html", str(tmp_path / "3.html")])
     assert (wrong.exit_code, "no table that score wrote" in wrong.stderr) == (2, True)
 
 

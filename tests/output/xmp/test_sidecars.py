@@ -147,7 +147,7 @@ def test_the_rating_that_stands_for_none_is_the_users_to_say():
 def test_a_rating_in_the_picture_goes_along(tmp_path):
     """A program that finds a sidecar does not look into the picture for what the sidecar lacks."""
     photo = tmp_path / "a.jpg"
-    tiny.pictures(1)[0].save(photo)
+    tiny.images(1)[0].save(photo)
     assert embedded_rating(photo) == 0
     image = exiv2.ImageFactory.open(str(photo))
     image.readMetadata()
@@ -201,8 +201,7 @@ def test_what_is_no_xmp_is_left(data):
 
 def test_keywords_in_a_form_that_is_no_list_are_left():
     odd = LAYOUTS["digikam"].replace(
-        b"<rdf:li>Ada</rdf:li>",
-        b'<rdf:li rdf:parseType="Resource"><dc:title>Ada</dc:title></rdf:li>',
+        b"<rdf:li>Ada</rdf:li>", b'<rdf:li rdf:parseType="Resource"><dc:title>Ada</dc:title></rdf:li>'
     )
     with pytest.raises(OutputError, match=r"dc\.subject is no plain list"):
         merge_sidecar(odd, RATED)
@@ -215,9 +214,7 @@ def test_a_sidecar_that_would_lose_something_is_left(monkeypatch):
         return real(library, data.replace(b'darktable:operation="exposure"', b""))
 
     monkeypatch.setattr(xmp, "_open", forgetful)
-    with pytest.raises(
-        OutputError, match=r"it would lose .*darktable.*operation; it is left as it"
-    ):
+    with pytest.raises(OutputError, match=r"it would lose .*darktable.*operation; it is left as it"):
         merge_sidecar(LAYOUTS["darktable"], RATED)
 
 
@@ -246,7 +243,7 @@ def test_whatever_is_there_survives(plain, listed):
 def photos(tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for name, image in zip(("a.png", "ä ö [1].jpg", "c.jpg", "c.png"), tiny.pictures(4)):
+    for name, image in zip(("a.png", "ä ö [1].jpg", "c.jpg", "c.png"), tiny.images(4)):
         image.save(folder / name)
     (folder / "a.png.xmp").write_bytes(LAYOUTS["darktable"])
     (folder / "a.png.xmp").chmod(0o640)

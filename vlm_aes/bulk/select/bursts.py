@@ -20,12 +20,7 @@ from PIL import ExifTags, Image
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from vlm_aes.bulk.select.similarity import (
-    COMPARED_IMAGES,
-    FeatureExtractor,
-    ImageFeatures,
-    maybe_same_scene,
-)
+from vlm_aes.bulk.select.similarity import COMPARED_IMAGES, FeatureExtractor, ImageFeatures, maybe_same_scene
 
 BURST_GAP_S = 2.0
 """Seconds between two frames of a burst, at most."""
@@ -115,9 +110,7 @@ def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> N
     known = ~np.isnan(stops)
     off = np.abs(stops - np.median(stops[known])) if known.any() else stops
     smaller = np.log(np.maximum(area, 1) / max(float(area.max(initial=1)), 1))
-    value: NDArray[np.float64] = (
-        score - EXPOSURE_PENALTY * np.nan_to_num(off) + AREA_WEIGHT * smaller
-    )
+    value: NDArray[np.float64] = score - EXPOSURE_PENALTY * np.nan_to_num(off) + AREA_WEIGHT * smaller
     return value
 
 

@@ -97,9 +97,7 @@ class GroupedScores:
         return [part for part in np.split(order, ends) if len(part)]
 
 
-def select_rows(
-    scores: GroupedScores, cut: Cut, tiers: NDArray[np.int64] | None = None
-) -> NDArray[np.int64]:
+def select_rows(scores: GroupedScores, cut: Cut, tiers: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
     """Numbers of the selected rows, the best first; equal scores in the order of the rows.
 
     Args:

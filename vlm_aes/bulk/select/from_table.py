@@ -58,9 +58,7 @@ class ScoredTable:
             yield from (row["path"] for row in self.rows(numbers[start : start + READ_ROWS]))
 
 
-def choose_from_table(
-    settings: ChooseSettings, head: Scorer | None = None
-) -> tuple[list[Row], list[str] | None]:
+def choose_from_table(settings: ChooseSettings, head: Scorer | None = None) -> tuple[list[Row], list[str] | None]:
     """The rows that a call of ``choose`` selects, the best first, and the name of each one's band
     where there are bands.
 
@@ -80,19 +78,13 @@ def choose_from_table(
     extract = None
     if settings.needs_similarity:
         if not isinstance(head, FastScorer):
-            raise CheckpointError(
-                "similarity needs a model with a fast head", "pass one with --model"
-            )
+            raise CheckpointError("similarity needs a model with a fast head", "pass one with --model")
         extract = feature_extractor(head)
     return choose_rows(table, cut, extract, distinct=settings.distinct), None
 
 
 def choose_rows(
-    table: ScoredTable,
-    cut: Cut,
-    extract: FeatureExtractor | None = None,
-    *,
-    distinct: bool = False,
+    table: ScoredTable, cut: Cut, extract: FeatureExtractor | None = None, *, distinct: bool = False
 ) -> list[Row]:
     """The selected rows, the best first.
 
@@ -114,14 +106,10 @@ def choose_rows(
     order = select_rows(scores, whole)
     sizes = np.bincount(scores.group[~np.isnan(scores.score)]) if len(order) else np.zeros(0, int)
     places = [cut.places(int(n)) for n in sizes]
-    return table.rows(
-        distinct_rows(order, places, scores.group[order], table.paths(order), extract)
-    )
+    return table.rows(distinct_rows(order, places, scores.group[order], table.paths(order), extract))
 
 
-def group_by_burst(
-    table: ScoredTable, scores: GroupedScores, extract: FeatureExtractor
-) -> GroupedScores:
+def group_by_burst(table: ScoredTable, scores: GroupedScores, extract: FeatureExtractor) -> GroupedScores:
     """The same images with a group for each burst, and for each image outside one. The score of a
     frame becomes its score within the burst."""
     area: list[float] = []

@@ -21,9 +21,7 @@ PLACEMENT_LOG = "vlm-aes-placed.jsonl"
 """In the folder: a line a file, from where to where; what :func:`undo_placement` reads."""
 
 
-def place_files(
-    paths: Iterable[str], folder: Path, way: str, subfolders: Iterable[str] | None = None
-) -> int:
+def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterable[str] | None = None) -> int:
     """Put images into ``folder``, numbered in the order given (``0001-name.jpg``).
 
     Args:
@@ -44,8 +42,7 @@ def place_files(
     log = folder / PLACEMENT_LOG
     if log.exists():
         raise OutputError(
-            f"{folder} holds an earlier choice",
-            f"vlm-aes choose --undo {folder} takes it back, or name another folder",
+            f"{folder} holds an earlier choice", f"vlm-aes choose --undo {folder} takes it back, or name another folder"
         )
     for file in files:
         if not file.is_file():
@@ -59,11 +56,7 @@ def place_files(
                 target.parent.mkdir(exist_ok=True)
                 if os.path.lexists(target):
                     raise OutputError(f"{target} exists already", "name another folder")
-                entry = {
-                    "from": str(file.absolute()),
-                    "to": str(target.relative_to(folder)),
-                    "way": way,
-                }
+                entry = {"from": str(file.absolute()), "to": str(target.relative_to(folder)), "way": way}
                 lines.write(json.dumps(entry) + "\n")
                 lines.flush()
                 os.fsync(lines.fileno())
@@ -127,9 +120,7 @@ def undo_placement(folder: Path) -> int:
             continue  # it was not done, or is undone already
         if entry["way"] == "move":
             if os.path.lexists(origin):
-                raise OutputError(
-                    f"{origin} exists again", "move it away first, nothing is replaced"
-                )
+                raise OutputError(f"{origin} exists again", "move it away first, nothing is replaced")
             origin.parent.mkdir(parents=True, exist_ok=True)
             _move(target, origin)
         elif entry["way"] == "copy" and not origin.is_file():

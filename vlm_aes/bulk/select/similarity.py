@@ -21,19 +21,17 @@ from vlm_aes.models.heads.scorer import FastScorer
 
 LAYOUT_CELLS = 8
 """Cells a side of the layout."""
-FEATURE_BATCH_IMAGES = 32
-"""Images of a forward pass of the tower."""
-COMPARED_IMAGES = 2048
-"""Images of one burst search that are compared with each other."""
-DISTINCT_BATCH_IMAGES = 256
-"""Images that are opened at a time while the distinct ones are looked for."""
-
 SAME_SCENE_COSINE = 0.5
 """Least cosine of either feature, in frames taken within seconds of each other."""
-SAME_LAYOUT_COSINE = 0.95
-"""Least cosine of the layouts of near-duplicates, by the layout alone."""
 SAME_VIEW_COSINES = (0.9, 0.4)
 """Least cosines of the embeddings and of the layouts of near-duplicates, by both."""
+SAME_LAYOUT_COSINE = 0.95
+"""Least cosine of the layouts of near-duplicates, by the layout alone."""
+
+FEATURE_BATCH_IMAGES, DISTINCT_BATCH_IMAGES = 32, 256
+"""Images of a forward pass of the tower; images among which the distinct ones are looked for."""
+COMPARED_IMAGES = 2048
+"""Images of one burst search that are compared with each other."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +145,7 @@ def near_duplicates(one: ImageFeatures, other: ImageFeatures) -> NDArray[np.bool
     layouts = one.layout @ other.layout.T
     views = one.embedding @ other.embedding.T
     view, view_layout = SAME_VIEW_COSINES
-    pairs: NDArray[np.bool_] = (layouts >= SAME_LAYOUT_COSINE) | (
-        (views >= view) & (layouts >= view_layout)
-    )
+    pairs: NDArray[np.bool_] = (layouts >= SAME_LAYOUT_COSINE) | ((views >= view) & (layouts >= view_layout))
     return pairs
 
 
@@ -191,9 +187,7 @@ def distinct_rows(
                 selected.append(int(row))
                 free[groups[i]] -= 1
         new_features = features.take(new)
-        selected_features = (
-            new_features if selected_features is None else selected_features.join(new_features)
-        )
+        selected_features = new_features if selected_features is None else selected_features.join(new_features)
         if not (free > 0).any():
             break
     return np.array(selected, dtype=np.int64)

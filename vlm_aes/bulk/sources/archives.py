@@ -43,6 +43,4 @@ def _member_image(
     else:
         content = archive.extractfile(member)
         data = content.read() if content else ImageError("unreadable", "it cannot be read")
-    return ImageSource(
-        f"{file}/{member.name}", lambda: data, {**fingerprint, "offset": member.offset}
-    )
+    return ImageSource(f"{file}/{member.name}", lambda: data, {**fingerprint, "offset": member.offset})

@@ -58,9 +58,7 @@ def find_image_paths(paths: Sequence[str], stdin: Iterable[str] | None = None) -
     return (source.path for source in find_sources(paths, stdin))
 
 
-def open_containers(
-    sources: Iterable[ImageSource], column: str | None = None
-) -> Iterator[ImageSource]:
+def open_containers(sources: Iterable[ImageSource], column: str | None = None) -> Iterator[ImageSource]:
     """The same images, with those of each container in its place."""
     for source in sources:
         if isinstance(source, ImageContainer):
@@ -96,9 +94,7 @@ def _container_suffix(path: str) -> str:
     return next((s for s in TABLE_SUFFIXES + ARCHIVE_SUFFIXES if lower.endswith(s)), "")
 
 
-def _container_images(
-    file: str, column: str | None, keep_containers: bool = False
-) -> Iterator[ImageSource]:
+def _container_images(file: str, column: str | None, keep_containers: bool = False) -> Iterator[ImageSource]:
     """The images of a table or an archive; as one container where that is asked for."""
     is_archive = _container_suffix(file) in ARCHIVE_SUFFIXES
     if keep_containers and (is_archive or holds_images(file, column)):

@@ -26,9 +26,7 @@ def remote_images(address: str) -> Iterator[ImageSource]:
     try:
         import fsspec
     except ImportError:
-        raise SourceError(
-            f"{address}: addresses need fsspec", "pip install 'vlm-aes[remote]'"
-        ) from None
+        raise SourceError(f"{address}: addresses need fsspec", "pip install 'vlm-aes[remote]'") from None
     try:
         store, root = fsspec.url_to_fs(address)
         if store.isfile(root):

@@ -118,9 +118,7 @@ def _held_images(file: str, column: str | None) -> Iterator[ImageSource]:
                 number += 1
 
 
-def _held_image(
-    file: str, number: int, cells: list[Any], fingerprint: dict[str, Any]
-) -> ImageSource:
+def _held_image(file: str, number: int, cells: list[Any], fingerprint: dict[str, Any]) -> ImageSource:
     value, name = cells[0], cells[1] if len(cells) > 1 else None
     if isinstance(value, dict):
         name = name or value.get("path")

@@ -21,13 +21,11 @@ from vlm_aes.ratings.scale import LEVELS
 
 MAX_SHOWN_IMAGES = 1000
 """Images on the page at most: of more, the best and worst, and the rest evenly by rank."""
-STRIP_IMAGES = 12
-"""Images of the best, of the worst, and of the largest disagreements."""
-GALLERY_BINS = 20
-"""Bars of the histogram."""
-MAX_LISTED_ERRORS = 200
 CARD_ASPECTS = (0.5, 3.0)
 """Least and largest ratio of width to height that an image is shown in."""
+STRIP_IMAGES, GALLERY_BINS = 12, 20
+"""Images of the best, of the worst and of the largest disagreements; bars of the histogram."""
+MAX_LISTED_ERRORS = 200
 
 
 @dataclass(frozen=True)
@@ -112,10 +110,7 @@ class Gallery:
 
 
 def write_gallery(
-    file: Path,
-    rows: Rows,
-    sources: Callable[[], Iterable[ImageSource]],
-    fast_scores: Mapping[str, float] | None = None,
+    file: Path, rows: Rows, sources: Callable[[], Iterable[ImageSource]], fast_scores: Mapping[str, float] | None = None
 ) -> None:
     """Write the page, whole or not at all.
 

@@ -51,9 +51,7 @@ class Packet:
         Raises:
             UnicodeDecodeError: for bytes that are no text of their encoding.
         """
-        mark, encoding = next(
-            ((m, e) for m, e in _BYTE_ORDER_MARKS if data.startswith(m)), (b"", "utf-8")
-        )
+        mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if data.startswith(m)), (b"", "utf-8"))
         text = data[len(mark) :].decode(encoding)
         start, end = text.find(_META_START), text.rfind(_META_END)
         if start < 0 or end < start:

@@ -8,15 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from vlm_aes.errors import OutputError
-from vlm_aes.output.xmp.fields import (
-    NAMESPACE,
-    OTHER_RATINGS,
-    PREFIX,
-    RATING,
-    SidecarFields,
-    text_of,
-    whole_number,
-)
+from vlm_aes.output.xmp.fields import NAMESPACE, OTHER_RATINGS, PREFIX, RATING, SidecarFields, text_of, whole_number
 from vlm_aes.output.xmp.packet import Packet, leaves
 
 _EXTENSION = "Xmp.photoshop.SidecarForExtension"

@@ -11,13 +11,7 @@ from vlm_aes.errors import OutputError, SettingsError
 from vlm_aes.files import replaced
 from vlm_aes.images.formats import RAW_SUFFIXES, READABLE_SUFFIXES
 from vlm_aes.output.table import Row, attribute_scores
-from vlm_aes.output.xmp.sidecar import (
-    SidecarContent,
-    embedded_rating,
-    library,
-    merge_sidecar,
-    named_extension,
-)
+from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, library, merge_sidecar, named_extension
 from vlm_aes.ratings.scale import LEVELS
 
 SIDECAR_LAYOUTS = ("auto", "darktable", "adobe")
@@ -76,9 +70,7 @@ class SidecarWriter:
 
     def __post_init__(self) -> None:
         if self.layout not in SIDECAR_LAYOUTS:
-            raise SettingsError(
-                f"--xmp-layout {self.layout}: choose one of {', '.join(SIDECAR_LAYOUTS)}"
-            )
+            raise SettingsError(f"--xmp-layout {self.layout}: choose one of {', '.join(SIDECAR_LAYOUTS)}")
         library()
 
     def write(self, rows: Iterable[Row]) -> Iterator[SidecarOutcome]:
@@ -113,9 +105,7 @@ class SidecarWriter:
             embedded=embedded_rating(image_file),
             overwrite_rating=self.overwrite_ratings,
             unrated=self.unrated,
-            extension=""
-            if sidecar.name == f"{image_file.name}.xmp"
-            else image_file.suffix[1:].upper(),
+            extension="" if sidecar.name == f"{image_file.name}.xmp" else image_file.suffix[1:].upper(),
         )
         same = merged.data == (old or b"")
         action = "same" if same else ("new" if old is None else "changed")
@@ -167,19 +157,14 @@ def _another_owner(image_file: Path, shared: Path) -> str:
     extension = named_extension(shared.read_bytes()) if shared.is_file() else ""
     if extension:
         is_own = extension == suffix[1:]
-        return (
-            "" if is_own else f"{shared.name} is for the .{extension} file: --xmp-layout darktable"
-        )
+        return "" if is_own else f"{shared.name} is for the .{extension} file: --xmp-layout darktable"
     others = {
         other for other in READABLE_SUFFIXES - {suffix}
         if image_file.with_suffix(other).exists() or image_file.with_suffix(other.upper()).exists()
     }  # fmt: skip
     if not others or (suffix in RAW_SUFFIXES and not others & RAW_SUFFIXES):
         return ""
-    return (
-        f"{shared.name} could be for {', '.join(sorted(others))} of the same name: "
-        "--xmp-layout darktable"
-    )
+    return f"{shared.name} could be for {', '.join(sorted(others))} of the same name: --xmp-layout darktable"
 
 
 def _replace(sidecar: Path, data: bytes) -> None:
