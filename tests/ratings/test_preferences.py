@@ -14,7 +14,7 @@ from vlm_aes.ratings.preferences import is_preferences, read_preferences
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    for i, image in enumerate(tiny.pictures(4)):
+    for i, image in enumerate(tiny.images(4)):
         image.save(folder / f"{i}.png")
     return folder
 
@@ -60,16 +60,16 @@ def test_forms_read_the_same(photos, tmp_path, suffix):
         ([{"path_a": "0.png", "rating": 3}], "preferences need path_a, path_b, preferred; it has"),
     ],
 )
-def test_wrong_tables(photos, tmp_path, rows, said):
+def test_wrong_tables_name_row_and_column(photos, tmp_path, rows, said):
     with pytest.raises(RatingsError, match=said):
         read_preferences(written(tmp_path, rows), photos, min_pairs=1)
 
 
-def test_too_few(photos, tmp_path):
+def test_too_few_pairs_are_refused(photos, tmp_path):
     with pytest.raises(RatingsError, match="2 pairs are too few; give 20"):
         read_preferences(written(tmp_path, [row(), row("b")]), photos)
 
 
-def test_a_ratings_table_is_none(tmp_path):
+def test_a_ratings_table_holds_no_preferences(tmp_path):
     assert not is_preferences(written(tmp_path, [{"path": "0.png", "rating": 3}]))
     assert not is_preferences(tmp_path / "gone.csv")

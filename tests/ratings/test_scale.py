@@ -39,18 +39,18 @@ def test_score_and_spread_of_known_distributions():
 
 
 @pytest.mark.parametrize("p", [[0.5, 0.5], [1, 1, 0, 0, 0], [np.nan] * 5, [-1, 2, 0, 0, 0]])
-def test_what_is_no_distribution_is_refused(p):
+def test_other_arrays_than_distributions_are_refused(p):
     with pytest.raises(ValueError):
         ratings.score(p)
 
 
 @given(st.floats(-50, 50), st.floats(0.5, 100), st.floats(0, 100))
-def test_scales_go_there_and_back(low, width, score):
+def test_scales_convert_back_and_forth(low, width, score):
     scale = Scale(low, low + width)
     assert scale.to_unit(scale.from_score(score)) * 100 == pytest.approx(score, abs=1e-6)
 
 
-def test_scale_texts():
+def test_scales_are_parsed_from_text():
     assert Scale.parse("1-10") == Scale(1, 10)
     for wrong in ("5-1", "x", "1", "1-2-3"):
         with pytest.raises(ValueError, match="not like 1-5|from low to high"):

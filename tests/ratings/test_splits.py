@@ -1,4 +1,4 @@
-"""Nothing that looks the same is on two sides."""
+"""Splits: no near-duplicate and no group stands in two of them."""
 
 import io
 
@@ -43,7 +43,7 @@ def test_near_duplicates_over_blocks():
     st.floats(0, 0.45), st.floats(0, 0.45), st.integers(0, 9), st.randoms(),
 )  # fmt: skip
 def test_no_cluster_is_cut_and_order_does_not_matter(groups, validation, test, seed, random):
-    names = [f"picture {i}" for i in range(len(groups))]
+    names = [f"image {i}" for i in range(len(groups))]
 
     def sides(order):
         keys = [f"g{groups[i]}" for i in order]
@@ -61,7 +61,7 @@ def test_no_cluster_is_cut_and_order_does_not_matter(groups, validation, test, s
     assert sides(order) == first
 
 
-def test_shares_of_single_pictures_are_exact():
+def test_shares_of_single_images_are_exact():
     cluster = splits.clusters(100, [])
     made = splits.split(cluster, [str(i) for i in range(100)], validation=0.1, test=0.2)
     assert (made.count("validation"), made.count("test")) == (10, 20)

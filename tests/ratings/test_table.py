@@ -1,4 +1,4 @@
-"""Ratings tables: every form reads the same, and what is wrong is told with row and column."""
+"""Ratings tables: every format reads the same, and errors name row and column."""
 
 import io
 import json
@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes.cli import app
-from vlm_aes.errors import RatingsError
+from vlm_aes.errors import RatingsError, TableError
+from vlm_aes.ratings.records import iter_rows
 from vlm_aes.ratings.table import Scale, read_ratings
 
 N = 24
@@ -22,7 +23,7 @@ MEANS = [1 + (i * 7 % 33) / 8 for i in range(N)]
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    for i, image in enumerate(tiny.pictures(N)):
+    for i, image in enumerate(tiny.images(N)):
         image.save(folder / f"{i}.png")
     return folder
 
@@ -43,7 +44,7 @@ def csv_file(tmp_path, records):
     return file
 
 
-def test_forms_read_the_same(photos, tmp_path):
+def test_csv_jsonl_and_parquet_read_the_same(photos, tmp_path):
     records = [r | {"std": 0.5, "group": "g", "split": "val"} for r in rows()]
     one = csv_file(tmp_path, records)
     two = tmp_path / "r.jsonl"
@@ -61,7 +62,7 @@ def test_forms_read_the_same(photos, tmp_path):
 
 
 @pytest.mark.parametrize("shape", ["binary", "struct", "shards"])
-def test_pictures_in_the_table(photos, tmp_path, shape):
+def test_images_in_the_table(photos, tmp_path, shape):
     data = [(photos / f"{i}.png").read_bytes() for i in range(N)]
     images = data if shape == "binary" else [{"bytes": b, "path": f"{i}"} for i, b in
                                              enumerate(data)]  # fmt: skip
@@ -80,16 +81,16 @@ def test_pictures_in_the_table(photos, tmp_path, shape):
     assert found.ratings[2].path == ("row 3" if shape == "binary" else "2")
 
 
-def test_one_content_with_two_ratings_in_the_table(tmp_path):
+def test_one_image_with_two_ratings_is_refused(tmp_path):
     buffer = io.BytesIO()
-    tiny.pictures(1)[0].save(buffer, "PNG")
+    tiny.images(1)[0].save(buffer, "PNG")
     file = tmp_path / "r.parquet"
     pq.write_table(pa.table({"image": [buffer.getvalue()] * 2, "rating": [1.0, 2.0]}), file)
     with pytest.raises(RatingsError, match="row 2, column rating: row 2 has a rating in row 1"):
         read_ratings(file)
 
 
-def test_votes(photos, tmp_path):
+def test_votes_are_averaged_by_image(photos, tmp_path):
     votes = [{"path": f"{i}.png", "rater": r, "rating": 1 + (i + r) % 5,
               "critique": "dull" if r else ""} for r in range(3) for i in range(N)]  # fmt: skip
     table = read_ratings(csv_file(tmp_path, votes), photos)
@@ -107,7 +108,7 @@ def test_votes(photos, tmp_path):
         ("rank", lambda x: (x + 0.5) / N), ("per-age", lambda x: np.log1p(x / (x + 1))),
     ],
 )  # fmt: skip
-def test_counts(photos, tmp_path, transform, wanted):
+def test_counts_are_transformed(photos, tmp_path, transform, wanted):
     likes = [{"path": f"{i}.png", "likes": i, "age": i + 1} for i in range(N)]
     file = csv_file(tmp_path, likes)
     table = read_ratings(file, photos, transform=transform, column="likes")
@@ -120,7 +121,7 @@ WRONG = {
     "missing file": (rows(r3={"path": "gone.png"}), {}, "row 3, column path: no file .*gone.png; "
                      "1 of 24 images are missing; relative paths are below --images"),
     "empty path": (rows(r3={"path": ""}), {}, "row 3, column path: empty"),
-    "no pictures": ([{"rating": 1}, {"rating": 2}], {}, "row 1, column path: missing; name the"),
+    "no images": ([{"rating": 1}, {"rating": 2}], {}, "row 1, column path: missing; name the"),
     "no ratings": ([{"path": "0.png", "stars": 1}], {}, "no column 'rating' .* path, stars"),
     "no rows": ([], {}, "no rows"),
     "constant": (rows(**{f"r{i}": {"rating": 3} for i in range(1, N + 1)}), {},
@@ -154,14 +155,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_wrong_tables(photos, tmp_path, kind):
+def test_wrong_tables_name_row_and_column(photos, tmp_path, kind):
     records, options, reason = WRONG[kind]
     with pytest.raises(RatingsError, match=reason):
         read_ratings(csv_file(tmp_path, records), photos, **options)
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_a_user_reads_of_a_wrong_table(photos, tmp_path, kind):
+def test_the_command_line_prints_one_line_for_a_wrong_table(photos, tmp_path, kind):
     records, options, reason = WRONG[kind]
     (tmp_path / "tables").mkdir()
     words = ["finetune", csv_file(tmp_path / "tables", records), "--images", photos,
@@ -177,7 +178,7 @@ def test_what_a_user_reads_of_a_wrong_table(photos, tmp_path, kind):
     assert [f.name for f in tmp_path.iterdir()] == ["tables"]
 
 
-def test_what_is_no_table(tmp_path):
+def test_files_that_are_no_table_are_refused(tmp_path):
     (tmp_path / "r.xlsx").touch()
     (tmp_path / "r.parquet").write_text("dear diary")
     (tmp_path / "r.jsonl").write_text('{"path": "a", "rating": 1}\n{"path"\n')
@@ -191,3 +192,19 @@ def test_what_is_no_table(tmp_path):
     }.items():  # fmt: skip
         with pytest.raises(RatingsError, match=reason):
             read_ratings(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+def test_rows_of_any_table_are_read_one_by_one(tmp_path, suffix):
+    file = tmp_path / f"t{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"a": ["x", "y"], "b": ["1", "2"]}), file)
+    elif suffix == ".jsonl":
+        file.write_text('{"a": "x", "b": "1"}\n\n{"a": "y", "b": "2"}\n')
+    else:
+        comma = "\t" if suffix == ".tsv" else ","
+        file.write_text(f"a{comma}b\nx{comma}1\ny{comma}2\n", encoding="utf-8-sig")
+    assert list(iter_rows(file)) == [{"a": "x", "b": "1"}, {"a": "y", "b": "2"}]
+    assert next(iter_rows(file)) == {"a": "x", "b": "1"}
+    with pytest.raises(TableError, match="cannot be read as a table"):
+        list(iter_rows(tmp_path / f"gone{suffix}"))
