@@ -13,6 +13,7 @@ import torch
 import transformers as t
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
 from vlm_aes.prompts import load_prompt
@@ -29,8 +30,8 @@ PLAIN_TEMPLATE = (
 )
 
 
-def pictures(n: int, seed: int = 0) -> list[Image.Image]:
-    """Pictures of mixed sizes, smooth and rough, dark and bright."""
+def images(n: int, seed: int = 0) -> list[Image.Image]:
+    """Images of mixed sizes, smooth and rough, dark and bright."""
     rng = np.random.default_rng(seed)
     result = []
     for i in range(n):
@@ -89,9 +90,17 @@ _SIGLIP = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
            "num_attention_heads": 4, "image_size": 56, "patch_size": 14}  # fmt: skip
 
 
-def _siglip(side: int) -> SiglipImageProcessorPil:
+def siglip_processor(side: int) -> SiglipImageProcessorPil:
+    """An image processor that resizes to a square."""
     return SiglipImageProcessorPil(size={"height": side, "width": side}, resample=3,
                                    image_mean=[0.5] * 3, image_std=[0.5] * 3)  # fmt: skip
+
+
+def clip_processor(side: int) -> CLIPImageProcessorPil:
+    """An image processor that resizes the short side and crops the centre."""
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+    )
 
 
 def _fast_vlm(folder: Path):
@@ -105,7 +114,7 @@ def _fast_vlm(folder: Path):
         image_seq_length=16,
         tie_word_embeddings=True,
     )
-    t.LlavaProcessor(image_processor=_siglip(32), tokenizer=words, patch_size=8,
+    t.LlavaProcessor(image_processor=siglip_processor(32), tokenizer=words, patch_size=8,
                      vision_feature_select_strategy="full",
                      chat_template=words.chat_template).save_pretrained(folder)  # fmt: skip
     return t.FastVlmForConditionalGeneration(config)
@@ -121,7 +130,7 @@ def _llava(folder: Path, hidden: int = 32):
         vision_feature_layer=-1,
         image_seq_length=16,
     )
-    t.LlavaProcessor(image_processor=_siglip(56), tokenizer=words, patch_size=14,
+    t.LlavaProcessor(image_processor=siglip_processor(56), tokenizer=words, patch_size=14,
                      vision_feature_select_strategy="full",
                      chat_template=words.chat_template).save_pretrained(folder)  # fmt: skip
     return t.LlavaForConditionalGeneration(config)

@@ -1,4 +1,4 @@
-"""What is pushed, what is fetched, and that nothing is asked unasked. The hub is a small server."""
+"""Pushing to the hub and fetching from it, and no request unasked. The hub is a small server."""
 
 import json
 import os
@@ -8,7 +8,6 @@ import sys
 import threading
 from base64 import b64decode
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import huggingface_hub
 import pytest
@@ -21,6 +20,7 @@ from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError, HubError
 from vlm_aes.models.hub import cached_identity, fetch, parse_hub_id, prepare_upload
 from vlm_aes.models.vlm.loading import locate
+from vlm_aes.prompts import PROMPTS_FOLDER
 
 COMMIT, OLDER = "a" * 40, "b" * 40
 
@@ -34,24 +34,24 @@ def trained(tmp_path):
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "nano"}')
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
     (folder / "nano" / "config.json").write_text("{}")
-    (folder / "README.md").write_text("# my-taste\n\nRates pictures as I do.\n")
+    (folder / "README.md").write_text("# my-taste\n\nRates images as I do.\n")
     for name in ("checkpoint-10/optimizer.pt", ".DS_Store", "nano/.lock"):
         (folder / name).write_text("x")
     return folder
 
 
-def test_what_is_packed(trained):
+def test_an_upload_holds_the_files_and_a_completed_card(trained):
     parcel = prepare_upload(trained, "apache-2.0")
     assert parcel.kind == "model"
     assert list(parcel.files) == ["adapter_config.json", "adapter_model.safetensors",
                                   "nano/config.json"]  # fmt: skip
     about = ModelCard(parcel.card).data
     assert (about.license, about.library_name) == ("apache-2.0", "vlm-aes")
-    assert parcel.card.endswith("# my-taste\n\nRates pictures as I do.\n")
+    assert parcel.card.endswith("# my-taste\n\nRates images as I do.\n")
     assert (trained / "README.md").read_text().startswith("# my-taste")
 
 
-def test_a_card_that_says_something_is_kept(trained):
+def test_entries_of_a_card_stay(trained):
     (trained / "README.md").write_text("---\nlicense: mit\ntags:\n- mine\nx-own: 1\n---\n# a\n")
     about = ModelCard(prepare_upload(trained, "apache-2.0").card).data
     assert (about.license, about.tags, about.get("x-own")) == ("mit", ["mine"], 1)
@@ -66,8 +66,8 @@ def test_weights_of_others_bring_their_terms(trained):
         prepare_upload(trained, "mit")
 
 
-def test_what_cannot_be_pushed(trained, tmp_path):
-    with pytest.raises(HubError, match="the card names no license: say one with --license"):
+def test_folders_that_cannot_be_pushed_say_what_to_do(trained, tmp_path):
+    with pytest.raises(HubError, match="the card names no license: give one with --license"):
         prepare_upload(trained)
     (trained / "README.md").write_text("---\n: [\n---\n")
     with pytest.raises(HubError, match="metadata cannot be read"):
@@ -89,9 +89,7 @@ def test_a_base_on_the_hub_is_no_folder_of_this_machine(trained):
 
 
 def test_a_dry_run_asks_nobody(trained):
-    result = CliRunner().invoke(
-        app, ["push", str(trained), "me/my-taste", "--license", "mit", "--dry-run"]
-    )
+    result = CliRunner().invoke(app, ["push", str(trained), "me/my-taste", "--license", "mit", "--dry-run"])
     assert result.exit_code == 0, result.output
     assert "7  adapter_model.safetensors" in result.stdout
     assert "README.md" in result.stdout
@@ -191,7 +189,7 @@ def cache(tmp_path, monkeypatch):
         (place / "refs").mkdir(exist_ok=True)
         (place / "refs" / ref).write_text(commit)
         prompt = place / "snapshots" / commit / "vlm_aes.toml"
-        shutil.copyfile(Path(__file__).parent.parent / "prompts" / "default.toml", prompt)
+        shutil.copyfile(PROMPTS_FOLDER / "default.toml", prompt)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     return place
@@ -205,10 +203,10 @@ def test_a_checkpoint_of_ours_loads_by_revision(cache):
     assert fetch(f"me/taste@{OLDER}") == (snapshots / OLDER, None)
     assessor = Assessor.from_pretrained("me/taste@v1")
     assert assessor.model_id == f"me/taste@{OLDER}"
-    assert assessor.assess(tiny.pictures(1)[0]).error == ""
+    assert assessor.assess(tiny.images(1)[0]).error == ""
 
 
-def test_what_is_not_ours_is_left_to_transformers(cache):
+def test_checkpoints_of_others_are_left_to_transformers(cache):
     for commit in (COMMIT, OLDER):
         (cache / "snapshots" / commit / "vlm_aes.toml").unlink()
     assert fetch("me/taste@v1") == ("me/taste", "v1")
@@ -217,7 +215,7 @@ def test_what_is_not_ours_is_left_to_transformers(cache):
         Assessor.from_pretrained("nobody/nothing@x")
 
 
-def test_names(tmp_path, monkeypatch):
+def test_hub_ids_are_told_from_other_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "name").mkdir(parents=True)
     assert parse_hub_id("owner/name") is None

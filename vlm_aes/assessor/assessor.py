@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes import measure as measures
 from vlm_aes.assessor.assessment import Assessment, PreparedImage, Source, rated_images
 from vlm_aes.assessor.loading import load_parts, terms_of
-from vlm_aes.errors import CheckpointError, PromptError
+from vlm_aes.assessor.versions import VersionRater
+from vlm_aes.errors import PromptError
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError, LoadedImage
 from vlm_aes.measure import Fact
 from vlm_aes.measure.domain import input_warning
 from vlm_aes.models.scorer import Scorer, Scores
 from vlm_aes.prompts import RatingPrompt
-from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats.calibration import Calibration
-from vlm_aes.suggest.engine import EditComparator, Suggestion, suggest
 
 
-class Assessor:
+class Assessor(VersionRater):
     """Rates images with a vision-language model, or with another scorer: a fast head, a published
     head, a classifier, a server, or an ensemble.
 
@@ -285,12 +281,13 @@ class Assessor:
     def _scores(self, images: Sequence[PreparedImage], names: Sequence[str]) -> Scores:
         if self.head is not None:
             return self.head.score([image.pixels for image in images], names)
-        lines = None
-        if self.prompt is not None and self.prompt.facts_line:
-            lines = [measures.facts_sentence(image.prompt_facts) for image in images]
-        plain = [image.loaded.image for image in images]
-        probabilities, states = self.rater.predict_with_states(plain, names, facts=lines)
-        return Scores(probabilities, states[:, 0].float().cpu().numpy())
+        states_facts = self.prompt is not None and bool(self.prompt.facts_line)
+        inputs = [
+            (i.loaded.image, measures.facts_sentence(i.prompt_facts) if states_facts else None)
+            for i in images
+        ]
+        scores: Scores = self.rater.score(inputs, names)
+        return scores
 
     def critiques(
         self,
@@ -315,63 +312,6 @@ class Assessor:
             plain, facts, scores, levels, degradations, on_text
         )
         return critiques
-
-    def suggestions(self, image: PreparedImage) -> list[Suggestion]:
-        """Edits of an image that were tried and found better, the surest first.
-
-        Args:
-            image: by :meth:`prepare` with ``rationale``.
-        """
-        return suggest(
-            image.loaded.image,
-            self.fast_scores,
-            self.model_scores if self.rater and self.edit_head else None,
-            self.calibration.edits if self.calibration else None,
-            image.prompt_facts or image.facts,
-            self.edit_comparator,
-        )
-
-    @cached_property
-    def edit_head(self) -> Any:
-        """The fast head that answers as this model does: its own, or the one in its folder."""
-        if self.head is not None or self.rater is None:
-            return self.head
-        from vlm_aes.models.heads.scorer import load_head
-
-        backbone = self.rater.backbone
-        if backbone.folder is None or backbone.adapter:
-            return None
-        try:
-            return load_head(backbone.folder, device=str(backbone.device))
-        except CheckpointError:
-            return None
-
-    @property
-    def edit_comparator(self) -> EditComparator | None:
-        """What compares two versions of an image.
-
-        None without a fast head, for a head that has not learned it, and for the head of one
-        person, whose opinion of versions nobody asked.
-        """
-        from vlm_aes.models.heads.scorer import FastScorer
-
-        head = self.edit_head
-        if not isinstance(head, FastScorer) or head.residual_head or not head.edit_comparator:
-            return None
-        comparator = head.edit_comparator
-        return EditComparator(
-            head.scores_and_embeddings, comparator.log_odds, comparator.thresholds
-        )
-
-    def fast_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
-        """(N,) scores of versions of an image, by the fast head if there is one."""
-        if self.edit_head is None:
-            return self.model_scores(images)
-        return ratings.score(self.edit_head.score_images(images).probabilities)[:, 0]
-
-    def model_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
-        """(N,) scores of versions of an image, by the vision-language model."""
-        return ratings.score(self.rater.predict(images))[:, 0]
 
     def facts_with_blur(
         self, facts: Mapping[str, Fact], image: Image.Image, score: float
@@ -403,5 +343,5 @@ class Assessor:
         known = self.prompt.degradation.words if self.prompt and self.prompt.degradation else ()
         return [
             checked_degradation(name, own, known)
-            for name, own in zip(self.rater.faults(images), facts, strict=True)
+            for name, own in zip(self.rater.degradations(images), facts, strict=True)
         ]

@@ -32,7 +32,7 @@ def photos(tmp_path_factory):
     """Pictures, and ratings that follow their brightness."""
     folder = tmp_path_factory.mktemp("photos")
     lines = ["path,rating"]
-    for i, image in enumerate(tiny.pictures(N, seed=5)):
+    for i, image in enumerate(tiny.images(N, seed=5)):
         small = image.resize((64, 48))
         small.save(folder / f"{i:02d}.png")
         bright = np.asarray(small.convert("L")).mean() / 255
@@ -46,7 +46,7 @@ def slow(tmp_path_factory):
     """A tiny vision-language model whose scores differ."""
     folder = tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "slow")
     assessor = Assessor.from_pretrained(folder)
-    tiny.stretch(assessor.rater, tiny.pictures(8))
+    tiny.stretch(assessor.rater, tiny.images(8))
     config = assessor.rater.backbone.model.config
     config.tie_word_embeddings = config.text_config.tie_word_embeddings = False
     assessor.rater.backbone.model.save_pretrained(folder)
@@ -77,9 +77,7 @@ def test_weights_of_ones_own(photos, slow, tmp_path):
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    st.lists(st.floats(0.001, 1), min_size=5, max_size=5), st.floats(0, 1, allow_subnormal=False)
-)
+@given(st.lists(st.floats(0.001, 1), min_size=5, max_size=5), st.floats(0, 1, allow_subnormal=False))
 def test_tilted_words_have_the_score_that_is_wanted(mass, share):
     p = np.array(mass) / sum(mass)
     found = ratings.reweighted([p], [100 * share])[0]
@@ -208,7 +206,7 @@ def test_a_router_learns_from_a_table(tmp_path):
     folder.mkdir()
     rng = np.random.default_rng(0)
     lines = ["path,route"]
-    for i, image in enumerate(tiny.pictures(40, seed=6)):
+    for i, image in enumerate(tiny.images(40, seed=6)):
         kind = "drawing" if i % 2 else "photo"
         if kind == "drawing":
             made = image.quantize(3).convert("RGB")

@@ -25,7 +25,7 @@ def classifier(folder, labels):
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
     model.save_pretrained(folder)
-    tiny._siglip(32).save_pretrained(folder)
+    tiny.siglip_processor(32).save_pretrained(folder)
     return folder
 
 
@@ -62,7 +62,7 @@ def test_labels_tell_their_worth_or_do_not(labels, worth):
 def test_the_score_is_the_mean_worth(tmp_path):
     labels = ["masterpiece", "best", "great", "good", "normal", "low", "worst"]
     folder = classifier(tmp_path / "anime", labels)
-    images = [image.resize((48, 40)) for image in tiny.pictures(5)]
+    images = [image.resize((48, 40)) for image in tiny.images(5)]
     shares = logits(folder, images).softmax(-1).numpy()
     found = Assessor.from_pretrained(folder).assess(images, facts=False)
     np.testing.assert_allclose([a.score for a in found],
@@ -82,7 +82,7 @@ def test_labels_that_do_not_tell_need_a_rater_file(tmp_path):
         Assessor.from_pretrained(folder)
     file = tmp_path / "mine.toml"
     file.write_text('kind = "classifier"\nmodel = "model"\nworth = {LABEL_0 = 1, LABEL_1 = 0.2}\n')
-    image = tiny.pictures(1)[0]
+    image = tiny.images(1)[0]
     share = float(logits(folder, [image]).softmax(-1)[0, 0])
     a = Assessor.from_pretrained(file).assess(image, facts=False)
     assert a.score == pytest.approx(100 * (share + 0.2 * (1 - share)), abs=0.01)
@@ -102,7 +102,7 @@ def test_one_number_needs_its_scale(tmp_path):
         Assessor.from_pretrained(folder)
     file = tmp_path / "mine.toml"
     file.write_text('kind = "classifier"\nmodel = "model"\nscale = "0-4"\n')
-    images = tiny.pictures(4)
+    images = tiny.images(4)
     own = logits(folder, images)[:, 0].numpy()
     found = Assessor.from_pretrained(file).assess(images, facts=False)
     np.testing.assert_allclose([a.columns["score_own"] for a in found], own, atol=1e-4)

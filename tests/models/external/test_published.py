@@ -5,7 +5,6 @@ import pytest
 import torch
 import transformers as t
 from safetensors.torch import save_file
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
@@ -78,13 +77,10 @@ def clip_tower(folder, width):
     torch.manual_seed(1)
     text = {k: v for k, v in SMALL.items() if k not in ("image_size", "patch_size")}
     config = t.CLIPConfig(
-        text_config={**text, "vocab_size": 64},
-        vision_config={**SMALL, "projection_dim": width},
-        projection_dim=width,
+        text_config={**text, "vocab_size": 64}, vision_config={**SMALL, "projection_dim": width}, projection_dim=width
     )
     t.CLIPModel(config).save_pretrained(folder)
-    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-                          ).save_pretrained(folder)  # fmt: skip
+    tiny.clip_processor(32).save_pretrained(folder)
     return folder
 
 
@@ -92,7 +88,7 @@ def siglip_tower(folder):
     torch.manual_seed(1)
     vision = {**SMALL, "hidden_size": 1152, "num_attention_heads": 2}
     t.SiglipVisionModel(t.SiglipVisionConfig(**vision)).save_pretrained(folder)
-    tiny._siglip(32).save_pretrained(folder)
+    tiny.siglip_processor(32).save_pretrained(folder)
     return folder
 
 
@@ -139,7 +135,7 @@ def embeddings(name, folder, images):
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_says_what_is_computed_by_hand(name, heads):
     file, state = heads[name]
-    images = [image.resize((48, 40)) for image in tiny.pictures(5)]
+    images = [image.resize((48, 40)) for image in tiny.images(5)]
     wanted = by_hand(name, state, embeddings(name, file.parent / "tower", images))[:, 0]
     assert np.ptp(wanted) > 0
     low, high = ENDS.get(name, (1, 10))
@@ -165,10 +161,9 @@ def test_a_classifier_gives_the_mean_worth_of_its_classes(tmp_path):
     save_file(state, tmp_path / "classes.safetensors")
     clip_tower(tmp_path / "tower", 24)
     (tmp_path / "mine.toml").write_text(
-        'kind = "published"\nhead = "city"\nweights = "classes.safetensors"\ntower = "tower"\n'
-        "worth = [0, 1, 0.4]\n"
+        'kind = "published"\nhead = "city"\nweights = "classes.safetensors"\ntower = "tower"\nworth = [0, 1, 0.4]\n'
     )
-    images = [image.resize((48, 40)) for image in tiny.pictures(4)]
+    images = [image.resize((48, 40)) for image in tiny.images(4)]
     shares = by_hand("city", state, embeddings("city", tmp_path / "tower", images))
     found = Assessor.from_pretrained(tmp_path / "mine.toml").assess(images, facts=False)
     np.testing.assert_allclose([a.score for a in found], 100 * shares @ [0, 1, 0.4], atol=1e-2)
@@ -237,7 +232,7 @@ def test_a_name_alone_tells_where_its_file_is_sought(tmp_path, heads, monkeypatc
 def test_as_a_rater_of_score_and_evaluate(tmp_path, heads):
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i, image in enumerate(tiny.pictures(24)):
+    for i, image in enumerate(tiny.images(24)):
         image.save(folder / f"{i:02d}.png")
     (folder / "bad.jpg").write_text("no picture")
     model = f"laion-v2:{heads['laion-v2'][0]}"
@@ -255,7 +250,7 @@ def test_as_a_rater_of_score_and_evaluate(tmp_path, heads):
     again = run("score", folder, "--model", model, "--out", out, "--scale", "1-10", "--resume")
     assert "24 kept" in again.stderr or "resumed" in again.stderr or again.exit_code == 1
     assert run("score", folder, "--model", model, "--attributes").exit_code == 2
-    assert "no model behind it" in run("score", folder, "--model", model, "--rationale").stderr
+    assert "writes no critiques" in run("score", folder, "--model", model, "--rationale").stderr
     ratings = tmp_path / "ratings.csv"
     ratings.write_text("path,rating\n" + "".join(f"{i:02d}.png,{1 + i % 5}\n" for i in range(24)))
     measured = run("evaluate", ratings, "--images", folder, "--model", model, "--no-facts")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 import transformers as t
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
@@ -27,14 +26,11 @@ def towers(kind, folder):
     if kind == "clip":
         config = t.CLIPConfig(text_config=text, vision_config=EYES, projection_dim=24)
         model = t.CLIPModel(config)
-        CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-                              ).save_pretrained(folder)  # fmt: skip
+        tiny.clip_processor(32).save_pretrained(folder)
     else:
-        config = t.SiglipConfig(
-            text_config=t.SiglipTextConfig(**text), vision_config=t.SiglipVisionConfig(**EYES)
-        )
+        config = t.SiglipConfig(text_config=t.SiglipTextConfig(**text), vision_config=t.SiglipVisionConfig(**EYES))
         model = t.SiglipModel(config)
-        tiny._siglip(32).save_pretrained(folder)
+        tiny.siglip_processor(32).save_pretrained(folder)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim:
@@ -62,7 +58,7 @@ def by_hand(kind, folder, images, pair):
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_the_score_is_the_share_of_the_better_prompts(kind, tmp_path):
     folder = towers(kind, tmp_path / kind)
-    images = [image.resize((48, 40)) for image in tiny.pictures(5)]
+    images = [image.resize((48, 40)) for image in tiny.images(5)]
     asked = AntonymPairs.default()
     assessor = Assessor.from_pretrained(folder, device="cpu")
     found = assessor.assess(images, facts=False, attributes=True)
@@ -86,7 +82,7 @@ def test_pairs_of_ones_own(tmp_path):
         'kind = "zero-shot"\nmodel = "clip"\noverall = [["A calm photo.", "A busy photo."]]\n'
         '[attributes]\nmood = [["A happy photo.", "A sad photo."]]\n'
     )
-    images = tiny.pictures(3)
+    images = tiny.images(3)
     assessor = Assessor.from_pretrained(file)
     assert assessor.rating_attributes == ("mood",)
     found = assessor.assess(images, facts=False, attributes=True)

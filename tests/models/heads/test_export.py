@@ -34,7 +34,7 @@ def exported(tmp_path_factory):
 def test_onnx_and_torch_agree(exported):
     fast = Assessor.from_pretrained(fast=True)
     assert largest_difference(fast.head, OnnxScorer(exported), trial_images()) < 1e-4
-    images = tiny.pictures(5)
+    images = tiny.images(5)
     wanted = fast.assess(images, facts=False)
     assessor = Assessor.from_pretrained(exported)
     found = assessor.assess(images, facts=False)
@@ -60,7 +60,7 @@ def test_the_file_stands_alone(exported):
     """Whoever has only the file and ONNX Runtime gets the scores: what to do is written in it."""
     session = onnxruntime.InferenceSession(exported)
     about = json.loads(session.get_modelmeta().custom_metadata_map["vlm_aes"])
-    image = tiny.pictures(1)[0]
+    image = tiny.images(1)[0]
     width, height = about["framing"]["resize"]
     small = image.resize((width, height), Image.Resampling(about["framing"]["resample"]))
     said = session.run(["rating"], {"image": np.asarray(small)[None]})[0][0]
@@ -77,7 +77,7 @@ def test_published_heads_go_along(name, tmp_path):
     scorer = load_scorer(f"{name}:{tmp_path / 'head.pth'}", options=LoadOptions(device="cpu"))
     out = tmp_path / "head.onnx"
     assert export(scorer, out) < 1e-4
-    images = tiny.pictures(4)
+    images = tiny.images(4)
     wanted = Assessor.from_pretrained(f"{name}:{tmp_path / 'head.pth'}").assess(images, facts=False)
     found = Assessor.from_pretrained(out).assess(images, facts=False)
     for a, b in zip(wanted, found, strict=True):

@@ -38,32 +38,23 @@ def build_tower(kind, folder):
         text = {k: v for k, v in SMALL.items() if k not in ("image_size", "patch_size")}
         model = t.SiglipModel(
             t.SiglipConfig(
-                text_config=t.SiglipTextConfig(vocab_size=64, **text),
-                vision_config=t.SiglipVisionConfig(**SMALL),
+                text_config=t.SiglipTextConfig(vocab_size=64, **text), vision_config=t.SiglipVisionConfig(**SMALL)
             )
         )
-        tiny._siglip(32).save_pretrained(folder)
+        tiny.siglip_processor(32).save_pretrained(folder)
     elif kind == "siglip2":
         vision = t.Siglip2VisionConfig(**{k: v for k, v in SMALL.items() if k != "image_size"},
                                        num_patches=16)  # fmt: skip
         model = t.Siglip2VisionModel(vision)
-        from transformers.models.siglip2.image_processing_pil_siglip2 import (
-            Siglip2ImageProcessorPil,
-        )
+        from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
         Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16).save_pretrained(folder)
     elif kind == "clip":
         model = t.CLIPVisionModel(t.CLIPVisionConfig(**SMALL))
-        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-        CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-                              ).save_pretrained(folder)  # fmt: skip
+        tiny.clip_processor(32).save_pretrained(folder)
     else:
         model = t.Dinov2Model(t.Dinov2Config(**SMALL))
-        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
-
-        CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-                              ).save_pretrained(folder)  # fmt: skip
+        tiny.clip_processor(32).save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
 
@@ -71,7 +62,7 @@ def build_tower(kind, folder):
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    for i, image in enumerate(tiny.pictures(260, seed=3)):
+    for i, image in enumerate(tiny.images(260, seed=3)):
         image.resize((48, 40)).save(folder / f"{i:03d}.bmp")
     return folder
 
@@ -86,7 +77,7 @@ def teacher(tmp_path_factory):
     """A checkpoint whose scores differ from picture to picture."""
     folder = tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "teacher")
     assessor = Assessor.from_pretrained(folder)
-    tiny.stretch(assessor.rater, tiny.pictures(8))
+    tiny.stretch(assessor.rater, tiny.images(8))
     assessor.rater.backbone.model.config.tie_word_embeddings = False
     assessor.rater.backbone.model.config.text_config.tie_word_embeddings = False
     assessor.rater.backbone.model.save_pretrained(folder)
@@ -110,7 +101,7 @@ def taught(teacher, items, tmp_path_factory):
 @pytest.mark.parametrize("kind", ["siglip", "siglip2", "clip", "dinov2"])
 def test_any_tower_gives_the_same_embedding_alone_and_in_a_batch(kind, tmp_path):
     tower = load_tower(build_tower(kind, tmp_path))
-    pixels = [tower.pixels(image) for image in tiny.pictures(5)]
+    pixels = [tower.pixels(image) for image in tiny.images(5)]
     together = tower.embed(pixels)
     assert torch.isfinite(together).all()
     assert float(together.std(0).mean()) > 0
@@ -123,7 +114,7 @@ def test_any_tower_gives_the_same_embedding_alone_and_in_a_batch(kind, tmp_path)
 def test_own_tower_is_the_one_of_the_checkpoint(teacher):
     tower = checkpoint_tower(teacher)
     whole = Assessor.from_pretrained(teacher).rater.backbone.model.model.vision_tower
-    pixels = tower.pixels(tiny.pictures(1)[0])
+    pixels = tower.pixels(tiny.images(1)[0])
     with torch.no_grad():
         wanted = whole(**pixels).last_hidden_state
     torch.testing.assert_close(tower.model(**pixels).last_hidden_state, wanted)
@@ -178,7 +169,7 @@ def test_a_folder_of_its_own_holds_its_tower(teacher, items, tmp_path):
     assessor = Assessor.from_pretrained(tmp_path / "head")
     assert isinstance(assessor.head, FastScorer)
     assert assessor.head.critique_model is None
-    a = assessor.assess(tiny.pictures(1)[0])
+    a = assessor.assess(tiny.images(1)[0])
     assert 0 <= a.score <= 100
     (tmp_path / "head" / "tower" / "model.safetensors").unlink()
     with pytest.raises(CheckpointError):
@@ -300,7 +291,7 @@ def test_the_commands(teacher, photos, tmp_path):
     assert json.loads((tmp_path / "s.json").read_text())["rated"] == 260
     for words, reason in (
         (["--attributes"], "rates the picture as a whole"),
-        (["--rationale"], "no model behind it"),
+        (["--rationale"], "writes no critiques"),
         (["--cascade"], "go with --top-k"),
         (["--cascade", "--top-k", 3], "needs a checkpoint with a fast head"),
     ):

@@ -47,8 +47,8 @@ def checkpoint(tmp_path_factory):
     """One whose rating words are among its most probable next tokens, each picture its own."""
     folder = tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "fast_vlm")
     rater = Assessor.from_pretrained(folder, device="cpu").rater
-    tiny.stretch(rater, tiny.pictures(8))
-    backbone, images = rater.backbone, tiny.pictures(8)
+    tiny.stretch(rater, tiny.images(8))
+    backbone, images = rater.backbone, tiny.images(8)
     texts = [rater.prompt_text()] * len(images)
     hidden = backbone.last_hidden(backbone.encode(images, texts))
     with torch.no_grad():
@@ -74,7 +74,7 @@ def served(checkpoint):
 
 
 def test_the_same_scores_as_the_direct_path(served, checkpoint):
-    images = tiny.pictures(6)
+    images = tiny.images(6)
     direct = Assessor.from_pretrained(checkpoint, device="cpu")
     assessor = Assessor.from_pretrained(f"openai:{served.url}#tiny")
     wanted = direct.assess(images, facts=False, attributes=True)
@@ -83,9 +83,7 @@ def test_the_same_scores_as_the_direct_path(served, checkpoint):
     for one, other in zip(wanted, found, strict=True):
         assert other.columns["score_slack"] == 0
         assert other.score == pytest.approx(one.score, abs=0.01)
-        np.testing.assert_allclose(
-            list(other.probabilities.values()), list(one.probabilities.values()), atol=1e-4
-        )
+        np.testing.assert_allclose(list(other.probabilities.values()), list(one.probabilities.values()), atol=1e-4)
         assert set(other.attributes) == set(one.attributes)
     assert found[0].model.startswith("openai:tiny@")
     assert Assessor.from_pretrained(f"openai:{served.url}").model_id == found[0].model
@@ -95,7 +93,7 @@ def test_the_same_scores_as_the_direct_path(served, checkpoint):
 
 
 def test_what_fewer_tokens_allow_is_label_probabilities(served, checkpoint, tmp_path):
-    images = tiny.pictures(6)
+    images = tiny.images(6)
     wanted = Assessor.from_pretrained(checkpoint, device="cpu").assess(images, facts=False)
     file = tmp_path / "mine.toml"
     file.write_text(f'kind = "server"\nurl = "{served.url}"\ntop = 3\n')
@@ -133,7 +131,7 @@ def test_how_tokens_are_spelled():
 
 
 def test_passing_refusals_are_tried_again_others_are_not(served):
-    image = tiny.pictures(1)[0]
+    image = tiny.images(1)[0]
     assessor = Assessor.from_pretrained(f"openai:{served.url}#tiny")
     busy = (503, {"error": {"message": "busy"}})
     served.refusals[:] = [busy, (429, {}, ("Retry-After", "0"))]
@@ -173,7 +171,7 @@ def test_a_server_killed_in_the_middle(checkpoint, tmp_path):
     """Error rows at once, and ``--resume`` with a new server completes them."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for i, image in enumerate(tiny.pictures(24)):
+    for i, image in enumerate(tiny.images(24)):
         image.save(folder / f"{i:02d}.png")
     script = Path(openai_server.__file__)
     ours: list[subprocess.Popen] = []

@@ -18,7 +18,7 @@ from vlm_aes.prompts import load_prompt
 from vlm_aes.ratings import scale as ratings
 
 PROMPT = load_prompt("default")
-EIGHT = tiny.pictures(8)
+EIGHT = tiny.images(8)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +84,7 @@ def test_quantized_bases_rate_with_a_whole_vision_tower_and_head(tiny_checkpoint
 def test_adapter_folder_loads_by_its_path(llava, tmp_path):
     peft = pytest.importorskip("peft")
     base = load_backbone(llava)
-    adapted = peft.get_peft_model(
-        base.model,
-        peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False),
-    )
+    adapted = peft.get_peft_model(base.model, peft.LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False))
     adapted.peft_config["default"].base_model_name_or_path = str(llava)
     adapted.save_pretrained(tmp_path / "adapter")
     plain = VlmScorer(load_backbone(llava), PROMPT)
@@ -98,9 +95,7 @@ def test_adapter_folder_loads_by_its_path(llava, tmp_path):
 
 def lora(folder, out, **options):
     peft = pytest.importorskip("peft")
-    adapted = peft.get_peft_model(
-        load_backbone(folder).model, peft.LoraConfig(r=4, init_lora_weights=False, **options)
-    )
+    adapted = peft.get_peft_model(load_backbone(folder).model, peft.LoraConfig(r=4, init_lora_weights=False, **options))
     adapted.peft_config["default"].base_model_name_or_path = str(folder)
     adapted.save_pretrained(out)
     return out

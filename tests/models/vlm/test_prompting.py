@@ -11,7 +11,7 @@ from vlm_aes.models.vlm.scorer import VlmScorer
 from vlm_aes.prompts import load_prompt
 
 PROMPT = replace(load_prompt("default"), facts_line="{facts}")
-EIGHT = tiny.pictures(8)
+EIGHT = tiny.images(8)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +69,8 @@ def test_padding_on_the_wrong_side_is_refused_at_load(tiny_checkpoint):
 def test_words_that_differ_after_an_attribute_are_refused(llava):
     stems = {**PROMPT.stems, "light": PROMPT.stems["light"] + " e"}
     with pytest.raises(CheckpointError, match="not one; choose other words|other tokens"):
-        VlmScorer(load_backbone(llava), replace(PROMPT, words=(" bad", " poor", " fair", " good", "x"),
-                                            stems=stems))  # fmt: skip
+        words = (" bad", " poor", " fair", " good", "x")
+        VlmScorer(load_backbone(llava), replace(PROMPT, words=words, stems=stems))
 
 
 def test_a_stem_after_a_colon_is_set_off(llava):

@@ -21,9 +21,9 @@ from vlm_aes.ratings import scale as ratings
 
 PROMPT = replace(load_prompt("default"), facts_line="{facts}")
 
-EIGHT = tiny.pictures(8)
+EIGHT = tiny.images(8)
 
-SIXTEEN = tiny.pictures(16, seed=5)
+SIXTEEN = tiny.images(16, seed=5)
 
 
 @pytest.fixture(scope="module", params=tiny.FAMILIES)
@@ -54,9 +54,7 @@ def test_same_image_same_score(scorer):
 
 def test_a_mixed_up_batch_is_noticed(scorer, monkeypatch):
     encode = scorer.backbone.encode
-    monkeypatch.setattr(
-        scorer.backbone, "encode", lambda images, texts: encode(list(images)[::-1], texts)
-    )
+    monkeypatch.setattr(scorer.backbone, "encode", lambda images, texts: encode(list(images)[::-1], texts))
     assert worst_difference(scorer) > 0.01
 
 
@@ -70,6 +68,7 @@ def test_a_mirrored_rating_is_that_of_the_mirror_image(scorer):
     assert torch.allclose(found, mean, atol=1e-5)
     assert not torch.allclose(scorer.hidden_states(EIGHT, asked), found, atol=1e-4)
     assert both.prompt_id != scorer.prompt_id
+
 
 FACTS = ["", "Measured: very dark. " * 6, "Sharp. ", "Soft. " * 20]
 """Facts of unequal length, so that rows are padded whatever the family makes of its pictures."""
@@ -174,7 +173,6 @@ def test_untested_families_read_every_question_in_full(scorer, monkeypatch):
 
 
 def test_wrong_positions_are_noticed(scorer, monkeypatch):
-    backbone = scorer.backbone
     real = vlm_scorer.continue_from
 
     def shifted(backbone, prefix, suffixes):
@@ -237,10 +235,7 @@ def llava(tiny_checkpoint):
 
 
 # the tiny tokenizers know the rating words as tokens, and few others
-PAIR_PROMPT = replace(
-    load_prompt("default"),
-    pair=PairQuestion("Which is better?", "The image is", (" good", " bad")),
-)
+PAIR_PROMPT = replace(load_prompt("default"), pair=PairQuestion("Which is better?", "The image is", (" good", " bad")))
 
 
 def pair_scorer(tiny_checkpoint, family):
@@ -250,7 +245,7 @@ def pair_scorer(tiny_checkpoint, family):
 @pytest.mark.parametrize("family", ["qwen3_5", "llava_onevision"])
 def test_the_place_of_an_image_does_not_matter(tiny_checkpoint, family):
     comparator = PairComparator(pair_scorer(tiny_checkpoint, family))
-    a, b = tiny.pictures(2)
+    a, b = tiny.images(2)
     forward, backward = comparator.preference(a, b), comparator.preference(b, a)
     assert 0 < forward < 1
     assert forward == pytest.approx(1 - backward, abs=1e-4)
@@ -268,7 +263,7 @@ def test_compare_asks_about_neighbours(tiny_checkpoint, tmp_path: Path):
     assessor = Assessor.from_pretrained(tiny_checkpoint("qwen3_5"), prompt="default")
     assessor.scorer.prompt = PAIR_PROMPT
     paths = []
-    for number, image in enumerate(tiny.pictures(3)):
+    for number, image in enumerate(tiny.images(3)):
         image.save(tmp_path / f"{number}.png")
         paths.append(str(tmp_path / f"{number}.png"))
     found = compare(assessor, paths)

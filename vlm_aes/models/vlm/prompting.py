@@ -22,7 +22,7 @@ class TokenizedPrompt:
 
     Attributes:
         word_ids: the token that each of the five rating words begins with, right after the stem.
-        fault_ids: likewise of the words for faults; empty for a prompt that asks for none.
+        degradation_ids: likewise of the words for degradations; empty for a prompt that asks for none.
 
     Raises:
         CheckpointError: names the checkpoint and why it cannot be asked this prompt: a rating word
@@ -42,10 +42,12 @@ class TokenizedPrompt:
                     f"the rating words are other tokens after {prompt.stems[attribute]!r} than "
                     f"after {prompt.stem!r}; choose stems that end alike"
                 )
-        self.fault_ids: list[int] = []
+        self.degradation_ids: list[int] = []
         if prompt.degradation:
             words = tuple(prompt.degradation.words.values())
-            self.fault_ids = self.first_tokens(self.render_faults(), prompt.degradation.stem, words)
+            self.degradation_ids = self.first_tokens(
+                self.render_degradation(), prompt.degradation.stem, words
+            )
 
     @property
     def id(self) -> str:
@@ -71,11 +73,11 @@ class TokenizedPrompt:
         image is expanded."""
         return self.render_question(*self.prompt.question_and_stem(attribute, facts))
 
-    def render_faults(self) -> str:
-        """The exact text of the question about faults."""
-        faults = self.prompt.degradation
-        assert faults is not None
-        return self.render_question(faults.question, faults.stem)
+    def render_degradation(self) -> str:
+        """The exact text of the question about degradations."""
+        asked = self.prompt.degradation
+        assert asked is not None
+        return self.render_question(asked.question, asked.stem)
 
     def render_question(self, question: str, stem: str, images: int = 1) -> str:
         """The exact text of any question with the beginning of its answer."""

@@ -178,18 +178,20 @@ class VlmScorer(Scorer):
             )
         return result
 
-    def fault_probabilities(self, images: Sequence[Image.Image]) -> Floats:
-        """(B, 1 + faults) probabilities: that nothing spoils the image, then each fault of
-        ``prompt.degradation.words`` in its order."""
-        inputs = self.backbone.encode(images, [self.tokenized.render_faults()] * len(images))
-        return self.probabilities(self.backbone.last_hidden(inputs), self.tokenized.fault_ids)
+    def degradation_probabilities(self, images: Sequence[Image.Image]) -> Floats:
+        """(B, 1 + degradations) probabilities: of none, then in the order of
+        ``prompt.degradation.words``."""
+        inputs = self.backbone.encode(images, [self.tokenized.render_degradation()] * len(images))
+        return self.probabilities(self.backbone.last_hidden(inputs), self.tokenized.degradation_ids)
 
-    def faults(self, images: Sequence[Image.Image]) -> list[str | None]:
-        """The fault of each image; None where the model sees none, is not sure, or was never
-        trained to name faults."""
+    def degradations(self, images: Sequence[Image.Image]) -> list[str | None]:
+        """The degradation of each image; None where the model sees none, is not sure, or was
+        never trained to name one."""
         if self.prompt.degradation is None:
             return [None] * len(images)
-        return [self.prompt.degradation.most_probable(p) for p in self.fault_probabilities(images)]
+        return [
+            self.prompt.degradation.most_probable(p) for p in self.degradation_probabilities(images)
+        ]
 
     def _states(
         self,
