@@ -146,9 +146,7 @@ def _llava_onevision(folder: Path):
         vision_feature_layer=-1,
         vision_aspect_ratio="anyres_max_9",
     )
-    from transformers.models.llava_onevision.image_processing_pil_llava_onevision import (
-        LlavaOnevisionImageProcessorPil,
-    )
+    from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
     LlavaOnevisionImageProcessorPil(
         size={"height": 56, "width": 56}, image_grid_pinpoints=config.image_grid_pinpoints

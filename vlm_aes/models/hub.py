@@ -126,14 +126,7 @@ def prepare_upload(folder: Path, license_id: str | None = None) -> HubUpload:
     return HubUpload(kind, files, card, license_name)
 
 
-def push(
-    upload: HubUpload,
-    repo: str,
-    *,
-    revision: str | None = None,
-    private: bool = False,
-    message: str = "",
-) -> str:
+def push(upload: HubUpload, repo: str, *, revision: str | None = None, private: bool = False, message: str = "") -> str:
     """Push an upload as one commit; the repository is created where there is none.
 
     Args:
@@ -197,9 +190,7 @@ def _check_base(folder: Path) -> None:
         )
 
 
-def _completed_card(
-    file: Path, kind: str, license_id: str | None, terms: list[str]
-) -> tuple[str, str]:
+def _completed_card(file: Path, kind: str, license_id: str | None, terms: list[str]) -> tuple[str, str]:
     """The card with license, library and tags in its metadata, and the license."""
     from huggingface_hub import DatasetCard, ModelCard
     from yaml import YAMLError
@@ -224,9 +215,7 @@ def _completed_card(
         license_name = metadata["license"] = "other"
         metadata["license_name"], metadata["license_link"] = "terms-of-the-weights", terms[0]
     if not license_name:
-        raise HubError(
-            "the card names no license: give one with --license (apache-2.0, cc-by-nc-4.0, other)"
-        )
+        raise HubError("the card names no license: give one with --license (apache-2.0, cc-by-nc-4.0, other)")
     metadata["license"] = license_name
     if kind == "model" and not metadata.get("library_name"):
         metadata["library_name"] = "vlm-aes"

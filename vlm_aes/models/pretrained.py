@@ -21,9 +21,7 @@ from vlm_aes.models.nano import NANO, NANO_NAME
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precision to the number format of weights that are not quantized."""
 _HASHED_FILES = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.model", "*.txt")
-_UNHASHED_FILES = frozenset(
-    {"figures.json", "training.json", "trainer_state.json", "versions.safetensors"}
-)
+_UNHASHED_FILES = frozenset({"figures.json", "training.json", "trainer_state.json", "versions.safetensors"})
 """Files of a checkpoint that do not decide its scores."""
 _HASH_BLOCK_BYTES = 256 * 2**20
 _HASH_READ_BYTES = 2**20
@@ -138,11 +136,7 @@ def content_hash(folder: Path) -> str:
 
 def content_hash_of(files: Sequence[Path]) -> str:
     """The same of files in the given order."""
-    blocks = [
-        (file, start)
-        for file in files
-        for start in range(0, max(1, file.stat().st_size), _HASH_BLOCK_BYTES)
-    ]
+    blocks = [(file, start) for file in files for start in range(0, max(1, file.stat().st_size), _HASH_BLOCK_BYTES)]
     digest = hashlib.sha256()
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for (file, start), part in zip(blocks, pool.map(_block_hash, blocks), strict=True):

@@ -16,14 +16,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.ensemble import (
-    Ensemble,
-    FactsScorer,
-    Member,
-    Route,
-    Router,
-    load_route_classifier,
-)
+from vlm_aes.models.ensemble import Ensemble, FactsScorer, Member, Route, Router, load_route_classifier
 from vlm_aes.models.external.classifier import load_classifier
 from vlm_aes.models.external.published import is_published, load_published
 from vlm_aes.models.external.zero_shot import DUAL_ENCODER_TYPES, AntonymPairs, load_zero_shot
@@ -119,11 +112,7 @@ SCORER_FAMILIES = (
         lambda r: r.rater_file is not None,
         lambda r: read_rater_file(r.rater_file or Path(r.name), r.options),
     ),
-    ScorerFamily(
-        "FILE.onnx, openvino:FILE.onnx",
-        lambda r: is_exported(r.name),
-        lambda r: load_exported(r.name),
-    ),
+    ScorerFamily("FILE.onnx, openvino:FILE.onnx", lambda r: is_exported(r.name), lambda r: load_exported(r.name)),
     ScorerFamily(
         "a published head: NAME, NAME:FILE, or a file of weights",
         lambda r: is_published(r.name),
@@ -150,9 +139,7 @@ SCORER_FAMILIES = (
 """All families of scorers; the first that matches loads the model."""
 
 
-def load_scorer(
-    model: str | Path, *, fast: bool = False, options: LoadOptions | None = None
-) -> Scorer:
+def load_scorer(model: str | Path, *, fast: bool = False, options: LoadOptions | None = None) -> Scorer:
     """The scorer of a model.
 
     Args:
@@ -201,11 +188,7 @@ def read_rater_file(file: Path, options: LoadOptions) -> Scorer:
 
 
 def _published_of(
-    options: LoadOptions,
-    head: str,
-    weights: str,
-    tower: str | None = None,
-    worth: list[float] | None = None,
+    options: LoadOptions, head: str, weights: str, tower: str | None = None, worth: list[float] | None = None
 ) -> Scorer:
     name = f"{head}:{options.resolve(weights)}"
     if not is_published(name):
@@ -254,9 +237,7 @@ def _facts_of(options: LoadOptions, weights: str) -> Scorer:
     return FactsScorer.load(options.base_folder / weights)
 
 
-def _ensemble_of(
-    options: LoadOptions, member: list[dict[str, Any]], intercept: float | None = None
-) -> Scorer:
+def _ensemble_of(options: LoadOptions, member: list[dict[str, Any]], intercept: float | None = None) -> Scorer:
     members = []
     for entry in member:
         _check_keys("member", entry, {"model"}, {"weight", "fast", "line", "name"})

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
-from vlm_aes.bulk import ImageSource
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError, TrainingError
+from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads import FastScorer, load_head
 from vlm_aes.models.heads.embedding_cache import EmbeddingCache
 from vlm_aes.models.heads.head import HeadConfig, is_head

@@ -40,9 +40,7 @@ class ScorerGroup(Scorer):
     def __init__(self, scorers: Sequence[Scorer]) -> None:
         self.scorers = list(scorers)
         first, *others = scorers
-        self.attributes = tuple(
-            name for name in first.attributes if all(name in s.attributes for s in others)
-        )
+        self.attributes = tuple(name for name in first.attributes if all(name in s.attributes for s in others))
         self.needed_side = max(s.needed_side for s in scorers)
         self.native_side = max((s.native_side or 0 for s in scorers), default=0) or None
 
@@ -92,9 +90,7 @@ class Ensemble(ScorerGroup):
     columns = ("disagreement",)
     calibration_id = ENSEMBLE_ID
 
-    def __init__(
-        self, members: Sequence[Member], intercept: float | None = None, folder: Path | None = None
-    ) -> None:
+    def __init__(self, members: Sequence[Member], intercept: float | None = None, folder: Path | None = None) -> None:
         weights = np.array([m.weight for m in members], dtype=np.float64)
         if len(members) < 2:
             raise ValueError("an ensemble has at least two members")
@@ -105,10 +101,7 @@ class Ensemble(ScorerGroup):
         self.intercept = intercept or 0.0
         self.lines = np.array([m.line for m in members])
         self.folder = folder
-        parts = [
-            f"{m.scorer.model_id} {weight:.6g} {m.line}"
-            for m, weight in zip(members, self.weights, strict=True)
-        ]
+        parts = [f"{m.scorer.model_id} {weight:.6g} {m.line}" for m, weight in zip(members, self.weights, strict=True)]
         text = f"{self.intercept:.6g} " + " ".join(parts)
         self.model_id = f"ensemble@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         prompts = " ".join(s.prompt_id for s in self.scorers)
@@ -116,10 +109,7 @@ class Ensemble(ScorerGroup):
 
     def score(self, inputs: Sequence[list[Any]], attributes: Sequence[str] = ()) -> Scores:
         """Ask every member; an image that one of them cannot rate gets its error."""
-        answers = [
-            scorer.score([own[k] for own in inputs], attributes)
-            for k, scorer in enumerate(self.scorers)
-        ]
+        answers = [scorer.score([own[k] for own in inputs], attributes) for k, scorer in enumerate(self.scorers)]
         failures = zip(*(answer.errors or [""] * len(inputs) for answer in answers), strict=True)
         errors = [next(filter(None, each), "") for each in failures]
         probabilities = np.stack([answer.probabilities for answer in answers])

@@ -63,12 +63,7 @@ class FactsRegression:
         spread[spread < 1e-9] = 1.0
         weights = ridge_leave_one_out((columns - middle) / spread, target, _PENALTIES)
         return FactsRegression(
-            names,
-            knots.tolist(),
-            middle.tolist(),
-            spread.tolist(),
-            weights.tolist(),
-            float(target.mean()),
+            names, knots.tolist(), middle.tolist(), spread.tolist(), weights.tolist(), float(target.mean())
         )
 
 
@@ -127,7 +122,5 @@ class FactsScorer(Scorer):
         try:
             return FactsScorer(FactsRegression(**json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError) as error:
-            reason = (
-                f"it cannot be read as weights of facts ({error}); fit it anew: vlm-aes ensemble"
-            )
+            reason = f"it cannot be read as weights of facts ({error}); fit it anew: vlm-aes ensemble"
             raise CheckpointError(file, reason) from None

@@ -103,9 +103,7 @@ class TrainedRouteClassifier(RouteClassifier):
         return result
 
     @staticmethod
-    def fit(
-        tower: VisionTower, embeddings: Tensor, kinds: Sequence[int], n: int
-    ) -> TrainedRouteClassifier:
+    def fit(tower: VisionTower, embeddings: Tensor, kinds: Sequence[int], n: int) -> TrainedRouteClassifier:
         """Fit to (N, D) embeddings and the number of each one's kind, 0 to ``n`` - 1, with a
         penalty for which a few dozen images are enough."""
         mean, scale = embeddings.mean(0), 1 / embeddings.std(0).clamp(min=1e-4)
@@ -116,9 +114,7 @@ class TrainedRouteClassifier(RouteClassifier):
         layer = torch.nn.Linear(x.shape[1], n)
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.zeros_(layer.bias)
-        optimizer = torch.optim.LBFGS(
-            layer.parameters(), max_iter=200, line_search_fn="strong_wolfe"
-        )
+        optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
             optimizer.zero_grad()

@@ -75,11 +75,7 @@ class ClassifierScorer(Scorer):
     """
 
     def __init__(
-        self,
-        tower: VisionTower,
-        name: str,
-        class_values: Sequence[float] | None,
-        scale: Scale | None,
+        self, tower: VisionTower, name: str, class_values: Sequence[float] | None, scale: Scale | None
     ) -> None:
         self.tower = tower
         self.class_values = class_values
@@ -140,9 +136,7 @@ def _values_of(
     if len(labels) == 1:
         if scale is None:
             raise CheckpointError(
-                name,
-                'it gives one number; say on what scale in a rater file: scale = "1-10" '
-                "(see docs/published.md)",
+                name, 'it gives one number; say on what scale in a rater file: scale = "1-10" (see docs/published.md)'
             )
         return None
     if scale is not None:

@@ -16,12 +16,7 @@ from transformers import AutoConfig, CLIPVisionModelWithProjection, SiglipVision
 
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.result import LoadedImage
-from vlm_aes.models.external.published_heads import (
-    PUBLISHED_HEADS,
-    PublishedHead,
-    read_weights,
-    recognise,
-)
+from vlm_aes.models.external.published_heads import PUBLISHED_HEADS, PublishedHead, read_weights, recognise
 from vlm_aes.models.heads.embedding_cache import default_cache
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
 from vlm_aes.models.pretrained import LoadOptions, content_hash_of, hub_options
@@ -102,10 +97,7 @@ def is_published(model: str) -> bool:
 
 
 def load_published(
-    model: str,
-    options: LoadOptions,
-    tower: str | None = None,
-    class_values: Sequence[float] | None = None,
+    model: str, options: LoadOptions, tower: str | None = None, class_values: Sequence[float] | None = None
 ) -> PublishedScorer:
     """A published head by name, as ``NAME:FILE``, or by its file, whose layout is recognised.
 
@@ -144,9 +136,7 @@ def load_published(
     given = config.projection_dim if head.embedding == "projected" else config.hidden_size
     if given != width:
         raise CheckpointError(
-            file,
-            f"{name} reads an embedding of {width} numbers, and {chosen} gives {given}; "
-            f"its tower is {default}",
+            file, f"{name} reads an embedding of {width} numbers, and {chosen} gives {given}; its tower is {default}"
         )
     network = network.to(vision_tower.model.device)
     return PublishedScorer(vision_tower, network, name, content_hash_of([file]), class_values)

@@ -140,8 +140,7 @@ class PublishedHead:
 
 PUBLISHED_HEADS = {
     "laion-v1": PublishedHead(
-        "sa_0_4_vit_l_14_linear.pth or sa_0_4_vit_b_32_linear.pth, from "
-        "LAION-AI/aesthetic-predictor",
+        "sa_0_4_vit_l_14_linear.pth or sa_0_4_vit_b_32_linear.pth, from LAION-AI/aesthetic-predictor",
         _TEN_POINTS,
         {512: "openai/clip-vit-base-patch32", 768: _CLIP_L14},
         _linear_head,
@@ -215,9 +214,7 @@ def recognise(file: Path, state: Mapping[str, Tensor], expected: str | None = No
         return match
     if expected is None:
         names = ", ".join(PUBLISHED_HEADS)
-        raise CheckpointError(
-            file, f"it holds {_listed(present)}, which is laid out as none of {names}"
-        )
+        raise CheckpointError(file, f"it holds {_listed(present)}, which is laid out as none of {names}")
     other = f", which is the layout of {match}" if match else ""
     head = PUBLISHED_HEADS[expected]
     layouts = [head.shapes(width or 768) for width in head.towers]

@@ -49,9 +49,7 @@ class AntonymPairs:
     def __post_init__(self) -> None:
         for place, pairs in {"overall": self.overall, **self.attributes}.items():
             if not isinstance(pairs, list | tuple) or not pairs or not all(map(_is_pair, pairs)):
-                raise ValueError(
-                    f"{place}: give pairs of two different prompts, the better one first"
-                )
+                raise ValueError(f"{place}: give pairs of two different prompts, the better one first")
 
     @staticmethod
     def default() -> AntonymPairs:
@@ -159,9 +157,7 @@ class ZeroShotScorer(Scorer):
         return shares
 
 
-def load_zero_shot(
-    name: str, config: Any, options: LoadOptions, pairs: AntonymPairs | None = None
-) -> ZeroShotScorer:
+def load_zero_shot(name: str, config: Any, options: LoadOptions, pairs: AntonymPairs | None = None) -> ZeroShotScorer:
     """A dual encoder from a folder or the hub, asked with pairs of prompts.
 
     Raises:

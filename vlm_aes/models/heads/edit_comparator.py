@@ -63,10 +63,7 @@ class EditComparatorHead(nn.Module):
 
     def forward(self, after: Tensor, before: Tensor, kinds: Tensor) -> Tensor:
         """(B,) log odds from (B, D) embeddings after and before edits of the (B,) kinds."""
-        first, last = (
-            ((e - self.mean) * self.scale).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS)
-            for e in (before, after)
-        )
+        first, last = (((e - self.mean) * self.scale).clamp(-_MAX_DEVIATIONS, _MAX_DEVIATIONS) for e in (before, after))
         both = torch.cat([last - first, first], dim=1)
         inner = self.dropout(nn.functional.gelu(self.inner(both)))
         every: Tensor = self.change(last - first) + self.before(first) + self.outer(inner)

@@ -33,9 +33,7 @@ class EmbeddingCache:
         dtype: of the numbers.
     """
 
-    def __init__(
-        self, folder: Path, identity: str, width: int, dtype: type[np.floating] = np.float16
-    ) -> None:
+    def __init__(self, folder: Path, identity: str, width: int, dtype: type[np.floating] = np.float16) -> None:
         name = hashlib.sha256(f"{identity} {width}".encode()).hexdigest()[:16]
         own = folder / name
         own.mkdir(parents=True, exist_ok=True)

@@ -93,9 +93,7 @@ def export(scorer: Scorer, out: Path) -> float:
         _write(scorer, preprocessing, staging)
         difference = largest_difference(scorer, OnnxScorer(staging), trial_images())
         if not difference <= EXPORT_TOLERANCE:
-            raise ExportError(
-                f"ONNX and torch differ by {difference:.2g}, more than {EXPORT_TOLERANCE:g}"
-            )
+            raise ExportError(f"ONNX and torch differ by {difference:.2g}, more than {EXPORT_TOLERANCE:g}")
     return difference
 
 
@@ -150,10 +148,7 @@ def _write(scorer: FastScorer | PublishedScorer, preprocessing: Preprocessing, f
 def largest_difference(one: Scorer, other: Scorer, images: list[Image.Image]) -> float:
     """The largest difference between the probabilities of two scorers."""
     opened = [LoadedImage(image, *image.size, "") for image in images]
-    a, b = (
-        scorer.score([scorer.preprocess(image) for image in opened]).probabilities
-        for scorer in (one, other)
-    )
+    a, b = (scorer.score([scorer.preprocess(image) for image in opened]).probabilities for scorer in (one, other))
     return float(np.abs(a - b).max())
 
 

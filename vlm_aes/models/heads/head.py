@@ -97,8 +97,7 @@ class HeadConfig:
         if config.version != _VERSION:
             raise CheckpointError(
                 folder,
-                f"its fast head is of version {config.version}, this is {_VERSION}: "
-                "distill it anew, or update vlm-aes",
+                f"its fast head is of version {config.version}, this is {_VERSION}: distill it anew, or update vlm-aes",
             )
         return config
 

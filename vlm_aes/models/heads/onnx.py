@@ -51,8 +51,7 @@ class OnnxScorer(Scorer):
             data = json.loads(metadata[METADATA_KEY])
             if data["version"] != EXPORT_VERSION:
                 raise CheckpointError(
-                    file,
-                    f"it is of version {data['version']}, this is {EXPORT_VERSION}: export it anew",
+                    file, f"it is of version {data['version']}, this is {EXPORT_VERSION}: export it anew"
                 )
             self.preprocessing = Preprocessing.parse(data["framing"])
             self.scale = Scale(*data["scale"]) if data["scale"] else None
@@ -103,9 +102,7 @@ def _onnxruntime(file: Path) -> tuple[Run, dict[str, str]]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            file.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # it has errors of its own, and many
         raise _unreadable(file, error) from None
 
@@ -129,9 +126,7 @@ def _openvino(file: Path) -> tuple[Run, dict[str, str]]:
         metadata = {entry.key: entry.value for entry in entries}
         core = openvino.Core()
         # on a processor with bf16 it would round to that unasked
-        model: Any = core.compile_model(
-            core.read_model(str(file)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-        )
+        model: Any = core.compile_model(core.read_model(str(file)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     except Exception as error:
         raise _unreadable(file, error) from None
 

@@ -47,9 +47,7 @@ class Preprocessing:
             short, long = sorted(image.size)
             longer = int(self.short_side * long / short)
             wide = image.width > image.height
-            image = image.resize(
-                (longer, self.short_side) if wide else (self.short_side, longer), method
-            )
+            image = image.resize((longer, self.short_side) if wide else (self.short_side, longer), method)
         if self.crop is not None:
             left, top = (image.width - self.crop[0]) // 2, (image.height - self.crop[1]) // 2
             image = image.crop((left, top, left + self.crop[0], top + self.crop[1]))

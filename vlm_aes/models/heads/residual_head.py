@@ -69,9 +69,7 @@ class ResidualHead:
             if any(state[name].shape != (width,) for name in ("mean", "scale", "weights")):
                 raise ValueError(f"it is not {width} numbers wide")
             offset, base_weight = (float(x) for x in state["line"])
-            return ResidualHead(
-                state["mean"], state["scale"], state["weights"], base_weight, offset
-            )
+            return ResidualHead(state["mean"], state["scale"], state["weights"], base_weight, offset)
 
 
 def standardised(embeddings: ArrayLike, mean: Floats, scale: Floats) -> Floats:

@@ -15,14 +15,7 @@ from torch import Tensor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.heads.edit_comparator import EditComparatorHead
-from vlm_aes.models.heads.head import (
-    HEAD_FOLDER,
-    OWN_TOWER,
-    TOWER_FOLDER,
-    HeadConfig,
-    RatingHead,
-    find_head,
-)
+from vlm_aes.models.heads.head import HEAD_FOLDER, OWN_TOWER, TOWER_FOLDER, HeadConfig, RatingHead, find_head
 from vlm_aes.models.heads.residual_head import ResidualHead
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, checkpoint_tower, load_tower
 from vlm_aes.models.hub import cached_identity
@@ -87,9 +80,7 @@ class FastScorer(Scorer):
         return Scores(self.probabilities(embeddings)[:, None], embeddings.cpu().double().numpy())
 
     @torch.inference_mode()
-    def scores_and_embeddings(
-        self, images: Sequence[Image.Image]
-    ) -> tuple[Floats, NDArray[np.float32]]:
+    def scores_and_embeddings(self, images: Sequence[Image.Image]) -> tuple[Floats, NDArray[np.float32]]:
         """(N,) scores, 0 to 100, and (N, D) embeddings of images that are open already."""
         embeddings = self.tower.embed([self.tower.pixels(image) for image in images])
         return ratings.score(self.probabilities(embeddings)), embeddings.cpu().numpy()
@@ -127,9 +118,7 @@ def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto
         tower = load_tower(name, options)
     if tower.weights_hash != config.tower_hash:
         raise CheckpointError(
-            model,
-            "its fast head was made for another vision tower than is there now; make it anew: "
-            "vlm-aes distill",
+            model, "its fast head was made for another vision tower than is there now; make it anew: vlm-aes distill"
         )
     resolved = folder.resolve()
     inside = resolved.name == HEAD_FOLDER

@@ -17,13 +17,7 @@ from transformers import AutoConfig, AutoModel
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.color import to_rgb
 from vlm_aes.models.nano import NANO, NANO_NAME
-from vlm_aes.models.pretrained import (
-    LoadOptions,
-    check_complete,
-    hub_options,
-    quiet,
-    weights_hash,
-)
+from vlm_aes.models.pretrained import LoadOptions, check_complete, hub_options, quiet, weights_hash
 from vlm_aes.models.scorer import MIN_DECODED_SIDE_PX
 from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 
@@ -114,13 +108,7 @@ def pooled(out: Any, mask: Tensor | None = None) -> Tensor:
 
 
 def load_with_processor(
-    loader: Any,
-    name: str | Path,
-    purpose: str,
-    options: LoadOptions,
-    config: Any = None,
-    *,
-    complete: bool = True,
+    loader: Any, name: str | Path, purpose: str, options: LoadOptions, config: Any = None, *, complete: bool = True
 ) -> tuple[Any, Any]:
     """A network of transformers and its image processor, from a folder or a hub id.
 
@@ -140,9 +128,7 @@ def load_with_processor(
         config = config or AutoConfig.from_pretrained(name, **hub)
         processor = load_image_processor(str(name), config, pixel_backend("auto"), hub)
         with quiet():
-            network, info = loader.from_pretrained(
-                name, config=config, dtype=dtype, output_loading_info=True, **hub
-            )
+            network, info = loader.from_pretrained(name, config=config, dtype=dtype, output_loading_info=True, **hub)
     except Exception as error:
         text = short_text(error) or type(error).__name__
         raise CheckpointError(name, f"it cannot be loaded as {purpose} ({text})") from error
@@ -157,9 +143,7 @@ def load_tower(name: str | Path, options: LoadOptions = PLAIN_CPU) -> VisionTowe
     Raises:
         CheckpointError: names it and the reason.
     """
-    model, processor = load_with_processor(
-        AutoModel, name, "a vision tower", options, complete=False
-    )
+    model, processor = load_with_processor(AutoModel, name, "a vision tower", options, complete=False)
     return VisionTower(getattr(model, "vision_model", model), processor)
 
 

@@ -35,9 +35,7 @@ class ServerClient:
         timeout_s: seconds that an answer may take.
     """
 
-    def __init__(
-        self, base: str, *, timeout_s: float = REQUEST_TIMEOUT_S, attempts: int = _ATTEMPTS
-    ) -> None:
+    def __init__(self, base: str, *, timeout_s: float = REQUEST_TIMEOUT_S, attempts: int = _ATTEMPTS) -> None:
         self.base = base.rstrip("/")
         self.timeout_s = timeout_s
         self.attempts = attempts

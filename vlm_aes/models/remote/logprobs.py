@@ -30,9 +30,7 @@ class LabelProbabilities:
     slack: float
 
 
-def label_probabilities(
-    logprobs: Mapping[str, float], words: Sequence[str]
-) -> LabelProbabilities | None:
+def label_probabilities(logprobs: Mapping[str, float], words: Sequence[str]) -> LabelProbabilities | None:
     """The probabilities of the five words from those of the most probable tokens.
 
     A token counts for a word when it is the word as it follows the stem; where none is, when it is

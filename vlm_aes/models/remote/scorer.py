@@ -82,9 +82,7 @@ class ServerScorer(Scorer):
 
     columns = ("score_slack",)
 
-    def __init__(
-        self, settings: ServerSettings, prompt: RatingPrompt, name: str, description: str
-    ) -> None:
+    def __init__(self, settings: ServerSettings, prompt: RatingPrompt, name: str, description: str) -> None:
         self.settings = settings
         self.prompt = prompt
         self.name = name
@@ -201,9 +199,7 @@ class ServerScorer(Scorer):
             raise CheckpointError(f"{_SCHEME}{self.settings.url}#{self.name}", answer)
 
 
-def load_server_scorer(
-    settings: ServerSettings, prompt_for: Callable[[str], RatingPrompt]
-) -> ServerScorer:
+def load_server_scorer(settings: ServerSettings, prompt_for: Callable[[str], RatingPrompt]) -> ServerScorer:
     """A scorer that asks a server, tried once.
 
     Args:
@@ -230,9 +226,7 @@ def load_server_scorer(
     name = settings.name or (next(iter(known)) if len(known) == 1 else "")
     if name not in known:
         raise CheckpointError(
-            address,
-            f"the server has no model {name!r}; it has {', '.join(known) or 'none'}: name one "
-            "behind a #",
+            address, f"the server has no model {name!r}; it has {', '.join(known) or 'none'}: name one behind a #"
         )
     prompt = prompt_for(name)
     if prompt.facts_line:

@@ -164,9 +164,7 @@ class Backbone:
         options = {} if thinking is None else {"enable_thinking": thinking}
         try:
             rendered = str(
-                self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, add_generation_prompt=True, **options
-                )
+                self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
             )
         except (TemplateError, TypeError) as error:
             raise CheckpointError(
@@ -176,9 +174,7 @@ class Backbone:
         space = " " if needs_space and stem and not stem[0].isspace() else ""
         return rendered + space + stem
 
-    def encode(
-        self, images: Sequence[Image.Image | Sequence[Image.Image]], texts: Sequence[str]
-    ) -> dict[str, Tensor]:
+    def encode(self, images: Sequence[Image.Image | Sequence[Image.Image]], texts: Sequence[str]) -> dict[str, Tensor]:
         """Model inputs for a batch, padded on the left.
 
         Args:
@@ -194,10 +190,7 @@ class Backbone:
         if "mm_token_type_ids" in required:
             options["return_mm_token_type_ids"] = True
         encoded = self.processor(
-            images=[
-                [to_rgb(one) for one in ([row] if isinstance(row, Image.Image) else row)]
-                for row in images
-            ],
+            images=[[to_rgb(one) for one in ([row] if isinstance(row, Image.Image) else row)] for row in images],
             text=list(texts),
             padding=True,
             padding_side=self.padding_side,
@@ -227,9 +220,7 @@ class Backbone:
 
     def hidden_states(self, inputs: dict[str, Tensor]) -> Tensor:
         """(B, T, H) hidden states of every token, with gradients where they are on."""
-        out = self.model.model(
-            **inputs, **self.positions(inputs["attention_mask"]), use_cache=False
-        )
+        out = self.model.model(**inputs, **self.positions(inputs["attention_mask"]), use_cache=False)
         states: Tensor = out.last_hidden_state
         return states
 
@@ -262,10 +253,7 @@ class Backbone:
         logits = self.model(**inputs, **positions, logits_to_keep=kept).logits[:, :-1].float()
         ids = inputs["input_ids"][:, 1 - kept :]
         each = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
-        return [
-            float(row[len(row) - n :].mean()) if n else 0.0
-            for row, n in zip(each, lengths, strict=True)
-        ]
+        return [float(row[len(row) - n :].mean()) if n else 0.0 for row, n in zip(each, lengths, strict=True)]
 
     def token_logits(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
         """(..., tokens) logits of a few tokens from (..., H) hidden states, in fp32 or better.

@@ -45,12 +45,9 @@ VLM_FAMILIES = {
     "qwen3_5_moe": VlmFamily(tested=False, required_inputs=_QWEN_INPUTS),
     "internvl": VlmFamily(),
     "smolvlm": VlmFamily(
-        required_inputs=("pixel_attention_mask",),
-        needed_package=("num2words", "pip install 'vlm-aes[smolvlm]'"),
+        required_inputs=("pixel_attention_mask",), needed_package=("num2words", "pip install 'vlm-aes[smolvlm]'")
     ),
-    "gemma3": VlmFamily(
-        required_inputs=("token_type_ids",), fixed_image_size=True, ignores_soft_cap=True
-    ),
+    "gemma3": VlmFamily(required_inputs=("token_type_ids",), fixed_image_size=True, ignores_soft_cap=True),
     "lfm2_vl": VlmFamily(required_inputs=("pixel_attention_mask", "spatial_shapes")),
 }
 """``config.model_type`` to the needs of the family."""

@@ -86,9 +86,7 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
 
     def _is_large(self, width: int, height: int) -> bool:
         cell = self._cell
-        columns, rows = (
-            max(self.encoder_patch_size, round(n / cell) * cell) for n in (width, height)
-        )
+        columns, rows = (max(self.encoder_patch_size, round(n / cell) * cell) for n in (width, height))
         limit = self.max_image_tokens * cell**2 * self.max_pixels_tolerance
         return bool(columns * rows > limit)
 

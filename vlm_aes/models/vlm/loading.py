@@ -14,14 +14,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.models.hub import parse_hub_id
-from vlm_aes.models.pretrained import (
-    DTYPES,
-    check_complete,
-    choose_device,
-    choose_dtype,
-    identity_of,
-    quiet,
-)
+from vlm_aes.models.pretrained import DTYPES, check_complete, choose_device, choose_dtype, identity_of, quiet
 from vlm_aes.models.vlm.backbone import Backbone
 from vlm_aes.models.vlm.families import UNQUANTIZED_MODULES
 from vlm_aes.models.vlm.processors import load_processor, pixel_backend
@@ -71,9 +64,7 @@ def locate(model: str | Path, revision: str | None = None) -> ModelLocation:
         if (folder / "config.json").is_file():
             return ModelLocation(name, None, folder, None)
         raise CheckpointError(
-            model,
-            "this folder holds no config.json and no adapter_config.json; "
-            "name a checkpoint or an adapter",
+            model, "this folder holds no config.json and no adapter_config.json; name a checkpoint or an adapter"
         )
     hub_id = parse_hub_id(name, revision)
     if hub_id is not None:
@@ -88,9 +79,7 @@ def locate(model: str | Path, revision: str | None = None) -> ModelLocation:
 def _quantization(name: str, precision: str) -> Any:
     for package in ("bitsandbytes", "accelerate"):
         if find_spec(package) is None:
-            raise CheckpointError(
-                name, f"{precision} needs {package}: pip install 'vlm-aes[quantize]'"
-            )
+            raise CheckpointError(name, f"{precision} needs {package}: pip install 'vlm-aes[quantize]'")
     from transformers import BitsAndBytesConfig
 
     skipped = list(UNQUANTIZED_MODULES)
@@ -127,9 +116,7 @@ def load_backbone(
         CheckpointError: names the checkpoint and the reason.
     """
     if precision not in PRECISIONS:
-        raise CheckpointError(
-            model, f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}"
-        )
+        raise CheckpointError(model, f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
     location = locate(model, revision)
     adapter_folder = _check_adapter(Path(adapter)) if adapter else location.adapter
     hub: dict[str, Any] = {"local_files_only": location.folder is not None}
@@ -158,12 +145,7 @@ def load_backbone(
     if precision in _QUANTIZED:
         identity += f":{precision}"
     return Backbone(
-        network,
-        processor,
-        model_id=identity,
-        pixel_backend=pixel,
-        folder=location.folder,
-        adapter=adapter_folder,
+        network, processor, model_id=identity, pixel_backend=pixel, folder=location.folder, adapter=adapter_folder
     )
 
 
@@ -191,9 +173,7 @@ def _with_adapter(network: Any, folder: Path) -> Any:
     try:
         from peft import PeftModel
     except ImportError:
-        raise CheckpointError(
-            folder, "an adapter needs peft: pip install 'vlm-aes[train]'"
-        ) from None
+        raise CheckpointError(folder, "an adapter needs peft: pip install 'vlm-aes[train]'") from None
     logging.getLogger("peft").setLevel(logging.ERROR)
     adapted = PeftModel.from_pretrained(network, folder)
     if getattr(network, "is_quantized", False):

@@ -113,9 +113,7 @@ def load_processor(name: str, config: AutoConfig, pixels: str, hub: dict[str, An
     if "video_processor" in accepted:
         extra["video_processor"] = None
     template = _chat_template(name, tokenizer, hub)
-    return lenient(
-        image_processor=image_processor, tokenizer=tokenizer, chat_template=template, **extra
-    )
+    return lenient(image_processor=image_processor, tokenizer=tokenizer, chat_template=template, **extra)
 
 
 def load_image_processor(name: str, config: Any, pixels: str, hub: dict[str, Any]) -> Any:

@@ -45,9 +45,7 @@ class TokenizedPrompt:
         self.degradation_ids: list[int] = []
         if prompt.degradation:
             words = tuple(prompt.degradation.words.values())
-            self.degradation_ids = self.first_tokens(
-                self.render_degradation(), prompt.degradation.stem, words
-            )
+            self.degradation_ids = self.first_tokens(self.render_degradation(), prompt.degradation.stem, words)
 
     @property
     def id(self) -> str:
@@ -117,9 +115,7 @@ class TokenizedPrompt:
                 )
             ids.append(own[0])
         if len(set(ids)) != len(ids):
-            raise self._refusal(
-                f"rating words {tuple(words)} share a first token; choose other words"
-            )
+            raise self._refusal(f"rating words {tuple(words)} share a first token; choose other words")
         return ids
 
     def shared_prefix(
@@ -153,13 +149,9 @@ class TokenizedPrompt:
         text, question = self.render(), self.prompt.question
         images = [Image.new("RGB", size, (120, 90, 60)) for size in _PROBE_SIZES_PX]
         try:
-            inputs = self.backbone.encode(
-                images, [text, text.replace(question, f"{question} {question}")]
-            )
+            inputs = self.backbone.encode(images, [text, text.replace(question, f"{question} {question}")])
         except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise self._refusal(
-                f"its processor cannot take an image with the rendered prompt ({error})"
-            ) from error
+            raise self._refusal(f"its processor cannot take an image with the rendered prompt ({error})") from error
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         ending = self._ids(text)[-4:]
         if ids[:, -len(ending) :].tolist() != [ending] * len(images) or not bool(mask[:, -1].all()):
@@ -176,23 +168,16 @@ class TokenizedPrompt:
         question, stem = self.prompt.question_and_stem(attribute)
         text = self.render(attribute)
         if not text.endswith(stem) or text.count(question) != 1:
-            raise self._refusal(
-                f"its chat template does not render prompt {self.prompt.name!r} as it stands: "
-                f"{text!r}"
-            )
+            raise self._refusal(f"its chat template does not render prompt {self.prompt.name!r} as it stands: {text!r}")
         before = text.removesuffix(stem)
         if self.prompt.stem_apart and self._ids(before) + self._ids(stem) != self._ids(text):
-            raise self._refusal(
-                f"the stem {stem!r} melts into the tokens before it; in training it stood apart"
-            )
+            raise self._refusal(f"the stem {stem!r} melts into the tokens before it; in training it stood apart")
 
     def _word_ids(self, attribute: str | None) -> list[int]:
         stem = self.prompt.question_and_stem(attribute)[1]
         return self.first_tokens(self.render(attribute), stem, self.prompt.words)
 
-    def _cut(
-        self, attributes: Sequence[str | None], facts: str | None
-    ) -> tuple[str, list[list[int]]] | None:
+    def _cut(self, attributes: Sequence[str | None], facts: str | None) -> tuple[str, list[list[int]]] | None:
         """The common beginning of the questions about one image, and the rest of each."""
         texts = [self.render(attribute, facts) for attribute in attributes]
         ids = [self._ids(text) for text in texts]

@@ -48,9 +48,7 @@ class VlmScorer(Scorer):
         CheckpointError: names the checkpoint and why it cannot be asked this prompt.
     """
 
-    def __init__(
-        self, backbone: Backbone, prompt: RatingPrompt, residual_head: ResidualHead | None = None
-    ) -> None:
+    def __init__(self, backbone: Backbone, prompt: RatingPrompt, residual_head: ResidualHead | None = None) -> None:
         self.backbone = backbone
         self.prompt = prompt
         self.residual_head = residual_head
@@ -73,9 +71,7 @@ class VlmScorer(Scorer):
             return image.image, None
         return image.image, measures.facts_sentence(measures.measure_for_prompt(image.image))
 
-    def score(
-        self, inputs: Sequence[tuple[Image.Image, str | None]], attributes: Sequence[str] = ()
-    ) -> Scores:
+    def score(self, inputs: Sequence[tuple[Image.Image, str | None]], attributes: Sequence[str] = ()) -> Scores:
         """Ask the model; see :class:`vlm_aes.models.scorer.Scorer`."""
         images, lines = zip(*inputs, strict=True)
         facts = None if lines[0] is None else list(lines)
@@ -87,10 +83,7 @@ class VlmScorer(Scorer):
         return self.tokenized.render(None, facts)
 
     def predict(
-        self,
-        images: Sequence[Image.Image],
-        attributes: Sequence[str] = (),
-        facts: Sequence[str] | None = None,
+        self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> Floats:
         """(B, 1 + attributes, 5) probabilities, bad to excellent; the overall question first.
 
@@ -99,10 +92,7 @@ class VlmScorer(Scorer):
         return self.predict_with_states(images, attributes, facts)[0]
 
     def predict_with_states(
-        self,
-        images: Sequence[Image.Image],
-        attributes: Sequence[str] = (),
-        facts: Sequence[str] | None = None,
+        self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> tuple[Floats, Tensor]:
         """The probabilities of :meth:`predict`, with the residual head in the overall question,
         and the states of :meth:`hidden_states`."""
@@ -116,10 +106,7 @@ class VlmScorer(Scorer):
         return result, states
 
     def hidden_states(
-        self,
-        images: Sequence[Image.Image],
-        attributes: Sequence[str] = (),
-        facts: Sequence[str] | None = None,
+        self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> Tensor:
         """(B, 1 + attributes, H) last hidden states where the rating word comes next.
 
@@ -143,10 +130,7 @@ class VlmScorer(Scorer):
         return torch.stack([self._states(view, questions, lines) for view in views]).mean(0)
 
     def states_and_features(
-        self,
-        images: Sequence[Image.Image],
-        attributes: Sequence[str] = (),
-        facts: Sequence[str] | None = None,
+        self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> tuple[Tensor, Floats]:
         """The states of :meth:`hidden_states`, and the (B, D) inputs of a residual head: the mean
         of the image's tokens as they enter the language model, and the image's features."""
@@ -189,15 +173,10 @@ class VlmScorer(Scorer):
         never trained to name one."""
         if self.prompt.degradation is None:
             return [None] * len(images)
-        return [
-            self.prompt.degradation.most_probable(p) for p in self.degradation_probabilities(images)
-        ]
+        return [self.prompt.degradation.most_probable(p) for p in self.degradation_probabilities(images)]
 
     def _states(
-        self,
-        images: Sequence[Image.Image],
-        questions: list[str | None],
-        facts: Sequence[str | None],
+        self, images: Sequence[Image.Image], questions: list[str | None], facts: Sequence[str | None]
     ) -> Tensor:
         if len(questions) == 1:
             return self._last_hidden(images, None, facts)[:, None]
@@ -208,9 +187,7 @@ class VlmScorer(Scorer):
         inputs = self.backbone.encode(images, prefixes)
         return continue_from(self.backbone, prefill(self.backbone, inputs), suffixes)
 
-    def _last_hidden(
-        self, images: Sequence[Image.Image], attribute: str | None, facts: Sequence[str | None]
-    ) -> Tensor:
+    def _last_hidden(self, images: Sequence[Image.Image], attribute: str | None, facts: Sequence[str | None]) -> Tensor:
         texts = [self.tokenized.render(attribute, line) for line in facts]
         return self.backbone.last_hidden(self.backbone.encode(images, texts))
 
@@ -295,9 +272,7 @@ class PairComparator:
         if pair is None:
             raise CheckpointError(model_id, "its prompts hold no question about a pair")
         tokenized = scorer.tokenized
-        one, self.text = (
-            tokenized.render_question(pair.question, pair.stem, images) for images in (1, 2)
-        )
+        one, self.text = (tokenized.render_question(pair.question, pair.stem, images) for images in (1, 2))
         if len(self.text) <= len(one):
             raise CheckpointError(model_id, "its chat template takes one image only")
         self.word_ids = tokenized.first_tokens(self.text, pair.stem, pair.words)
