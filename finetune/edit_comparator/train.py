@@ -40,23 +40,6 @@ _BATCH = 32
 
 
 @dataclass(frozen=True)
-class ComparatorConfig:
-    """The dials.
-
-    Attributes:
-        rare: power of a class's size by which each (kind, right or wrong) is weighed down: 0 weighs
-            every edit alike, 1 every class.
-    """
-
-    epochs: int = 4
-    batch_size: int = 512
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.3
-    rare: float = 0.7
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class ComparedEdits:
     """N edits, as a tower sees them.
 
@@ -106,22 +89,36 @@ def _edited(head: FastScorer, corruption: Corruption) -> ComparedEdits:
     )
 
 
-def learn(seen: ComparedEdits, recipe: ComparatorConfig) -> EditComparatorHead:
-    """The layer that tells right edits from wrong ones, by logistic regression; the same seed
-    gives the same layer."""
-    torch.manual_seed(recipe.seed)
-    versions = EditComparatorHead(seen.after.shape[-1], EDIT_CLASSES)
-    after, before = (torch.from_numpy(side).float() for side in (seen.after, seen.before))
+def learn(
+    compared: ComparedEdits,
+    *,
+    epochs: int = 4,
+    batch_size: int = 512,
+    learning_rate: float = 2e-3,
+    weight_decay: float = 0.3,
+    rarity: float = 0.7,
+    seed: int = 0,
+) -> EditComparatorHead:
+    """The layer that tells right edits from wrong ones, by logistic regression.
+
+    Args:
+        rarity: power of a class's size by which each (kind, right or wrong) is weighed down: 0 weighs every edit
+            alike, 1 every class.
+        seed: the same seed gives the same layer.
+    """
+    torch.manual_seed(seed)
+    versions = EditComparatorHead(compared.after.shape[-1], EDIT_CLASSES)
+    after, before = (torch.from_numpy(side).float() for side in (compared.after, compared.before))
     versions.standardise(torch.cat([after[0], before[0]]))
-    kinds, right = torch.from_numpy(seen.kinds), torch.from_numpy(seen.right).float()
-    weights = torch.from_numpy(_weights(seen, recipe.rare)).float()
-    optimizer = torch.optim.AdamW(versions.parameters(), weight_decay=recipe.weight_decay)
-    rng = np.random.default_rng(recipe.seed)
-    batches = list(_batches(len(kinds), recipe, rng))
+    kinds, right = torch.from_numpy(compared.kinds), torch.from_numpy(compared.right).float()
+    weights = torch.from_numpy(_weights(compared, rarity)).float()
+    optimizer = torch.optim.AdamW(versions.parameters(), weight_decay=weight_decay)
+    rng = np.random.default_rng(seed)
+    batches = list(_batches(len(kinds), epochs, batch_size, rng))
     versions.train()
     for step, rows in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / len(batches)))
+            group["lr"] = learning_rate * (0.5 + 0.5 * math.cos(math.pi * step / len(batches)))
         way = int(rng.integers(2))
         found = versions(after[way, rows], before[way, rows], kinds[rows])
         losses = F.binary_cross_entropy_with_logits(found, right[rows], reduction="none")
@@ -132,30 +129,30 @@ def learn(seen: ComparedEdits, recipe: ComparatorConfig) -> EditComparatorHead:
     return versions.eval()
 
 
-def _batches(n: int, recipe: ComparatorConfig, rng: np.random.Generator) -> Iterator[Tensor]:
-    for _ in range(recipe.epochs):
+def _batches(n: int, epochs: int, batch_size: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    for _ in range(epochs):
         order = torch.from_numpy(rng.permutation(n))
-        yield from torch.split(order, recipe.batch_size)
+        yield from torch.split(order, batch_size)
 
 
-def _weights(seen: ComparedEdits, rare: float) -> NDArray[np.float64]:
+def _weights(compared: ComparedEdits, rarity: float) -> NDArray[np.float64]:
     """(N,) with mean 1."""
-    classes = 2 * seen.kinds + seen.right
-    weights = np.bincount(classes, minlength=2 * len(EDIT_CLASSES))[classes] ** -rare
+    classes = 2 * compared.kinds + compared.right
+    weights = np.bincount(classes, minlength=2 * len(EDIT_CLASSES))[classes] ** -rarity
     found: NDArray[np.float64] = weights / weights.mean()
     return found
 
 
-def auc_by_kind(versions: EditComparatorHead, seen: ComparedEdits) -> dict[str, float]:
+def auc_by_kind(versions: EditComparatorHead, compared: ComparedEdits) -> dict[str, float]:
     """Of each kind, how often a right edit gets higher odds than a wrong one: the area under the
     ROC curve; a kind without both is left out."""
-    kinds = [EDIT_CLASSES[k] for k in seen.kinds]
-    odds = sum(versions.log_odds(a, b, kinds) for a, b in zip(seen.after, seen.before, strict=True))
+    kinds = [EDIT_CLASSES[k] for k in compared.kinds]
+    odds = sum(versions.log_odds(a, b, kinds) for a, b in zip(compared.after, compared.before, strict=True))
     found = {}
     for number, kind in enumerate(EDIT_CLASSES):
-        rows = seen.kinds == number
-        if len(set(seen.right[rows])) == 2:
-            found[kind] = float(roc_auc_score(seen.right[rows], np.asarray(odds)[rows]))
+        rows = compared.kinds == number
+        if len(set(compared.right[rows])) == 2:
+            found[kind] = float(roc_auc_score(compared.right[rows], np.asarray(odds)[rows]))
     return found
 
 
@@ -168,10 +165,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     head = load_head(a.checkpoint, precision="fp32")
-    seen = compare_edits(head, draw_photos(a.data, "training", a.photos))
-    versions = learn(seen, ComparatorConfig(seed=a.seed))
+    compared = compare_edits(head, draw_photos(a.data, "training", a.photos))
+    versions = learn(compared, seed=a.seed)
     held = compare_edits(head, draw_photos(a.data, "tuning", a.tuning))
-    figures = {"edits": len(seen.kinds), "right": int(seen.right.sum())}
+    figures = {"edits": len(compared.kinds), "right": int(compared.right.sum())}
     print(json.dumps({**figures, "told apart": auc_by_kind(versions, held)}, indent=1))
     versions.save(head.folder)
 

@@ -21,17 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from finetune.image_nets.grey_net import (
-    Examples,
-    GreyNet,
-    NetTraining,
-    block,
-    options,
-    predict,
-    stored_arrays,
-    train,
-    write_onnx,
-)
+from finetune.image_nets import grey_net
 from finetune.image_nets.optics import saved_as_jpeg
 from finetune.photos import is_tuning, is_validation, rows_of
 from vlm_aes.images.degrade import degrade, inscribed_scale
@@ -57,9 +47,9 @@ class TiltConfig:
     seed: int = 0
 
 
-def tilt_net(widths: Sequence[int] = (24, 48, 96, 160)) -> GreyNet:
+def tilt_net(widths: Sequence[int] = (24, 48, 96, 160)) -> grey_net.GreyNet:
     """A net with a class for each of ``TILT_DEGREES``."""
-    return GreyNet([block(1, widths[0], 2, 5)], widths, len(TILT_CLASSES_DEGREES))
+    return grey_net.GreyNet([grey_net.block(1, widths[0], 2, 5)], widths, len(TILT_CLASSES_DEGREES))
 
 
 @dataclass(frozen=True)
@@ -94,7 +84,7 @@ def load_photos(data: Path, work: Path) -> TiltPhotos:
                 photos.append(np.asarray(image.convert("L")))
         return {"photos": np.array(photos), "tuning": np.array(tuning)}
 
-    return TiltPhotos(**stored_arrays(work / "greys.npz", decoded))
+    return TiltPhotos(**grey_net.stored_arrays(work / "greys.npz", decoded))
 
 
 def window(photo: np.ndarray, degrees: float, share: float, shift: tuple[float, float]) -> np.ndarray:
@@ -157,7 +147,7 @@ def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
     shares = []
     for side in (0, 1):
         small = [cv2.resize(p, (TILT_WINDOW_PX, TILT_WINDOW_PX), interpolation=cv2.INTER_AREA) for p in tuning[:, side]]
-        shares.append(tilted_probability(predict(net, small, _mirrored)))
+        shares.append(tilted_probability(grey_net.predict(net, small, _mirrored)))
     level, tilted = shares
     return {f"found at {rate:.0%}": float((tilted > np.quantile(level, 1 - rate)).mean()) for rate in FALSE_ALARMS}
 
@@ -165,13 +155,13 @@ def figures(net: nn.Module, tuning: np.ndarray) -> dict[str, float]:
 def train_tilt(gray: TiltPhotos, work: Path, recipe: TiltConfig) -> nn.Module:
     """Train from nothing, or go on from ``work/level.pt``; gives the averaged weights."""
 
-    def prepare(rows: np.ndarray, rng: np.random.Generator) -> Examples:
+    def prepare(rows: np.ndarray, rng: np.random.Generator) -> grey_net.Examples:
         made = [example(gray.photos[i], recipe, rng) for i in rows]
         target = answers(np.array([degrees for _, degrees in made]), recipe.spread)
         return np.stack([one for one, _ in made]), target
 
-    training = NetTraining(recipe.epochs, recipe.batch, seed=recipe.seed)
-    return train(
+    training = grey_net.NetTraining(recipe.epochs, recipe.batch, seed=recipe.seed)
+    return grey_net.train(
         tilt_net(),
         np.arange(len(gray.photos)),
         prepare,
@@ -182,12 +172,12 @@ def train_tilt(gray: TiltPhotos, work: Path, recipe: TiltConfig) -> nn.Module:
 
 
 def main() -> None:
-    parser = options(__doc__)
+    parser = grey_net.options(__doc__)
     parser.add_argument("--epochs", type=int, default=TiltConfig.epochs)
     a = parser.parse_args()
     cv2.setNumThreads(1)
     recipe = TiltConfig(epochs=a.epochs, seed=a.seed)
-    write_onnx(train_tilt(load_photos(a.data, a.work), a.work, recipe), TILT_WINDOW_PX, a.out)
+    grey_net.write_onnx(train_tilt(load_photos(a.data, a.work), a.work, recipe), TILT_WINDOW_PX, a.out)
 
 
 if __name__ == "__main__":

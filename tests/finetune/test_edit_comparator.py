@@ -8,7 +8,7 @@ from PIL import Image
 
 from finetune.edit_comparator import corruptions
 from finetune.edit_comparator.thresholds import BUDGET, FaultTrial, crop_of, figures, fit, place_of
-from finetune.edit_comparator.train import ComparatorConfig, ComparedEdits, auc_by_kind, compare_edits, learn
+from finetune.edit_comparator.train import ComparedEdits, auc_by_kind, compare_edits, learn
 from vlm_aes.measure import measure_for_prompt
 from vlm_aes.models.heads import load_head
 from vlm_aes.models.nano import NANO
@@ -29,8 +29,7 @@ def separable_edits(n, width=8, seed=0):
 
 
 def test_the_comparator_tells_right_edits_from_wrong_ones_on_other_photos():
-    config = ComparatorConfig(epochs=8, batch_size=64)
-    head, same = (learn(separable_edits(3000), config) for _ in range(2))
+    head, same = (learn(separable_edits(3000), epochs=8, batch_size=64) for _ in range(2))
     held = auc_by_kind(head, separable_edits(500, seed=1))
     assert set(held) == set(EDIT_CLASSES)
     assert min(held.values()) > 0.9

@@ -27,41 +27,43 @@ HASHED_SIDE_PX = 64
 
 
 @dataclass(frozen=True)
-class RatingsInspection:
-    """A table of ratings after every image was opened.
+class Inspection:
+    """What opening every image of a table showed.
+
+    Attributes:
+        errors: path to why an image cannot be opened.
+        own_split: the table brought its split along.
+        leaked: images, or pairs, outside training with a version of an image in training; only with an own split.
+    """
+
+    errors: dict[str, str]
+    own_split: bool
+    leaked: int
+
+
+@dataclass(frozen=True)
+class RatingsInspection(Inspection):
+    """The same of a table of ratings.
 
     Attributes:
         table: with the images that can be opened, and the split of each.
-        errors: path to why it cannot be opened.
-        own_split: the table brought its split along.
-        leaked: images outside training with a version in training; only with an own split.
         duplicates: images that are a version of an earlier one.
     """
 
     table: RatingTable
-    errors: dict[str, str]
-    own_split: bool
-    leaked: int
     duplicates: int
 
 
 @dataclass(frozen=True)
-class PairsInspection:
-    """A table of pairs after every image was opened.
+class PairsInspection(Inspection):
+    """The same of a table of pairs.
 
     Attributes:
         table: with the pairs whose images can be opened, and the split of each.
-        errors: path to why an image cannot be opened.
-        own_split: the table brought its split along.
-        leaked: pairs outside training with a version of an image in training; only with an own
-            split.
         straddling: pairs left out because their images are in two splits.
     """
 
     table: PreferenceTable
-    errors: dict[str, str]
-    own_split: bool
-    leaked: int
     straddling: int
 
 
@@ -119,13 +121,10 @@ def inspect_ratings(table: RatingTable, validation: float, test: float, seed: in
     rated = [replace(r, split=side) for r, side in zip(good.ratings, sides, strict=True)]
     good = replace(good, ratings=rated)
     _check_counts(good, "images")
-    return RatingsInspection(
-        good,
-        {table.ratings[place].path: why for place, why in opened.errors.items()},
-        own_split,
-        leaked=splits.count_leaks(cluster, sides),
-        duplicates=len(good) - len(set(version.tolist())),
-    )
+    errors = {table.ratings[place].path: why for place, why in opened.errors.items()}
+    leaked = splits.count_leaks(cluster, sides)
+    duplicates = len(good) - len(set(version.tolist()))
+    return RatingsInspection(errors, own_split, leaked, good, duplicates)
 
 
 def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: int) -> PairsInspection:
@@ -163,7 +162,7 @@ def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: 
         good = replace(good, pairs=inside)
     _check_counts(good, "pairs")
     errors = {table.paths[used[place]]: why for place, why in opened.errors.items()}
-    return PairsInspection(good, errors, own_split, leaked, straddling)
+    return PairsInspection(errors, own_split, leaked, good, straddling)
 
 
 def _leaked_pairs(table: PreferenceTable, ends: Sequence[tuple[int, int]], version: NDArray[np.int64]) -> int:

@@ -6,7 +6,7 @@ and metrics, fits what stands beside the weights, and measures the base and the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,12 +40,10 @@ from vlm_aes.training.trainer import TrainingConfig
 Floats = NDArray[np.float64]
 
 
-def _rows_of_splits(table: RatingTable | PreferenceTable) -> dict[str, NDArray[np.int64]]:
-    return {name: table.of_split(name) for name in SPLIT_NAMES}
-
-
-def _measured_split(rows: Mapping[str, NDArray[np.int64]]) -> str:
-    return "test" if len(rows["test"]) else "validation"
+def _splits(table: RatingTable | PreferenceTable) -> tuple[dict[str, NDArray[np.int64]], str]:
+    """Split to places in the table, and the split that figures are of."""
+    rows = {name: table.of_split(name) for name in SPLIT_NAMES}
+    return rows, "test" if len(rows["test"]) else "validation"
 
 
 class RatingObjective:
@@ -67,8 +65,7 @@ class RatingObjective:
     def __init__(self, table: RatingTable, *, validation: float, test: float, config: TrainingConfig) -> None:
         self.inspection = inspect_ratings(table, validation, test, config.seed)
         self.table = self.inspection.table
-        self.rows = _rows_of_splits(self.table)
-        self.measured_on = _measured_split(self.rows)
+        self.rows, self.measured_on = _splits(self.table)
         self.before: EvaluationReport | None = None
         self._targets = rating_targets(self.table, config.labels)
 
@@ -194,8 +191,7 @@ class PreferenceObjective:
     def __init__(self, table: PreferenceTable, *, validation: float, test: float, config: TrainingConfig) -> None:
         self.inspection = inspect_pairs(table, validation, test, config.seed)
         self.table = self.inspection.table
-        self.rows = _rows_of_splits(self.table)
-        self.measured_on = _measured_split(self.rows)
+        self.rows, self.measured_on = _splits(self.table)
         self._before = np.zeros(0)
 
     def dataset(self, assessor: Assessor, split: str) -> PreferenceDataset:
