@@ -1,4 +1,4 @@
-"""SidecarWriter of other programs keep what is theirs, and a person's word stands."""
+"""Sidecars of other programs keep what is theirs, and a person's word stands."""
 
 import re
 import stat
@@ -13,17 +13,16 @@ from typer.testing import CliRunner
 from tests import tiny_checkpoints as tiny
 from tests.sidecar_layouts import LAYOUTS
 from vlm_aes.cli import app
+from vlm_aes.errors import OutputError
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.stars import StarRule
 from vlm_aes.output.table import Columns
-
-exiv2 = pytest.importorskip("exiv2")
-
-from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp import sidecar as xmp
 from vlm_aes.output.xmp.fields import PREFIX
 from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, merge_sidecar
 from vlm_aes.output.xmp.sidecars import SidecarWriter, sidecar_content, sidecar_paths
+
+exiv2 = pytest.importorskip("exiv2")
 
 RATED = SidecarContent(4, ("aesthetics: good", "light: fair"), "Grün & <gut>.", {"score": "61.2"})
 OURS = ("Xmp.xmp.Rating", "Xmp.dc.subject", "Xmp.dc.description", "Xmp.lr.hierarchicalSubject",
