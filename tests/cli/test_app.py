@@ -131,7 +131,7 @@ def test_a_wrong_call_says_what_to_do_ends_with_two_and_writes_nothing(
     monkeypatch.chdir(tmp_path)
     Path("none-here").mkdir()
     Path("good.jpg").write_bytes(b"")
-    tiny.pictures(1)[0].save("good.jpg")
+    tiny.images(1)[0].save("good.jpg")
     Path("r.csv").write_text(RATINGS)
     Path("p.csv").write_text(PAIRS)
     places = {"EMPTY": "none-here", "GOOD": "good.jpg"}

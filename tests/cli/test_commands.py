@@ -42,7 +42,7 @@ def png_header(width, height):
 def zoo(tmp_path_factory):
     """Good images of every odd kind, and bad files of every kind."""
     folder = tmp_path_factory.mktemp("zoo")
-    photo = tiny.pictures(1)[0].resize((120, 90))
+    photo = tiny.images(1)[0].resize((120, 90))
     photo.save(folder / "good.jpg")
     photo.convert("CMYK").save(folder / "cmyk.jpg")
     Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(

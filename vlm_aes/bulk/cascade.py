@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from vlm_aes.bulk.journal import Fingerprint
 from vlm_aes.bulk.resume import CompletedRow, CompletedRows, DiskIndex
@@ -58,7 +58,7 @@ def _expected_cut(score: NDArray[np.float64], spread: float, places: int) -> flo
     low, high = edges[0] - 10 * spread - 1, edges[-1] + 10 * spread + 1
     for _ in range(50):
         at = (low + high) / 2
-        if counts @ norm.sf((at - middles) / max(spread, 1e-6)) >= places:
+        if counts @ ndtr((middles - at) / max(spread, 1e-6)) >= places:
             low = at
         else:
             high = at
