@@ -73,11 +73,8 @@ LIGHTROOM = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 7.0-
  <rdf:RDF {RDF}>
   <rdf:Description rdf:about=""
     {xmlns("xmp", "photoshop", "xmpMM", "stEvt", "dc", "crs")}
-   xmp:ModifyDate="2024-06-01T18:04:11.25+02:00"
-   xmp:Label="Red"
-   photoshop:SidecarForExtension="CR2"
-   crs:HasSettings="True"
-   crs:Exposure2012="+0.35">
+   xmp:ModifyDate="2024-06-01T18:04:11.25+02:00" xmp:Label="Red"
+   photoshop:SidecarForExtension="CR2" crs:HasSettings="True" crs:Exposure2012="+0.35">
    <xmpMM:History>
     <rdf:Seq>
      <rdf:li stEvt:action="saved" stEvt:instanceID="xmp.iid:1" stEvt:changed="/metadata"/>

@@ -14,17 +14,10 @@ if TYPE_CHECKING:
 
 __all__ = ["RunStats", "ScoreOptions", "Sink", "find_image_paths", "find_sources", "score_images"]
 
-_LAZY = {
-    "RunStats": "vlm_aes.bulk.pipeline",
-    "ScoreOptions": "vlm_aes.bulk.pipeline",
-    "Sink": "vlm_aes.bulk.sink",
-    "find_image_paths": "vlm_aes.bulk.sources",
-    "find_sources": "vlm_aes.bulk.sources",
-    "score_images": "vlm_aes.bulk.pipeline",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+    for module in ("sources", "sink", "pipeline") if name in __all__ else ():
+        value = getattr(import_module(f"vlm_aes.bulk.{module}"), name, None)
+        if value is not None:
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
