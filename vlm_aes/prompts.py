@@ -1,7 +1,7 @@
 """Prompts: every word that is said to a model, as versioned data, in training and at inference.
 
-A prompt is a TOML file: in ``prompts/`` under its name, or ``vlm_aes.toml`` in a checkpoint's own
-folder. Presets (``prompts/presets.toml``) tie a short name to a hub id, a revision and a prompt.
+A prompt is a TOML file: in ``prompts/`` under its name, or ``vlm_aes.toml`` in a checkpoint's own folder.
+Presets (``prompts/presets.toml``) tie a short name to a hub id, a revision and a prompt.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class DegradationQuestion:
         words: degradation to its word after the stem; ``none`` is the first.
         sure: probability of any degradation from which the critique's prompt names one.
         told: the sentence of the critique's prompt, with ``{fault}`` in it.
-        sure_of: degradation to a lower threshold of its own, for one that the checkpoint seldom
-            gives a high probability.
+        sure_of: degradation to a lower threshold of its own, for one that the checkpoint seldom gives a high
+            probability.
     """
 
     question: str
@@ -86,15 +86,14 @@ class RatingPrompt:
         facts_line: put before a rating question when the prompt holds facts; holds ``{facts}``.
         degradation: the question about degradations, for a checkpoint that learned it.
         pair: the question about two images, for a checkpoint that reads both.
-        critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``,
-            ``{level}``.
+        critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``, ``{level}``.
         styles: other instructions by their name, with the same places.
-        language_line: added to the instruction for a critique in another language; holds
-            ``{language}``; empty where the checkpoint speaks no other.
-        critique_drafts: number of drafts of each critique, the best of which is used;
-            for a small model, whose drafts cost little and differ much.
-        mirrored: whether a rating is the mean of the image's and of its mirror image's, which
-            nobody would rate differently; takes twice as long.
+        language_line: added to the instruction for a critique in another language; holds ``{language}``;
+            empty where the checkpoint speaks no other.
+        critique_drafts: number of drafts of each critique, the best of which is used; for a small model,
+            whose drafts cost little and differ much.
+        mirrored: whether a rating is the mean of the image's and of its mirror image's, which nobody would
+            rate differently; takes twice as long.
         image_first: whether the chat template gets the image before the question.
         stem_apart: the stem was tokenised by itself in training, and must come out the same.
         first_token: take the first token of a rating word that has several.
@@ -153,9 +152,7 @@ class RatingPrompt:
             critique = f"{critique}\n{line.replace('{', '{{').replace('}', '}}')}"
         return replace(self, critique=critique)
 
-    def question_and_stem(
-        self, attribute: str | None = None, facts: str | None = None
-    ) -> tuple[str, str]:
+    def question_and_stem(self, attribute: str | None = None, facts: str | None = None) -> tuple[str, str]:
         """The user's text and the answer's stem for the overall question or an attribute's."""
         question = self.question if attribute is None else self.questions[attribute]
         stem = self.stem if attribute is None else self.stems[attribute]
@@ -193,9 +190,7 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
         with path.open("rb") as file:
             data: dict[str, Any] = tomllib.load(file)
     except FileNotFoundError:
-        known = ", ".join(
-            sorted(f.stem for f in PROMPTS_FOLDER.glob("*.toml") if f.stem != "presets")
-        )
+        known = ", ".join(sorted(f.stem for f in PROMPTS_FOLDER.glob("*.toml") if f.stem != "presets"))
         raise PromptError(f"no prompt {name_or_path}: give a TOML file or one of {known}") from None
     except tomllib.TOMLDecodeError as error:
         raise PromptError(f"{path}: not TOML ({error})") from None

@@ -12,9 +12,7 @@ from vlm_aes.images.open import ImageError, LoadedImage, open_image
 
 def photo(width=64, height=48):
     y, x = np.mgrid[:height, :width]
-    return Image.fromarray(
-        np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], 2).astype(np.uint8)
-    )
+    return Image.fromarray(np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], 2).astype(np.uint8))
 
 
 def encoded(image, kind, **options):

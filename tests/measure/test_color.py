@@ -49,9 +49,7 @@ def test_a_cool_sky_behind_a_red_house_is_no_cast(measured):
     assert measured(Image.fromarray(pixels))["cast"].band == "neutral"
 
 
-@pytest.mark.parametrize(
-    ("ground", "band"), [((128, 128, 128), "neutral"), ((150, 110, 150), "magenta")]
-)
+@pytest.mark.parametrize(("ground", "band"), [((128, 128, 128), "neutral"), ((150, 110, 150), "magenta")])
 def test_a_flower_is_no_cast_and_a_light_that_colors_gray_is(ground, band):
     """Petals fill most of the frame; the gray behind them tells the light."""
     noise = np.random.default_rng(0).integers(-12, 12, (96, 96, 1))

@@ -13,13 +13,7 @@ DIAGONAL = np.hypot(600, 400)
 @pytest.mark.parametrize("measured", [measure, measure_for_prompt])
 @pytest.mark.parametrize(
     ("spot", "level", "place"),
-    [
-        (None, 0, "top"),
-        ((1, 1), 240, "centre"),
-        ((1, 1), 130, "top"),
-        ((1, 2), 240, "nowhere"),
-        ((0, 1), 240, "top"),
-    ],
+    [(None, 0, "top"), ((1, 1), 240, "centre"), ((1, 1), 130, "top"), ((1, 2), 240, "nowhere"), ((0, 1), 240, "top")],
 )
 def test_the_brightest_part_has_a_place(measured, spot, level, place):
     """Lit from the top, with one brighter ninth: a cup on a table."""

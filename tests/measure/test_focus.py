@@ -13,13 +13,7 @@ from PIL import Image, ImageFilter
 from finetune.image_nets.optics import apply_kernel, disc, trajectory
 from tests.photos import PHOTOS
 from vlm_aes.measure import measure, measure_for_prompt
-from vlm_aes.measure.focus import (
-    BLUR_NET,
-    BLUR_WINDOW_PX,
-    estimate_blur,
-    is_blurred,
-    with_blur_evidence,
-)
+from vlm_aes.measure.focus import BLUR_NET, BLUR_WINDOW_PX, estimate_blur, is_blurred, with_blur_evidence
 
 
 def window(photo):
@@ -27,10 +21,7 @@ def window(photo):
     return cv2.resize(luma, (BLUR_WINDOW_PX, BLUR_WINDOW_PX), interpolation=cv2.INTER_AREA)
 
 
-WINDOWS = [
-    window(photo)
-    for photo in (skimage.data.coffee(), skimage.data.astronaut(), skimage.data.camera())
-]
+WINDOWS = [window(photo) for photo in (skimage.data.coffee(), skimage.data.astronaut(), skimage.data.camera())]
 
 
 def blurred(photo, kernel, seed=2):
@@ -83,9 +74,7 @@ def test_a_flat_image_is_not_blurred(shape):
 
 def test_each_thread_has_its_own_net():
     expected, results = estimate_blur(WINDOWS[0]), []
-    threads = [
-        threading.Thread(target=lambda: results.append(estimate_blur(WINDOWS[0]))) for _ in range(4)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(estimate_blur(WINDOWS[0]))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

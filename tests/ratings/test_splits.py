@@ -48,9 +48,7 @@ def test_no_cluster_is_cut_and_order_does_not_matter(groups, validation, test, s
     def sides(order):
         keys = [f"g{groups[i]}" for i in order]
         cluster = splits.clusters(len(order), splits.equal_key_links(keys))
-        made = splits.split(
-            cluster, [names[i] for i in order], validation=validation, test=test, seed=seed
-        )
+        made = splits.split(cluster, [names[i] for i in order], validation=validation, test=test, seed=seed)
         assert splits.count_leaks(cluster, made) == 0
         assert made.count("test") <= round(test * len(order))
         return dict(zip(order, made))

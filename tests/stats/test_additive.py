@@ -10,11 +10,7 @@ from vlm_aes.stats.ridge import ridge, ridge_leave_one_out
 
 RNG = np.random.default_rng(0)
 N = 400
-COLUMNS = {
-    "light": RNG.uniform(-3, 3, N),
-    "noise": RNG.uniform(0, 10, N),
-    "idle": RNG.normal(size=N),
-}
+COLUMNS = {"light": RNG.uniform(-3, 3, N), "noise": RNG.uniform(0, 10, N), "idle": RNG.normal(size=N)}
 SCORES = 50 - 6 * np.abs(COLUMNS["light"]) - COLUMNS["noise"] + RNG.normal(0, 0.5, N)
 
 
@@ -37,9 +33,7 @@ def test_contributions_have_mean_zero_over_the_reference():
 
 
 @settings(max_examples=20, deadline=None)
-@given(
-    st.dictionaries(st.sampled_from(["light", "noise", "other"]), st.one_of(st.none(), st.floats()))
-)
+@given(st.dictionaries(st.sampled_from(["light", "noise", "other"]), st.one_of(st.none(), st.floats())))
 def test_any_image_gets_finite_contributions(columns):
     light = np.where(RNG.random(N) < 0.3, np.nan, COLUMNS["light"])
     points = fit({"light": light, "empty": np.full(N, np.nan)}, SCORES).contributions(columns)

@@ -32,8 +32,8 @@ FILE_LIFETIME_S = 3600
 
 
 def release_memory() -> None:
-    """Return what photos no longer need to the system: with many threads glibc keeps it, in
-    pieces, for photos to come. Does nothing where there is another allocator."""
+    """Return what photos no longer need to the system: with many threads glibc keeps it, in pieces, for
+    photos to come. Does nothing where there is another allocator."""
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -47,8 +47,8 @@ def new_download_folder() -> Path:
 class DownloadFolder:
     """A folder for all that visitors send and take home, emptied by age, gone at the end.
 
-    Gradio serves what lies in it. It is new for each server, so that no other program's files can
-    be asked for.
+    Gradio serves what lies in it. It is new for each server, so that no other program's files can be asked
+    for.
     """
 
     def __init__(self) -> None:

@@ -67,8 +67,8 @@ CSS = _HERE / "page.css"
 
 
 def theme() -> gr.themes.Base:
-    """Warm paper and ink; the type comes with Gradio, from this server (its semi-bold is a subset
-    without most letters, so bold stands in)."""
+    """Warm paper and ink; the type comes with Gradio, from this server (its semi-bold is a subset without
+    most letters, so bold stands in)."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.orange,
         neutral_hue=gr.themes.colors.stone,

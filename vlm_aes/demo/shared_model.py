@@ -22,8 +22,8 @@ from vlm_aes.ratings import scale as ratings
 from vlm_aes.suggest.engine import EditComparator, Suggestion
 
 TURN_IMAGES = 8
-"""Pictures a turn where many versions of one are rated: about a quarter of a second on two cores
-with the embedded model."""
+"""Pictures a turn where many versions of one are rated: about a quarter of a second on two cores with the
+embedded model."""
 
 
 class SharedAssessor(Assessor):
@@ -155,8 +155,8 @@ class SharedAssessor(Assessor):
 class PriorityLock:
     """A lock that a quick call gets before every slow one that waits.
 
-    A slow job takes a turn for each of its batches, so that a visitor's first score waits for one
-    batch of somebody else's folder, not for the folder.
+    A slow job takes a turn for each of its batches, so that a visitor's first score waits for one batch of
+    somebody else's folder, not for the folder.
     """
 
     def __init__(self) -> None:

@@ -18,8 +18,8 @@ MAX_FILES = 500
 """Files that a visitor may sort in one go."""
 MAX_NAME_CHARS = 80
 ACCEPTED = ["image", *sorted(READABLE_SUFFIXES)]
-"""What the file dialog of a browser offers; what is sent all the same is opened, and refused with
-a reason where it is no picture."""
+"""What the file dialog of a browser offers; what is sent all the same is opened, and refused with a reason
+where it is no picture."""
 
 _SAID = {
     "missing": "It did not arrive. Please send it again.",
@@ -38,8 +38,8 @@ FOREIGN_PREFIXES = ("http:", "https:", "//", "ftp:")
 
 
 def take_only_what_was_sent(field: gr.File) -> None:
-    """Make an upload field take files that were sent to this server: no addresses, and no paths of
-    other files here, which Gradio lets through in calls by hand."""
+    """Make an upload field take files that were sent to this server: no addresses, and no paths of other
+    files here, which Gradio lets through in calls by hand."""
     own = field.async_move_resource_to_block_cache
 
     async def move(path: str | Path | None) -> str | None:

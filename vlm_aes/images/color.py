@@ -18,17 +18,14 @@ _SRGB_TO_LINEAR_FLOAT32 = SRGB_TO_LINEAR.astype(np.float32)
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency over white, 16-bit and float scaled to 8 bits.
 
-    16-bit images map 0..65535 to 0..255. Float and 32-bit images have no agreed range. Theirs is
-    taken as 0..1, 0..255 or 0..65535, whichever first holds the largest value. Where none does, it
-    is 0 to that value.
+    16-bit images map 0..65535 to 0..255. Float and 32-bit images have no agreed range. Theirs is taken as
+    0..1, 0..255 or 0..65535, whichever first holds the largest value. Where none does, it is 0 to that value.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
         values = np.asarray(image)
-        return Image.fromarray(
-            cv2.convertScaleAbs(values.astype(np.uint16, copy=False), alpha=1 / 257)
-        ).convert("RGB")
+        return Image.fromarray(cv2.convertScaleAbs(values.astype(np.uint16, copy=False), alpha=1 / 257)).convert("RGB")
     if image.mode == "I" and np.asarray(image).min(initial=0) < 0:  # unsigned, stored as signed
         unsigned = np.asarray(image).view(np.uint32)
         return _gray_to_rgb(unsigned.astype(np.float32) * np.float32(255 / (2**32 - 1)))
@@ -64,8 +61,6 @@ def from_linear(linear: NDArray[np.float32]) -> Image.Image:
 def to_srgb_levels(linear: NDArray[np.floating]) -> NDArray[np.uint8]:
     """8-bit sRGB values of linear light, clipped to 0 to 1."""
     clipped = np.clip(linear, 0, 1)
-    curve = np.where(
-        clipped <= 0.0031308, clipped * 12.92, 1.055 * np.power(clipped, 1 / 2.4) - 0.055
-    )
+    curve = np.where(clipped <= 0.0031308, clipped * 12.92, 1.055 * np.power(clipped, 1 / 2.4) - 0.055)
     levels: NDArray[np.uint8] = (curve * 255 + 0.5).astype(np.uint8)
     return levels

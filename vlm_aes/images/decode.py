@@ -14,13 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vlm_aes.errors import short_text
 from vlm_aes.images.color import to_rgb
-from vlm_aes.images.formats import (
-    HEIC_SUFFIXES,
-    OPENED_FORMATS,
-    RAW_SUFFIXES,
-    is_cut_short,
-    sniff,
-)
+from vlm_aes.images.formats import HEIC_SUFFIXES, OPENED_FORMATS, RAW_SUFFIXES, is_cut_short, sniff
 from vlm_aes.images.orientation import exif_orientation, set_upright
 from vlm_aes.images.raw import decode_raw, is_raw_tiff
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_large, too_small
@@ -28,8 +22,8 @@ from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_larg
 MAX_PIXELS = 200_000_000
 """More than any camera's single frame; decoded in full that is 600 MB."""
 MAX_PIXELS_FULL_DECODE = 120_000_000
-"""For formats that cannot be decoded smaller: they need the full frame in memory. So do the
-coefficients of a progressive JPEG, at whatever scale it is decoded."""
+"""For formats that cannot be decoded smaller: they need the full frame in memory. So do the coefficients of a
+progressive JPEG, at whatever scale it is decoded."""
 MAX_PIXELS_32_BIT = 40_000_000
 """For images of four bytes a channel."""
 MAX_PIXELS_NATIVE = 64_000_000
@@ -57,9 +51,7 @@ class _Size:
     height: int | None = None
 
 
-def decode(
-    data: bytes, sha256: str, options: DecodeOptions, suffix: str = ""
-) -> LoadedImage | ImageError:
+def decode(data: bytes, sha256: str, options: DecodeOptions, suffix: str = "") -> LoadedImage | ImageError:
     """The image in a file's bytes, or the reason why there is none; nothing is raised."""
     if not data:
         return ImageError("truncated", "the file is empty; copy it anew", sha256)
@@ -73,9 +65,7 @@ def decode(
 
             pillow_heif.register_heif_opener()
         except ImportError:
-            return ImageError(
-                "unsupported", "HEIC needs an extra: pip install 'vlm-aes[heic]'", sha256
-            )
+            return ImageError("unsupported", "HEIC needs an extra: pip install 'vlm-aes[heic]'", sha256)
         formats = (*_PILLOW_FORMATS, "HEIF")
     size = _Size()
     try:
@@ -99,9 +89,7 @@ def decode(
 def failure(error: Exception, what: str, truncated_advice: str) -> tuple[str, str]:
     """Kind and advice of an :class:`ImageError` for what a decoder raised."""
     text = str(error).lower()
-    if isinstance(error, EOFError) or any(
-        word in text for word in ("truncat", "broken", "premature", "end of")
-    ):
+    if isinstance(error, EOFError) or any(word in text for word in ("truncat", "broken", "premature", "end of")):
         return "truncated", truncated_advice
     reason = short_text(error, 120) or type(error).__name__
     return "unreadable", f"{what} cannot be decoded ({reason})"
@@ -129,9 +117,7 @@ def _decode_with_pillow(
     pixels = width * height if progressive else image.width * image.height
     if pixels > max_pixels:
         return too_large(sha256, width, height, max_pixels)
-    lock: AbstractContextManager[object] = (
-        _large_decode_lock if pixels > EXCLUSIVE_DECODE_PIXELS else nullcontext()
-    )
+    lock: AbstractContextManager[object] = _large_decode_lock if pixels > EXCLUSIVE_DECODE_PIXELS else nullcontext()
     with lock:
         image.load()
         # read only now: for some formats this decodes the image
@@ -180,8 +166,8 @@ _warning_users = 0
 def _pillow_warnings_off() -> Iterator[None]:
     """Hide Pillow's warnings about what is handled here.
 
-    ``catch_warnings`` is not made for threads: the first that enters sets the filter, the last
-    that leaves restores what was there.
+    ``catch_warnings`` is not made for threads: the first that enters sets the filter, the last that leaves
+    restores what was there.
     """
     global _warning_users  # noqa: PLW0603  (the warning filters are global, too)
     with _warnings_lock:
@@ -204,9 +190,7 @@ def _unidentified(data: bytes, name: str | None, sha256: str) -> ImageError:
     if name in OPENED_FORMATS:
         if is_cut_short(data, name) or len(data) < 64 or name in ("JPEG", "PNG"):
             return ImageError("truncated", "the file breaks off; copy it anew", sha256)
-        return ImageError(
-            "unsupported", f"a rare or damaged kind of {name}; save it as JPEG or PNG", sha256
-        )
+        return ImageError("unsupported", f"a rare or damaged kind of {name}; save it as JPEG or PNG", sha256)
     if name or _is_other_format(data):
         reason = f"{name} is not read here; " if name else ""
         return ImageError("unsupported", f"{reason}convert it to JPEG, PNG, WebP or TIFF", sha256)

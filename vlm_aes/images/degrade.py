@@ -1,12 +1,11 @@
 """Degrade a good image in one known way: the ground truth for degradations.
 
-A rater that cannot tell an image from its degraded copy is of no use. Neither is a critique that
-does not name the degradation. Each one here is made from an original, so the right order and the
-right words are known. Lengths are relative to the short side of the image: a degraded copy looks
-the same at any size.
+A rater that cannot tell an image from its degraded copy is of no use. Neither is a critique that does not
+name the degradation. Each one here is made from an original, so the right order and the right words are
+known. Lengths are relative to the short side of the image: a degraded copy looks the same at any size.
 
-To add a degradation, write a function from an RGB image, a strength and a random generator to the
-degraded copy, and name it in ``_FUNCTIONS``.
+To add a degradation, write a function from an RGB image, a strength and a random generator to the degraded
+copy, and name it in ``_FUNCTIONS``.
 """
 
 from __future__ import annotations
@@ -69,11 +68,7 @@ def rotate_and_crop(image: Image.Image, degrees: float) -> Image.Image:
     scale = inscribed_scale(image.size, degrees)
     rotated = image.rotate(degrees, resample=Image.Resampling.BICUBIC)
     left, top = width * (1 - scale) / 2, height * (1 - scale) / 2
-    return rotated.resize(
-        (width, height),
-        Image.Resampling.BICUBIC,
-        box=(left, top, width - left, height - top),
-    )
+    return rotated.resize((width, height), Image.Resampling.BICUBIC, box=(left, top, width - left, height - top))
 
 
 def inscribed_scale(size: tuple[int, int], degrees: float) -> float:
@@ -89,9 +84,7 @@ def _compression(image: Image.Image, strength: float, rng: np.random.Generator) 
     factor = min(1.0, _COARSE_SIDE_PX / min(width, height))
     size = (max(8, round(width * factor)), max(8, round(height * factor)))
     buffer = io.BytesIO()
-    image.resize(size, Image.Resampling.LANCZOS).save(
-        buffer, "JPEG", quality=round(_between(10, 3, strength))
-    )
+    image.resize(size, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=round(_between(10, 3, strength)))
     return Image.open(buffer).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
 
 
@@ -107,9 +100,7 @@ DEGRADATIONS: tuple[str, ...] = tuple(_FUNCTIONS)
 """Names of the degradations that :func:`degrade` can make."""
 
 
-def degrade(
-    image: Image.Image, degradation: str, strength: float = 0.5, seed: int = 0
-) -> Image.Image:
+def degrade(image: Image.Image, degradation: str, strength: float = 0.5, seed: int = 0) -> Image.Image:
     """A copy of ``image`` with one degradation that a person sees at once.
 
     Args:

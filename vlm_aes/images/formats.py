@@ -7,9 +7,7 @@ from typing import Literal
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
 _OTHER_SUFFIXES = frozenset({".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
-RAW_SUFFIXES = frozenset(
-    {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
-)
+RAW_SUFFIXES = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"})
 READABLE_SUFFIXES = _JPEG_SUFFIXES | _OTHER_SUFFIXES | HEIC_SUFFIXES | RAW_SUFFIXES
 """Files with these suffixes, in lower case, are taken from a folder."""
 
@@ -37,9 +35,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"#?RADIANCE", "Radiance HDR"),
 )
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_HEIF_BRANDS = frozenset(
-    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-)
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 OPENED_FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"})
 """Formats, by the names that :func:`sniff` gives them, that Pillow opens here."""
 

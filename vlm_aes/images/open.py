@@ -29,11 +29,11 @@ def open_image(
 
     Args:
         source: a path, a file's bytes, or a PIL image.
-        needed_side: long side in pixels that is enough; None for the full size. A larger JPEG is
-            decoded at 1/2, 1/4 or 1/8 so that it is at least as large (Pillow's ``draft``). Other
-            formats are reduced after decoding.
-        native_side: also keep the middle of the image, this many native pixels a side. ``image``
-            stays the same: a score does not depend on what else is measured.
+        needed_side: long side in pixels that is enough; None for the full size. A larger JPEG is decoded at
+            1/2, 1/4 or 1/8 so that it is at least as large (Pillow's ``draft``). Other formats are reduced
+            after decoding.
+        native_side: also keep the middle of the image, this many native pixels a side. ``image`` stays the
+            same: a score does not depend on what else is measured.
         max_pixels: an image with more is refused before it is decoded.
         suffix: of the file that bytes were read from; tells some kinds of camera raw.
         sha256: of bytes, where it is known already.

@@ -16,8 +16,7 @@ _NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 def is_raw_tiff(image: Image.Image) -> bool:
     """Whether a TIFF is a camera's raw file.
 
-    Its first page is a thumbnail (TIFF 6.0, tag NewSubfileType) or sensor data (DNG 1.7, tag
-    DNGVersion).
+    Its first page is a thumbnail (TIFF 6.0, tag NewSubfileType) or sensor data (DNG 1.7, tag DNGVersion).
     """
     tags = getattr(image, "tag_v2", {})
     thumbnail_first = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1)
@@ -29,9 +28,7 @@ def decode_raw(data: bytes, sha256: str, max_pixels: int) -> LoadedImage | Image
     try:
         import rawpy
     except ImportError:
-        return ImageError(
-            "unsupported", "camera raw needs an extra: pip install 'vlm-aes[raw]'", sha256
-        )
+        return ImageError("unsupported", "camera raw needs an extra: pip install 'vlm-aes[raw]'", sha256)
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
             width, height = raw.sizes.width, raw.sizes.height
@@ -41,16 +38,12 @@ def decode_raw(data: bytes, sha256: str, max_pixels: int) -> LoadedImage | Image
     except rawpy.LibRawFileUnsupportedError:
         if sniff(data) is None:
             return ImageError("not_an_image", "no raw format is recognised; remove it", sha256)
-        return ImageError(
-            "unsupported", "LibRaw does not know this camera; convert it to JPEG or TIFF", sha256
-        )
+        return ImageError("unsupported", "LibRaw does not know this camera; convert it to JPEG or TIFF", sha256)
     except rawpy.LibRawIOError:
         return ImageError("truncated", "the raw file breaks off; copy it anew", sha256)
     except Exception as error:
         reason = short_text(error, 120) or type(error).__name__
-        return ImageError(
-            "unreadable", f"the raw file cannot be developed ({reason}); save it anew", sha256
-        )
+        return ImageError("unreadable", f"the raw file cannot be developed ({reason}); save it anew", sha256)
     image = Image.fromarray(pixels)
     if (width > height) != (image.width > image.height):
         width, height = height, width

@@ -18,8 +18,8 @@ class LoadedImage:
         image: RGB, upright by its EXIF orientation, transparency laid over white.
         width, height: in pixels, of the whole upright image, also where ``image`` is smaller.
         sha256: of the file's bytes; of mode, size and pixels for a PIL image.
-        native: the middle of the image at its native size. Only where ``image`` is smaller, the
-            crop was asked for, and the image is not too large to decode in full.
+        native: the middle of the image at its native size. Only where ``image`` is smaller, the crop was
+            asked for, and the image is not too large to decode in full.
     """
 
     image: Image.Image
@@ -56,8 +56,5 @@ def too_small(sha256: str, width: int, height: int) -> ImageError:
 
 def too_large(sha256: str, width: int, height: int, max_pixels: int) -> ImageError:
     """The error of an image with more than ``max_pixels``."""
-    advice = (
-        f"{width} x {height} pixels, the limit is {max_pixels // 1_000_000} million; "
-        "give a smaller copy"
-    )
+    advice = f"{width} x {height} pixels, the limit is {max_pixels // 1_000_000} million; give a smaller copy"
     return ImageError("too_large", advice, sha256, width, height)

@@ -23,8 +23,8 @@ class ImageSource:
     Attributes:
         path: as it stands in its row.
         load: gives the file's bytes or an error; None for a file at ``path``.
-        fingerprint: tells later whether the image is unchanged: size and time of its file, and its
-            place in an archive or a table.
+        fingerprint: tells later whether the image is unchanged: size and time of its file, and its place in
+            an archive or a table.
     """
 
     path: str
@@ -79,10 +79,7 @@ def file_fingerprint(path: str | Path) -> dict[str, Any]:
 
 def file_too_large(size_bytes: int) -> ImageError:
     """The error of a file above ``MAX_FILE_BYTES``."""
-    advice = (
-        f"a file of {size_bytes // 2**20} MB, the limit is {MAX_FILE_BYTES // 2**20}; "
-        "give a smaller copy"
-    )
+    advice = f"a file of {size_bytes // 2**20} MB, the limit is {MAX_FILE_BYTES // 2**20}; give a smaller copy"
     return ImageError("too_large", advice)
 
 

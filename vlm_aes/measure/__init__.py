@@ -1,14 +1,13 @@
 """Measured facts of an image, each with a unit and a band in plain words.
 
-To add a fact, write a measure: a function from an :class:`~vlm_aes.measure.base.AnalysisImage` to
-one or more :class:`Fact`. Put it into the file of its subject (tone, color, noise, focus,
-composition, tilt) and append it to ``_TABLE_MEASURES`` below. Tables get the column
-``fact_NAME_UNIT`` and ``explain`` shows it. ``_PROMPT_MEASURES`` stays as it is: checkpoints were
-trained to read exactly these facts.
+To add a fact, write a measure: a function from an :class:`~vlm_aes.measure.base.AnalysisImage` to one or more
+:class:`Fact`. Put it into the file of its subject (tone, color, noise, focus, composition, tilt) and append
+it to ``_TABLE_MEASURES`` below. Tables get the column ``fact_NAME_UNIT`` and ``explain`` shows it.
+``_PROMPT_MEASURES`` stays as it is: checkpoints were trained to read exactly these facts.
 
-For people an image is measured in its true aspect, long side 1024, with noise, blocking and
-sharpness from a native-size crop. For a prompt it is measured on the square of nano's training, so
-that the sentence means the same in training and at inference.
+For people an image is measured in its true aspect, long side 1024, with noise, blocking and sharpness from a
+native-size crop. For a prompt it is measured on the square of nano's training, so that the sentence means the
+same in training and at inference.
 """
 
 from __future__ import annotations
@@ -18,13 +17,7 @@ from collections.abc import Iterable, Mapping
 from PIL import Image
 
 from vlm_aes.measure import color, composition, focus, noise, tilt, tone
-from vlm_aes.measure.base import (
-    ANALYSIS_SIDE_PX,
-    NATIVE_CROP_SIDE_PX,
-    AnalysisImage,
-    Fact,
-    Measure,
-)
+from vlm_aes.measure.base import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, AnalysisImage, Fact, Measure
 
 __all__ = [
     "ANALYSIS_SIDE_PX",

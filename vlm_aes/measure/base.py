@@ -56,9 +56,7 @@ class AnalysisImage:
         native: the middle of it at native size, where ``image`` was decoded smaller.
     """
 
-    def __init__(
-        self, image: Image.Image, *, square: bool, native: Image.Image | None = None
-    ) -> None:
+    def __init__(self, image: Image.Image, *, square: bool, native: Image.Image | None = None) -> None:
         rgb = image.convert("RGB")
         self.square = square
         self._whole = rgb

@@ -85,9 +85,8 @@ def hue(image: AnalysisImage) -> Iterator[Fact]:
     """The leading hue in degrees of the HSV circle, by saturation and brightness.
 
     None where no hue holds two fifths of the colour, and half of it in the middle, where people
-    look: a blue sky behind a brick house does not make the image blue. Orange and brown must hold
-    three fifths of both, and cover two fifths of the frame: skin, wood and lamplight are in
-    most images.
+    look: a blue sky behind a brick house does not make the image blue. Orange and brown must hold three
+    fifths of both, and cover two fifths of the frame: skin, wood and lamplight are in most images.
     """
     hues, saturation, value = cv2.split(cv2.cvtColor(image.rgb, cv2.COLOR_RGB2HSV))
     weight = cv2.multiply(saturation, value, scale=1 / 255**2, dtype=cv2.CV_32F)
@@ -111,9 +110,7 @@ def hue(image: AnalysisImage) -> Iterator[Fact]:
     mean = np.arctan2((votes * np.sin(angles)).sum(), (votes * np.cos(angles)).sum())
     if lead in ("orange", "red"):
         mean_value, mean_saturation = (
-            np.bincount(hues.ravel(), (weight * plane).ravel(), minlength=180)[
-                lead == _NAME_OF_HUE
-            ].sum()
+            np.bincount(hues.ravel(), (weight * plane).ravel(), minlength=180)[lead == _NAME_OF_HUE].sum()
             / (255 * votes.sum())
             for plane in (value, saturation)
         )
@@ -127,8 +124,8 @@ def hue(image: AnalysisImage) -> Iterator[Fact]:
 def cast(image: AnalysisImage) -> Iterator[Fact]:
     """Distance of the least colourful half of the frame from neutral in CIELAB.
 
-    A cast shows there, and a colourful subject does not count. A sky behind a red house is cool,
-    the photo is not: the whole frame must be on the same side of neutral.
+    A cast shows there, and a colourful subject does not count. A sky behind a red house is cool, the photo is
+    not: the whole frame must be on the same side of neutral.
     """
     small = cv2.resize(image.rgb, (96, 96), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
@@ -157,9 +154,8 @@ def cast(image: AnalysisImage) -> Iterator[Fact]:
 def harmony(image: AnalysisImage) -> Iterator[Fact]:
     """The number of leading hues, and the mean distance in degrees from a classic harmony.
 
-    A hue leads that holds a tenth of the color. The harmony is the strictest that the image keeps
-    to (Cohen-Or et al. 2006, templates i, V, I, L, Y, X; eq. 2), or the nearest where it keeps to
-    none.
+    A hue leads that holds a tenth of the color. The harmony is the strictest that the image keeps to
+    (Cohen-Or et al. 2006, templates i, V, I, L, Y, X; eq. 2), or the nearest where it keeps to none.
     """
     hue_plane, saturation, value = cv2.split(cv2.cvtColor(image.coarse, cv2.COLOR_RGB2HSV))
     weight = saturation.astype(np.float32) * value / 255**2
@@ -178,8 +174,7 @@ def harmony(image: AnalysisImage) -> Iterator[Fact]:
     distances = {}
     for name, parts in _HARMONIES.items():
         outside = [
-            np.maximum(abs((degrees - rotations - middle + 180) % 360 - 180) - width / 2, 0)
-            for middle, width in parts
+            np.maximum(abs((degrees - rotations - middle + 180) % 360 - 180) - width / 2, 0) for middle, width in parts
         ]
         distances[name] = float((np.min(outside, axis=0) @ by_hue).min())
     near = (name for name, distance in distances.items() if distance < _HARMONY_DEGREES)

@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 
 from vlm_aes.measure.base import AnalysisImage, Fact, band
 
-PLACES = (
-    "upper left", "top", "upper right",
-    "left", "centre", "right",
-    "lower left", "bottom", "lower right",
-)  # fmt: skip
+PLACES = ("upper left", "top", "upper right", "left", "centre", "right", "lower left", "bottom", "lower right")
 """Names of a 3 x 3 grid, row by row."""
 _BRIGHTER_LEVELS = 25.0
 """By how much a part must be brighter than the rest to be named."""
@@ -39,15 +35,12 @@ _SYMMETRY_SIDE_PX = 64
 def brightest(image: AnalysisImage) -> Iterator[Fact]:
     """By how many levels the brightest ninth, or half, of the frame exceeds the rest.
 
-    A half (top, bottom, left, right) is named before a ninth, because light mostly comes from a
-    side. It is not where the brightest ninth of all lies clearly elsewhere: a white cup on a dark
-    table. The centre is named where it is the brightest ninth and no half is named.
+    A half (top, bottom, left, right) is named before a ninth, because light mostly comes from a side. It is
+    not where the brightest ninth of all lies clearly elsewhere: a white cup on a dark table. The centre is
+    named where it is the brightest ninth and no half is named.
     """
     grid = _thirds(image.luma.astype(np.float32))
-    halves = {
-        "top": grid[0].mean() - grid[2].mean(),
-        "left": grid[:, 0].mean() - grid[:, 2].mean(),
-    }
+    halves = {"top": grid[0].mean() - grid[2].mean(), "left": grid[:, 0].mean() - grid[:, 2].mean()}
     name, lead = max(halves.items(), key=lambda item: abs(item[1]))
     opposite = {"top": "bottom", "left": "right"}
     name = name if lead > 0 else opposite[name]
@@ -89,8 +82,8 @@ def _named(place: str) -> tuple[str, tuple[float, float] | None]:
 def subject(image: AnalysisImage) -> Iterator[Fact]:
     """The most salient place: its share of the frame, and three facts about it.
 
-    These are the distances of its middle from the nearest crossing of the thirds and from the
-    centre (percent of the diagonal), and the share of the frame's edge that it touches.
+    These are the distances of its middle from the nearest crossing of the thirds and from the centre (percent
+    of the diagonal), and the share of the frame's edge that it touches.
     """
     salient = saliency_map(image.coarse)
     if salient is None:
@@ -127,8 +120,8 @@ def subject(image: AnalysisImage) -> Iterator[Fact]:
 def saliency_map(rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     """(64, 64) saliency, 0 to 1, of an RGB image; None where nothing stands out.
 
-    Saliency is distance in CIELAB from the frame's mean and from the surroundings (after Achanta et
-    al. 2009, eq. 4, at three scales). It knows no content: a face in a crowd is missed.
+    Saliency is distance in CIELAB from the frame's mean and from the surroundings (after Achanta et al. 2009,
+    eq. 4, at three scales). It knows no content: a face in a crowd is missed.
     """
     size = (_SALIENCY_SIDE_PX, _SALIENCY_SIDE_PX)
     square = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255

@@ -18,14 +18,12 @@ _REFUTED_BY = {
 """Degradation to the fact, and its bands, that refute it."""
 
 
-def checked_degradation(
-    answer: str | None, facts: Mapping[str, Fact], known: Container[str]
-) -> str | None:
+def checked_degradation(answer: str | None, facts: Mapping[str, Fact], known: Container[str]) -> str | None:
     """The degradation to name in a critique's prompt; None for none.
 
-    Tilt, blocking, noise and sharpness are measured more surely than a model sees them that reads a
-    small square: the measurement decides, unless there is none. A blur is named where nothing else
-    is left, or a tilt, which a blur may look like. Every other degradation is left to the model.
+    Tilt, blocking, noise and sharpness are measured more surely than a model sees them that reads a small
+    square: the measurement decides, unless there is none. A blur is named where nothing else is left, or a
+    tilt, which a blur may look like. Every other degradation is left to the model.
 
     Args:
         answer: degradation that the model names.

@@ -29,9 +29,9 @@ _PHOTO_GENTLE_SHARE = 0.26
 def input_warning(image: Image.Image) -> str:
     """The warning ``blank`` or ``not_a_photo``; empty for a photo.
 
-    Blank is a frame with next to nothing in it. Drawings (text, charts, screens, cartoons) consist
-    of flat areas and hard edges. Light on real things makes gentle steps, of which any photo is
-    full. The card of the embedded checkpoint says how often a photo gets the warning.
+    Blank is a frame with next to nothing in it. Drawings (text, charts, screens, cartoons) consist of flat
+    areas and hard edges. Light on real things makes gentle steps, of which any photo is full. The card of the
+    embedded checkpoint says how often a photo gets the warning.
     """
     rgb = image.convert("RGB")
     if _is_clearly_a_photo(rgb):
@@ -71,7 +71,5 @@ def _step_shares(levels: NDArray[np.uint8]) -> tuple[float, float]:
         steps.append(cv2.max(across, down))
     step = cv2.max(cv2.max(steps[0], steps[1]), steps[2])
     flat = np.count_nonzero(step <= _FLAT_STEP_LEVELS) / step.size
-    gentle = (
-        np.count_nonzero((step > _FLAT_STEP_LEVELS) & (step <= _GENTLE_STEP_LEVELS)) / step.size
-    )
+    gentle = np.count_nonzero((step > _FLAT_STEP_LEVELS) & (step <= _GENTLE_STEP_LEVELS)) / step.size
     return flat, gentle

@@ -1,9 +1,9 @@
 """Image features: numbers that only statistical models read, for the facts baseline and heads.
 
 The measured facts are few, and are made to be read by people. These are the usual features of such
-work: tone, sharpness by place, colour, layout, symmetry and spectrum (Datta et al., ECCV 2006; Ke
-et al., CVPR 2006). To add one, write a function and append it to ``_FEATURES``; heads that were
-trained on the old ones cannot be used with the new ones.
+work: tone, sharpness by place, colour, layout, symmetry and spectrum (Datta et al., ECCV 2006; Ke et al.,
+CVPR 2006). To add one, write a function and append it to ``_FEATURES``; heads that were trained on the old
+ones cannot be used with the new ones.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def _grid_features(name: str, grid: NDArray[np.float32]) -> dict[str, float]:
 def color(image: FeatureImage) -> dict[str, float]:
     """Saturation over the image and in 4 x 4 cells, hues, and colourfulness.
 
-    Twelve hues are weighted by saturation and value; their entropy is in bits. Colourfulness and
-    the opponent colours are those of Hasler and Suesstrunk 2003.
+    Twelve hues are weighted by saturation and value; their entropy is in bits. Colourfulness and the opponent
+    colours are those of Hasler and Suesstrunk 2003.
     """
     hue = image.hsv[..., 0]
     saturation, value = (image.hsv[..., i].astype(np.float32) / np.float32(255) for i in (1, 2))
@@ -114,8 +114,7 @@ def layout(image: FeatureImage) -> dict[str, float]:
 def sharpness(image: FeatureImage) -> dict[str, float]:
     """Logarithm of the variance of the Laplacian (Pech-Pacheco et al. 2000).
 
-    Over the image and in 4 x 4 cells; its extremes, its spread, and the excess of the middle over
-    the border.
+    Over the image and in 4 x 4 cells; its extremes, its spread, and the excess of the middle over the border.
     """
     detail = cv2.Laplacian(image.luma, cv2.CV_32F)
     grid = np.log(grid_cells(np.asarray(detail), _CELLS_ACROSS).var(-1) + _MIN_VARIANCE)
@@ -180,12 +179,5 @@ def tone(image: FeatureImage) -> dict[str, float]:
     }
 
 
-_FEATURES: tuple[Callable[[FeatureImage], dict[str, float]], ...] = (
-    color,
-    layout,
-    sharpness,
-    spectrum,
-    symmetry,
-    tone,
-)
+_FEATURES: tuple[Callable[[FeatureImage], dict[str, float]], ...] = (color, layout, sharpness, spectrum, symmetry, tone)
 """In the order of the inputs of every head that was trained on them."""

@@ -1,7 +1,7 @@
 """Focus: sharpness of the sharpest part, and blur by motion or a missed focus.
 
-Blur is measured on edges (:func:`blur`) and estimated by a small net (:func:`estimate_blur`). A
-small copy of a blurred photo has sharp edges again, in the wrong places, which only the net tells.
+Blur is measured on edges (:func:`blur`) and estimated by a small net (:func:`estimate_blur`). A small copy of
+a blurred photo has sharp edges again, in the wrong places, which only the net tells.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _NIGHT_CONFIDENCE = 0.95
 def sharpness(image: AnalysisImage) -> Iterator[Fact]:
     """Share of the edges of the sharpest tiles that a second blur removes, in percent.
 
-    Crete et al. 2007 ("The blur effect"): a sharp image loses much of its edges when it is
-    blurred, a blurred one little. Read in a 4 x 4 grid; the mean of the two sharpest tiles counts.
+    Crete et al. 2007 ("The blur effect"): a sharp image loses much of its edges when it is blurred, a blurred
+    one little. Read in a 4 x 4 grid; the mean of the two sharpest tiles counts.
     """
     luma, tiles = image.native_luma, _SHARPNESS_GRID
     if min(luma.shape) < 4 * tiles or luma.std() < FLAT_STD_LEVELS:
@@ -88,12 +88,10 @@ def blur(image: AnalysisImage) -> Iterator[Fact]:
 def fine_edge_shares(luma: NDArray[np.float32]) -> tuple[float, float] | None:
     """Share of the edges that is fine, in the softest and in the sharpest direction.
 
-    The structure tensor of the image, per direction, over that of the image softened a little. Its
-    extremes are the generalised eigenvalues of the two. None for an image without edges.
+    The structure tensor of the image, per direction, over that of the image softened a little. Its extremes
+    are the generalised eigenvalues of the two. None for an image without edges.
     """
-    fine, coarse = (
-        _structure_tensor(plane) for plane in (luma, cv2.GaussianBlur(luma, (0, 0), _EDGE_SIGMA_PX))
-    )
+    fine, coarse = (_structure_tensor(plane) for plane in (luma, cv2.GaussianBlur(luma, (0, 0), _EDGE_SIGMA_PX)))
     if np.trace(coarse) < 1.0 or np.linalg.det(coarse) < 1e-6:
         return None
     ratios = np.sort(np.linalg.eigvals(np.linalg.solve(coarse, fine)).real)
@@ -103,10 +101,7 @@ def fine_edge_shares(luma: NDArray[np.float32]) -> tuple[float, float] | None:
 
 
 def _structure_tensor(luma: NDArray[np.float32]) -> NDArray[np.float64]:
-    across, down = (
-        cv2.Sobel(luma, cv2.CV_32F, x, y, ksize=3).astype(np.float64) / 8
-        for x, y in ((1, 0), (0, 1))
-    )
+    across, down = (cv2.Sobel(luma, cv2.CV_32F, x, y, ksize=3).astype(np.float64) / 8 for x, y in ((1, 0), (0, 1)))
     both = (across * down).mean()
     return np.array([[(across**2).mean(), both], [both, (down**2).mean()]])
 
@@ -127,8 +122,8 @@ class BlurEstimate:
 def estimate_blur(luma: NDArray[np.uint8]) -> BlurEstimate:
     """Blur of a whole (H, W) grey image by the small net; OpenCV runs it.
 
-    The short side should have ``BLUR_WINDOW_PX`` pixels or a few more: the net knows blur at that
-    size. It learned from photos that were blurred on purpose, and from poorly rated ones
+    The short side should have ``BLUR_WINDOW_PX`` pixels or a few more: the net knows blur at that size. It
+    learned from photos that were blurred on purpose, and from poorly rated ones
     (``finetune.image_nets.blur``).
     """
     if luma.std() < FLAT_STD_LEVELS:
@@ -138,17 +133,14 @@ def estimate_blur(luma: NDArray[np.uint8]) -> BlurEstimate:
     return BlurEstimate(float(1 - mean[0]), BLUR_KINDS[1 + int(mean[1:].argmax())])
 
 
-def with_blur_evidence(
-    facts: Mapping[str, Fact], image: Image.Image, score: float
-) -> Mapping[str, Fact]:
+def with_blur_evidence(facts: Mapping[str, Fact], image: Image.Image, score: float) -> Mapping[str, Fact]:
     """The facts, with sharpness and blur set to what the blur net is confident of.
 
-    Its estimate counts only where the rating is low, too: in good photos it takes stripes and fur
-    for blur (``docs/log.md``, a net for smears).
+    Its estimate counts only where the rating is low, too: in good photos it takes stripes and fur for blur
+    (``docs/log.md``, a net for smears).
 
     Args:
-        facts: as :func:`vlm_aes.measure.measure` or ``measure_for_prompt`` gives them; may be
-            empty.
+        facts: as :func:`vlm_aes.measure.measure` or ``measure_for_prompt`` gives them; may be empty.
         score: 0 to 100, of the image's quality.
     """
     needed = next((p for below, p in _BLUR_CONFIDENCES if score < below), None)

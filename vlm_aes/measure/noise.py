@@ -19,9 +19,9 @@ _JPEG_BLOCK_PX = 8
 def noise(image: AnalysisImage) -> Iterator[Fact]:
     """Standard deviation of the noise, in levels of 255.
 
-    Immerkaer 1996 (eq. 5), in tiles. The mean of the calmest tenth counts, so that texture is not
-    taken for noise; it is divided by its reading of an even noise. Clipped tiles are left out:
-    noise does not show there.
+    Immerkaer 1996 (eq. 5), in tiles. The mean of the calmest tenth counts, so that texture is not taken for
+    noise; it is divided by its reading of an even noise. Clipped tiles are left out: noise does not show
+    there.
     """
     unknown = Fact("noise", None, "levels", "unknown")
     luma, tile = image.native_luma, _NOISE_TILE_PX
@@ -46,8 +46,8 @@ def noise(image: AnalysisImage) -> Iterator[Fact]:
 def blocking(image: AnalysisImage) -> Iterator[Fact]:
     """How much stronger steps are across an 8-pixel grid than between it, as a ratio less one.
 
-    After Wang, Sheikh and Bovik 2002 (blockiness of JPEG), with the median over the grid's eight
-    possible positions as reference. 0 is none.
+    After Wang, Sheikh and Bovik 2002 (blockiness of JPEG), with the median over the grid's eight possible
+    positions as reference. 0 is none.
     """
     luma, block = image.native_luma, _JPEG_BLOCK_PX
     if min(luma.shape) < 4 * block:

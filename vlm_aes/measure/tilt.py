@@ -51,9 +51,8 @@ _AVERAGED_NEIGHBORS = 2
 def tilt(image: AnalysisImage) -> Iterator[Fact]:
     """Degrees by which an image leans, clockwise positive, where lines tell them.
 
-    Without such lines, an image that the net sees clearly tilted is called so without a number, and
-    all else is unknown. Lines alone are not trusted: the edge of a plate or a road that leads away
-    is no level.
+    Without such lines, an image that the net sees clearly tilted is called so without a number, and all else
+    is unknown. Lines alone are not trusted: the edge of a plate or a road that leads away is no level.
     """
     estimate = estimate_tilt(image.true_aspect_luma)
     # a squashed line has another angle
@@ -75,8 +74,8 @@ class TiltEstimate:
     """Estimate of the tilt net.
 
     Attributes:
-        degrees: the likeliest angle, clockwise positive. Where a tilt is likelier than not, level
-            is left out.
+        degrees: the likeliest angle, clockwise positive. Where a tilt is likelier than not, level is left
+            out.
         probability: that the image is tilted by more than 3.5 degrees at all.
     """
 
@@ -132,8 +131,8 @@ def _lines(luma: NDArray[np.uint8]) -> tuple[float, float] | None:
 
     None without clear evidence.
 
-    Line segments (LSD, Grompone von Gioi et al. 2010) vote with their squared length for the angle
-    to the nearest axis; the peak counts where it holds enough of the votes.
+    Line segments (LSD, Grompone von Gioi et al. 2010) vote with their squared length for the angle to the
+    nearest axis; the peak counts where it holds enough of the votes.
     """
     factor = _LINES_SIDE_PX / max(luma.shape)
     if factor < 1:

@@ -27,13 +27,7 @@ def exposure(image: AnalysisImage) -> Iterator[Fact]:
     """Log-average luminance against 18% grey (Reinhard et al. 2002, eq. 1), in stops."""
     histogram = np.bincount(image.luma.ravel(), minlength=256) / image.luma.size
     stops = float(histogram @ _STOPS)
-    bands = (
-        (-3.2, "very dark"),
-        (-2.0, "dark"),
-        (-1.2, "rather dark"),
-        (0.6, "well exposed"),
-        (1.2, "bright"),
-    )
+    bands = ((-3.2, "very dark"), (-2.0, "dark"), (-1.2, "rather dark"), (0.6, "well exposed"), (1.2, "bright"))
     yield Fact("exposure", stops, "stops", band(stops, bands, "very bright"))
 
 

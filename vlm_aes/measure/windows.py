@@ -32,10 +32,7 @@ def square_windows(luma: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]
         parts = [luma]
     else:
         parts = [luma[:short, :short], luma[height - short :, width - short :]]
-    return [
-        np.asarray(cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-        for p in parts
-    ]
+    return [np.asarray(cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8) for p in parts]
 
 
 def window_probabilities(

@@ -76,8 +76,8 @@ def is_preferences(file: str | Path) -> bool:
 def read_preferences(
     file: str | Path, images: str | Path | None = None, *, min_pairs: int = MIN_PAIRS
 ) -> PreferenceTable:
-    """Read and check a table with ``path_a``, ``path_b`` and ``preferred`` (``a``, ``b``, ``tie``,
-    or one of the two paths), and ``split`` where there is one.
+    """Read and check a table with ``path_a``, ``path_b`` and ``preferred`` (``a``, ``b``, ``tie``, or one of
+    the two paths), and ``split`` where there is one.
 
     Args:
         file: .csv, .jsonl, .parquet, or a folder of .parquet files.
@@ -117,7 +117,5 @@ def read_preferences(
     if len(pairs) < min_pairs:
         raise RatingsError(f"{file}: {len(pairs)} pairs are too few; give {min_pairs}")
     if all(pair.preferred == 0.5 for pair in pairs):
-        raise RatingsError(
-            f"{file}, column preferred: every pair is a tie; there is nothing to learn"
-        )
+        raise RatingsError(f"{file}, column preferred: every pair is a tie; there is nothing to learn")
     return PreferenceTable(file.name, list(positions), pairs)

@@ -1,7 +1,7 @@
 """The rows of a table file, CSV, TSV, JSONL or Parquet, and the cells that ratings need.
 
-:func:`iter_rows` is the one reader of table rows in the package. Errors name the row,
-counted from 1 without the header, and the column.
+:func:`iter_rows` is the one reader of table rows in the package. Errors name the row, counted from 1 without
+the header, and the column.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CellError = Callable[[int, str, str], RatingsError]
 def iter_rows(file: Path, batch_rows: int = 8192) -> Iterator[Record]:
     """Rows of a CSV, TSV, JSONL or Parquet file, read as they are asked for.
 
-    The cells of CSV and TSV are text; a byte order mark of a spreadsheet is skipped. Fields beyond
-    the header stand under the column None.
+    The cells of CSV and TSV are text; a byte order mark of a spreadsheet is skipped. Fields beyond the header
+    stand under the column None.
 
     Args:
         batch_rows: of a Parquet file, held in memory at a time.
@@ -116,9 +116,7 @@ def _read_parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
         if "path" in parts and "path" not in table.column_names:
             table = table.append_column("path", parts["path"])
         images = pa.chunked_array([parts["bytes"]]) if "bytes" in parts else None
-    is_binary = images is not None and (
-        pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type)
-    )
+    is_binary = images is not None and (pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type))
     if not is_binary:
         raise RatingsError(f"{file}, column image: not the bytes of image files")
     for number, is_null in enumerate(images.is_null().to_pylist(), 1):

@@ -1,7 +1,7 @@
 """The five levels of a rating, their probabilities, scores, and soft labels.
 
-A score is the expectation of five rating words' weights under the model's next-token probabilities
-(Q-Align, Wu et al., ICML 2024, arXiv 2312.17090, eq. 2), on a scale from 0 to 100.
+A score is the expectation of five rating words' weights under the model's next-token probabilities (Q-Align,
+Wu et al., ICML 2024, arXiv 2312.17090, eq. 2), on a scale from 0 to 100.
 """
 
 from __future__ import annotations
@@ -153,16 +153,15 @@ def two_hot(shares: ArrayLike) -> Floats:
 def soft_label(mos: float, std: float | None = None, scale: Scale = FIVE_POINTS) -> Floats:
     """Five probabilities whose mean is exactly the MOS.
 
-    Without a spread: two-hot between the two nearest levels. With one: the normal distribution's
-    mass within half a level of each level, then ``p -> a * p + b`` so that it sums to 1 and keeps
-    the mean (DeQA-Score, You et al., CVPR 2025, arXiv 2501.11561, sec. 3.2). Where that would turn
-    a probability negative (near the ends of the scale), the mass is reweighted to the mean instead,
-    which keeps every probability positive.
+    Without a spread: two-hot between the two nearest levels. With one: the normal distribution's mass within
+    half a level of each level, then ``p -> a * p + b`` so that it sums to 1 and keeps the mean (DeQA-Score,
+    You et al., CVPR 2025, arXiv 2501.11561, sec. 3.2). Where that would turn a probability negative (near the
+    ends of the scale), the mass is reweighted to the mean instead, which keeps every probability positive.
 
     Args:
         mos: mean opinion score, on ``scale``.
-        std: standard deviation of the opinions, on ``scale``; below a fifth of a level's width,
-            the label is two-hot.
+        std: standard deviation of the opinions, on ``scale``; below a fifth of a level's width, the label is
+            two-hot.
         scale: the ends of the rating scale.
 
     Raises:

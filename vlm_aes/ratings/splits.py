@@ -17,8 +17,8 @@ _BLOCK_ROWS = 1024
 def perceptual_hash(image: Image.Image) -> tuple[int, int]:
     """128 bits that change little by a re-encode, a resize or a slight change of tone.
 
-    Whether brightness rises from each of 8 x 8 cells to the next one across, and down ("difference
-    hash", Krawetz 2013, both ways).
+    Whether brightness rises from each of 8 x 8 cells to the next one across, and down ("difference hash",
+    Krawetz 2013, both ways).
     """
     gray = image.convert("L")
     box = Image.Resampling.BOX
@@ -28,9 +28,7 @@ def perceptual_hash(image: Image.Image) -> tuple[int, int]:
     return first, second
 
 
-def near_duplicates(
-    hashes: Sequence[tuple[int, int]], distance: int = NEAR_DUPLICATE_BITS
-) -> list[tuple[int, int]]:
+def near_duplicates(hashes: Sequence[tuple[int, int]], distance: int = NEAR_DUPLICATE_BITS) -> list[tuple[int, int]]:
     """Pairs of positions, the lower first, whose hashes differ in at most ``distance`` bits."""
     words = np.array(hashes, dtype=np.uint64).reshape(-1, 2)
     pairs: list[tuple[int, int]] = []
@@ -66,17 +64,12 @@ def equal_key_links(keys: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def split(
-    cluster: NDArray[np.int64],
-    names: Sequence[str],
-    *,
-    validation: float = 0.15,
-    test: float = 0.15,
-    seed: int = 0,
+    cluster: NDArray[np.int64], names: Sequence[str], *, validation: float = 0.15, test: float = 0.15, seed: int = 0
 ) -> list[str]:
     """``train``, ``validation`` or ``test`` for each position, whole clusters at a time.
 
-    The same images and seed give the same split, in whatever order they come. A cluster that is
-    larger than what a split still needs goes to training.
+    The same images and seed give the same split, in whatever order they come. A cluster that is larger than
+    what a split still needs goes to training.
 
     Args:
         cluster: (N,) from :func:`clusters`.

@@ -1,7 +1,7 @@
 """Tables of human ratings: read, checked, brought to one scale.
 
-CSV, JSONL, Parquet (also with the images in an ``image`` column), or a folder of Parquet shards; a
-mean rating for each image, a mean and its spread, or a row for each vote.
+CSV, JSONL, Parquet (also with the images in an ``image`` column), or a folder of Parquet shards; a mean
+rating for each image, a mean and its spread, or a row for each vote.
 """
 
 from __future__ import annotations
@@ -19,15 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from vlm_aes.errors import RatingsError
-from vlm_aes.ratings.records import (
-    SPLITS,
-    CellError,
-    Record,
-    cell_error,
-    number_of,
-    read_records,
-    split_of,
-)
+from vlm_aes.ratings.records import SPLITS, CellError, Record, cell_error, number_of, read_records, split_of
 from vlm_aes.ratings.scale import Floats, Scale, soft_label, soft_label_from_votes
 
 MIN_RATED_IMAGES = 20
@@ -142,9 +134,9 @@ def read_ratings(
         file: .csv, .jsonl, .parquet, or a folder of .parquet files.
         images: folder that relative paths are below.
         scale: ends of the rating scale; read off the numbers when not given.
-        transform: for counts (likes, views): ``log`` of one more than the count, ``cube-root``,
-            ``rank`` (share of images below, ties in the middle), or ``per-age`` (log of one more
-            than the count over the ``age`` column). Their least and largest become the scale.
+        transform: for counts (likes, views): ``log`` of one more than the count, ``cube-root``, ``rank``
+            (share of images below, ties in the middle), or ``per-age`` (log of one more than the count over
+            the ``age`` column). Their least and largest become the scale.
         column: with the ratings.
         min_images: rated images that are enough.
 
@@ -156,12 +148,8 @@ def read_ratings(
     _check_columns(file, records, column, transform)
     names = set(records[0])
     error = partial(cell_error, file)
-    paths = [
-        _image_path(record, i, error, images, image_bytes) for i, record in enumerate(records, 1)
-    ]
-    values = np.array(
-        [number_of(r.get(column), i, column, error) for i, r in enumerate(records, 1)]
-    )
+    paths = [_image_path(record, i, error, images, image_bytes) for i, record in enumerate(records, 1)]
+    values = np.array([number_of(r.get(column), i, column, error) for i, r in enumerate(records, 1)])
     declared = scale is not None
     if transform:
         if "rater" in names:
@@ -171,8 +159,7 @@ def read_ratings(
         declared = True
     if len(values) and np.ptp(values) == 0:
         raise RatingsError(
-            f"{file}, column {column}: every rating is {values[0]:g}; there is nothing to learn "
-            "from a constant"
+            f"{file}, column {column}: every rating is {values[0]:g}; there is nothing to learn from a constant"
         )
     scale = scale or _scale_of(values, file, column)
     for i, value in enumerate(values, 1):
@@ -180,10 +167,7 @@ def read_ratings(
             ends = f"{scale.low:g} to {scale.high:g}"
             advice = "correct it or declare another scale"
             raise error(i, column, f"{value:g} is outside the scale {ends}; {advice}")
-    keys = [
-        _content_hash(image_bytes, i) if image_bytes is not None else path
-        for i, path in enumerate(paths)
-    ]
+    keys = [_content_hash(image_bytes, i) if image_bytes is not None else path for i, path in enumerate(paths)]
     if "rater" in names:
         ratings = _from_votes(records, keys, paths, values, error)
     else:
@@ -207,9 +191,7 @@ def _check_columns(file: Path, records: list[Record], column: str, transform: st
         raise RatingsError(f"{file}: per-age needs a column age; its columns: {columns}")
 
 
-def _image_path(
-    record: Record, row: int, error: CellError, images: str | Path | None, image_bytes: object
-) -> str:
+def _image_path(record: Record, row: int, error: CellError, images: str | Path | None, image_bytes: object) -> str:
     path = record.get("path")
     if image_bytes is not None:
         return str(path or f"row {row}")
@@ -219,9 +201,7 @@ def _image_path(
     return os.path.join(images or "", str(path))  # noqa: PTH118  (as typed: "./" stays)
 
 
-def _transform(
-    values: Floats, transform: str, records: list[Record], error: CellError, column: str
-) -> Floats:
+def _transform(values: Floats, transform: str, records: list[Record], error: CellError, column: str) -> Floats:
     if transform == "rank":
         ranks: Floats = (rankdata(values) - 0.5) / len(values)
         return ranks

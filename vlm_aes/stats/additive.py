@@ -1,9 +1,9 @@
 """An additive model of scores: the points by which each measurement moved one of them.
 
-Every column has a piecewise linear curve (hat functions on its quantiles), the prediction is their
-sum, and all curves are fitted together (a generalised additive model: Hastie and Tibshirani 1986).
-In a sum of curves the Shapley value of a column is the height of its curve less the curve's mean
-over the reference (Lundberg and Lee 2017, section 4.2), so it is read off, not sampled.
+Every column has a piecewise linear curve (hat functions on its quantiles), the prediction is their sum, and
+all curves are fitted together (a generalised additive model: Hastie and Tibshirani 1986). In a sum of curves
+the Shapley value of a column is the height of its curve less the curve's mean over the reference (Lundberg
+and Lee 2017, section 4.2), so it is read off, not sampled.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class AdditiveModel:
         knots: column to the places of its curve's corners.
         heights: column to the points at those corners; the mean over the reference is 0.
         unknown: column to the points where it was not measured.
-        explained: share of the scores' variance that the sum predicts, over images that were left
-            out of the fit.
+        explained: share of the scores' variance that the sum predicts, over images that were left out of the
+            fit.
     """
 
     knots: dict[str, list[float]]
@@ -68,9 +68,7 @@ def fit(columns: Mapping[str, ArrayLike], scores: ArrayLike) -> AdditiveModel:
     """
     target = np.asarray(scores, dtype=np.float64)
     if len(target) < MIN_ADDITIVE_IMAGES:
-        raise ValueError(
-            f"{len(target)} images are too few for an additive model: give {MIN_ADDITIVE_IMAGES}"
-        )
+        raise ValueError(f"{len(target)} images are too few for an additive model: give {MIN_ADDITIVE_IMAGES}")
     knots, parts = {}, []
     for name, values in columns.items():
         numbers = np.asarray(values, dtype=np.float64)

@@ -30,8 +30,8 @@ UNFAMILIAR_SHARE = 0.005
 class Familiarity:
     """Distribution of the hidden states on the images that a model was made for.
 
-    Squared Mahalanobis distance in the space of the leading directions (Lee et al. 2018, "A simple
-    unified framework for detecting out-of-distribution samples").
+    Squared Mahalanobis distance in the space of the leading directions (Lee et al. 2018, "A simple unified
+    framework for detecting out-of-distribution samples").
 
     Attributes:
         mean: (H,) of the reference.
@@ -61,9 +61,7 @@ class Familiarity:
         exact = Familiarity(mean.tolist(), scaled.tolist(), float("inf"))
         limit = float(np.quantile(exact.distance(states), 1 - UNFAMILIAR_SHARE))
         return Familiarity(
-            [round(x, 5) for x in exact.mean],
-            [[round(x, 5) for x in row] for row in exact.directions],
-            limit,
+            [round(x, 5) for x in exact.mean], [[round(x, 5) for x in row] for row in exact.directions], limit
         )
 
 
@@ -80,8 +78,8 @@ class Calibration:
         quantiles: scores of the reference images at 0, 1, ... 100 percent.
         attributes: attribute to intercept and slope of its score over the overall score.
         familiar: hidden states of such images.
-        edits: kind of edit to the points that it must gain before it is suggested: where a
-            measurement proposes it, and where none does.
+        edits: kind of edit to the points that it must gain before it is suggested: where a measurement
+            proposes it, and where none does.
         parts: additive model of the scores over prompt facts and attributes' residuals.
     """
 
@@ -133,9 +131,8 @@ def fit(
 ) -> Calibration:
     """Fit on images that nothing was trained on.
 
-    The interval is split conformal (Lei et al. 2018, algorithm 2), each side at its own quantile:
-    over images like these, and whatever the model, it holds the mean rating in ``coverage`` of
-    cases.
+    The interval is split conformal (Lei et al. 2018, algorithm 2), each side at its own quantile: over images
+    like these, and whatever the model, it holds the mean rating in ``coverage`` of cases.
 
     Args:
         score: (N,) the model's, 0 to 100.
@@ -151,9 +148,7 @@ def fit(
     """
     scores, ratings = (np.asarray(a, dtype=np.float64) for a in (score, rating))
     if len(scores) < MIN_CALIBRATION_IMAGES:
-        raise CalibrationError(
-            f"{len(scores)} rated images are too few to calibrate: give {MIN_CALIBRATION_IMAGES}"
-        )
+        raise CalibrationError(f"{len(scores)} rated images are too few to calibrate: give {MIN_CALIBRATION_IMAGES}")
     if np.ptp(scores) == 0:
         raise CalibrationError("every image has the same score: nothing can be calibrated")
     slope, intercept = np.polyfit(scores, ratings, 1)

@@ -65,8 +65,7 @@ def accuracy(target: ArrayLike, prediction: ArrayLike, cut: float) -> float:
 def emd(target: ArrayLike, prediction: ArrayLike, r: float = 2.0) -> float:
     """Mean earth mover's distance between rows of ordered distributions (N, K), 0 to 1.
 
-    Talebi and Milanfar 2018 (NIMA), eq. 1: the ``r``-norm of the difference of the cumulative
-    distributions.
+    Talebi and Milanfar 2018 (NIMA), eq. 1: the ``r``-norm of the difference of the cumulative distributions.
     """
     difference = np.cumsum(target, axis=-1) - np.cumsum(prediction, axis=-1)
     return float(np.mean(np.mean(np.abs(difference) ** r, axis=-1) ** (1 / r)))

@@ -20,9 +20,9 @@ def ridge(design: Floats, target: Floats, penalty: float) -> Floats:
 def ridge_leave_one_out(design: Floats, target: Floats, penalties: Sequence[float]) -> Floats:
     """The weights of :func:`ridge` with one of ``penalties``, given with the largest first.
 
-    The best penalty predicts each row from the others with the least squared error, by the closed
-    form of Allen 1974. The largest within one standard error of it is used: on a few dozen rows the
-    best wins by chance.
+    The best penalty predicts each row from the others with the least squared error, by the closed form of
+    Allen 1974. The largest within one standard error of it is used: on a few dozen rows the best wins by
+    chance.
     """
     left, singular, right = np.linalg.svd(design, full_matrices=False)
     centred = target - target.mean()
