@@ -6,7 +6,7 @@ import io
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO
 
@@ -15,7 +15,6 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from vlm_aes.errors import short_text
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.formats import HEIC_SUFFIXES, OPENED_FORMATS, RAW_SUFFIXES, is_cut_short, sniff
-from vlm_aes.images.orientation import exif_orientation, set_upright
 from vlm_aes.images.raw import decode_raw, is_raw_tiff
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_large, too_small
 
@@ -32,6 +31,17 @@ EXCLUSIVE_DECODE_PIXELS = 40_000_000
 """From this size only one image is decoded at a time, however many threads read."""
 
 _PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP")
+_ORIENTATION_TAG = 0x0112
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF 2.32, tag Orientation, to the transpose that sets an image upright."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +51,6 @@ class DecodeOptions:
     needed_side: int | None = None
     native_side: int | None = None
     max_pixels: int = MAX_PIXELS
-
-
-@dataclass
-class _Size:
-    """Width and height as far as they are known when decoding fails."""
-
-    width: int | None = None
-    height: int | None = None
 
 
 def decode(data: bytes, sha256: str, options: DecodeOptions, suffix: str = "") -> LoadedImage | ImageError:
@@ -67,22 +69,21 @@ def decode(data: bytes, sha256: str, options: DecodeOptions, suffix: str = "") -
         except ImportError:
             return ImageError("unsupported", "HEIC needs an extra: pip install 'vlm-aes[heic]'", sha256)
         formats = (*_PILLOW_FORMATS, "HEIF")
-    size = _Size()
+    size: list[int] = []
     try:
         with _pillow_warnings_off():
             result = _decode_with_pillow(data, formats, sha256, options, size)
     except UnidentifiedImageError:
         return _unidentified(data, name, sha256)
     except MemoryError:
-        kind, advice = "too_large", "not enough memory to decode it; give a smaller copy"
-        return ImageError(kind, advice, sha256, size.width, size.height)
+        return ImageError("too_large", "not enough memory to decode it; give a smaller copy", sha256, *size)
     except Exception as error:  # decoders raise whatever they like
         kind, advice = failure(error, "it", "the file breaks off or is damaged; copy it anew")
         if is_cut_short(data, name):
             kind, advice = "truncated", "the file breaks off or is damaged; copy it anew"
         elif kind == "unreadable":
             advice += "; save it anew"
-        return ImageError(kind, advice, sha256, size.width, size.height)
+        return ImageError(kind, advice, sha256, *size)
     return decode_raw(data, sha256, options.max_pixels) if result is None else result
 
 
@@ -91,16 +92,18 @@ def failure(error: Exception, what: str, truncated_advice: str) -> tuple[str, st
     text = str(error).lower()
     if isinstance(error, EOFError) or any(word in text for word in ("truncat", "broken", "premature", "end of")):
         return "truncated", truncated_advice
-    reason = short_text(error, 120) or type(error).__name__
-    return "unreadable", f"{what} cannot be decoded ({reason})"
+    return "unreadable", f"{what} cannot be decoded ({short_text(error, 120) or type(error).__name__})"
 
 
 def _decode_with_pillow(
-    data: bytes, formats: tuple[str, ...], sha256: str, options: DecodeOptions, size: _Size
+    data: bytes, formats: tuple[str, ...], sha256: str, options: DecodeOptions, size: list[int]
 ) -> LoadedImage | ImageError | None:
-    """The image, or the reason why it is refused; None for camera raw in the guise of TIFF."""
+    """The image, or the reason why it is refused; None for camera raw in the guise of TIFF.
+
+    ``size`` gets width and height as soon as they are known, for an error.
+    """
     image = _open_header(io.BytesIO(data), formats)
-    width, height = size.width, size.height = image.size
+    width, height = size[:] = image.size
     if min(width, height) < MIN_SIDE_PX:
         return too_small(sha256, width, height)
     if image.format == "TIFF" and is_raw_tiff(image):
@@ -117,13 +120,12 @@ def _decode_with_pillow(
     pixels = width * height if progressive else image.width * image.height
     if pixels > max_pixels:
         return too_large(sha256, width, height, max_pixels)
-    lock: AbstractContextManager[object] = _large_decode_lock if pixels > EXCLUSIVE_DECODE_PIXELS else nullcontext()
-    with lock:
+    with _large_decode_lock if pixels > EXCLUSIVE_DECODE_PIXELS else nullcontext():
         image.load()
         # read only now: for some formats this decodes the image
         orientation = exif_orientation(image)
         if orientation >= 5:
-            width, height = size.width, size.height = height, width
+            width, height = size[:] = height, width
         upright = set_upright(to_rgb(image), orientation)
         del image
         native = None
@@ -204,6 +206,20 @@ def _is_other_format(data: bytes) -> bool:
             return _open_header(io.BytesIO(data), None).format not in _PILLOW_FORMATS
     except Exception:
         return False
+
+
+def exif_orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where the EXIF data are damaged."""
+    try:
+        value = int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:
+        return 1
+    return value if value in _TRANSPOSES else 1
+
+
+def set_upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The image set upright, given its EXIF orientation."""
+    return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
 
 
 def _center_crop(image: Image.Image, side: int) -> Image.Image:

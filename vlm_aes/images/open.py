@@ -8,8 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from vlm_aes.images.color import to_rgb
-from vlm_aes.images.decode import MAX_PIXELS, DecodeOptions, decode, failure
-from vlm_aes.images.orientation import exif_orientation, set_upright
+from vlm_aes.images.decode import MAX_PIXELS, DecodeOptions, decode, exif_orientation, failure, set_upright
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_small
 from vlm_aes.images.source import read_file
 
@@ -62,10 +61,8 @@ def _from_pil(image: Image.Image) -> LoadedImage | ImageError:
         digest.update(image.tobytes())
         upright = set_upright(to_rgb(image), exif_orientation(image))
     except Exception as error:  # decoders raise whatever they like
-        advice = "the image breaks off; load it from a whole file"
-        return ImageError(*failure(error, "the image", advice))
+        return ImageError(*failure(error, "the image", "the image breaks off; load it from a whole file"))
     if min(upright.size) < MIN_SIDE_PX:
-        return too_small(digest.hexdigest(), upright.width, upright.height)
-    if upright is image:
-        upright = image.copy()
-    return LoadedImage(upright, upright.width, upright.height, digest.hexdigest())
+        return too_small(digest.hexdigest(), *upright.size)
+    upright = image.copy() if upright is image else upright
+    return LoadedImage(upright, *upright.size, digest.hexdigest())
