@@ -158,7 +158,7 @@ def test_a_damaged_taste_is_told(taught, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / RESIDUAL_HEAD_FILE).write_bytes(b"no tensors")
-    with pytest.raises(CheckpointError, match="does not fit .* teach it anew"):
+    with pytest.raises(CheckpointError, match="does not fit .* train it anew"):
         load_head(copy)
     ResidualHead(np.zeros(3), np.ones(3), np.zeros(3), 1.0, 0.0).save(copy)
     with pytest.raises(CheckpointError, match="not 512 numbers wide"):
