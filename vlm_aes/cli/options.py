@@ -196,6 +196,7 @@ def read_table(
     column: str = "rating", min_images: int,
 ) -> RatingTable:  # fmt: skip
     """Read a table of ratings, and say on which scale if nobody named one."""
+    say(f"Reading {file} ...")
     from vlm_aes.ratings.scale import Scale
     from vlm_aes.ratings.table import read_ratings
 
