@@ -123,9 +123,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("words", "message"), WRONG)
-def test_a_wrong_call_says_what_to_do_ends_with_two_and_writes_nothing(
-    tmp_path, monkeypatch, words, message
-):
+def test_a_wrong_call_says_what_to_do_ends_with_two_and_writes_nothing(tmp_path, monkeypatch, words, message):
     from tests import tiny_checkpoints as tiny
 
     monkeypatch.chdir(tmp_path)
@@ -173,9 +171,7 @@ def test_an_error_becomes_an_exit_code_in_one_place(error, code, message):
 
 def test_a_reader_that_has_gone_is_no_error(tmp_path):
     program = f"{PROGRAM} sys.argv[1:] = ['score', '--help']; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0

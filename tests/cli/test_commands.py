@@ -45,9 +45,7 @@ def zoo(tmp_path_factory):
     photo = tiny.images(1)[0].resize((120, 90))
     photo.save(folder / "good.jpg")
     photo.convert("CMYK").save(folder / "cmyk.jpg")
-    Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(
-        folder / "sixteen.png"
-    )
+    Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(folder / "sixteen.png")
     photo.save(folder / "moving.gif", save_all=True, append_images=[photo.rotate(90)])
     exif = Image.Exif()
     exif[0x0112] = 6

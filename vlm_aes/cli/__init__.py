@@ -32,8 +32,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     audit: "vlm-aes audit --images photos",
     finetune: "vlm-aes finetune ratings.csv --images photos --out my-model",
     distill: "vlm-aes distill --images photos --teacher my-model --out my-model",
-    ensemble: "vlm-aes ensemble ratings.csv --images photos --out both --member nano "
-    "--member facts",
+    ensemble: "vlm-aes ensemble ratings.csv --images photos --out both --member nano --member facts",
     route: "vlm-aes route routes.csv --images photos --out router --to photo=A --to drawing=B",
     export: "vlm-aes export --model my-model --out my-model.onnx",
     push: "vlm-aes push my-model OWNER/my-model --license cc-by-4.0 --dry-run",
@@ -64,10 +63,7 @@ def _print_version(asked: bool) -> None:
 @app.callback(epilog="\b\nExample:\n  vlm-aes score photos")
 def vlm_aes(
     version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
-        ),
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Score photos with a vision-language model, and explain the scores."""

@@ -36,21 +36,16 @@ Folder = Path | None
 
 def choose(
     table: Annotated[
-        Path | None,
-        typer.Argument(metavar="TABLE", help="Table that score wrote, or its folder of shards."),
+        Path | None, typer.Argument(metavar="TABLE", help="Table that score wrote, or its folder of shards.")
     ] = None,
     top_k: TopK = None,
     fraction: Fraction = None,
     threshold: Threshold = None,
     per: Annotated[
-        str,
-        option(
-            group=SELECTION, metavar="GROUP", help="Group to select from: all, folder or burst."
-        ),
+        str, option(group=SELECTION, metavar="GROUP", help="Group to select from: all, folder or burst.")
     ] = "all",
     distinct: Annotated[
-        bool,
-        option("--distinct", group=SELECTION, help="Keep only the best of near-duplicates."),
+        bool, option("--distinct", group=SELECTION, help="Keep only the best of near-duplicates.")
     ] = False,
     bands: Annotated[
         str | None,
@@ -63,28 +58,15 @@ def choose(
     model: Annotated[
         str | None,
         option(
-            group=MODEL,
-            metavar="MODEL",
-            help="Checkpoint whose vision tower measures image similarity. Default: nano.",
+            group=MODEL, metavar="MODEL", help="Checkpoint whose vision tower measures image similarity. Default: nano."
         ),
     ] = None,
     device: Device = "auto",
-    copy: Annotated[
-        Folder, option(group=OUTPUT, metavar="DIR", help="Folder to copy the images into.")
-    ] = None,
-    link: Annotated[
-        Folder, option(group=OUTPUT, metavar="DIR", help="Folder to link the images into.")
-    ] = None,
-    move: Annotated[
-        Folder, option(group=OUTPUT, metavar="DIR", help="Folder to move the images into.")
-    ] = None,
+    copy: Annotated[Folder, option(group=OUTPUT, metavar="DIR", help="Folder to copy the images into.")] = None,
+    link: Annotated[Folder, option(group=OUTPUT, metavar="DIR", help="Folder to link the images into.")] = None,
+    move: Annotated[Folder, option(group=OUTPUT, metavar="DIR", help="Folder to move the images into.")] = None,
     undo: Annotated[
-        Folder,
-        option(
-            group=OUTPUT,
-            metavar="DIR",
-            help="Folder to take back: undoes --copy, --link or --move.",
-        ),
+        Folder, option(group=OUTPUT, metavar="DIR", help="Folder to take back: undoes --copy, --link or --move.")
     ] = None,
 ) -> None:
     """Select the best of a table, as paths or as files in a folder.

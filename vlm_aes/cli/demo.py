@@ -17,10 +17,7 @@ def demo(
     precision: Precision = "auto",
     device: Device = "auto",
     host: Annotated[
-        str,
-        option(
-            group=SERVER, metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for the network."
-        ),
+        str, option(group=SERVER, metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for the network.")
     ] = "127.0.0.1",
     port: Annotated[
         int | None,
@@ -34,11 +31,7 @@ def demo(
     ] = None,
     allow: Annotated[
         list[Path] | None,
-        option(
-            group=SERVER,
-            metavar="DIR",
-            help="Folder here that visitors may have sorted; may be repeated.",
-        ),
+        option(group=SERVER, metavar="DIR", help="Folder here that visitors may have sorted; may be repeated."),
     ] = None,
 ) -> None:
     """Open a page to rate, compare, sort and teach in the browser."""
@@ -63,9 +56,7 @@ def demo(
         server.close()
 
 
-def samples(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the photos.")],
-) -> None:
+def samples(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the photos.")]) -> None:
     """Write sample photos and degraded copies of them."""
     from vlm_aes.images.samples import write_samples
 

@@ -30,9 +30,7 @@ from vlm_aes.cli.options import (
 )
 from vlm_aes.files import check_absent
 
-Out = Annotated[
-    Path, option(group=OUTPUT, metavar="DIR", help="Folder to write; it loads with --model.")
-]
+Out = Annotated[Path, option(group=OUTPUT, metavar="DIR", help="Folder to write; it loads with --model.")]
 
 
 def ensemble(
@@ -93,10 +91,7 @@ def ensemble(
 
 
 def route(
-    routes: Annotated[
-        Path,
-        typer.Argument(metavar="ROUTES", help=".csv with a path and a route in each row."),
-    ],
+    routes: Annotated[Path, typer.Argument(metavar="ROUTES", help=".csv with a path and a route in each row.")],
     to: Annotated[
         list[str],
         option(
@@ -109,11 +104,7 @@ def route(
     images: Images = None,
     tower: Annotated[
         str,
-        option(
-            group=MODEL,
-            metavar="TOWER",
-            help="Vision tower that tells the routes apart: folder, hub id, or nano.",
-        ),
+        option(group=MODEL, metavar="TOWER", help="Vision tower that tells the routes apart: folder, hub id, or nano."),
     ] = "nano",
     device: Device = "auto",
     seed: Seed = 0,
@@ -129,16 +120,11 @@ def route(
 
     named = routing.parse_routes(to)
     table = routing.read_routes(routes, images, [route.name for route in named])
-    report = routing.train_router(
-        table, named, tower, out, seed=seed, device=device, overwrite=overwrite
-    )
+    report = routing.train_router(table, named, tower, out, seed=seed, device=device, overwrite=overwrite)
     if as_json:
         print(json.dumps(asdict(report), allow_nan=False))
     else:
-        print(
-            f"{count_text(report.n, 'image')}, "
-            f"{report.accuracy:.1%} sent to the right route, out of fold"
-        )
+        print(f"{count_text(report.n, 'image')}, {report.accuracy:.1%} sent to the right route, out of fold")
     say(f"vlm-aes score PHOTOS --model {out}")
     if report.n_error:
         raise typer.Exit(ERROR_ROWS)

@@ -40,8 +40,7 @@ def evaluate(
     ratings_scale: RatingsScale = None,
     transform: Transform = "",
     split: Annotated[
-        str | None,
-        option(group=INPUT, metavar="NAME", help="Split to measure on: train, validation or test."),
+        str | None, option(group=INPUT, metavar="NAME", help="Split to measure on: train, validation or test.")
     ] = None,
     model: Model = None,
     fast: Fast = False,
@@ -50,16 +49,10 @@ def evaluate(
     batch_size: BatchSize = 16,
     facts: Annotated[
         bool,
-        option(
-            "--facts/--no-facts",
-            group=OUTPUT,
-            help="Baseline of measured facts, learned from the same ratings.",
-        ),
+        option("--facts/--no-facts", group=OUTPUT, help="Baseline of measured facts, learned from the same ratings."),
     ] = True,
     as_json: Json = False,
-    html: Annotated[
-        Path | None, option(group=OUTPUT, metavar="FILE", help="Page to write, with plots.")
-    ] = None,
+    html: Annotated[Path | None, option(group=OUTPUT, metavar="FILE", help="Page to write, with plots.")] = None,
 ) -> None:
     """Measure a model on your ratings, with 95% intervals."""
     if html is not None:
@@ -101,13 +94,11 @@ def audit(
         option(
             group=INPUT,
             metavar="PATH",
-            help="Photos to audit on, as PATH of score; may be repeated. More photos give surer "
-            "figures.",
+            help="Photos to audit on, as PATH of score; may be repeated. More photos give surer figures.",
         ),
     ],
     limit: Annotated[
-        int,
-        option(group=INPUT, min=2, metavar="N", help="Largest number of photos, drawn by chance."),
+        int, option(group=INPUT, min=2, metavar="N", help="Largest number of photos, drawn by chance.")
     ] = 500,
     model: Model = None,
     precision: Precision = "auto",

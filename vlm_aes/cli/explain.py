@@ -9,18 +9,7 @@ from typing import Annotated
 import typer
 
 from vlm_aes.cli.app import ERROR_ROWS, note
-from vlm_aes.cli.options import (
-    MODEL,
-    OUTPUT,
-    Device,
-    Json,
-    Model,
-    Precision,
-    console,
-    load,
-    option,
-    say,
-)
+from vlm_aes.cli.options import MODEL, OUTPUT, Device, Json, Model, Precision, console, load, option, say
 from vlm_aes.files import check_parent
 
 
@@ -38,17 +27,14 @@ def explain(
     language: Annotated[
         str | None,
         option(
-            group=MODEL,
-            metavar="NAME",
-            help="Language of the critique, where the model speaks it: French, German, ...",
+            group=MODEL, metavar="NAME", help="Language of the critique, where the model speaks it: French, German, ..."
         ),
     ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
     as_json: Json = False,
     html: Annotated[
-        Path | None,
-        option(group=OUTPUT, metavar="FILE", help="Page to write, with a heat map of the score."),
+        Path | None, option(group=OUTPUT, metavar="FILE", help="Page to write, with a heat map of the score.")
     ] = None,
 ) -> None:
     """Explain the score of one photo: critique, facts, suggestions."""

@@ -45,47 +45,30 @@ if TYPE_CHECKING:
 
 def finetune(
     ratings: Ratings,
-    out: Annotated[
-        Path, option(group=OUTPUT, metavar="DIR", help="Folder of the new model to write.")
-    ],
+    out: Annotated[Path, option(group=OUTPUT, metavar="DIR", help="Folder of the new model to write.")],
     images: Images = None,
     rating_column: RatingColumn = "rating",
     ratings_scale: RatingsScale = None,
     transform: Transform = "",
     validation_share: Annotated[
-        float,
-        option(
-            group=INPUT, metavar="F", help="Share of images for model selection and calibration."
-        ),
+        float, option(group=INPUT, metavar="F", help="Share of images for model selection and calibration.")
     ] = 0.15,
     test_share: Annotated[
         float, option(group=INPUT, metavar="F", help="Share of images for the final metrics.")
     ] = 0.15,
-    terms: Annotated[
-        str, option(group=INPUT, metavar="TEXT", help="Licence of the ratings, for the card.")
-    ] = "",
+    terms: Annotated[str, option(group=INPUT, metavar="TEXT", help="Licence of the ratings, for the card.")] = "",
     model: Model = None,
     fast: Annotated[
-        bool,
-        option("--fast", group=MODEL, help="Fit only the fast head of the model, in seconds."),
+        bool, option("--fast", group=MODEL, help="Fit only the fast head of the model, in seconds.")
     ] = False,
     device: Device = "auto",
-    full: Annotated[
-        bool,
-        option("--full", group=TRAINING, help="Train the weights instead of LoRA adapters."),
-    ] = False,
+    full: Annotated[bool, option("--full", group=TRAINING, help="Train the weights instead of LoRA adapters.")] = False,
     train_tower: Annotated[
-        bool,
-        option(
-            "--train-tower", group=TRAINING, help="Train the vision tower and projector as well."
-        ),
+        bool, option("--train-tower", group=TRAINING, help="Train the vision tower and projector as well.")
     ] = False,
-    lora_rank: Annotated[
-        int, option(group=TRAINING, min=1, metavar="N", help="Rank of the LoRA adapters.")
-    ] = 16,
+    lora_rank: Annotated[int, option(group=TRAINING, min=1, metavar="N", help="Rank of the LoRA adapters.")] = 16,
     no_ridge: Annotated[
-        bool,
-        option("--no-ridge", group=TRAINING, help="Train LoRA only, without the ridge residual."),
+        bool, option("--no-ridge", group=TRAINING, help="Train LoRA only, without the ridge residual.")
     ] = False,
     epochs: Annotated[
         float | None,
@@ -98,8 +81,7 @@ def finetune(
     ] = None,
     batch_size: BatchSize = 16,
     accumulate: Annotated[
-        int,
-        option(group=PERFORMANCE, min=1, metavar="N", help="Forward passes per training step."),
+        int, option(group=PERFORMANCE, min=1, metavar="N", help="Forward passes per training step.")
     ] = 1,
     learning_rate: Annotated[
         float,
@@ -112,16 +94,10 @@ def finetune(
         ),
     ] = 0,
     labels: Annotated[
-        str,
-        option(
-            group=TRAINING,
-            metavar="KIND",
-            help="Soft labels: raters, gaussian, two-hot or hard.",
-        ),
+        str, option(group=TRAINING, metavar="KIND", help="Soft labels: raters, gaussian, two-hot or hard.")
     ] = "raters",
     rating_weight: Annotated[
-        float,
-        option(group=TRAINING, min=0, metavar="W", help="Weight of the soft-label loss."),
+        float, option(group=TRAINING, min=0, metavar="W", help="Weight of the soft-label loss.")
     ] = 1,
     ranking_weight: Annotated[
         float, option(group=TRAINING, min=0, metavar="W", help="Weight of the ranking loss.")
@@ -132,27 +108,15 @@ def finetune(
     quantize: Annotated[
         str,
         option(
-            group=PERFORMANCE,
-            metavar="BITS",
-            help="Quantization of the base under LoRA, to save memory: 4bit or 8bit.",
+            group=PERFORMANCE, metavar="BITS", help="Quantization of the base under LoRA, to save memory: 4bit or 8bit."
         ),
     ] = "",
     checkpointing: Annotated[
-        bool,
-        option(
-            "--checkpointing",
-            group=PERFORMANCE,
-            help="Gradient checkpointing: less memory, slower.",
-        ),
+        bool, option("--checkpointing", group=PERFORMANCE, help="Gradient checkpointing: less memory, slower.")
     ] = False,
     seed: Seed = 0,
-    smoke: Annotated[
-        bool,
-        option("--smoke", group=PERFORMANCE, help="Ten steps only, to check the setup."),
-    ] = False,
-    resume: Annotated[
-        bool, option("--resume", group=OUTPUT, help="Resume an interrupted training.")
-    ] = False,
+    smoke: Annotated[bool, option("--smoke", group=PERFORMANCE, help="Ten steps only, to check the setup.")] = False,
+    resume: Annotated[bool, option("--resume", group=OUTPUT, help="Resume an interrupted training.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on your ratings or preferences."""
@@ -182,8 +146,7 @@ def finetune(
         rank=lora_rank,
         alpha=2 * lora_rank,
         labels=labels,
-        loss_weights=default_weights()
-        | {"rating": rating_weight, "rank": ranking_weight, "critique": critique_weight},
+        loss_weights=default_weights() | {"rating": rating_weight, "rank": ranking_weight, "critique": critique_weight},
         ridge=not no_ridge,
         checkpointing=checkpointing,
         smoke=smoke,
@@ -210,67 +173,45 @@ def _ratings_or_pairs(
     from vlm_aes.ratings.table import MIN_RATED_IMAGES
 
     if not is_preferences(file):
-        return read_table(
-            file, images, scale, transform=transform, column=column, min_images=MIN_RATED_IMAGES
-        )
+        return read_table(file, images, scale, transform=transform, column=column, min_images=MIN_RATED_IMAGES)
     if scale or transform or column != "rating":
-        raise RatingsError(
-            "pairs hold no ratings",
-            "leave --ratings-scale, --transform and --rating-column out",
-        )
+        raise RatingsError("pairs hold no ratings", "leave --ratings-scale, --transform and --rating-column out")
     return read_preferences(file, images)
 
 
 def distill(
     images: Annotated[
-        list[str],
-        option(
-            group=INPUT,
-            metavar="PATH",
-            help="Photos to learn from, as PATH of score; may be repeated.",
-        ),
+        list[str], option(group=INPUT, metavar="PATH", help="Photos to learn from, as PATH of score; may be repeated.")
     ],
     out: Annotated[
         Path,
         option(
-            group=OUTPUT,
-            metavar="DIR",
-            help="Checkpoint, which gets a fast/ folder; or a folder for the head alone.",
+            group=OUTPUT, metavar="DIR", help="Checkpoint, which gets a fast/ folder; or a folder for the head alone."
         ),
     ],
     ratings: Annotated[
         Path | None,
         option(
-            group=INPUT,
-            metavar="RATINGS",
-            help="Table of human ratings as for evaluate, with paths below --images.",
+            group=INPUT, metavar="RATINGS", help="Table of human ratings as for evaluate, with paths below --images."
         ),
     ] = None,
     ratings_scale: RatingsScale = None,
     teacher: Annotated[
         str | None,
         option(
-            group=MODEL,
-            metavar="MODEL",
-            help="Model whose scores are learned. Default: nano, or none with --ratings.",
+            group=MODEL, metavar="MODEL", help="Model whose scores are learned. Default: nano, or none with --ratings."
         ),
     ] = None,
     tower: Annotated[
         str | None,
-        option(
-            group=MODEL,
-            metavar="TOWER",
-            help="Vision tower: folder or hub id. Default: that of the checkpoint.",
-        ),
+        option(group=MODEL, metavar="TOWER", help="Vision tower: folder or hub id. Default: that of the checkpoint."),
     ] = None,
     precision: Precision = "auto",
     device: Device = "auto",
     cache: Annotated[
         Path | None,
         option(
-            group=PERFORMANCE,
-            metavar="DIR",
-            help="Folder of stored embeddings. Default: in the cache of the user.",
+            group=PERFORMANCE, metavar="DIR", help="Folder of stored embeddings. Default: in the cache of the user."
         ),
     ] = None,
     seed: Seed = 0,

@@ -38,75 +38,38 @@ Model = Annotated[
 ]
 Fast = Annotated[bool, option("--fast", group=MODEL, help="Score with the fast head of the model.")]
 Precision = Annotated[
-    str,
-    option(
-        group=MODEL,
-        metavar="TYPE",
-        help="Number type of the weights: auto, fp32, bf16, fp16, 8bit or 4bit.",
-    ),
+    str, option(group=MODEL, metavar="TYPE", help="Number type of the weights: auto, fp32, bf16, fp16, 8bit or 4bit.")
 ]
-Device = Annotated[
-    str, option(group=MODEL, metavar="DEVICE", help="Processor: auto, cpu, cuda or mps.")
-]
-BatchSize = Annotated[
-    int, option(group=PERFORMANCE, min=1, metavar="N", help="Images per forward pass.")
-]
+Device = Annotated[str, option(group=MODEL, metavar="DEVICE", help="Processor: auto, cpu, cuda or mps.")]
+BatchSize = Annotated[int, option(group=PERFORMANCE, min=1, metavar="N", help="Images per forward pass.")]
 Json = Annotated[bool, option("--json", group=OUTPUT, help="Result as one JSON object on stdout.")]
-Overwrite = Annotated[
-    bool, option("--overwrite", group=OUTPUT, help="Overwrite an existing result.")
-]
-Seed = Annotated[
-    int, option(group=PERFORMANCE, metavar="N", help="Random seed: same seed, same result.")
-]
+Overwrite = Annotated[bool, option("--overwrite", group=OUTPUT, help="Overwrite an existing result.")]
+Seed = Annotated[int, option(group=PERFORMANCE, metavar="N", help="Random seed: same seed, same result.")]
 
-Table = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="Table that score wrote, or its folder of shards.")
-]
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table that score wrote, or its folder of shards.")]
 Ratings = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RATINGS", help="Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files."
-    ),
+    Path, typer.Argument(metavar="RATINGS", help="Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files.")
 ]
 Images = Annotated[
     Path | None,
     option(
-        group=INPUT,
-        metavar="DIR",
-        help="Folder that relative paths in the table start from. Default: the current one.",
+        group=INPUT, metavar="DIR", help="Folder that relative paths in the table start from. Default: the current one."
     ),
 ]
 RatingsScale = Annotated[
     str | None,
     option(
-        group=INPUT,
-        metavar="LOW-HIGH",
-        help="Scale of the ratings, such as 1-7. Default: guessed from the ratings.",
+        group=INPUT, metavar="LOW-HIGH", help="Scale of the ratings, such as 1-7. Default: guessed from the ratings."
     ),
 ]
 Transform = Annotated[
-    str,
-    option(
-        group=INPUT,
-        metavar="NAME",
-        help="Transform of counts such as likes: log, cube-root, rank or per-age.",
-    ),
+    str, option(group=INPUT, metavar="NAME", help="Transform of counts such as likes: log, cube-root, rank or per-age.")
 ]
-RatingColumn = Annotated[
-    str, option(group=INPUT, metavar="NAME", help="Table column with the ratings.")
-]
+RatingColumn = Annotated[str, option(group=INPUT, metavar="NAME", help="Table column with the ratings.")]
 
-TopK = Annotated[
-    int | None,
-    option("--top-k", group=SELECTION, metavar="N", help="Number of best images to keep."),
-]
-Fraction = Annotated[
-    float | None,
-    option(group=SELECTION, metavar="F", help="Share of best images to keep, 0 to 1."),
-]
-Threshold = Annotated[
-    float | None, option(group=SELECTION, metavar="T", help="Lowest score to keep, 0 to 100.")
-]
+TopK = Annotated[int | None, option("--top-k", group=SELECTION, metavar="N", help="Number of best images to keep.")]
+Fraction = Annotated[float | None, option(group=SELECTION, metavar="F", help="Share of best images to keep, 0 to 1.")]
+Threshold = Annotated[float | None, option(group=SELECTION, metavar="T", help="Lowest score to keep, 0 to 100.")]
 
 Stars = Annotated[
     str | None,
@@ -119,9 +82,7 @@ Stars = Annotated[
 StarsAmong = Annotated[
     str,
     option(
-        group=SIDECARS,
-        metavar="SET",
-        help="Photos that the percentiles refer to: reference (of the model) or run.",
+        group=SIDECARS, metavar="SET", help="Photos that the percentiles refer to: reference (of the model) or run."
     ),
 ]
 Layout = Annotated[
@@ -134,23 +95,15 @@ Layout = Annotated[
     ),
 ]
 OverwriteRatings = Annotated[
-    bool,
-    option("--overwrite-ratings", group=SIDECARS, help="Also replace stars that a person gave."),
+    bool, option("--overwrite-ratings", group=SIDECARS, help="Also replace stars that a person gave.")
 ]
 Unrated = Annotated[
     int,
     option(
-        group=SIDECARS,
-        min=0,
-        max=5,
-        metavar="N",
-        help="Stars that mean not rated yet; darktable gives new photos 1.",
+        group=SIDECARS, min=0, max=5, metavar="N", help="Stars that mean not rated yet; darktable gives new photos 1."
     ),
 ]
-DryRun = Annotated[
-    bool,
-    option("--dry-run", group=SIDECARS, help="Show what would be written; change nothing."),
-]
+DryRun = Annotated[bool, option("--dry-run", group=SIDECARS, help="Show what would be written; change nothing.")]
 
 
 def say(line: str) -> None:

@@ -13,10 +13,7 @@ Private = Annotated[bool, option("--private", group=OUTPUT, help="Create a priva
 
 
 def export(
-    out: Annotated[
-        Path,
-        option(group=OUTPUT, metavar="FILE", help="FILE.onnx to write; it loads with --model."),
-    ],
+    out: Annotated[Path, option(group=OUTPUT, metavar="FILE", help="FILE.onnx to write; it loads with --model.")],
     model: Model = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -37,35 +34,18 @@ def export(
 
 
 def push(
-    folder: Annotated[
-        Path,
-        typer.Argument(metavar="FOLDER", help="Folder that finetune, distill or --dataset wrote."),
-    ],
-    repo: Annotated[
-        str,
-        typer.Argument(metavar="OWNER/NAME", help="Repository on the hub; created if missing."),
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that finetune, distill or --dataset wrote.")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Repository on the hub; created if missing.")],
     license_id: Annotated[
         str | None,
-        option(
-            "--license",
-            group=OUTPUT,
-            metavar="ID",
-            help="License such as apache-2.0, for a card that names none.",
-        ),
+        option("--license", group=OUTPUT, metavar="ID", help="License such as apache-2.0, for a card that names none."),
     ] = None,
     revision: Annotated[
-        str | None,
-        option(group=OUTPUT, metavar="BRANCH", help="Branch; created if missing. Default: main."),
+        str | None, option(group=OUTPUT, metavar="BRANCH", help="Branch; created if missing. Default: main.")
     ] = None,
     private: Private = False,
-    message: Annotated[
-        str, option(group=OUTPUT, metavar="TEXT", help="Message of the commit.")
-    ] = "",
-    dry_run: Annotated[
-        bool,
-        option("--dry-run", group=OUTPUT, help="List the files; nothing is pushed."),
-    ] = False,
+    message: Annotated[str, option(group=OUTPUT, metavar="TEXT", help="Message of the commit.")] = "",
+    dry_run: Annotated[bool, option("--dry-run", group=OUTPUT, help="List the files; nothing is pushed.")] = False,
 ) -> None:
     """Push a model or a dataset with its card to the Hugging Face hub."""
     from vlm_aes.models import hub

@@ -44,16 +44,13 @@ def score(
         list[str],
         typer.Argument(
             metavar="PATH",
-            help="Photos, folders, quoted globs, tables, .tar archives, datasets, addresses, or - "
-            "for a list on stdin.",
+            help="Photos, folders, quoted globs, tables, .tar archives, datasets, addresses, or - for a list on stdin.",
         ),
     ],
     image_column: Annotated[
         str | None,
         option(
-            group=INPUT,
-            metavar="NAME",
-            help="Table column with image paths or image bytes. Default: path or image.",
+            group=INPUT, metavar="NAME", help="Table column with image paths or image bytes. Default: path or image."
         ),
     ] = None,
     model: Model = None,
@@ -65,24 +62,19 @@ def score(
         option(
             "--rationale",
             group=COLUMNS,
-            help="Critique of each image; with --top-k, --fraction or --threshold only of the "
-            "selected ones.",
+            help="Critique of each image; with --top-k, --fraction or --threshold only of the selected ones.",
         ),
     ] = False,
     facts: Annotated[
-        bool,
-        option("--facts", group=COLUMNS, help="Measured facts: exposure, sharpness, noise, ..."),
+        bool, option("--facts", group=COLUMNS, help="Measured facts: exposure, sharpness, noise, ...")
     ] = False,
     attributes: Annotated[
-        bool,
-        option("--attributes", group=COLUMNS, help="Scores of composition, color, light and more."),
+        bool, option("--attributes", group=COLUMNS, help="Scores of composition, color, light and more.")
     ] = False,
     scale: Annotated[
         str | None,
         option(
-            group=COLUMNS,
-            metavar="LOW-HIGH",
-            help="Scale on which scores are shown, such as 1-10; adds score_scaled.",
+            group=COLUMNS, metavar="LOW-HIGH", help="Scale on which scores are shown, such as 1-10; adds score_scaled."
         ),
     ] = None,
     stars: Stars = None,
@@ -90,17 +82,13 @@ def score(
     top_k: TopK = None,
     fraction: Fraction = None,
     threshold: Threshold = None,
-    per: Annotated[
-        str,
-        option(group=SELECTION, metavar="GROUP", help="Group to select from: all or folder."),
-    ] = "all",
+    per: Annotated[str, option(group=SELECTION, metavar="GROUP", help="Group to select from: all or folder.")] = "all",
     cascade: Annotated[
         bool,
         option(
             "--cascade",
             group=SELECTION,
-            help="Score everything with the fast head; re-score borderline images with the full "
-            "model.",
+            help="Score everything with the fast head; re-score borderline images with the full model.",
         ),
     ] = False,
     out: Annotated[
@@ -112,29 +100,22 @@ def score(
         ),
     ] = None,
     resume: Annotated[
-        bool,
-        option("--resume", group=OUTPUT, help="Resume an interrupted run; finished rows stay."),
+        bool, option("--resume", group=OUTPUT, help="Resume an interrupted run; finished rows stay.")
     ] = False,
     overwrite: Annotated[
         bool, option("--overwrite", group=OUTPUT, help="Replace an existing --out or --html.")
     ] = False,
     html: Annotated[
-        Path | None,
-        option(group=OUTPUT, metavar="FILE", help="Gallery to write: a page without network."),
+        Path | None, option(group=OUTPUT, metavar="FILE", help="Gallery to write: a page without network.")
     ] = None,
     dataset: Annotated[
-        Path | None,
-        option(group=OUTPUT, metavar="DIR", help="Dataset to write, with images and rows."),
+        Path | None, option(group=OUTPUT, metavar="DIR", help="Dataset to write, with images and rows.")
     ] = None,
     stats: Annotated[
-        Path | None,
-        option(group=OUTPUT, metavar="FILE", help="JSON file for the statistics of the run."),
+        Path | None, option(group=OUTPUT, metavar="FILE", help="JSON file for the statistics of the run.")
     ] = None,
     xmp: Annotated[
-        bool,
-        option(
-            "--xmp", group=SIDECARS, help="Write stars, keywords and critiques into XMP sidecars."
-        ),
+        bool, option("--xmp", group=SIDECARS, help="Write stars, keywords and critiques into XMP sidecars.")
     ] = False,
     xmp_layout: Layout = "auto",
     overwrite_ratings: OverwriteRatings = False,
