@@ -1,7 +1,7 @@
 """Many images: sources, the pipeline, the table that it fills, and the selection of the best.
 
-Names are loaded when they are first used, because the command line checks
-:mod:`vlm_aes.bulk.settings` before it imports torch.
+Names are loaded when they are first used, because the command line checks :mod:`vlm_aes.bulk.settings` before
+it imports torch.
 """
 
 from importlib import import_module

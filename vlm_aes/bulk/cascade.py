@@ -1,5 +1,5 @@
-"""The cascade: a fast head rates everything, and the model behind it rates again only the images
-whose interval straddles the cut."""
+"""The cascade: a fast head rates everything, and the model behind it rates again only the images whose
+interval straddles the cut."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ INTERVAL_STDS = 2 * 1.645
 
 
 def cascade_tiers(scores: GroupedScores, cut: Cut, agreement: Agreement) -> NDArray[np.int64]:
-    """(N,) ``SELECTED`` where the head alone is sure that an image is selected, ``REJECTED`` where
-    it is sure that it is not, ``OPEN`` where the model has to decide, or the head could not.
+    """(N,) ``SELECTED`` where the head alone is sure that an image is selected, ``REJECTED`` where it is sure
+    that it is not, ``OPEN`` where the model has to decide, or the head could not.
 
-    For a number or a share of images, the model's score at the cut is not known. It is taken from
-    the head's scores with the spread of their disagreement added: a cut in the tail lies further
-    out in the model's scores than in the head's.
+    For a number or a share of images, the model's score at the cut is not known. It is taken from the head's
+    scores with the spread of their disagreement added: a cut in the tail lies further out in the model's
+    scores than in the head's.
     """
     tiers = np.full(len(scores.score), OPEN, dtype=np.int64)
     spread = (agreement.high - agreement.low) / INTERVAL_STDS
@@ -51,8 +51,8 @@ def cascade_tiers(scores: GroupedScores, cut: Cut, agreement: Agreement) -> NDAr
 
 
 def _expected_cut(score: NDArray[np.float64], spread: float, places: int) -> float:
-    """The score that ``places`` images are expected to reach, when each lies normally about its
-    own with such a spread."""
+    """The score that ``places`` images are expected to reach, when each lies normally about its own with such
+    a spread."""
     counts, edges = np.histogram(score, CUT_BINS)
     middles = (edges[1:] + edges[:-1]) / 2
     low, high = edges[0] - 10 * spread - 1, edges[-1] + 10 * spread + 1
@@ -66,8 +66,8 @@ def _expected_cut(score: NDArray[np.float64], spread: float, places: int) -> flo
 
 
 class CascadeRows(CompletedRows):
-    """Rows that the model need not rate: those that the head decided, and those that an earlier
-    run's model has rated.
+    """Rows that the model need not rate: those that the head decided, and those that an earlier run's model
+    has rated.
 
     Args:
         fast_sink: with the head's rows.

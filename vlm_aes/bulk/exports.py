@@ -43,9 +43,7 @@ class Exports:
     def __bool__(self) -> bool:
         return any(place is not None for place in (self.sidecars, self.html, self.dataset))
 
-    def write(
-        self, rows: Rows, sources: Sources, schema: pa.Schema, *, show: Say, say: Say
-    ) -> int:  # fmt: skip
+    def write(self, rows: Rows, sources: Sources, schema: pa.Schema, *, show: Say, say: Say) -> int:
         """Write the rows to every place; gives how many sidecars could not be written.
 
         Args:

@@ -1,5 +1,4 @@
-"""Rows that outlive a killed process: a journal of what is rated, and a lock for the one run that
-writes it."""
+"""Rows that outlive a killed process: a journal of what is rated, and a lock for the one run that writes it."""
 
 from __future__ import annotations
 
@@ -97,8 +96,7 @@ class Journal:
 
 
 def read_journal(file: Path, names: list[str]) -> tuple[list[Row], list[Fingerprint]]:
-    """Whole lines of a journal; one that was cut off, or lacks a column of ``names``, is left
-    out."""
+    """Whole lines of a journal; one that was cut off, or lacks a column of ``names``, is left out."""
     rows: list[Row] = []
     fingerprints: list[Fingerprint] = []
     with file.open(encoding="utf-8", errors="replace") as lines:

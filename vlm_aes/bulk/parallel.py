@@ -1,8 +1,7 @@
 """One batch through the model: whole, or in parts side by side, each on a core of its own.
 
-A small network shares its work badly among cores: they wait for each other after every layer, and
-wait busily. Where the scorer allows it, a batch is cut instead, and each core takes a part through
-all layers.
+A small network shares its work badly among cores: they wait for each other after every layer, and wait
+busily. Where the scorer allows it, a batch is cut instead, and each core takes a part through all layers.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ class ParallelScorer:
     Args:
         assessor: rates.
         rationale, attributes: whether they are asked for.
-        workers: most parts side by side; by default one a core, at most sixteen. One where the
-            scorer cannot be used from several threads.
+        workers: most parts side by side; by default one a core, at most sixteen. One where the scorer cannot
+            be used from several threads.
 
     Attributes:
         parts: the most there are: with as many forward passes' images all cores are busy.
@@ -49,8 +48,8 @@ class ParallelScorer:
         self._pool.shutdown(cancel_futures=True)
 
     def rate(self, images: Sequence[PreparedImage]) -> list[Assessment]:
-        """One assessment an image, in order. A single image that the model cannot take is an
-        error, not the end."""
+        """One assessment an image, in order. A single image that the model cannot take is an error, not the
+        end."""
         parts = min(self.parts, max(1, len(images) // MIN_PART_IMAGES))
         if parts == 1:
             return self._rate_part(images)

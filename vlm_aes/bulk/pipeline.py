@@ -1,8 +1,8 @@
 """The one batching loop: images in, rows out, in order, with the device kept busy.
 
-Files are read and hashed ahead; content that was rated before is not even decoded. Decoding,
-measuring and the fast path's resizing run in threads, bounded in number and in bytes. A bad image
-is a row with an error; a row that an earlier run completed is not done again.
+Files are read and hashed ahead; content that was rated before is not even decoded. Decoding, measuring and
+the fast path's resizing run in threads, bounded in number and in bytes. A bad image is a row with an error; a
+row that an earlier run completed is not done again.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class RowsByContent:
         return self._index is not None and self._index.get(sha256) is not None
 
     def remember(self, row: Row, place: RowPlace | None) -> None:
-        """Keep a row; an error only for the images in flight. Without a ``place`` it can be had
-        from disk already, or not at all."""
+        """Keep a row; an error only for the images in flight. Without a ``place`` it can be had from disk
+        already, or not at all."""
         sha256 = row["sha256"]
         if not sha256:
             return
@@ -140,8 +140,8 @@ def score_images(
         batch_size: images of a forward pass.
         sink: entered already; gets every row, and is asked for those that are done.
         stats: counts along.
-        workers: decoding threads, and parts of a batch that are rated side by side where the
-            scorer allows it; by default one a core, at most sixteen.
+        workers: decoding threads, and parts of a batch that are rated side by side where the scorer allows
+            it; by default one a core, at most sixteen.
         completed: rows that need not be done again; by default those of the sink.
         begun: the sink was begun already.
         amend: completes each row.
@@ -150,8 +150,7 @@ def score_images(
     """
     stats = stats if stats is not None else RunStats()
     if sink is not None and not begun:
-        sink.begin({"model": assessor.model_id, "prompt": assessor.prompt_id,
-                    "columns": columns.names})  # fmt: skip
+        sink.begin({"model": assessor.model_id, "prompt": assessor.prompt_id, "columns": columns.names})
     index = DiskIndex() if sink is not None else None
     if completed is None and sink is not None:
         models = {(assessor.model_id, assessor.prompt_id)}

@@ -32,8 +32,8 @@ Prepare = Callable[[bytes, str, str], Prepared | ImageError]
 
 @dataclass
 class PrefetchEntry(Generic[Prepared]):
-    """One image of the source. At most one of ``completed``, ``error`` and ``decoding`` is there;
-    none where equal content came before it.
+    """One image of the source. At most one of ``completed``, ``error`` and ``decoding`` is there; none where
+    equal content came before it.
 
     Attributes:
         fingerprint: tells later that its file is unchanged.
@@ -80,8 +80,8 @@ class _InFlight:
 
 
 class Prefetcher(Generic[Prepared]):
-    """Entries in the order of the sources, each read and prepared while the model is busy with
-    those before it. A context manager: leaving it ends the threads.
+    """Entries in the order of the sources, each read and prepared while the model is busy with those before
+    it. A context manager: leaving it ends the threads.
 
     Args:
         sources: iterated in a thread of its own; may be endless.
@@ -130,8 +130,8 @@ class Prefetcher(Generic[Prepared]):
     def batches(self, max_entries: int | None = None) -> Iterator[list[PrefetchEntry[Prepared]]]:
         """Entries in lists, each to be settled before the next is asked for.
 
-        A list ends with ``batch_size`` new images or ``max_entries`` entries (by default, as many
-        as new images), and earlier where nothing more is read before it is settled.
+        A list ends with ``batch_size`` new images or ``max_entries`` entries (by default, as many as new
+        images), and earlier where nothing more is read before it is settled.
         """
         batch: list[PrefetchEntry[Prepared]] = []
         new = 0

@@ -137,10 +137,15 @@ def _distribution(scores: Counter[int]) -> dict[str, float | int]:
     mean = sum(k * c for k, c in scores.items()) / n
     variance = sum((k - mean) ** 2 * c for k, c in scores.items()) / n
     return {
-        "n": n, "mean": round(mean / 10, 3), "std": round(variance**0.5 / 10, 3),
-        "min": ordered[0] / 10, "p5": quantile(0.05), "median": quantile(0.5),
-        "p95": quantile(0.95), "max": ordered[-1] / 10,
-    }  # fmt: skip
+        "n": n,
+        "mean": round(mean / 10, 3),
+        "std": round(variance**0.5 / 10, 3),
+        "min": ordered[0] / 10,
+        "p5": quantile(0.05),
+        "median": quantile(0.5),
+        "p95": quantile(0.95),
+        "max": ordered[-1] / 10,
+    }
 
 
 def _clock(seconds: float) -> str:

@@ -1,9 +1,9 @@
 """The same pipeline on Ray Data: a pool of workers that load the model once, one writer.
 
 Paths are dealt out in pieces, in the order of the source; each worker takes its pieces through
-:func:`vlm_aes.bulk.pipeline.score_images`. Rows come back in order to the call that began it, which
-writes them as any other call does. The pieces of a lost worker are done again by another: that, and
-everything else about a cluster, is Ray's work.
+:func:`vlm_aes.bulk.pipeline.score_images`. Rows come back in order to the call that began it, which writes
+them as any other call does. The pieces of a lost worker are done again by another: that, and everything else
+about a cluster, is Ray's work.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ class RayEngine:
         begun: bool = False,
         amend: Callable[[Row], Row] | None = None,
     ) -> Iterator[Row]:
-        """As :func:`vlm_aes.bulk.pipeline.score_images`, with the same rows in the same order;
-        equal content is rated once by each worker for each of its pieces.
+        """As :func:`vlm_aes.bulk.pipeline.score_images`, with the same rows in the same order; equal content
+        is rated once by each worker for each of its pieces.
 
         Args:
             sources: with their containers kept.
@@ -118,16 +118,25 @@ class RayEngine:
             return
         pool = self._pool()
         task = WorkerTask(
-            self._worker_model(assessor), identity, columns, options, batch_size, self._column,
-            str(Path.cwd()), max(1, int(pool["num_cpus"])),
-        )  # fmt: skip
+            self._worker_model(assessor),
+            identity,
+            columns,
+            options,
+            batch_size,
+            self._column,
+            str(Path.cwd()),
+            max(1, int(pool["num_cpus"])),
+        )
         dataset = ray.data.from_arrow(pieces)
         dataset.context.enable_progress_bars = False
         dataset.context.execution_options.preserve_order = True
         rated = dataset.map_batches(
-            RayWorker, batch_size=None, batch_format="pyarrow",
-            fn_constructor_kwargs={"task": task, "completed": ray.put(digests)}, **pool,
-        )  # fmt: skip
+            RayWorker,
+            batch_size=None,
+            batch_format="pyarrow",
+            fn_constructor_kwargs={"task": task, "completed": ray.put(digests)},
+            **pool,
+        )
         try:
             for part in rated.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield from _write_part(part, columns, completed, sink, stats, amend)
@@ -152,9 +161,13 @@ class RayEngine:
 
 
 def _write_part(
-    part: pa.Table, columns: Columns, completed: CompletedRows, sink: Sink, stats: RunStats,
+    part: pa.Table,
+    columns: Columns,
+    completed: CompletedRows,
+    sink: Sink,
+    stats: RunStats,
     amend: Callable[[Row], Row] | None,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """Write a worker's rows, and give them."""
     rows = []
     for cells in part.to_pylist():

@@ -33,13 +33,11 @@ RETURNED_ROWS = 256
 """Rows that a worker hands back together."""
 PIECE_SCHEMA = pa.schema([("path", pa.binary()), ("how", pa.int8())])
 PLAIN, OPENED, UNNAMED = 0, 1, 2
-"""How a path is read: as a file; as an address, or as all that an archive or table holds; not at
-all, for a table's row that names no image."""
+"""How a path is read: as a file; as an address, or as all that an archive or table holds; not at all, for a
+table's row that names no image."""
 ANY_FILE = "*"
 """In the digest of a row that holds whatever its file is now."""
-EXTRA_COLUMNS = (
-    ("_path", pa.binary()), ("_mark", pa.string()), ("_kept", pa.bool_()), ("_repeated", pa.int64())
-)  # fmt: skip
+EXTRA_COLUMNS = (("_path", pa.binary()), ("_mark", pa.string()), ("_kept", pa.bool_()), ("_repeated", pa.int64()))
 """Columns that come back beside those of a row."""
 
 
@@ -56,9 +54,8 @@ class WorkerModel:
     def load(self) -> Assessor:
         """The loaded model."""
         return Assessor.from_pretrained(
-            self.model, precision=self.precision, device=self.device, fast=self.fast,
-            critic=self.critic,
-        )  # fmt: skip
+            self.model, precision=self.precision, device=self.device, fast=self.fast, critic=self.critic
+        )
 
 
 @dataclass(frozen=True)
@@ -133,13 +130,16 @@ class RayWorker:
                 yield ImageSource(source.path, _lost_row, {"kept": 1}) if completed else source
 
         rows = score_images(
-            self._assessor, sources(), task.columns, task.options, batch_size=task.batch_size,
-            stats=stats,
-        )  # fmt: skip
+            self._assessor, sources(), task.columns, task.options, batch_size=task.batch_size, stats=stats
+        )
         for i, row in enumerate(rows):
             fingerprint, completed = marks[i]
-            extra = {"_path": os.fsencode(row["path"]), "_mark": json.dumps(fingerprint),
-                     "_kept": completed, "_repeated": 0}  # fmt: skip
+            extra = {
+                "_path": os.fsencode(row["path"]),
+                "_mark": json.dumps(fingerprint),
+                "_kept": completed,
+                "_repeated": 0,
+            }
             marks[i] = ({}, False)
             yield row | extra
 
@@ -172,8 +172,8 @@ def _piece_sources(piece: pa.Table, column: str | None) -> Iterator[ImageSource]
 
 
 def completed_digests(rows: Iterable[CompletedRow]) -> NDArray[np.uint64]:
-    """What need not be done again, so that a worker can tell it: sorted digests of each path alone,
-    with the fingerprint of its file, and with its content."""
+    """What need not be done again, so that a worker can tell it: sorted digests of each path alone, with the
+    fingerprint of its file, and with its content."""
 
     def digests() -> Iterator[int]:
         for row in rows:

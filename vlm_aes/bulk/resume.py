@@ -37,8 +37,8 @@ class CompletedRow:
 class CompletedRows:
     """Rows of earlier runs that still hold: same model and prompt, no error, same file.
 
-    The same file is told by its fingerprint, else by the hash of its bytes. Only the places of the
-    rows are kept; the rows stay on disk.
+    The same file is told by its fingerprint, else by the hash of its bytes. Only the places of the rows are
+    kept; the rows stay on disk.
 
     Args:
         sink: begun already.
@@ -115,8 +115,8 @@ def unpack(packed: int) -> RowPlace:
 class DiskIndex:
     """Keys to whole numbers, in a private temporary file that goes with the process.
 
-    Safe to use from several threads. Keys are kept as 128-bit digests; memory stays flat however
-    many there are.
+    Safe to use from several threads. Keys are kept as 128-bit digests; memory stays flat however many there
+    are.
     """
 
     def __init__(self) -> None:

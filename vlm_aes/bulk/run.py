@@ -106,9 +106,8 @@ def score_to_rows(
     """The same without a file: rows as they are rated, or, with a cut, the selected ones."""
     if job.cut is None:
         for row in score_images(
-            assessor, job.sources(), job.columns, job.options, stats=stats,
-            batch_size=job.batch_size,
-        ):  # fmt: skip
+            assessor, job.sources(), job.columns, job.options, stats=stats, batch_size=job.batch_size
+        ):
             yield row
             advance()
         return
@@ -156,17 +155,15 @@ def add_critiques(rows: list[Row], assessor: Assessor, sources: Iterable[ImageSo
 
 def _score_all(sink: Sink, assessor: Assessor, job: ScoreJob, stats: RunStats, advance: Advance) -> None:
     for _ in job.engine(
-        assessor, job.sources(), job.columns, job.options, stats=stats,
-        batch_size=job.batch_size, sink=sink,
-    ):  # fmt: skip
+        assessor, job.sources(), job.columns, job.options, stats=stats, batch_size=job.batch_size, sink=sink
+    ):
         advance()
 
 
 def _score_in_cascade(
     sink: Sink, fast: Assessor, slow: Assessor, job: ScoreJob, stats: RunStats, advance: Advance
 ) -> NDArray[np.int64]:
-    """Rate with the head, then with the model where the head leaves the cut open; gives the tier
-    of each row."""
+    """Rate with the head, then with the model where the head leaves the cut open; gives the tier of each row."""
     assert job.cut is not None
     assert isinstance(fast.head, FastScorer)
     agreement = fast.head.config.agreement
@@ -176,13 +173,22 @@ def _score_in_cascade(
         scores = GroupedScores.read(fast_sink.own_tables, job.cut.per)
         rows = CascadeRows(fast_sink, cascade_tiers(scores, job.cut, agreement))
         slow_stats = RunStats()
-        sink.begin({"model": slow.model_id, "prompt": slow.prompt_id, "fast": fast.model_id,
-                    "columns": job.columns.names})  # fmt: skip
+        sink.begin(
+            {"model": slow.model_id, "prompt": slow.prompt_id, "fast": fast.model_id, "columns": job.columns.names}
+        )
         rows.earlier = CompletedRows(sink, {(slow.model_id, slow.prompt_id)})
         for _ in job.engine(
-            slow, job.sources(), job.columns, job.options, stats=slow_stats,
-            batch_size=job.batch_size, sink=sink, completed=rows, begun=True, amend=rows.amend,
-        ):  # fmt: skip
+            slow,
+            job.sources(),
+            job.columns,
+            job.options,
+            stats=slow_stats,
+            batch_size=job.batch_size,
+            sink=sink,
+            completed=rows,
+            begun=True,
+            amend=rows.amend,
+        ):
             advance()
         stats.rated_again = slow_stats.rated
         stats.errors, stats.scores = slow_stats.errors, slow_stats.scores

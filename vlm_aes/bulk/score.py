@@ -148,9 +148,12 @@ class ScoreRun:
         if s.engine == "ray" and device == "auto" and not (s.selects and s.rationale):
             device = "cpu"
         assessor = Assessor.from_pretrained(
-            s.model, precision=s.precision, device=device, fast=s.fast or s.cascade,
+            s.model,
+            precision=s.precision,
+            device=device,
+            fast=s.fast or s.cascade,
             critic=s.rationale and not s.cascade,
-        )  # fmt: skip
+        )
         if not s.cascade:
             return assessor, None
         head = assessor.head

@@ -1,8 +1,8 @@
 """Where rows go so that none is lost: a journal, whole shards beside the file, then one rename.
 
-Rows of a batch are appended to a journal as soon as it is rated, so that a killed process loses at
-most the batch in flight. When enough have gathered they become a Parquet shard, so that ten million
-rows are a thousand files. The target itself appears at the end, complete.
+Rows of a batch are appended to a journal as soon as it is rated, so that a killed process loses at most the
+batch in flight. When enough have gathered they become a Parquet shard, so that ten million rows are a
+thousand files. The target itself appears at the end, complete.
 """
 
 from __future__ import annotations
@@ -43,19 +43,18 @@ RowPlace = tuple[int, int]
 class Sink:
     """Gathers rows in ``FILE.part/`` and turns them into FILE at the end.
 
-    With a folder as target, the shards are the result. Use it as a context manager; rows of a call
-    that was cut short stay for ``--resume``.
+    With a folder as target, the shards are the result. Use it as a context manager; rows of a call that was
+    cut short stay for ``--resume``.
 
     Args:
-        target: ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder (a path that ends in
-            ``/``, or is one).
+        target: ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder (a path that ends in ``/``, or is one).
         schema: of the rows.
         resume: go on from what is there.
         overwrite: start afresh, whatever is there.
 
     Raises:
-        OutputError: for an unknown suffix, an existing target without permission, or one that
-            another run is writing.
+        OutputError: for an unknown suffix, an existing target without permission, or one that another run is
+            writing.
     """
 
     def __init__(self, target: str, schema: pa.Schema, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -128,8 +127,7 @@ class Sink:
         for journal in sorted(self.part.glob(f"{JOURNAL}-*.jsonl")):
             rows, fingerprints = read_journal(journal, self.schema.names)
             if rows:
-                self._write_shard(self._shard_path(_generation(journal), 10**8 - 1), rows,
-                                  fingerprints)  # fmt: skip
+                self._write_shard(self._shard_path(_generation(journal), 10**8 - 1), rows, fingerprints)
             journal.unlink()
         begun = any(self.part.glob("shard-*.parquet"))
         if self.is_folder or begun or not (self.resume and self.path.exists()):
@@ -142,8 +140,8 @@ class Sink:
             raise OutputError(error, "--overwrite replaces it") from None
 
     def earlier_rows(self) -> Iterator[tuple[RowPlace, Row]]:
-        """Rows of earlier runs that hold every column, with their places; those of a later run
-        come later. Only :data:`RESUME_COLUMNS` of them. After :meth:`begin`."""
+        """Rows of earlier runs that hold every column, with their places; those of a later run come later.
+        Only :data:`RESUME_COLUMNS` of them. After :meth:`begin`."""
         for ordinal, shard in enumerate(self._earlier_shards):
             try:
                 if set(self.schema.names) - set(pq.read_schema(shard).names):

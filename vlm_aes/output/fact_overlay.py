@@ -19,8 +19,8 @@ _PLACE_LABELS = {"subject": "subject", "brightest": "brightest", "detail": "most
 
 
 def draw_facts(image: Image.Image, facts: Mapping[str, Fact]) -> Image.Image:
-    """A copy of an RGB image with its thirds, white areas in red, black ones in blue, the places
-    of what stands out, and, where a tilt was measured, the horizon."""
+    """A copy of an RGB image with its thirds, white areas in red, black ones in blue, the places of what
+    stands out, and, where a tilt was measured, the horizon."""
     pixels = np.asarray(image).copy()
     white = cv2.inRange(pixels, (WHITE_LEVEL,) * 3, (255,) * 3) > 0
     black = cv2.inRange(pixels, (0,) * 3, (BLACK_LEVEL,) * 3) > 0

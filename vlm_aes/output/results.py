@@ -49,8 +49,7 @@ def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
 
 
 def read_batches(file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS) -> Iterator[list[Row]]:
-    """Rows of a table that has every column of ``schema``, up to ``size`` at a time; none where it
-    lacks one.
+    """Rows of a table that has every column of ``schema``, up to ``size`` at a time; none where it lacks one.
 
     Raises:
         TableError: for a table that cannot be read.

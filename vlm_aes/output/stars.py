@@ -18,8 +18,7 @@ class StarRule:
     """The percentiles from which on an image gets its stars.
 
     Attributes:
-        percentiles: of 1, 2, 3, 4 and 5 stars, each 0 to 100, ascending; below the first there
-            are none.
+        percentiles: of 1, 2, 3, 4 and 5 stars, each 0 to 100, ascending; below the first there are none.
         among: one of :data:`STAR_REFERENCES`.
 
     Raises:

@@ -1,10 +1,10 @@
 """The one definition of a row: its columns, their order and types, and how they are filled.
 
-To add a column that every row has, list it in ``BASE_COLUMNS`` and fill it in :meth:`Columns.row`.
-For a column that an option adds, give :class:`Columns` an argument and list the column in
-``OPTIONAL_COLUMNS``, so that ``xmp`` and ``gallery`` read it. Columns of a single scorer stand in
-``SCORER_COLUMNS``. Columns of facts come from :mod:`vlm_aes.measure` without a change here.
-Older tables that lack an optional column are still read.
+To add a column that every row has, list it in ``BASE_COLUMNS`` and fill it in :meth:`Columns.row`. For a
+column that an option adds, give :class:`Columns` an argument and list the column in ``OPTIONAL_COLUMNS``, so
+that ``xmp`` and ``gallery`` read it. Columns of a single scorer stand in ``SCORER_COLUMNS``. Columns of facts
+come from :mod:`vlm_aes.measure` without a change here. Older tables that lack an optional column are still
+read.
 """
 
 from __future__ import annotations
@@ -55,15 +55,16 @@ RATIONALE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 )
 """Columns that ``--rationale`` adds at the end of a row."""
 
-SCORER_COLUMNS: dict[str, pa.DataType] = {
-    "score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT,
-}  # fmt: skip
-"""Columns that some scorers add: the score on their own scale; how far a server's score may be off
-for what it leaves unsaid; how far several models are apart; which of several rated."""
+SCORER_COLUMNS: dict[str, pa.DataType] = {"score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT}
+"""Columns that some scorers add: the score on their own scale; how far a server's score may be off for what
+it leaves unsaid; how far several models are apart; which of several rated."""
 
 OPTIONAL_COLUMNS: dict[str, pa.DataType] = {
-    "score_fast": REAL, "score_scaled": REAL, "stars": WHOLE, **dict(RATIONALE_COLUMNS),
-}  # fmt: skip
+    "score_fast": REAL,
+    "score_scaled": REAL,
+    "stars": WHOLE,
+    **dict(RATIONALE_COLUMNS),
+}
 """Columns that other commands read where a table has them, beside ``attr_*`` and ``fact_*``."""
 
 FORMATS = (".csv", ".jsonl", ".parquet")

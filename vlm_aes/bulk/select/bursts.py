@@ -1,8 +1,8 @@
 """Bursts: frames of one moment, found by their capture time and likeness, and ranked.
 
-A score says how good an image is among all; between two frames of one moment, it says little. In a
-burst the frames are compared with each other: with the exposure that most of them have, and with
-how much of the scene they hold.
+A score says how good an image is among all; between two frames of one moment, it says little. In a burst the
+frames are compared with each other: with the exposure that most of them have, and with how much of the scene
+they hold.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _TIME_TAGS = ((0x9003, 0x9291), (0x9004, 0x9292))
 
 
 def capture_time(path: str) -> float | None:
-    """Seconds of the camera's own clock, to tell images apart by; None where the file does not say
-    it or cannot be opened. Nothing else of the file is read."""
+    """Seconds of the camera's own clock, to tell images apart by; None where the file does not say it or
+    cannot be opened. Nothing else of the file is read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -57,12 +57,10 @@ def _seconds(whole: str, fraction: str) -> float:
 
 
 def capture_runs(paths: Iterable[Sequence[str]]) -> list[NDArray[np.int64]]:
-    """Numbers of the images that were taken close after one another in one folder; see
-    :func:`time_runs`.
+    """Numbers of the images that were taken close after one another in one folder; see :func:`time_runs`.
 
     Args:
-        paths: part by part, of which one is held; an empty path stands for an image that cannot be
-            opened.
+        paths: part by part, of which one is held; an empty path stands for an image that cannot be opened.
     """
     numbers: dict[str, int] = {}
     folders: list[int] = []
@@ -78,8 +76,8 @@ def capture_runs(paths: Iterable[Sequence[str]]) -> list[NDArray[np.int64]]:
 def time_runs(
     folder: NDArray[np.int64], taken: NDArray[np.float64], gap_s: float = BURST_GAP_S
 ) -> list[NDArray[np.int64]]:
-    """Numbers of images that were taken close after one another in one folder, two or more a run,
-    in the order of time.
+    """Numbers of images that were taken close after one another in one folder, two or more a run, in the
+    order of time.
 
     Args:
         folder: (N,) the folder's number.
@@ -92,8 +90,8 @@ def time_runs(
 
 
 def label_bursts(features: ImageFeatures) -> NDArray[np.int64]:
-    """(N,) the number of each image's burst, of images taken within seconds: those of one scene,
-    directly or through others between them."""
+    """(N,) the number of each image's burst, of images taken within seconds: those of one scene, directly or
+    through others between them."""
     linked = maybe_same_scene(features)
     return np.asarray(connected_components(csr_array(linked), directed=False)[1], dtype=np.int64)
 
@@ -117,8 +115,8 @@ def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> N
 def find_bursts(
     runs: Iterable[NDArray[np.int64]], paths: dict[int, str], extract: FeatureExtractor
 ) -> Iterator[tuple[NDArray[np.int64], ImageFeatures]]:
-    """Each burst of two or more: the numbers of its images, and their features. Memory holds the
-    features of one chunk.
+    """Each burst of two or more: the numbers of its images, and their features. Memory holds the features of
+    one chunk.
 
     Args:
         runs: from :func:`time_runs`.

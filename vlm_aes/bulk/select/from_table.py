@@ -59,8 +59,8 @@ class ScoredTable:
 
 
 def choose_from_table(settings: ChooseSettings, head: Scorer | None = None) -> tuple[list[Row], list[str] | None]:
-    """The rows that a call of ``choose`` selects, the best first, and the name of each one's band
-    where there are bands.
+    """The rows that a call of ``choose`` selects, the best first, and the name of each one's band where there
+    are bands.
 
     Args:
         head: fast head that measures similarity, where the settings need it.
@@ -110,8 +110,8 @@ def choose_rows(
 
 
 def group_by_burst(table: ScoredTable, scores: GroupedScores, extract: FeatureExtractor) -> GroupedScores:
-    """The same images with a group for each burst, and for each image outside one. The score of a
-    frame becomes its score within the burst."""
+    """The same images with a group for each burst, and for each image outside one. The score of a frame
+    becomes its score within the burst."""
     area: list[float] = []
 
     def paths() -> Iterator[list[str]]:

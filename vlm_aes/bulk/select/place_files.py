@@ -1,7 +1,7 @@
 """Selected images as files: copied, linked or moved into a folder, and the way back.
 
-Nothing is ever deleted or overwritten. Every step is written into a log before it is done, so that
-an interrupted call can be undone.
+Nothing is ever deleted or overwritten. Every step is written into a log before it is done, so that an
+interrupted call can be undone.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterab
         The number of placed files.
 
     Raises:
-        OutputError: for a folder that has been placed into before, or a file that cannot be read or
-            written; what was placed so far is in the log.
+        OutputError: for a folder that has been placed into before, or a file that cannot be read or written;
+            what was placed so far is in the log.
     """
     files = [Path(p) for p in paths]
     parts = [""] * len(files) if subfolders is None else list(subfolders)
@@ -103,8 +103,8 @@ def undo_placement(folder: Path) -> int:
         The number of files that were taken back.
 
     Raises:
-        OutputError: for a folder without a log, or where something else stands in a file's old
-            place; nothing is overwritten.
+        OutputError: for a folder without a log, or where something else stands in a file's old place; nothing
+            is overwritten.
     """
     log = folder / PLACEMENT_LOG
     try:

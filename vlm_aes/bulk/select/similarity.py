@@ -39,10 +39,10 @@ class ImageFeatures:
     """Features of N images, in which near-duplicates lie near; NaN for one that cannot be opened.
 
     Attributes:
-        embedding: (N, D) the tower's, centred and scaled as its head does, of length one. Near for
-            another framing of the same view.
-        layout: (N, 64) grey levels of the image in 8 x 8 cells, centred, of length one. Near for
-            another exposure, focus or quality of the same frame.
+        embedding: (N, D) the tower's, centred and scaled as its head does, of length one. Near for another
+            framing of the same view.
+        layout: (N, 64) grey levels of the image in 8 x 8 cells, centred, of length one. Near for another
+            exposure, focus or quality of the same frame.
         stops: (N,) exposure against mid-grey.
     """
 
@@ -59,8 +59,9 @@ class ImageFeatures:
 
     def join(self, other: ImageFeatures) -> ImageFeatures:
         """The features of these images and the others."""
-        pairs = zip((self.embedding, self.layout, self.stops),
-                    (other.embedding, other.layout, other.stops), strict=True)  # fmt: skip
+        pairs = zip(
+            (self.embedding, self.layout, self.stops), (other.embedding, other.layout, other.stops), strict=True
+        )
         return ImageFeatures(*(np.concatenate(pair) for pair in pairs))
 
 
@@ -140,8 +141,8 @@ def maybe_same_scene(features: ImageFeatures) -> NDArray[np.bool_]:
 
 
 def near_duplicates(one: ImageFeatures, other: ImageFeatures) -> NDArray[np.bool_]:
-    """(N, M) the pairs that are near-duplicates: the same frame at another exposure, focus or
-    quality, or nearly the same view."""
+    """(N, M) the pairs that are near-duplicates: the same frame at another exposure, focus or quality, or
+    nearly the same view."""
     layouts = one.layout @ other.layout.T
     views = one.embedding @ other.embedding.T
     view, view_layout = SAME_VIEW_COSINES
@@ -156,8 +157,8 @@ def distinct_rows(
     paths: Iterable[str],
     extract: FeatureExtractor,
 ) -> NDArray[np.int64]:
-    """Of ``order``, the best first, the first ``places`` of each group that are no near-duplicates
-    of a better one. No more images are opened than it takes.
+    """Of ``order``, the best first, the first ``places`` of each group that are no near-duplicates of a
+    better one. No more images are opened than it takes.
 
     Args:
         order: row numbers.

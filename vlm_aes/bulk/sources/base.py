@@ -1,5 +1,5 @@
-"""From what a user names to a stream of images: files, folders, globs, lists, tables, archives,
-datasets, addresses. Nothing is read yet, and every image comes once."""
+"""From what a user names to a stream of images: files, folders, globs, lists, tables, archives, datasets,
+addresses. Nothing is read yet, and every image comes once."""
 
 from __future__ import annotations
 
@@ -26,19 +26,17 @@ def find_sources(
     """Every image once, in the order given, folders by name; nothing is read yet.
 
     Args:
-        paths: a file (named, so it is given whatever it is), a folder (recursive, readable
-            suffixes, hidden files skipped), a quoted glob, ``-``, a table (CSV, JSONL or Parquet
-            with a column of paths, or Parquet with images), a WebDataset archive (``.tar``), a
-            dataset (a folder of ``save_to_disk``, ``hf://datasets/OWNER/NAME@REVISION``), or an
-            address that fsspec knows (``s3://bucket/photos``).
+        paths: a file (named, so it is given whatever it is), a folder (recursive, readable suffixes, hidden
+            files skipped), a quoted glob, ``-``, a table (CSV, JSONL or Parquet with a column of paths, or
+            Parquet with images), a WebDataset archive (``.tar``), a dataset (a folder of ``save_to_disk``,
+            ``hf://datasets/OWNER/NAME@REVISION``), or an address that fsspec knows (``s3://bucket/photos``).
         stdin: lines for ``-``, one path each.
         column: of paths, or of images, in a table; by default ``path`` or ``image``.
         keep_containers: give an archive, or a table that holds images, as one
             :class:`~vlm_aes.images.source.ImageContainer`.
 
     Yields:
-        Sources whose path is the argument as typed, joined with what is below it; nothing is
-        resolved.
+        Sources whose path is the argument as typed, joined with what is below it; nothing is resolved.
 
     Raises:
         SourceError: for a table without such a column, or an address that nothing can open.

@@ -11,9 +11,7 @@ from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import MAX_FILE_BYTES, ImageSource, file_too_large
 
-_FINGERPRINT_KEYS = (
-    "size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created",
-)  # fmt: skip
+_FINGERPRINT_KEYS = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
 """What stores say of a file that tells whether it is unchanged."""
 
 

@@ -34,8 +34,7 @@ def dataset_images(place: str, column: str | None) -> Iterator[ImageSource]:
     An image is called ``PLACE/ROW`` or ``PLACE/SPLIT/ROW``, with ``/NAME`` where it has one.
 
     Raises:
-        SourceError: where the library is not installed, the dataset cannot be read, or it has no
-            images.
+        SourceError: where the library is not installed, the dataset cannot be read, or it has no images.
     """
     try:
         import datasets

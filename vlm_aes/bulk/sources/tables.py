@@ -26,8 +26,8 @@ _BYTES_BATCH_ROWS, _PATH_BATCH_ROWS = 16, 8192
 def table_images(file: str, column: str | None) -> Iterator[ImageSource]:
     """The images of a table, in the order of its rows.
 
-    An image that a Parquet file holds is called ``FILE/ROW`` or ``FILE/ROW/NAME``. Paths are taken
-    as they stand; a row without one becomes an error row.
+    An image that a Parquet file holds is called ``FILE/ROW`` or ``FILE/ROW/NAME``. Paths are taken as they
+    stand; a row without one becomes an error row.
 
     Raises:
         SourceError: for a table that cannot be read or has no such column.

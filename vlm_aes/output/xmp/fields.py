@@ -1,7 +1,7 @@
 """The fields of a sidecar that are written here, and how a person's are distinguished from ours.
 
-Every written value is noted in a namespace of our own: a rating, keyword or description that
-differs from the note is a person's.
+Every written value is noted in a namespace of our own: a rating, keyword or description that differs from the
+note is a person's.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class SidecarFields:
             self.note("rating", str(stars))
 
     def keywords(self, keywords: tuple[str, ...]) -> None:
-        """Add keywords to the plain list and to each tree that is there; one of ours with the same
-        subject is replaced."""
+        """Add keywords to the plain list and to each tree that is there; one of ours with the same subject is
+        replaced."""
         if not keywords:
             return
         subjects = {_subject(k) for k in keywords}

@@ -69,8 +69,8 @@ class Packet:
 
 
 def leaves(packet: Packet) -> Counter[Leaf]:
-    """Every value that a packet holds with the property it belongs to, however it is written:
-    attribute or element, short or long form.
+    """Every value that a packet holds with the property it belongs to, however it is written: attribute or
+    element, short or long form.
 
     Raises:
         xml.etree.ElementTree.ParseError: for a body that is no XML.

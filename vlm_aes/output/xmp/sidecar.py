@@ -64,9 +64,14 @@ def library() -> Any:
 
 
 def merge_sidecar(
-    old: bytes | None, content: SidecarContent, *, embedded: int = 0, unrated: int = 0,
-    overwrite_rating: bool = False, extension: str = "",
-) -> MergedSidecar:  # fmt: skip
+    old: bytes | None,
+    content: SidecarContent,
+    *,
+    embedded: int = 0,
+    unrated: int = 0,
+    overwrite_rating: bool = False,
+    extension: str = "",
+) -> MergedSidecar:
     """A rating, merged into a sidecar.
 
     Args:
@@ -133,8 +138,8 @@ def _written(image: Any) -> bytes:
 
 
 def named_extension(data: bytes) -> str:
-    """The extension of the file that a sidecar says it is for, in lower case; empty where it
-    names none or is no XMP."""
+    """The extension of the file that a sidecar says it is for, in lower case; empty where it names none or is
+    no XMP."""
     try:
         image = _open(library(), data)
     except OutputError:
@@ -143,8 +148,8 @@ def named_extension(data: bytes) -> str:
 
 
 def embedded_rating(image_file: Path) -> int:
-    """The rating that an image file itself holds, -1 (rejected) to 5; 0 for none, and for a file
-    that exiv2 does not know."""
+    """The rating that an image file itself holds, -1 (rejected) to 5; 0 for none, and for a file that exiv2
+    does not know."""
     exiv2 = library()
     try:
         image = exiv2.ImageFactory.open(str(image_file))

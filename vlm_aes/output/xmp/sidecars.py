@@ -15,8 +15,8 @@ from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, library,
 from vlm_aes.ratings.scale import LEVELS
 
 SIDECAR_LAYOUTS = ("auto", "darktable", "adobe")
-"""``darktable`` is ``name.ext.xmp``, ``adobe`` is ``name.xmp``; ``auto`` those that are there, else
-the first."""
+"""``darktable`` is ``name.ext.xmp``, ``adobe`` is ``name.xmp``; ``auto`` those that are there, else the
+first."""
 MAX_SIDECAR_BYTES = 64 * 2**20
 
 
@@ -119,8 +119,13 @@ def sidecar_content(row: Row) -> SidecarContent:
     keywords = [f"aesthetics: {row['level']}"]
     for name, value in attribute_scores(row).items():
         keywords.append(f"{name}: {LEVELS[min(4, int(value // 20))]}")
-    values = {"score": f"{row['score']:.1f}", "level": row["level"], "model": row["model"],
-             "prompt": row["prompt"], "critique": row.get("critique")}  # fmt: skip
+    values = {
+        "score": f"{row['score']:.1f}",
+        "level": row["level"],
+        "model": row["model"],
+        "prompt": row["prompt"],
+        "critique": row.get("critique"),
+    }
     if row.get("percentile") is not None:
         values["percentile"] = f"{row['percentile']:.1f}"
     notes = {name: text for name, text in values.items() if text}
@@ -159,9 +164,10 @@ def _another_owner(image_file: Path, shared: Path) -> str:
         is_own = extension == suffix[1:]
         return "" if is_own else f"{shared.name} is for the .{extension} file: --xmp-layout darktable"
     others = {
-        other for other in READABLE_SUFFIXES - {suffix}
+        other
+        for other in READABLE_SUFFIXES - {suffix}
         if image_file.with_suffix(other).exists() or image_file.with_suffix(other.upper()).exists()
-    }  # fmt: skip
+    }
     if not others or (suffix in RAW_SUFFIXES and not others & RAW_SUFFIXES):
         return ""
     return f"{shared.name} could be for {', '.join(sorted(others))} of the same name: --xmp-layout darktable"
