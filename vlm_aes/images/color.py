@@ -18,14 +18,14 @@ _SRGB_TO_LINEAR_FLOAT32 = SRGB_TO_LINEAR.astype(np.float32)
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: transparency over white, 16-bit and float scaled to 8 bits.
 
-    16-bit images map 0..65535 to 0..255. Float and 32-bit images have no agreed range. Theirs is taken as
+    Float and 32-bit images have no agreed range. Theirs is taken as
     0..1, 0..255 or 0..65535, whichever first holds the largest value. Where none does, it is 0 to that value.
     """
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        return Image.fromarray(cv2.convertScaleAbs(values.astype(np.uint16, copy=False), alpha=1 / 257)).convert("RGB")
+        values = np.asarray(image).astype(np.uint16, copy=False)
+        return Image.fromarray(cv2.convertScaleAbs(values, alpha=1 / 257)).convert("RGB")
     if image.mode == "I" and np.asarray(image).min(initial=0) < 0:  # unsigned, stored as signed
         unsigned = np.asarray(image).view(np.uint32)
         return _gray_to_rgb(unsigned.astype(np.float32) * np.float32(255 / (2**32 - 1)))
@@ -51,11 +51,6 @@ def to_linear(image: Image.Image) -> NDArray[np.float32]:
     """(H, W, 3) linear light, 0 to 1, of an RGB image."""
     linear: NDArray[np.float32] = _SRGB_TO_LINEAR_FLOAT32[np.asarray(image)]
     return linear
-
-
-def from_linear(linear: NDArray[np.float32]) -> Image.Image:
-    """The RGB image of linear light; values above 1 are clipped, as a sensor clips."""
-    return Image.fromarray(to_srgb_levels(linear))
 
 
 def to_srgb_levels(linear: NDArray[np.floating]) -> NDArray[np.uint8]:

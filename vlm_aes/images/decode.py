@@ -133,10 +133,10 @@ def _decode_with_pillow(
         whole_fits = width * height <= min(max_pixels, MAX_PIXELS_NATIVE)
         if native_side and max(upright.size) < max(width, height) and whole_fits:
             with _open_header(io.BytesIO(data), formats) as whole:
-                native = _center_crop(set_upright(to_rgb(whole), orientation), native_side)
+                native = center_crop(set_upright(to_rgb(whole), orientation), native_side)
         if options.needed_side and max(upright.size) > 2 * options.needed_side:
             if native_side and native is None:
-                native = _center_crop(upright, native_side)
+                native = center_crop(upright, native_side)
             reduced = _reduced_size(upright.size, options.needed_side)
             upright = upright.resize(reduced, Image.Resampling.BICUBIC, reducing_gap=2.0)
     return LoadedImage(upright, width, height, sha256, native)
@@ -222,13 +222,14 @@ def set_upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
 
 
-def _center_crop(image: Image.Image, side: int) -> Image.Image:
+def center_crop(image: Image.Image, side: int) -> Image.Image:
+    """The middle of an image, at most ``side`` pixels wide and high."""
     left, top = max(0, (image.width - side) // 2), max(0, (image.height - side) // 2)
     return image.crop((left, top, min(image.width, left + side), min(image.height, top + side)))
 
 
 def _reduced_size(size: tuple[int, int], needed_side: int) -> tuple[int, int]:
-    """A size with ``needed_side`` as its long side; larger where a sliver would be left."""
+    """A size with ``needed_side`` as its long side; larger for an extreme aspect."""
     factor = min(1.0, max(needed_side / max(size), MIN_SIDE_PX / min(size)))
     return round(size[0] * factor), round(size[1] * factor)
 

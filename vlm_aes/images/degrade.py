@@ -1,8 +1,7 @@
 """Degrade a good image in one known way: the ground truth for degradations.
 
-A rater that cannot tell an image from its degraded copy is of no use. Neither is a critique that does not
-name the degradation. Each one here is made from an original, so the right order and the right words are
-known. Lengths are relative to the short side of the image: a degraded copy looks the same at any size.
+Each copy is made from an original, so the right order and the right words are known. Lengths are relative to
+the short side of the image: a degraded copy looks the same at any size.
 
 To add a degradation, write a function from an RGB image, a strength and a random generator to the degraded
 copy, and name it in ``_FUNCTIONS``.
@@ -17,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
-from vlm_aes.images.color import from_linear, to_linear
+from vlm_aes.images.color import to_linear, to_srgb_levels
 
 _COARSE_SIDE_PX = 192
 """Short side at which grain and JPEG blocks are made, so that they are coarse enough to see."""
@@ -29,16 +28,15 @@ def _between(low: float, high: float, strength: float) -> float:
 
 
 def _blur(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    radius = _between(0.008, 0.022, strength) * min(image.size)
-    return image.filter(ImageFilter.GaussianBlur(radius))
+    return image.filter(ImageFilter.GaussianBlur(_between(0.008, 0.022, strength) * min(image.size)))
 
 
 def _underexposure(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    return from_linear(to_linear(image) * 2 ** -_between(2.0, 3.6, strength))
+    return Image.fromarray(to_srgb_levels(to_linear(image) * 2 ** -_between(2.0, 3.6, strength)))
 
 
 def _overexposure(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
-    return from_linear(to_linear(image) * 2 ** _between(1.5, 3.0, strength))
+    return Image.fromarray(to_srgb_levels(to_linear(image) * 2 ** _between(1.5, 3.0, strength)))
 
 
 def _noise(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
@@ -74,8 +72,7 @@ def rotate_and_crop(image: Image.Image, degrees: float) -> Image.Image:
 def inscribed_scale(size: tuple[int, int], degrees: float) -> float:
     """Share of each side of the largest upright frame of the same aspect in a rotated image."""
     radians = np.deg2rad(abs(degrees))
-    ratio = max(size) / min(size)
-    return float(1 / (np.cos(radians) + ratio * np.sin(radians)))
+    return float(1 / (np.cos(radians) + max(size) / min(size) * np.sin(radians)))
 
 
 def _compression(image: Image.Image, strength: float, rng: np.random.Generator) -> Image.Image:
@@ -113,9 +110,7 @@ def degrade(image: Image.Image, degradation: str, strength: float = 0.5, seed: i
         ValueError: for an unknown degradation, or a strength outside 0 to 1.
     """
     if degradation not in _FUNCTIONS:
-        known = ", ".join(DEGRADATIONS)
-        raise ValueError(f"unknown degradation {degradation!r}: choose one of {known}")
+        raise ValueError(f"unknown degradation {degradation!r}: choose one of {', '.join(DEGRADATIONS)}")
     if not 0 <= strength <= 1:
         raise ValueError(f"strength is {strength}: it goes from 0 to 1")
-    rng = np.random.default_rng(seed)
-    return _FUNCTIONS[degradation](image.convert("RGB"), float(strength), rng)
+    return _FUNCTIONS[degradation](image.convert("RGB"), float(strength), np.random.default_rng(seed))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-_JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
-_OTHER_SUFFIXES = frozenset({".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"})
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 RAW_SUFFIXES = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"})
-READABLE_SUFFIXES = _JPEG_SUFFIXES | _OTHER_SUFFIXES | HEIC_SUFFIXES | RAW_SUFFIXES
+_JPEG_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
+READABLE_SUFFIXES = (
+    HEIC_SUFFIXES | RAW_SUFFIXES | _JPEG_SUFFIXES | {".png", ".webp", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
+)
 """Files with these suffixes, in lower case, are taken from a folder."""
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -55,10 +54,8 @@ def sniff(data: bytes) -> str | None:
         if brands & _HEIF_BRANDS:
             return "HEIF"
         return "RAW" if b"crx " in brands else None
-    for signature, name in _SIGNATURES:
-        if data.startswith(signature):
-            return name
-    return "SVG" if b"<svg" in data[:1024].lower() else None
+    svg = "SVG" if b"<svg" in data[:1024].lower() else None
+    return next((name for signature, name in _SIGNATURES if data.startswith(signature)), svg)
 
 
 def is_cut_short(data: bytes, name: str | None) -> bool:
@@ -80,10 +77,8 @@ def is_cut_short(data: bytes, name: str | None) -> bool:
         case "BMP":
             return int.from_bytes(data[2:6], "little") > len(data)
         case "TIFF":
-            order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
-            big = data[2:4] in (b"+\0", b"\0+")
-            first = data[8:16] if big else data[4:8]
-            return int.from_bytes(first, order) >= len(data)
+            first = data[8:16] if data[2:4] in (b"+\0", b"\0+") else data[4:8]
+            return int.from_bytes(first, "little" if data[:2] == b"II" else "big") >= len(data)
     return False
 
 

@@ -12,7 +12,6 @@ from vlm_aes.images.degrade import DEGRADATIONS, degrade
 
 SAMPLE_PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")
 """Astronaut and rocket are in the public domain (NASA, SpaceX); Chelsea and coffee are CC0."""
-_STRENGTH = 0.5
 
 
 def write_samples(folder: Path) -> list[Path]:
@@ -27,10 +26,8 @@ def write_samples(folder: Path) -> list[Path]:
         with Image.open(source / name) as file:
             photo = file.convert("RGB")
         stem = Path(name).stem
-        copies = {f"{stem}.png": photo}
-        for seed, degradation in enumerate(DEGRADATIONS):
-            copies[f"{stem}-{degradation}.png"] = degrade(photo, degradation, _STRENGTH, seed)
-        for file_name, image in copies.items():
+        copies = {f"{stem}-{name}.png": degrade(photo, name, seed=i) for i, name in enumerate(DEGRADATIONS)}
+        for file_name, image in {f"{stem}.png": photo, **copies}.items():
             path = folder / file_name
             if not path.exists():
                 with replaced(path) as staging:

@@ -14,6 +14,7 @@ from vlm_aes.images.result import ImageError
 
 MAX_FILE_BYTES = 512 * 2**20
 """Size above which a file is not read: no camera writes a single image so large."""
+_NO_FILE_ERRNOS = (errno.ENOENT, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,23 @@ def hard_link(source: ImageSource) -> HardLink | None:
     """The identity that the names of one file share; None for a file with a single name."""
     if source.load is not None:
         return None
-    try:
-        status = os.stat(source.path)  # noqa: PTH116  (quicker than pathlib)
-    except (OSError, ValueError):
-        return None
-    if status.st_nlink < 2 or not status.st_ino:
+    status = _stat(source.path)
+    if status is None or status.st_nlink < 2 or not status.st_ino:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def file_fingerprint(path: str | Path) -> dict[str, Any]:
     """Size and modification time of a file; empty where there is none."""
+    status = _stat(path)
+    return {} if status is None else {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _stat(path: str | Path) -> os.stat_result | None:
     try:
-        status = os.stat(path)  # noqa: PTH116  (quicker than pathlib)
+        return os.stat(path)  # noqa: PTH116  (quicker than pathlib)
     except (OSError, ValueError):
-        return {}
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+        return None
 
 
 def file_too_large(size_bytes: int) -> ImageError:
@@ -88,7 +90,6 @@ def read_file(path: Path) -> bytes | ImageError:
 
     A named pipe is not waited for, and a file that is too large is not read.
     """
-    no_file = ImageError("missing", "no such file; check the path")
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -97,19 +98,15 @@ def read_file(path: Path) -> bytes | ImageError:
             if status.st_size > MAX_FILE_BYTES:
                 return file_too_large(status.st_size)
             return file.read()
-    except FileNotFoundError:
-        if path.is_symlink():
-            return ImageError("missing", "the link points nowhere; mend or remove it")
-        return no_file
     except IsADirectoryError:
         return ImageError("unreadable", "this is a folder; name an image")
     except PermissionError:
         return ImageError("unreadable", "no permission to read it; change its access rights")
-    except ValueError:  # a null byte in the name
-        return no_file
-    except OSError as error:
-        if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
-            return no_file
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        if isinstance(error, FileNotFoundError) and path.is_symlink():
+            return ImageError("missing", "the link points nowhere; mend or remove it")
+        if isinstance(error, ValueError) or error.errno in _NO_FILE_ERRNOS:
+            return ImageError("missing", "no such file; check the path")
         return ImageError("unreadable", f"the disk says {error.strerror}; copy it anew")
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlm_aes.images.decode import center_crop
+
 ANALYSIS_SIDE_PX = 1024
 """Long side at which an image is measured for people, in its true aspect."""
 PROMPT_SIDE_PX = 192
@@ -28,9 +30,7 @@ class Fact:
     """One measurement.
 
     Attributes:
-        name: of the measurement.
         value: in ``unit``; None where the image gives no evidence.
-        unit: of the value.
         band: the meaning of the value, in plain words.
         at: place in the frame, from the left and from the top, 0 to 1; None where it has none.
     """
@@ -57,19 +57,14 @@ class AnalysisImage:
     """
 
     def __init__(self, image: Image.Image, *, square: bool, native: Image.Image | None = None) -> None:
-        rgb = image.convert("RGB")
         self.square = square
-        self._whole = rgb
-        self.native = _center_crop(rgb if native is None else native.convert("RGB"))
-        if square:
-            size = (PROMPT_SIDE_PX, PROMPT_SIDE_PX)
-        else:
-            factor = min(1.0, ANALYSIS_SIDE_PX / max(rgb.size))
-            size = (max(1, round(rgb.width * factor)), max(1, round(rgb.height * factor)))
-        if rgb.size != size:
-            rgb = rgb.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-        if square:
-            self.native = rgb
+        self._whole = image.convert("RGB")
+        width, height = self._whole.size
+        factor = min(1.0, ANALYSIS_SIDE_PX / max(width, height))
+        size = (PROMPT_SIDE_PX,) * 2 if square else (max(1, round(width * factor)), max(1, round(height * factor)))
+        rgb = _resized(self._whole, size)
+        crop = center_crop(self._whole if native is None else native.convert("RGB"), NATIVE_CROP_SIDE_PX)
+        self.native = rgb if square else crop
         self.rgb: NDArray[np.uint8] = np.asarray(rgb)
 
     @cached_property
@@ -83,10 +78,7 @@ class AnalysisImage:
         factor = TRUE_ASPECT_SIDE_PX / min(self._whole.size)
         width, height = (max(1, round(n * factor)) for n in self._whole.size)
         size = (min(width, 4 * TRUE_ASPECT_SIDE_PX), min(height, 4 * TRUE_ASPECT_SIDE_PX))
-        whole = self._whole
-        if whole.size != size:
-            whole = whole.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-        return np.asarray(cv2.cvtColor(np.asarray(whole), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        return np.asarray(cv2.cvtColor(np.asarray(_resized(self._whole, size)), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
     @cached_property
     def coarse(self) -> NDArray[np.uint8]:
@@ -114,10 +106,5 @@ def band(value: float, bands: Iterable[tuple[float, str]], last: str) -> str:
     return next((word for end, word in bands if value < end), last)
 
 
-def _center_crop(image: Image.Image) -> Image.Image:
-    left = max(0, (image.width - NATIVE_CROP_SIDE_PX) // 2)
-    top = max(0, (image.height - NATIVE_CROP_SIDE_PX) // 2)
-    if not left and not top:
-        return image
-    right = min(image.width, left + NATIVE_CROP_SIDE_PX)
-    return image.crop((left, top, right, min(image.height, top + NATIVE_CROP_SIDE_PX)))
+def _resized(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image if image.size == size else image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)

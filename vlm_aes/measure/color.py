@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,19 +12,10 @@ from numpy.typing import NDArray
 
 from vlm_aes.measure.base import AnalysisImage, Fact, band
 
-_HUE_NAMES = (
-    (15, "red"),
-    (42, "orange"),
-    (65, "yellow"),
-    (160, "green"),
-    (195, "cyan"),
-    (255, "blue"),
-    (290, "violet"),
-    (325, "magenta"),
-    (345, "pink"),
-    (360, "red"),
-)
-"""Names of the HSV hue circle, each up to so many degrees."""
+_HUE_NAMES = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "magenta", "pink", "red")
+"""Names of the HSV hue circle, from 0 degrees on."""
+_HUE_ENDS_DEGREES = (15, 42, 65, 160, 195, 255, 290, 325, 345, 360)
+"""The angle below which each of the names applies."""
 _BROWN_VALUE = 0.6
 """Brightness, 0 to 1, below which people call orange brown."""
 _GRAY_CHROMA = 0.08
@@ -53,7 +45,7 @@ _HARMONY_DEGREES = 6.0
 
 def hue_name(degrees: float) -> str:
     """The name of an HSV hue of 0 to 360 degrees."""
-    return next(name for end, name in _HUE_NAMES if degrees < end)
+    return _HUE_NAMES[bisect_right(_HUE_ENDS_DEGREES, degrees)]
 
 
 _HUE_DEGREES = 2 * np.arange(180)
@@ -72,7 +64,7 @@ def colorfulness(image: AnalysisImage) -> Iterator[Fact]:
 
 def _weight_by_hue(hues: NDArray[np.uint8], weight: NDArray[np.float32]) -> NDArray[np.float64]:
     """(180,) sum of the weights of each of OpenCV's hues, which go in steps of two degrees."""
-    return np.asarray(np.bincount(hues.ravel(), weight.ravel(), minlength=180), dtype=np.float64)
+    return np.bincount(hues.ravel(), weight.ravel(), minlength=180).astype(np.float64)
 
 
 def _middle(values: NDArray[Any]) -> NDArray[Any]:
@@ -110,8 +102,7 @@ def hue(image: AnalysisImage) -> Iterator[Fact]:
     mean = np.arctan2((votes * np.sin(angles)).sum(), (votes * np.cos(angles)).sum())
     if lead in ("orange", "red"):
         mean_value, mean_saturation = (
-            np.bincount(hues.ravel(), (weight * plane).ravel(), minlength=180)[lead == _NAME_OF_HUE].sum()
-            / (255 * votes.sum())
+            _weight_by_hue(hues, weight * plane)[lead == _NAME_OF_HUE].sum() / (255 * votes.sum())
             for plane in (value, saturation)
         )
         if lead == "orange" and mean_value < _BROWN_VALUE:
@@ -157,27 +148,23 @@ def harmony(image: AnalysisImage) -> Iterator[Fact]:
     A hue leads that holds a tenth of the color. The harmony is the strictest that the image keeps to
     (Cohen-Or et al. 2006, templates i, V, I, L, Y, X; eq. 2), or the nearest where it keeps to none.
     """
-    hue_plane, saturation, value = cv2.split(cv2.cvtColor(image.coarse, cv2.COLOR_RGB2HSV))
+    hues, saturation, value = cv2.split(cv2.cvtColor(image.coarse, cv2.COLOR_RGB2HSV))
     weight = saturation.astype(np.float32) * value / 255**2
-    by_hue = _weight_by_hue(hue_plane, weight)
+    by_hue = _weight_by_hue(hues, weight)
     if by_hue.sum() / weight.size < _NO_COLOR_CHROMA:
         yield Fact("hues", None, "count", "no colour")
         yield Fact("harmony", None, "degrees", "no colour")
         return
     by_hue = by_hue / by_hue.sum()
-    degrees = 2.0 * np.arange(180)
-    sectors = np.bincount(((degrees + 15) // 30).astype(int) % 12, by_hue, minlength=12)
+    sectors = np.bincount((_HUE_DEGREES + 15) // 30 % 12, by_hue, minlength=12)
     leading = [i for i in np.argsort(-sectors) if sectors[i] >= 0.1]
     names = " and ".join(dict.fromkeys(hue_name(30 * i) for i in leading[:3]))
     yield Fact("hues", float(len(leading)), "count", names or "many")
-    rotations = degrees[:, None]
+    rotated = _HUE_DEGREES.astype(np.float64) - _HUE_DEGREES[:, None]
     distances = {}
     for name, parts in _HARMONIES.items():
-        outside = [
-            np.maximum(abs((degrees - rotations - middle + 180) % 360 - 180) - width / 2, 0) for middle, width in parts
-        ]
+        outside = [np.maximum(abs((rotated - middle + 180) % 360 - 180) - width / 2, 0) for middle, width in parts]
         distances[name] = float((np.min(outside, axis=0) @ by_hue).min())
     near = (name for name, distance in distances.items() if distance < _HARMONY_DEGREES)
     name = next(near, min(distances, key=lambda name: distances[name]))
-    word = band(distances[name], ((_HARMONY_DEGREES, name),), "none")
-    yield Fact("harmony", distances[name], "degrees", word)
+    yield Fact("harmony", distances[name], "degrees", name if distances[name] < _HARMONY_DEGREES else "none")

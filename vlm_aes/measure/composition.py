@@ -42,8 +42,7 @@ def brightest(image: AnalysisImage) -> Iterator[Fact]:
     grid = _thirds(image.luma.astype(np.float32))
     halves = {"top": grid[0].mean() - grid[2].mean(), "left": grid[:, 0].mean() - grid[:, 2].mean()}
     name, lead = max(halves.items(), key=lambda item: abs(item[1]))
-    opposite = {"top": "bottom", "left": "right"}
-    name = name if lead > 0 else opposite[name]
+    name = name if lead > 0 else {"top": "bottom", "left": "right"}[name]
     part = {"top": grid[0], "bottom": grid[2], "left": grid[:, 0], "right": grid[:, 2]}[name]
     if abs(lead) < _BRIGHTER_LEVELS or grid.max() - part.max() >= _RIVAL_LEVELS:
         lead = float(grid[1, 1] - (grid.sum() - grid[1, 1]) / 8)
@@ -100,21 +99,18 @@ def subject(image: AnalysisImage) -> Iterator[Fact]:
     place = "everywhere" if share >= _EVERYWHERE_SHARE else place
     yield Fact("subject", 100 * share, "percent", place, (x, y))
     height, width = image.coarse.shape[:2]
-    diagonal = np.hypot(width, height)
     crossings = [(i / 3, j / 3) for i in (1, 2) for j in (1, 2)]
     targets = (
         ("subject_to_thirds", crossings, ("on a crossing", "near a crossing", "crossings")),
         ("subject_to_centre", [(0.5, 0.5)], ("in the centre", "near the centre", "centre")),
     )
     for name, points, (on, near, target) in targets:
-        distance = min(np.hypot((x - a) * width, (y - b) * height) for a, b in points) / diagonal
+        distance = min(np.hypot((x - a) * width, (y - b) * height) for a, b in points) / np.hypot(width, height)
         percent = 100 * float(distance)
-        word = band(percent, ((4.0, on), (10.0, near)), f"away from the {target}")
-        yield Fact(name, percent, "percent", word)
+        yield Fact(name, percent, "percent", band(percent, ((4.0, on), (10.0, near)), f"away from the {target}"))
     edge = np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]])
     cut = 100 * float(edge.mean())
-    word = band(cut, ((2.0, "no"), (15.0, "at the edge")), "much")
-    yield Fact("subject_cut_off", cut, "percent", word)
+    yield Fact("subject_cut_off", cut, "percent", band(cut, ((2.0, "no"), (15.0, "at the edge")), "much"))
 
 
 def saliency_map(rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
@@ -123,8 +119,7 @@ def saliency_map(rgb: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     Saliency is distance in CIELAB from the frame's mean and from the surroundings (after Achanta et al. 2009,
     eq. 4, at three scales). It knows no content: a face in a crowd is missed.
     """
-    size = (_SALIENCY_SIDE_PX, _SALIENCY_SIDE_PX)
-    square = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    square = cv2.resize(rgb, (_SALIENCY_SIDE_PX,) * 2, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     smallest, *larger = _SALIENCY_SIGMAS_PX
     lab = cv2.GaussianBlur(cv2.cvtColor(square, cv2.COLOR_RGB2LAB), (0, 0), smallest)
     saliency = np.linalg.norm(lab - lab.mean((0, 1)), axis=-1)
@@ -141,8 +136,7 @@ def symmetry(image: AnalysisImage) -> Iterator[Fact]:
     100 is perfect, 0 none; below 0 where one side is the opposite of the other.
     """
     luma = cv2.cvtColor(image.coarse, cv2.COLOR_RGB2GRAY)
-    size = (_SYMMETRY_SIDE_PX, _SYMMETRY_SIDE_PX)
-    small = cv2.resize(luma, size, interpolation=cv2.INTER_AREA).astype(np.float64)
+    small = cv2.resize(luma, (_SYMMETRY_SIDE_PX,) * 2, interpolation=cv2.INTER_AREA).astype(np.float64)
     small -= small.mean()
     power = float((small**2).mean())
     for name, axis in (("symmetry_sideways", 1), ("symmetry_upright", 0)):

@@ -25,10 +25,7 @@ def checked_degradation(answer: str | None, facts: Mapping[str, Fact], known: Co
     square: the measurement decides, unless there is none. A blur is named where nothing else is left, or a
     tilt, which a blur may look like. Every other degradation is left to the model.
 
-    Args:
-        answer: degradation that the model names.
-        facts: as a prompt holds them.
-        known: the degradations that the model has words for.
+    ``answer`` is the model's, ``facts`` are the prompt's, ``known`` are those that the model has words for.
     """
     fact, bands = _REFUTED_BY.get(answer or "", ("", ()))
     if fact in facts and facts[fact].band in bands:

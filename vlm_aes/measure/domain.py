@@ -29,9 +29,8 @@ _PHOTO_GENTLE_SHARE = 0.26
 def input_warning(image: Image.Image) -> str:
     """The warning ``blank`` or ``not_a_photo``; empty for a photo.
 
-    Blank is a frame with next to nothing in it. Drawings (text, charts, screens, cartoons) consist of flat
-    areas and hard edges. Light on real things makes gentle steps, of which any photo is full. The card of the
-    embedded checkpoint says how often a photo gets the warning.
+    Drawings (text, charts, screens, cartoons) consist of flat areas and hard edges. Light on real things makes
+    gentle steps, of which any photo is full.
     """
     rgb = image.convert("RGB")
     if _is_clearly_a_photo(rgb):
@@ -52,10 +51,8 @@ def _is_clearly_a_photo(image: Image.Image) -> bool:
     """Whether every few pixels suffice to tell a photo, without the resizing that others need."""
     stride = max(image.size) // _CHECK_SIDE_PX + 1
     sample = np.asarray(image)[::stride, ::stride]
-    if (
-        min(sample.shape[:2]) < 2
-        or cv2.resize(sample, (8, 8), interpolation=cv2.INTER_AREA).std() < 4 * _BLANK_STD_LEVELS
-    ):
+    coarse = cv2.resize(sample, (8, 8), interpolation=cv2.INTER_AREA)
+    if min(sample.shape[:2]) < 2 or coarse.std() < 4 * _BLANK_STD_LEVELS:
         return False
     flat, gentle = _step_shares(np.ascontiguousarray(sample))
     return flat <= _PHOTO_FLAT_SHARE and gentle >= _PHOTO_GENTLE_SHARE

@@ -19,15 +19,11 @@ def camera_settings(source: str | Path | bytes) -> dict[str, str]:
             tags = {**dict(exif), **exif.get_ifd(ExifTags.IFD.Exif)}
     except Exception:
         return {}
-    settings = {}
-    for name, words in (("camera", _text(tags, 0x0110)), ("lens", _text(tags, 0xA434))):
-        if words:
-            settings[name] = words
+    settings = {"camera": _text(tags, 0x0110), "lens": _text(tags, 0xA434)}
     for name, tag, form in _NUMBERS:
         value = _number(tags, tag)
-        if value is not None:
-            settings[name] = form(value)
-    return settings
+        settings[name] = "" if value is None else form(value)
+    return {name: words for name, words in settings.items() if words}
 
 
 def _shutter(seconds: float) -> str:

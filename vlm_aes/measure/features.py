@@ -1,9 +1,8 @@
 """Image features: numbers that only statistical models read, for the facts baseline and heads.
 
-The measured facts are few, and are made to be read by people. These are the usual features of such
-work: tone, sharpness by place, colour, layout, symmetry and spectrum (Datta et al., ECCV 2006; Ke et al.,
-CVPR 2006). To add one, write a function and append it to ``_FEATURES``; heads that were trained on the old
-ones cannot be used with the new ones.
+These are the usual ones: tone, sharpness by place, colour, layout, symmetry and spectrum (Datta et al., ECCV
+2006; Ke et al., CVPR 2006). To add one, write a function and append it to ``_FEATURES``; heads that were
+trained on the old ones cannot be used with the new ones.
 """
 
 from __future__ import annotations
@@ -46,8 +45,7 @@ class FeatureImage:
     @cached_property
     def luma(self) -> NDArray[np.float32]:
         """(H, W) Rec. 601 luma, 0 to 1."""
-        gray = np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32)
-        return gray / np.float32(255)
+        return np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32) / np.float32(255)
 
     @cached_property
     def hsv(self) -> NDArray[np.uint8]:
@@ -151,9 +149,9 @@ def spectrum(image: FeatureImage) -> dict[str, float]:
 def _octaves() -> NDArray[np.int64]:
     """The octave of each frequency, 0 the coarsest; one more for those that belong to none."""
     across, down = np.meshgrid(np.fft.rfftfreq(FEATURES_SIDE_PX), np.fft.fftfreq(FEATURES_SIDE_PX))
-    radius, n = np.hypot(across, down), _SPECTRUM_OCTAVES
+    n = _SPECTRUM_OCTAVES
     with np.errstate(divide="ignore"):
-        octave = np.floor(np.log2(radius / 0.5)) + n
+        octave = np.floor(np.log2(np.hypot(across, down) / 0.5)) + n
     return np.where((octave >= 0) & (octave < n), octave, n).astype(np.int64)
 
 

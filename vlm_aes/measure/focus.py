@@ -59,8 +59,7 @@ def sharpness(image: AnalysisImage) -> Iterator[Fact]:
         removed = np.maximum(edges - softened, 0)[area].reshape(shape).sum((1, 3))
         total = edges[area].reshape(shape).sum((1, 3))
         # tiles without edges say nothing
-        has_edges = total > 4.0 * height * width
-        shares[axis] = np.where(has_edges, removed / np.maximum(total, 1e-6), 0)
+        shares[axis] = np.where(total > 4.0 * height * width, removed / np.maximum(total, 1e-6), 0)
     percent = 100 * float(np.sort(shares.min(0).ravel())[-2:].mean())
     bands = ((45, "blurred"), (55, "soft"), (75, "sharp"))
     yield Fact("sharpness", percent, "percent", band(percent, bands, "very sharp"))
@@ -78,10 +77,9 @@ def blur(image: AnalysisImage) -> Iterator[Fact]:
         return
     softest, sharpest = shares
     difference = 1 - softest / max(sharpest, 1e-6)
+    kind = "focus" if sharpest < _SHARP_SHARE else "none"
     if difference >= _MOTION_SHARE and softest < _SHARP_SHARE:
         kind = "motion"
-    else:
-        kind = "focus" if sharpest < _SHARP_SHARE else "none"
     yield Fact("blur", 100 * difference, "percent", kind)
 
 
@@ -108,12 +106,7 @@ def _structure_tensor(luma: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class BlurEstimate:
-    """Estimate of the blur net.
-
-    Attributes:
-        probability: that the image is blurred, by motion or a missed focus.
-        kind: the likelier of the two, ``motion`` or ``focus``.
-    """
+    """Probability of a blur, by the net, and its likelier kind, ``motion`` or ``focus``."""
 
     probability: float
     kind: str

@@ -23,12 +23,8 @@ def noise(image: AnalysisImage) -> Iterator[Fact]:
     noise; it is divided by its reading of an even noise. Clipped tiles are left out: noise does not show
     there.
     """
-    unknown = Fact("noise", None, "levels", "unknown")
     luma, tile = image.native_luma, _NOISE_TILE_PX
     rows, columns = (n // tile for n in luma.shape)
-    if rows * columns < 4:
-        yield unknown
-        return
     area = (slice(0, rows * tile), slice(0, columns * tile))
     shape = (rows, tile, columns, tile)
     filtered = abs(cv2.filter2D(luma, cv2.CV_32F, _LAPLACIAN_DIFFERENCE))
@@ -36,7 +32,7 @@ def noise(image: AnalysisImage) -> Iterator[Fact]:
     mean = luma[area].reshape(shape).mean((1, 3))
     usable = np.sort(sigma[(mean > 12) & (mean < 243)])
     if len(usable) < 4:
-        yield unknown
+        yield Fact("noise", None, "levels", "unknown")
         return
     calmest = float(usable[: max(2, len(usable) // 10)].mean())
     bands = ((2.0, "clean"), (5.0, "a little noise"), (10.0, "noisy"))

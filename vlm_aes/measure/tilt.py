@@ -42,8 +42,8 @@ TILT_WINDOW_PX = 160
 """Side of the window that the tilt net reads."""
 TILT_CLASSES_DEGREES = tuple(range(-20, 21))
 """Classes of the tilt net, clockwise positive."""
-_VISIBLE_DEGREES = 3.5
-"""Tilt from which everyone sees that an image leans."""
+_VISIBLE_CLASSES = np.abs(TILT_CLASSES_DEGREES) >= 3.5
+"""(classes,) whether the tilt is one that everyone sees."""
 _AVERAGED_NEIGHBORS = 2
 """Classes on each side of the likeliest that are averaged with it."""
 
@@ -61,22 +61,17 @@ def tilt(image: AnalysisImage) -> Iterator[Fact]:
     if degrees is None and estimate.probability < _TILTED_PROBABILITY:
         yield Fact("tilt", None, "degrees", "unknown")
         return
-    word = band(
-        abs(estimate.degrees if degrees is None else degrees),
-        ((_LEVEL_DEGREES, "level"), (_SLIGHT_DEGREES, TILTED_BANDS[0]), (10.0, TILTED_BANDS[1])),
-        TILTED_BANDS[2],
-    )
+    size = abs(estimate.degrees if degrees is None else degrees)
+    slight, plain, strong = TILTED_BANDS
+    word = band(size, ((_LEVEL_DEGREES, "level"), (_SLIGHT_DEGREES, slight), (10.0, plain)), strong)
     yield Fact("tilt", degrees, "degrees", word)
 
 
 @dataclass(frozen=True)
 class TiltEstimate:
-    """Estimate of the tilt net.
+    """The likeliest angle, clockwise positive, and the probability of a tilt by more than 3.5 degrees.
 
-    Attributes:
-        degrees: the likeliest angle, clockwise positive. Where a tilt is likelier than not, level is left
-            out.
-        probability: that the image is tilted by more than 3.5 degrees at all.
+    Where a tilt is likelier than not, the angle is never level.
     """
 
     degrees: float
@@ -93,11 +88,9 @@ def estimate_tilt(luma: NDArray[np.uint8]) -> TiltEstimate:
     mean = tilt_probabilities(luma)
     probability = float(tilted_probability(mean))
     # a tilted image may still have level as its likeliest single class
-    visible = np.abs(TILT_CLASSES_DEGREES) >= _VISIBLE_DEGREES
-    top = int((mean * visible if probability > 0.5 else mean).argmax())
+    top = int((mean * _VISIBLE_CLASSES if probability > 0.5 else mean).argmax())
     near = slice(max(0, top - _AVERAGED_NEIGHBORS), top + _AVERAGED_NEIGHBORS + 1)
-    degrees = float(np.average(np.array(TILT_CLASSES_DEGREES)[near], weights=mean[near]))
-    return TiltEstimate(degrees, probability)
+    return TiltEstimate(float(np.average(TILT_CLASSES_DEGREES[near], weights=mean[near])), probability)
 
 
 def tilt_probabilities(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -109,8 +102,7 @@ def tilt_probabilities(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def tilted_probability(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
     """(..., classes) of the tilt net to the (...) probability that an image is visibly tilted."""
-    visible = np.abs(TILT_CLASSES_DEGREES) >= _VISIBLE_DEGREES
-    total: NDArray[np.float32] = probabilities[..., visible].sum(-1)
+    total: NDArray[np.float32] = probabilities[..., _VISIBLE_CLASSES].sum(-1)
     return total
 
 
@@ -127,9 +119,7 @@ def _is_trusted(lines: tuple[float, float], estimate: TiltEstimate) -> bool:
 
 
 def _lines(luma: NDArray[np.uint8]) -> tuple[float, float] | None:
-    """The angle of the long straight edges in degrees, and the share of all lines that have it.
-
-    None without clear evidence.
+    """The angle of the long straight edges in degrees, and the share of lines that have it; None without evidence.
 
     Line segments (LSD, Grompone von Gioi et al. 2010) vote with their squared length for the angle to the
     nearest axis; the peak counts where it holds enough of the votes.

@@ -28,10 +28,9 @@ def square_windows(luma: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]
     """The (side, side) windows that cover an image: one, or one at each end of the long side."""
     height, width = luma.shape
     short = min(height, width)
+    parts = [luma[:short, :short], luma[height - short :, width - short :]]
     if max(height, width) <= _ONE_WINDOW_ASPECT * short:
         parts = [luma]
-    else:
-        parts = [luma[:short, :short], luma[height - short :, width - short :]]
     return [np.asarray(cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8) for p in parts]
 
 
