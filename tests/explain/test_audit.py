@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from vlm_aes import Assessment, Assessor
 from vlm_aes.cli import app
-from vlm_aes.critique.sentiment import aspects
-from vlm_aes.explain.audit import selectivity
+from vlm_aes.explain.audit import contradiction_rate, selectivity, variety
 from vlm_aes.images.degrade import DEGRADATIONS, degrade
+from vlm_aes.measure import Fact
 
 FIGURES = {
     "n", "own_photo_preferred", "contradiction_rate", "polarity_srcc", "aspects_mean",
@@ -38,9 +38,7 @@ def test_likelihood_is_the_models_own_and_ignores_the_batch(assessor, photos):
     told = [("", 50.0, "fair", None)] * 2
     together = critic.log_likelihood(photos[:2], told, texts)
     for i, text in enumerate(texts):
-        assert critic.log_likelihood([photos[i]], told[:1], [text])[0] == pytest.approx(
-            together[i], abs=1e-4
-        )
+        assert critic.log_likelihood([photos[i]], told[:1], [text])[0] == pytest.approx(together[i], abs=1e-4)
         asked = critic.render(critic.instruction(*told[i]))
         n = len(backbone.tokenizer(text, add_special_tokens=False)["input_ids"])
         total = 0.0
@@ -57,30 +55,24 @@ def test_likelihood_is_the_models_own_and_ignores_the_batch(assessor, photos):
         assert total / n == pytest.approx(together[i], abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("The light is soft and the palette muted.", {"light", "color"}),
-        ("The whole frame is blurred.", {"sharpness"}),
-        ("The composition holds together; the mood is calm.", {"composition", "mood"}),
-        ("An ordinary photo.", set()),
-    ],
-)
-def test_aspects(text, named):
-    assert aspects(text) == named
-
-
-def test_speaking_of_what_stands_out_is_selective():
+def test_mentioning_what_stands_out_is_selective():
     spread = np.linspace(-20, 20, 8)
-    outstanding = [
-        Assessment(
-            critique="The light is fine." if abs(v) > 10 else "The palette is muted.",
-            attributes={"light": 50 + v, "color": 50 + v / 100 + 20 * (abs(v) < 10)},
-        )
-        for v in spread
-    ]
-    assert selectivity(outstanding) > 0.3
-    assert selectivity([Assessment(critique="Nothing."), Assessment()]) is None
+    outstanding = [Assessment(attributes={"light": 50 + v, "color": 50 + v / 100 + 20 * (abs(v) < 10)}) for v in spread]
+    texts = ["The light is fine." if abs(v) > 10 else "The palette is muted." for v in spread]
+    assert selectivity(outstanding, texts) > 0.3
+    assert selectivity(outstanding, ["Nothing."] * 8) is None
+    assert selectivity([Assessment(), Assessment()], ["The light."] * 2) is None
+
+
+def test_contradictions_and_variety_are_counted():
+    texts = ["Good. Blue tones lead.", "Good. It is blurred.", "It is weak.", "It is weak."]
+    bands = {"hue": "blue", "sharpness": "sharp"}
+    facts = {name: Fact(name, 0.0, "", band) for name, band in bands.items()}
+    assert contradiction_rate(texts, [facts] * 4) == 0.5
+    assert contradiction_rate(["Good."], [facts]) is None
+    assert variety(texts) == {
+        "top_sentence": "good", "top_sentence_share": 0.5, "distinct_share": 0.5,
+    }  # fmt: skip
 
 
 def test_command(photos, tmp_path):

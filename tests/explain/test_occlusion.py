@@ -51,7 +51,5 @@ def test_any_shape(size):
 
 def test_with_a_model():
     rater = Assessor.from_pretrained().rater
-    heat = occlusion_map(
-        Image.fromarray(skimage.data.coffee()), lambda i: ratings.score(rater.rate(i))[:, 0]
-    )
+    heat = occlusion_map(Image.fromarray(skimage.data.coffee()), lambda i: ratings.score(rater.rate(i))[:, 0])
     assert np.ptp(heat) > 0.1

@@ -27,7 +27,7 @@ def test_everything_is_on_it(text):
     for word in ("bad", "excellent", "composition", "exposure", "Where the score comes from"):
         assert word in text
     assert "What it claims" in text
-    assert "Tried and rated again" in text
+    assert "Suggested edits" in text
     assert "symmetry sideways" in text
     assert text.count("data:image/jpeg") == 3 + 2 * text.count('class="tried"')
     assert len(text) < 3_000_000

@@ -1,0 +1,78 @@
+"""The assessor: one result for an image, alone or in any batch, and a public API without torch."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+import skimage.data
+from PIL import Image
+
+from vlm_aes import Assessor
+from vlm_aes.suggest.edits import multiply_light
+
+COFFEE = Image.fromarray(skimage.data.coffee())
+PHOTOS = [multiply_light(COFFEE, 2.0**-3), COFFEE, Image.fromarray(skimage.data.rocket())]
+
+
+@pytest.fixture(scope="module")
+def assessor():
+    return Assessor.from_pretrained(precision="fp32")
+
+
+def test_an_image_has_the_same_suggestions_alone_and_in_any_batch(assessor):
+    together = assessor.assess(PHOTOS, rationale=True, facts=False)
+    alone = [assessor.assess(photo, rationale=True) for photo in PHOTOS[::-1]][::-1]
+    assert [[s.text for s in a.suggestions] for a in together] == [[s.text for s in a.suggestions] for a in alone]
+    assert together[0].suggestions[0].kind == "brighten"
+    for suggestion in together[0].suggestions:
+        assert suggestion.tried
+        assert suggestion.better == pytest.approx(1 / (1 + math.exp(-suggestion.log_odds)))
+
+
+def test_what_was_not_asked_for_is_not_computed(assessor, monkeypatch):
+    def refuse(*args):
+        raise AssertionError("not asked for")
+
+    monkeypatch.setattr(type(assessor), "suggestions", refuse)
+    monkeypatch.setattr(type(assessor), "critiques", refuse)
+    result = assessor.assess(COFFEE, facts=False)
+    assert (result.critique, result.suggestions, result.facts, result.attributes) == (
+        None, [], {}, {},
+    )  # fmt: skip
+
+
+def test_an_image_that_cannot_be_opened_has_an_error_and_no_score(assessor):
+    good, bad = assessor.assess([COFFEE, b"no image"])
+    assert good.score is not None
+    assert bad.score is None
+    assert bad.error.startswith("not_an_image: ")
+    assert bad.model == good.model
+
+
+def test_loading_prints_nothing_and_the_terms_are_a_property(capfd):
+    terms = Assessor.from_pretrained().terms
+    assert "non-commercial" in terms
+    assert capfd.readouterr() == ("", "")
+
+
+API = """
+import sys, vlm_aes
+assert 'torch' not in sys.modules and 'PIL' not in sys.modules
+{first}
+{second}
+assert callable(explain) and explain.__name__ == 'explain', explain
+assert vlm_aes.explain is explain
+from vlm_aes.explain import page
+assert page.__name__ == 'vlm_aes.explain.page', page
+assert set(vlm_aes.__all__) <= {{*vlm_aes.__all__, *dir(vlm_aes)}}
+[getattr(vlm_aes, name) for name in vlm_aes.__all__]
+"""
+ORDERS = ("from vlm_aes import explain", "import vlm_aes.explain.terminal")
+
+
+@pytest.mark.parametrize(("first", "second"), [ORDERS, ORDERS[::-1]])
+def test_the_public_api_is_lazy_and_explain_is_the_function_in_any_order(first, second):
+    code = API.format(first=first, second=second)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
