@@ -97,10 +97,7 @@ class Assessment:
 
 
 def rated_images(
-    images: Sequence[PreparedImage],
-    attributes: Sequence[str],
-    scores: Scores,
-    calibration: Calibration | None,
+    images: Sequence[PreparedImage], attributes: Sequence[str], scores: Scores, calibration: Calibration | None
 ) -> list[Assessment]:
     """The assessments of B images by what a scorer gave for them; facts are left empty.
 
@@ -139,9 +136,7 @@ def rated_images(
     return results
 
 
-def _calibrated(
-    score: float, attributes: Mapping[str, float], calibration: Calibration | None
-) -> dict[str, Any]:
+def _calibrated(score: float, attributes: Mapping[str, float], calibration: Calibration | None) -> dict[str, Any]:
     """Interval, percentile and residuals; empty without a calibration."""
     if calibration is None:
         return {}

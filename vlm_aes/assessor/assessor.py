@@ -114,13 +114,13 @@ class Assessor(VersionRater):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of what the scorer adds to a row; see :data:`vlm_aes.output.table.SCORER_COLUMNS`."""
+        """Names of what the scorer adds to a row: see ``SCORER_COLUMNS`` of the row."""
         return self.head.columns if self.head else ()
 
     @property
     def needed_side(self) -> int:
         """Long side in pixels that is enough for every answer of the model and for the facts."""
-        scorer = self.rater or self.head
+        scorer: Any = self.rater or self.head
         return max(measures.ANALYSIS_SIDE_PX, int(scorer.needed_side))
 
     def with_style(self, style: str | None, language: str | None) -> Assessor:
@@ -187,12 +187,7 @@ class Assessor(VersionRater):
         return results
 
     def assess_images(
-        self,
-        images: Sequence[LoadedImage],
-        *,
-        rationale: bool = False,
-        facts: bool = False,
-        attributes: bool = False,
+        self, images: Sequence[LoadedImage], *, rationale: bool = False, facts: bool = False, attributes: bool = False
     ) -> list[Assessment]:
         """Rate opened images in one batch; paths are left empty."""
         prepared = [self.prepare_loaded(i, rationale=rationale, facts=facts) for i in images]
@@ -232,9 +227,7 @@ class Assessor(VersionRater):
             prepared = PreparedImage(replace(small, image=Image.new("RGB", (1, 1))))
         return replace(prepared, pixels=pixels, warning=input_warning(small.image))
 
-    def prepare_loaded(
-        self, loaded: LoadedImage, *, rationale: bool = False, facts: bool = False
-    ) -> PreparedImage:
+    def prepare_loaded(self, loaded: LoadedImage, *, rationale: bool = False, facts: bool = False) -> PreparedImage:
         """Measure what an opened image needs for the vision-language model."""
         needed = rationale or (self.prompt is not None and bool(self.prompt.facts_line))
         return PreparedImage(
@@ -249,11 +242,7 @@ class Assessor(VersionRater):
         return Assessment.failed(error, self.model_id, self.prompt_id, path)
 
     def score_prepared(
-        self,
-        images: Sequence[PreparedImage],
-        *,
-        rationale: bool = False,
-        attributes: bool = False,
+        self, images: Sequence[PreparedImage], *, rationale: bool = False, attributes: bool = False
     ) -> list[Assessment]:
         """Rate prepared images in one batch; paths are left empty."""
         if not images:
@@ -263,29 +252,21 @@ class Assessor(VersionRater):
         results = rated_images(images, names, scores, self.calibration)
         for i, (image, a) in enumerate(zip(images, results, strict=True)):
             facts = self.facts_with_blur(image.facts, image.loaded.image, a.score or 0.0)
-            identity = {"model": self.model_id, "prompt": self.prompt_id}
-            results[i] = replace(a, facts={} if a.error else facts, **identity)
+            results[i] = replace(a, facts={} if a.error else facts, model=self.model_id, prompt=self.prompt_id)
         rated = [i for i, a in enumerate(results) if not a.error]
         if rationale and rated:
             critiques = self.critiques(
-                [images[i] for i in rated],
-                [results[i].score or 0.0 for i in rated],
-                [results[i].level for i in rated],
+                [images[i] for i in rated], [results[i].score or 0.0 for i in rated], [results[i].level for i in rated]
             )
             for i, critique in zip(rated, critiques, strict=True):
-                results[i] = replace(
-                    results[i], critique=critique, suggestions=self.suggestions(images[i])
-                )
+                results[i] = replace(results[i], critique=critique, suggestions=self.suggestions(images[i]))
         return results
 
     def _scores(self, images: Sequence[PreparedImage], names: Sequence[str]) -> Scores:
         if self.head is not None:
             return self.head.score([image.pixels for image in images], names)
         states_facts = self.prompt is not None and bool(self.prompt.facts_line)
-        inputs = [
-            (i.loaded.image, measures.facts_sentence(i.prompt_facts) if states_facts else None)
-            for i in images
-        ]
+        inputs = [(i.loaded.image, measures.facts_sentence(i.prompt_facts) if states_facts else None) for i in images]
         scores: Scores = self.rater.score(inputs, names)
         return scores
 
@@ -308,14 +289,10 @@ class Assessor(VersionRater):
             for image, score in zip(images, scores, strict=True)
         ]
         degradations = self.degradations(plain, facts)
-        critiques: list[str] = self.critic.critiques(
-            plain, facts, scores, levels, degradations, on_text
-        )
+        critiques: list[str] = self.critic.critiques(plain, facts, scores, levels, degradations, on_text)
         return critiques
 
-    def facts_with_blur(
-        self, facts: Mapping[str, Fact], image: Image.Image, score: float
-    ) -> dict[str, Fact]:
+    def facts_with_blur(self, facts: Mapping[str, Fact], image: Image.Image, score: float) -> dict[str, Fact]:
         """The facts, with the blur that a low score betrays.
 
         Of a finetuned model nobody knows what its score means: its facts stay as they are.
@@ -323,16 +300,10 @@ class Assessor(VersionRater):
         from vlm_aes.measure.focus import with_blur_evidence
 
         asks = self.prompt is not None and self.prompt.degradation is not None
-        original = (
-            self.head is None
-            and not self.rater.backbone.adapter
-            and self.rater.residual_head is None
-        )
+        original = self.head is None and not self.rater.backbone.adapter and self.rater.residual_head is None
         return dict(with_blur_evidence(facts, image, score) if asks and original else facts)
 
-    def degradations(
-        self, images: Sequence[Image.Image], facts: Sequence[Mapping[str, Fact]]
-    ) -> list[str | None]:
+    def degradations(self, images: Sequence[Image.Image], facts: Sequence[Mapping[str, Fact]]) -> list[str | None]:
         """The degradation of each image that its critique is told, if any.
 
         Args:

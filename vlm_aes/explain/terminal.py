@@ -65,8 +65,8 @@ def explain(console: Console, explanation: Explanation) -> None:
         if suggestion.log_odds is not None:
             notes.append(f"the score {suggestion.gain:+.1f}")
         text = f"{suggestion.text} ({'; '.join(notes)})" if notes else suggestion.text
-        for number, line in enumerate(textwrap.wrap(text, 60)):
-            console.print(f"  {'' if number else suggestion.verdict:<15} {escape(line)}")
+        for at, line in enumerate(textwrap.wrap(text, 60)):
+            console.print(f"  {'' if at else suggestion.verdict:<15} {escape(line)}")
     if a.facts:
         console.print()
     if explanation.camera:
