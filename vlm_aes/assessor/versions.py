@@ -1,0 +1,84 @@
+"""Versions of one image, rated: edits that are tried, parts that are hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlm_aes.assessor.assessment import PreparedImage
+from vlm_aes.errors import CheckpointError
+from vlm_aes.models.scorer import Scorer
+from vlm_aes.ratings import scale as ratings
+from vlm_aes.stats.calibration import Calibration
+from vlm_aes.suggest.engine import EditComparator, Suggestion, suggest
+
+
+class VersionRater:
+    """The part of an assessor that rates many versions of one image, and suggests edits.
+
+    The fast head rates them where there is one, and the model has the last word on the best.
+    """
+
+    rater: Any
+    head: Scorer | None
+    calibration: Calibration | None
+
+    def suggestions(self, image: PreparedImage) -> list[Suggestion]:
+        """Edits of an image that were tried and found better, the surest first.
+
+        Args:
+            image: by :meth:`prepare` with ``rationale``.
+        """
+        return suggest(
+            image.loaded.image,
+            self.fast_scores,
+            self.model_scores if self.rater and self.edit_head else None,
+            self.calibration.edits if self.calibration else None,
+            image.prompt_facts or image.facts,
+            self.edit_comparator,
+        )
+
+    @cached_property
+    def edit_head(self) -> Any:
+        """The fast head that answers as this model does: its own, or the one in its folder."""
+        if self.head is not None or self.rater is None:
+            return self.head
+        from vlm_aes.models.heads.scorer import load_head
+
+        backbone = self.rater.backbone
+        if backbone.folder is None or backbone.adapter:
+            return None
+        try:
+            return load_head(backbone.folder, device=str(backbone.device))
+        except CheckpointError:
+            return None
+
+    @property
+    def edit_comparator(self) -> EditComparator | None:
+        """What compares two versions of an image.
+
+        None without a fast head, for a head that has not learned it, and for the head of one
+        person, whose opinion of versions nobody asked.
+        """
+        from vlm_aes.models.heads.scorer import FastScorer
+
+        head = self.edit_head
+        if not isinstance(head, FastScorer) or head.residual_head or not head.edit_comparator:
+            return None
+        comparator = head.edit_comparator
+        return EditComparator(head.scores_and_embeddings, comparator.log_odds, comparator.thresholds)
+
+    def fast_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """(N,) scores of versions of an image, by the fast head if there is one."""
+        if self.edit_head is None:
+            return self.model_scores(images)
+        return ratings.score(self.edit_head.score_images(images).probabilities)[:, 0]
+
+    def model_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
+        """(N,) scores of versions of an image, by the vision-language model."""
+        return ratings.score(self.rater.predict(images))[:, 0]
