@@ -24,10 +24,7 @@ _NOT_COPIED = (".safetensors", ".bin", ".index.json", ".py", ".md", ".pt", ".ggu
 
 @contextmanager
 def replaced_folder(out: Path) -> Iterator[Path]:
-    """An empty folder beside ``out`` that takes its place at the end: complete, or not at all.
-
-    What was there goes only when the new one stands.
-    """
+    """An empty folder beside ``out`` that takes its place at the end: complete, or not at all."""
     out = out.resolve()
     staging = out.parent / f".{out.name}.new"
     shutil.rmtree(staging, ignore_errors=True)
@@ -62,24 +59,20 @@ def save_adapter(network: Any, model: str | Path, prompt: Path, folder: Path) ->
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = locate(model)
+    base = place.base if place.folder is None else str(place.folder.resolve())
+    if base == str(NANO.resolve()):
+        base = NANO_NAME
+        ignored = shutil.ignore_patterns("*.py", "__pycache__", "README.md")
+        shutil.copytree(NANO, folder / NANO_NAME, dirs_exist_ok=True, ignore=ignored)
     config = network.peft_config["default"]
-    config.base_model_name_or_path = place.base
-    config.revision = place.revision
-    if place.folder is not None:
-        config.base_model_name_or_path = str(place.folder.resolve())
-        if place.folder.resolve() == NANO.resolve():
-            config.base_model_name_or_path = NANO_NAME
-            ignored = shutil.ignore_patterns("*.py", "__pycache__", "README.md")
-            shutil.copytree(NANO, folder / NANO_NAME, dirs_exist_ok=True, ignore=ignored)
-    config.inference_mode = True
+    config.base_model_name_or_path, config.revision, config.inference_mode = base, place.revision, True
     # else peft asks the hub for the size of the vocabulary
     network.save_pretrained(folder, save_embedding_layers=False)
     shutil.copyfile(prompt, folder / PROMPT)
 
 
 def save_full(backbone: Backbone, model: str | Path, prompt: Path, folder: Path) -> None:
-    """Write the whole checkpoint with its prompt: the weights as they are now, all else as in the
-    base."""
+    """Write the whole checkpoint with its prompt: the weights as they are now, all else as in the base."""
     folder.mkdir(parents=True, exist_ok=True)
     backbone.model.save_pretrained(folder)
     place = locate(model)
@@ -103,8 +96,8 @@ def write_head(
     tower_name: str,
     revision: str | None = None,
     agreement: Agreement | None = None,
-    worth: Calibration | None = None,
-    taste: ResidualHead | None = None,
+    calibration: Calibration | None = None,
+    residual_head: ResidualHead | None = None,
     card: str = "",
     terms: str = "",
 ) -> None:
@@ -112,21 +105,19 @@ def write_head(
 
     Args:
         tower_name: ``own``, ``tower`` (it is saved along), or a hub id.
-        taste: a residual head on top of the head.
         terms: of the weights that it learned from, for ``LICENSE-WEIGHTS``.
     """
     with replaced_folder(folder) as staging:
         head.save(staging)
-        about = HeadConfig(
-            tower_name, tower.weights_hash, head.inner.in_features, head.inner.out_features, revision, agreement
+        inner = head.inner
+        HeadConfig(tower_name, tower.weights_hash, inner.in_features, inner.out_features, revision, agreement).save(
+            staging
         )
-        about.save(staging)
         if tower_name == TOWER_FOLDER:
             tower.save(staging / TOWER_FOLDER)
-        if worth is not None:
-            worth.save(staging)
-        if taste is not None:
-            taste.save(staging)
+        for part in (calibration, residual_head):
+            if part is not None:
+                part.save(staging)
         for name, text in (("README.md", card), ("LICENSE-WEIGHTS", terms)):
             if text:
                 (staging / name).write_text(text, encoding="utf-8")

@@ -1,8 +1,7 @@
 """Rated images and pairs as a model reads them: the prompts of inference, batched for training.
 
-Every text is rendered and every image prepared by what rates and criticises later
-(:class:`vlm_aes.models.vlm.scorer.VlmScorer`, :class:`vlm_aes.critique.generate.Critic`), so that
-training asks exactly what inference asks.
+Every text is rendered and every image prepared by what rates and criticises later, so that training asks exactly
+what inference asks.
 """
 
 from __future__ import annotations
@@ -45,12 +44,8 @@ def _spread(rating: Rating, scale: ratings.Scale) -> float:
     return ASSUMED_STD * (scale.high - scale.low) if rating.std is None else rating.std
 
 
-def _two_hot(rating: Rating, scale: ratings.Scale) -> NDArray[np.float64]:
-    return ratings.soft_label(rating.mean, None, scale)
-
-
 def _hard(rating: Rating, scale: ratings.Scale) -> NDArray[np.float64]:
-    label = _two_hot(rating, scale)
+    label = ratings.soft_label(rating.mean, None, scale)
     hard: NDArray[np.float64] = np.eye(len(label))[int(label.argmax())]
     return hard
 
@@ -58,13 +53,12 @@ def _hard(rating: Rating, scale: ratings.Scale) -> NDArray[np.float64]:
 LABEL_KINDS: dict[str, Callable[[Rating, ratings.Scale], NDArray[np.float64]]] = {
     "raters": lambda rating, scale: rating.label(scale),
     "gaussian": lambda rating, scale: ratings.soft_label(rating.mean, _spread(rating, scale), scale),
-    "two-hot": _two_hot,
+    "two-hot": lambda rating, scale: ratings.soft_label(rating.mean, None, scale),
     "hard": _hard,
 }
 """Name to what makes (5,) probabilities of the rating words from a rating.
 
-- ``raters``: their own distribution from votes, or from mean and spread; two-hot where only a mean
-  is known;
+- ``raters``: their own distribution from votes, or from mean and spread; two-hot where only a mean is known;
 - ``gaussian``: from mean and spread, which is :data:`ASSUMED_STD` where the table has none;
 - ``two-hot``: between the two nearest words;
 - ``hard``: the nearest word alone.
@@ -73,13 +67,8 @@ LABEL_KINDS: dict[str, Callable[[Rating, ratings.Scale], NDArray[np.float64]]] =
 
 @dataclass(frozen=True)
 class RatingTargets:
-    """Targets of N images.
-
-    Attributes:
-        labels: (N, 5) probabilities of the rating words.
-        scores: (N,) mean ratings, 0 to 100.
-        stds: (N,) raters' spread, in the same points.
-    """
+    """Targets of N images: (N, 5) probabilities of the rating words, and mean and spread of the
+    ratings, (N,) in points from 0 to 100."""
 
     labels: Tensor
     scores: Tensor
@@ -87,28 +76,15 @@ class RatingTargets:
 
 
 def rating_targets(table: RatingTable, kind: str = "raters") -> RatingTargets:
-    """Targets of every image of a table.
-
-    Args:
-        kind: one of :data:`LABEL_KINDS`.
-    """
+    """Targets of every image of a table, with labels of one of the :data:`LABEL_KINDS`."""
     scale = table.scale
     labels = np.array([LABEL_KINDS[kind](rating, scale) for rating in table.ratings])
-    stds = torch.tensor([_spread(rating, scale) for rating in table.ratings]).float()
-    return RatingTargets(
-        torch.from_numpy(labels).float(),
-        torch.from_numpy(table.scores()).float(),
-        stds * (100 / (scale.high - scale.low)),
-    )
+    stds = torch.tensor([100 * _spread(rating, scale) / (scale.high - scale.low) for rating in table.ratings]).float()
+    return RatingTargets(torch.from_numpy(labels).float(), torch.from_numpy(table.scores()).float(), stds)
 
 
 class MemoryCache(Generic[Item]):
-    """Items that are prepared once and kept, up to :data:`CACHE_BYTES`.
-
-    Args:
-        prepare: makes the item of a row.
-        size: of an item, in bytes.
-    """
+    """Items that are prepared once and stay in memory, up to :data:`CACHE_BYTES` by their ``size``."""
 
     def __init__(self, prepare: Callable[[int], Item], size: Callable[[Item], int]) -> None:
         self._prepare, self._size = prepare, size
@@ -127,12 +103,11 @@ class MemoryCache(Generic[Item]):
 
 @dataclass(frozen=True)
 class RatingExample:
-    """One image with its prompts and the answers that are wanted.
+    """One image with its prompts and targets.
 
     Attributes:
         rating: inputs of the rating prompt, of one row.
-        label, score, std: its targets.
-        critique: inputs of the critique's instruction and text; nothing where there is none.
+        critique: inputs of the critique prompt and the critique; None for an image without one.
         answer_tokens: how many of its last tokens are the critique.
     """
 
@@ -145,20 +120,12 @@ class RatingExample:
 
 
 class RatingDataset(Dataset[RatingExample]):
-    """Some rows of a table of ratings.
-
-    Args:
-        assessor: with the checkpoint that is trained.
-        targets: of the whole table.
-        rows: places in the table.
-    """
+    """Some rows of a table of ratings, with the targets of the whole table."""
 
     def __init__(self, assessor: Assessor, table: RatingTable, targets: RatingTargets, rows: Rows) -> None:
-        self.assessor = assessor
-        self.table = table
-        self.targets = targets
+        self.assessor, self.table, self.targets = assessor, table, targets
         self.rows = [int(row) for row in rows]
-        self._cache = MemoryCache(self._prepare, _bytes_of_example)
+        self._cache = MemoryCache(self._prepare, lambda e: _bytes_of(e.rating) + _bytes_of(e.critique or {}))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -169,18 +136,16 @@ class RatingDataset(Dataset[RatingExample]):
     def _prepare(self, row: int) -> RatingExample:
         rating = self.table.ratings[row]
         image = open_again(self.table.source(row), rating.path, self.assessor.needed_side)
-        targets = self.targets
-        label, score, std = targets.labels[row], targets.scores[row], targets.stds[row]
+        label, score, std = (values[row] for values in (self.targets.labels, self.targets.scores, self.targets.stds))
         inputs = rating_inputs(self.assessor, image)
         if not rating.critique:
             return RatingExample(inputs, label, score, std)
         facts = measure.facts_sentence(measure.measure_for_prompt(image))
         level = ratings.level(label.double().numpy())
-        asked, text = critique_texts(self.assessor, facts, float(score), level, rating.critique)
+        texts = critique_texts(self.assessor, facts, float(score), level, rating.critique)
         tokenizer = self.assessor.rater.backbone.tokenizer
-        answer_tokens = _token_count(tokenizer, text) - _token_count(tokenizer, asked)
-        critique = encode_row(self.assessor, image, text)
-        return RatingExample(inputs, label, score, std, critique, answer_tokens)
+        asked, whole = (len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
+        return RatingExample(inputs, label, score, std, encode_row(self.assessor, image, texts[1]), whole - asked)
 
 
 PreferenceExample = tuple[Inputs, Inputs, float]
@@ -188,12 +153,7 @@ PreferenceExample = tuple[Inputs, Inputs, float]
 
 
 class PreferenceDataset(Dataset[PreferenceExample]):
-    """Some pairs of a table of preferences.
-
-    Args:
-        assessor: with the checkpoint that is trained.
-        rows: places in the table.
-    """
+    """Some pairs of a table of preferences."""
 
     def __init__(self, assessor: Assessor, table: PreferenceTable, rows: Rows) -> None:
         self.pairs = [table.pairs[int(row)] for row in rows]
@@ -253,26 +213,15 @@ def encode_row(assessor: Assessor, image: Image.Image, text: str) -> Inputs:
     return {name: value.cpu() for name, value in inputs.items()}
 
 
-def _token_count(tokenizer: Any, text: str) -> int:
-    return len(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def _bytes_of(inputs: Mapping[str, Tensor]) -> int:
     return sum(tensor.nbytes for tensor in inputs.values())
-
-
-def _bytes_of_example(example: RatingExample) -> int:
-    return _bytes_of(example.rating) + _bytes_of(example.critique or {})
 
 
 def pad_batch(rows: Sequence[Inputs], pad: int) -> Inputs:
     """One batch from rows that were encoded alone: the same as encoding them together.
 
-    Tokens are padded on the left; images of unequal shape with zeros at their ends, as the
+    Tokens are padded on the left with the token ``pad``; images of unequal shape with zeros at their ends, as the
     families' processors do.
-
-    Args:
-        pad: id of the padding token.
     """
     batch: Inputs = {}
     for name in rows[0]:
@@ -290,9 +239,8 @@ def pad_batch(rows: Sequence[Inputs], pad: int) -> Inputs:
 
 
 def collate_ratings(examples: Sequence[RatingExample], pad: int) -> dict[str, Any]:
-    """A batch of images: ``rating`` inputs with ``labels``, ``scores`` and ``stds``; ``critique``
-    inputs with ``answers`` where some of the images have a critique (see :data:`.losses.Targets`).
-    """
+    """A batch of images: ``rating`` inputs and, where some images have a critique, ``critique`` inputs, with their
+    targets (see :data:`.losses.Targets`)."""
     batch: dict[str, Any] = {
         "rating": pad_batch([e.rating for e in examples], pad),
         "labels": torch.stack([e.label for e in examples]),
@@ -310,8 +258,7 @@ def collate_ratings(examples: Sequence[RatingExample], pad: int) -> dict[str, An
 
 
 def collate_preferences(examples: Sequence[PreferenceExample], pad: int) -> dict[str, Any]:
-    """A batch of pairs: ``rating`` inputs, the two images of a pair side by side, and
-    ``preferred`` (B,)."""
+    """A batch of pairs: ``rating`` inputs, the two images of a pair side by side, and ``preferred`` (B,)."""
     return {
         "rating": pad_batch([inputs for a, b, _ in examples for inputs in (a, b)], pad),
         "preferred": torch.tensor([share for _, _, share in examples]),

@@ -1,7 +1,7 @@
 """Distillation: a small head learns to answer as a teacher does, as people do, or both.
 
-The head is trained on soft labels over the five rating words (Hinton et al. 2015, arXiv
-1503.02531), and is measured on images that it never saw.
+The head is trained on soft labels over the five rating words (Hinton et al. 2015, arXiv 1503.02531), and is measured
+on images that it never saw.
 """
 
 from __future__ import annotations
@@ -63,14 +63,13 @@ class DistillConfig:
 
 @dataclass(frozen=True)
 class DistillReport:
-    """Figures over held-back images, each with its 95% interval.
+    """``srcc``, ``plcc`` and ``mae`` (points) over held-back images, each with its 95% interval.
 
     Attributes:
         n_train, n_held: images learned from, and held back.
         errors: images that could not be used, by kind.
-        teacher: ``srcc``, ``plcc`` and ``mae`` (points) with the teacher.
-        people: the same with people's mean.
-        teacher_people: the teacher's own with people's mean, on the same images.
+        teacher, people: of the head with the teacher, and with people's mean.
+        teacher_people: of the teacher with people's mean, on the same images.
     """
 
     n_train: int
@@ -85,21 +84,19 @@ class DistillReport:
         return asdict(self)
 
 
-def tower_for(
-    tower: str | None, out: Path, teacher: str | Path | None, revision: str | None = None
-) -> tuple[VisionTower, str]:
+def tower_for(tower: str | None, out: Path, teacher: str | Path | None) -> tuple[VisionTower, str]:
     """The tower that a head is made for, and how its folder names it.
 
     Args:
-        tower: a folder or a hub id. Without one, the tower of the checkpoint that the head goes
-            into, else of the teacher, else of the embedded checkpoint.
+        tower: a folder or a hub id. Without one, the tower of the checkpoint that the head goes into, else of the
+            teacher, else of the embedded checkpoint.
         out: where the head goes: a checkpoint's folder, or one of its own.
 
     Raises:
         CheckpointError: for a tower that cannot be used.
     """
     if tower is not None:
-        loaded = load_tower(tower, LoadOptions("fp32", "cpu", revision))
+        loaded = load_tower(tower, LoadOptions("fp32", "cpu"))
         return loaded, TOWER_FOLDER if Path(tower).is_dir() else tower
     if is_checkpoint(out):
         return checkpoint_tower(out), "own"
@@ -121,7 +118,6 @@ def distill(
     teacher: Assessor | None = None,
     people: Mapping[str, HumanRating] | None = None,
     reference: str = "your ratings",
-    revision: str | None = None,
     terms: str = "",
     config: DistillConfig | None = None,
     held: Callable[[str, str], bool] = is_held_back,
@@ -151,9 +147,8 @@ def distill(
         head,
         tower,
         tower_name=tower_name,
-        revision=revision,
         agreement=agreement_of(head, data, teacher) if teacher else None,
-        worth=calibration_of(head, data, teacher.calibration if teacher else None, reference),
+        calibration=calibration_of(head, data, teacher.calibration if teacher else None, reference),
         card=card_of(report, tower_name, teacher, bool(people), config),
         terms=terms,
     )
@@ -162,7 +157,7 @@ def distill(
 
 def card_of(report: DistillReport, tower: str, teacher: Assessor | None, rated: bool, config: DistillConfig) -> str:
     """The head's ``README.md``."""
-    identity = (teacher.model_id, teacher.prompt_id) if teacher else None
+    identity = f"`{teacher.model_id}` ({teacher.prompt_id})" if teacher else ""
     return model_card.distilled_card(report, tower, identity, rated, config)
 
 
@@ -240,24 +235,18 @@ def report_of(head: RatingHead, data: DistillData) -> DistillReport:
     held = data.held
     scores = scores_of(head, data.embeddings[held])
     teacher, people = data.teacher_scores[held], data.score[held]
-    return DistillReport(
-        int((~held).sum()),
-        int(held.sum()),
-        dict(data.errors),
-        _correlations(teacher, scores),
-        _correlations(people, scores),
-        _correlations(people, teacher),
-    )
+    pairs = {"teacher": (teacher, scores), "people": (people, scores), "teacher_people": (people, teacher)}
+    figures = {name: _figures(*pair) for name, pair in pairs.items()}
+    return DistillReport(int((~held).sum()), int(held.sum()), dict(data.errors), **figures)
 
 
-def _correlations(wanted: Floats, scores: Floats) -> dict[str, metrics.Estimate]:
-    both = ~np.isnan(wanted) & ~np.isnan(scores)
+def _figures(target: Floats, scores: Floats) -> dict[str, metrics.Estimate]:
+    both = ~np.isnan(target) & ~np.isnan(scores)
     if both.sum() < MIN_IMAGES:
         return {}
-    statistics = {"srcc": metrics.srcc, "plcc": metrics.plcc, "mae": metrics.mae}
     return {
-        name: metrics.bootstrap(statistic, wanted[both], scores[both], draws=BOOTSTRAP_DRAWS)
-        for name, statistic in statistics.items()
+        statistic.__name__: metrics.bootstrap(statistic, target[both], scores[both], draws=BOOTSTRAP_DRAWS)
+        for statistic in (metrics.srcc, metrics.plcc, metrics.mae)
     }
 
 
@@ -285,9 +274,8 @@ def calibration_of(
 ) -> Calibration | None:
     """Interval and percentile for the head's scores.
 
-    From people's ratings of held-back images where there are enough. Else from the teacher's own
-    calibration, its interval widened by how far the head lies from it (the two taken as
-    independent).
+    From people's ratings of held-back images where there are enough. Else from the teacher's own calibration, its
+    interval widened by how far the head lies from it (the two taken as independent).
     """
     scores = scores_of(head, data.embeddings)
     rated = data.held & ~np.isnan(data.score)

@@ -29,7 +29,9 @@ from vlm_aes.ratings.table import RatingTable
 
 HELD_BACK_EVERY = 10
 """One in so many contents is never trained on; it gives the figures and the intervals."""
-IMAGES_PER_BATCH = 32
+TOWER_BATCH_IMAGES = 32
+"""Images that go through a vision tower at once."""
+READING_THREADS = 4
 MAX_FAMILIAR = 2500
 """Images from which the usual look is learned, each with a degraded copy."""
 DEGRADED_COPY = "spoiled-1"
@@ -37,15 +39,13 @@ DEGRADED_COPY = "spoiled-1"
 
 
 class ReadableImage(Protocol):
-    """An image of a source."""
+    """An image with its name, and the suffix of its file's name."""
 
     @property
-    def path(self) -> str:
-        """Its name."""
+    def path(self) -> str: ...
 
     @property
-    def suffix(self) -> str:
-        """Of its file's name."""
+    def suffix(self) -> str: ...
 
     def read(self) -> bytes | ImageError:
         """The file's bytes, or why there are none."""
@@ -53,12 +53,7 @@ class ReadableImage(Protocol):
 
 @dataclass(frozen=True)
 class HumanRating:
-    """What people think of an image.
-
-    Attributes:
-        score: their mean, 0 to 100.
-        label: (5,) its soft label over the rating words.
-    """
+    """People's mean score of an image, 0 to 100, and its (5,) soft label over the rating words."""
 
     score: float
     label: NDArray[np.float64]
@@ -66,12 +61,11 @@ class HumanRating:
     @staticmethod
     def of(mean: float, std: float | None, scale: ratings.Scale) -> HumanRating:
         """From a mean rating, and the ratings' spread where it is known."""
-        label = ratings.soft_label(mean, std, scale)
-        return HumanRating(100 * float(scale.to_unit(mean)), label)
+        return HumanRating(100 * float(scale.to_unit(mean)), ratings.soft_label(mean, std, scale))
 
 
 def human_ratings(table: RatingTable) -> dict[str, HumanRating]:
-    """Path of each image to what people think of it."""
+    """Path of each image to its rating."""
     return {
         rating.path: HumanRating(float(score), rating.label(table.scale))
         for rating, score in zip(table.ratings, table.scores(), strict=True)
@@ -83,7 +77,6 @@ class DistillData:
     """Images as numbers, one content each.
 
     Attributes:
-        names, sha256s: N of each.
         embeddings: (N, D).
         teacher: (N, 5) probabilities; NaN where there is no teacher.
         people: (N, 5) soft labels; NaN where nobody rated.
@@ -152,13 +145,11 @@ def collect(
     *,
     held: Callable[[str, str], bool] = is_held_back,
     progress: Callable[[int], None] = lambda n: None,
-    workers: int = 4,
 ) -> DistillData:
     """Send images through tower and teacher, as far as ``cache`` does not hold the result.
 
     Args:
-        people: image's name to what people think of it; without a teacher, other images are left
-            out.
+        people: image's name to its rating; without a teacher, other images are left out.
         cache: folder of embeddings and of the teacher's answers.
         held: from name and content to whether it is held back.
         progress: called with the number of images of each batch.
@@ -176,8 +167,7 @@ def collect(
         if isinstance(data, ImageError):
             return _ReadImage(image.path, error=data.kind)
         one = _ReadImage(image.path, sha256(data).hexdigest())
-        needs_copy = len(copied) < MAX_FAMILIAR and not held(one.name, one.sha256)
-        needs_copy = needs_copy and one.sha256 not in copies
+        needs_copy = len(copied) < MAX_FAMILIAR and not held(one.name, one.sha256) and one.sha256 not in copies
         if needs_copy or one.sha256 not in embeddings:
             opened = open_image(data, needed_side=tower.needed_side, suffix=image.suffix)
             if isinstance(opened, ImageError):
@@ -197,7 +187,7 @@ def collect(
     known: set[str] = set()
     if teacher is None:
         images = (image for image in images if image.path in people)
-    for batch in _batches(images, read, workers):
+    for batch in _batches(images, read):
         _embed(tower, embeddings, {b.sha256: b.pixels for b in batch if b.pixels is not None})
         _embed(tower, copies, {b.sha256: b.copy for b in batch if b.copy is not None})
         asked = {b.sha256: b.prepared for b in batch if b.prepared is not None}
@@ -214,32 +204,17 @@ def collect(
                 if not held(one.name, one.sha256) and one.sha256 in copies:
                     copied.append(one.sha256)
         progress(len(batch))
-    _fill(data, people, held, embeddings, answers)
-    data.degraded = copies.rows(copied[:MAX_FAMILIAR])
-    return data
-
-
-def _fill(
-    data: DistillData,
-    people: Mapping[str, HumanRating],
-    held: Callable[[str, str], bool],
-    embeddings: EmbeddingCache,
-    answers: EmbeddingCache | None,
-) -> None:
-    """Set the arrays of the contents that ``data`` names."""
     n = len(data.names)
-    data.embeddings = embeddings.rows(data.sha256s)
-    data.teacher = np.full((n, 5), np.nan)
+    data.embeddings, data.degraded = embeddings.rows(data.sha256s), copies.rows(copied[:MAX_FAMILIAR])
+    data.teacher, data.people, data.score = np.full((n, 5), np.nan), np.full((n, 5), np.nan), np.full(n, np.nan)
     if answers is not None:
         rows = answers.rows(data.sha256s).astype(np.float64)
         data.teacher = rows / rows.sum(1, keepdims=True)
-    data.people = np.full((n, 5), np.nan)
-    data.score = np.full(n, np.nan)
     for i, name in enumerate(data.names):
         if name in people:
             data.people[i], data.score[i] = people[name].label, people[name].score
-    pairs = zip(data.names, data.sha256s, strict=True)
-    data.held = np.array([held(*pair) for pair in pairs], dtype=bool)
+    data.held = np.array([held(*pair) for pair in zip(data.names, data.sha256s, strict=True)], dtype=bool)
+    return data
 
 
 def _embed(tower: VisionTower, store: EmbeddingCache, fresh: Mapping[str, Pixels]) -> None:
@@ -248,14 +223,14 @@ def _embed(tower: VisionTower, store: EmbeddingCache, fresh: Mapping[str, Pixels
 
 
 def _batches(
-    images: Iterable[ReadableImage], read: Callable[[ReadableImage], _ReadImage], workers: int
+    images: Iterable[ReadableImage], read: Callable[[ReadableImage], _ReadImage]
 ) -> Iterator[list[_ReadImage]]:
     """Batches in order, the next one decoded while this one is used."""
     source = iter(images)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(READING_THREADS) as pool:
 
         def submitted() -> list[Future[_ReadImage]]:
-            return [pool.submit(read, image) for image in islice(source, IMAGES_PER_BATCH)]
+            return [pool.submit(read, image) for image in islice(source, TOWER_BATCH_IMAGES)]
 
         batch = submitted()
         while batch:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,8 @@ from vlm_aes.errors import TrainingError
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.ratings import splits
-from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.ratings.table import RatingTable
+from vlm_aes.ratings.preferences import Preference, PreferenceTable
+from vlm_aes.ratings.table import Rating, RatingTable
 
 SPLIT_NAMES = ("train", "validation", "test")
 MIN_VALIDATION_EXAMPLES = 5
@@ -43,12 +42,8 @@ class Inspection:
 
 @dataclass(frozen=True)
 class RatingsInspection(Inspection):
-    """The same of a table of ratings.
-
-    Attributes:
-        table: with the images that can be opened, and the split of each.
-        duplicates: images that are a version of an earlier one.
-    """
+    """The same of a table of ratings: the images that can be opened, each with its split, and how many of them are a
+    version of an earlier one."""
 
     table: RatingTable
     duplicates: int
@@ -56,12 +51,8 @@ class RatingsInspection(Inspection):
 
 @dataclass(frozen=True)
 class PairsInspection(Inspection):
-    """The same of a table of pairs.
-
-    Attributes:
-        table: with the pairs whose images can be opened, and the split of each.
-        straddling: pairs left out because their images are in two splits.
-    """
+    """The same of a table of pairs: those whose images can be opened, each with its split, and how many were left out
+    because their images are in two splits."""
 
     table: PreferenceTable
     straddling: int
@@ -69,14 +60,8 @@ class PairsInspection(Inspection):
 
 @dataclass(frozen=True)
 class _OpenedImages:
-    """Images that were opened.
-
-    Attributes:
-        places: of those that can be.
-        contents: (G,) hash of the file at each of these places.
-        versions: links between positions in ``places`` that hold versions of one image.
-        errors: place to why it cannot be opened.
-    """
+    """Places of the images that can be opened, the hash of each file, and links between positions in ``places`` that
+    hold versions of one image; place to why an image cannot be opened."""
 
     places: list[int] = field(default_factory=list)
     contents: list[str] = field(default_factory=list)
@@ -109,22 +94,19 @@ def inspect_ratings(table: RatingTable, validation: float, test: float, seed: in
     """
     opened = _open_all(table.source(i) for i in range(len(table)))
     good = table.select(opened.places)
-    version = splits.clusters(len(good), opened.versions)
     links = opened.versions + splits.equal_key_links([rating.group for rating in good.ratings])
     cluster = splits.clusters(len(good), links)
     sides = [rating.split for rating in good.ratings]
     own_split = any(sides)
     if own_split:
-        _check_own_split(table.name, [(r.row, r.split) for r in good.ratings], "image")
+        _check_own_split(table.name, good.ratings, "image")
     else:
         sides = _split(cluster, opened.contents, validation, test, seed)
-    rated = [replace(r, split=side) for r, side in zip(good.ratings, sides, strict=True)]
-    good = replace(good, ratings=rated)
+    good = replace(good, ratings=[replace(r, split=side) for r, side in zip(good.ratings, sides, strict=True)])
     _check_counts(good, "images")
     errors = {table.ratings[place].path: why for place, why in opened.errors.items()}
-    leaked = splits.count_leaks(cluster, sides)
-    duplicates = len(good) - len(set(version.tolist()))
-    return RatingsInspection(errors, own_split, leaked, good, duplicates)
+    duplicates = len(good) - len(np.unique(splits.clusters(len(good), opened.versions)))
+    return RatingsInspection(errors, own_split, splits.count_leaks(cluster, sides), good, duplicates)
 
 
 def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: int) -> PairsInspection:
@@ -148,29 +130,21 @@ def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: 
     own_split = any(pair.split for pair in good.pairs)
     straddling = leaked = 0
     if own_split:
-        _check_own_split(table.name, [(pair.row, pair.split) for pair in good.pairs], "pair")
-        leaked = _leaked_pairs(good, ends, version)
+        _check_own_split(table.name, good.pairs, "pair")
+        versions = [{int(version[a]), int(version[b])} for a, b in ends]
+        trained = {v for pair, own in zip(good.pairs, versions) if pair.split == "train" for v in own}
+        leaked = sum(pair.split != "train" and bool(own & trained) for pair, own in zip(good.pairs, versions))
     else:
         cluster = splits.clusters(len(position), opened.versions + ends)
         if np.bincount(cluster).max(initial=0) > len(position) / 2:
             cluster = version
         sides = _split(cluster, opened.contents, validation, test, seed)
-        inside = [
-            replace(pair, split=sides[a]) for pair, (a, b) in zip(good.pairs, ends, strict=True) if sides[a] == sides[b]
-        ]
+        inside = [replace(pair, split=sides[a]) for pair, (a, b) in zip(good.pairs, ends) if sides[a] == sides[b]]
         straddling = len(good) - len(inside)
         good = replace(good, pairs=inside)
     _check_counts(good, "pairs")
     errors = {table.paths[used[place]]: why for place, why in opened.errors.items()}
     return PairsInspection(errors, own_split, leaked, good, straddling)
-
-
-def _leaked_pairs(table: PreferenceTable, ends: Sequence[tuple[int, int]], version: NDArray[np.int64]) -> int:
-    """Pairs outside training with a version of an image in training."""
-    versions = [{int(version[a]), int(version[b])} for a, b in ends]
-    splits_and_versions = list(zip([pair.split for pair in table.pairs], versions, strict=True))
-    trained = {v for split, own in splits_and_versions if split == "train" for v in own}
-    return sum(split != "train" and bool(own & trained) for split, own in splits_and_versions)
 
 
 def _split(cluster: NDArray[np.int64], names: Sequence[str], validation: float, test: float, seed: int) -> list[str]:
@@ -180,10 +154,10 @@ def _split(cluster: NDArray[np.int64], names: Sequence[str], validation: float, 
         raise TrainingError(error) from None
 
 
-def _check_own_split(name: str, splits_of_rows: Sequence[tuple[int, str]], noun: str) -> None:
-    empty = next((row for row, split in splits_of_rows if not split), None)
-    if empty is not None:
-        raise TrainingError(f"{name}, row {empty}, column split: empty; give every {noun} a split, or none")
+def _check_own_split(name: str, examples: Sequence[Rating] | Sequence[Preference], noun: str) -> None:
+    for example in examples:
+        if not example.split:
+            raise TrainingError(f"{name}, row {example.row}, column split: empty; give every {noun} a split, or none")
 
 
 def _check_counts(table: RatingTable | PreferenceTable, noun: str) -> None:
@@ -199,11 +173,9 @@ def _check_counts(table: RatingTable | PreferenceTable, noun: str) -> None:
 
 def table_hash(table: RatingTable | PreferenceTable) -> str:
     """A short hash of the ratings or preferences, and of the split."""
-    if isinstance(table, RatingTable):
-        lines: list[Any] = [(table.scale, table.transform), *table.ratings]
-    else:
-        lines = [*table.paths, *table.pairs]
-    digest = hashlib.sha256()
-    for line in lines:
-        digest.update(repr(line).encode())
-    return digest.hexdigest()[:12]
+    lines: list[object] = (
+        [(table.scale, table.transform), *table.ratings]
+        if isinstance(table, RatingTable)
+        else [*table.paths, *table.pairs]
+    )
+    return hashlib.sha256("".join(map(repr, lines)).encode()).hexdigest()[:12]

@@ -309,18 +309,15 @@ _AGREEMENTS = {
 }
 
 
-def distilled_card(
-    report: DistillReport, tower: str, teacher: tuple[str, str] | None, rated: bool, settings: object
-) -> str:
+def distilled_card(report: DistillReport, tower: str, teacher: str, rated: bool, settings: object) -> str:
     """The card of a distilled head.
 
     Args:
         tower: ``own``, ``tower`` or a hub id, as the head's folder names it.
-        teacher: its model id and prompt id.
+        teacher: its identity; empty for none.
         rated: it learned from people's ratings.
     """
-    sources = [f"the answers of `{teacher[0]}` ({teacher[1]})"] if teacher else []
-    sources += ["people's ratings"] if rated else []
+    sources = [f"the answers of {teacher}"] * bool(teacher) + ["people's ratings"] * rated
     towers = {"own": "the vision tower of the checkpoint around it", TOWER_FOLDER: "the vision tower in its subfolder"}
     rows = [
         [words, figures["srcc"], figures["plcc"], figures["mae"]]

@@ -351,8 +351,8 @@ def write_personal_head(
         base.tower,
         tower_name=TOWER_FOLDER if tower in ("own", TOWER_FOLDER) else tower,
         revision=base.config.revision,
-        worth=worth,
-        taste=taste,
+        calibration=worth,
+        residual_head=taste,
         card=card,
         terms=terms_of(base.folder, whole=True) or terms_of(behind, whole=True),
     )
