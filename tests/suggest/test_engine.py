@@ -172,10 +172,11 @@ def test_the_better_version_is_suggested_although_the_score_is_the_same():
 @pytest.mark.parametrize(("loss", "count"), [(MAX_LOSS_POINTS - 1, 1), (MAX_LOSS_POINTS + 1, 0)])
 def test_a_large_loss_of_score_forbids_a_suggestion(loss, count):
     dark = multiply_light(COFFEE, 2.0**-3)
+    before = float(flat_scores_and_brightness([dark])[1][0, 0])
 
     def embed(images):
         _, light = flat_scores_and_brightness(images)
-        return np.where(light[:, 0] > light.min() + 5, 50.0 - loss, 50.0), light
+        return np.where(light[:, 0] > before + 5, 50.0 - loss, 50.0), light
 
     def confirm(images):
         return embed(images)[0]
