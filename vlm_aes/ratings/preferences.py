@@ -28,7 +28,6 @@ class Preference:
         row: of the table, from 1.
         a, b: positions in the table's ``paths``.
         preferred: share that preferred the first: 1, 0, or .5 for a tie.
-        split: empty where the table has none.
     """
 
     row: int
@@ -40,13 +39,7 @@ class Preference:
 
 @dataclass(frozen=True)
 class PreferenceTable:
-    """Pairs of images in the order of their rows.
-
-    Attributes:
-        name: of the file.
-        paths: every image once, in the order of their first rows.
-        pairs: between positions in ``paths``.
-    """
+    """Pairs of images in the order of their rows; ``paths`` names every image once."""
 
     name: str
     paths: list[str]
@@ -92,8 +85,7 @@ def read_preferences(
     error = partial(cell_error, file)
     if not records or not set(PREFERENCE_COLUMNS) <= set(records[0]):
         columns = ", ".join(map(str, records[0])) if records else "no rows"
-        needed = ", ".join(PREFERENCE_COLUMNS)
-        raise RatingsError(f"{file}: preferences need {needed}; it has {columns}")
+        raise RatingsError(f"{file}: preferences need {', '.join(PREFERENCE_COLUMNS)}; it has {columns}")
     positions: dict[str, int] = {}
     pairs = []
     for row, record in enumerate(records, 1):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlm_aes.errors import RatingsError, TableError
@@ -111,17 +112,15 @@ def _read_parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
         return table.to_pylist(), None
     images = table.column("image")
     if pa.types.is_struct(images.type):
-        names = [images.type.field(i).name for i in range(images.type.num_fields)]
-        parts = dict(zip(names, images.combine_chunks().flatten(), strict=True))
-        if "path" in parts and "path" not in table.column_names:
-            table = table.append_column("path", parts["path"])
-        images = pa.chunked_array([parts["bytes"]]) if "bytes" in parts else None
-    is_binary = images is not None and (pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type))
-    if not is_binary:
+        names = {field.name for field in images.type}
+        if "path" in names and "path" not in table.column_names:
+            table = table.append_column("path", pc.struct_field(images, "path"))
+        images = pc.struct_field(images, "bytes") if "bytes" in names else images
+    if not (pa.types.is_binary(images.type) or pa.types.is_large_binary(images.type)):
         raise RatingsError(f"{file}, column image: not the bytes of image files")
-    for number, is_null in enumerate(images.is_null().to_pylist(), 1):
-        if is_null:
-            raise RatingsError(f"{file}, row {number}, column image: empty")
+    if images.null_count:
+        row = images.is_null().to_pylist().index(True) + 1
+        raise RatingsError(f"{file}, row {row}, column image: empty")
     return table.drop_columns(["image"]).to_pylist(), images
 
 
@@ -131,11 +130,7 @@ def cell_error(file: Path, row: int, column: str, reason: str) -> RatingsError:
 
 
 def number_of(value: Any, row: int, column: str, error: CellError) -> float:
-    """A cell as a finite number.
-
-    Raises:
-        RatingsError: for an empty cell, or another text.
-    """
+    """A cell as a finite number; raises ``error`` for an empty cell, or another text."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -147,11 +142,7 @@ def number_of(value: Any, row: int, column: str, error: CellError) -> float:
 
 
 def split_of(record: Record, row: int, error: CellError) -> str:
-    """``train``, ``validation`` or ``test``; empty where the table has none.
-
-    Raises:
-        RatingsError: for another word.
-    """
+    """``train``, ``validation`` or ``test``; empty where the table has none. Raises ``error`` for another word."""
     split = str(record.get("split") or "").strip().lower()
     if split and split not in SPLITS:
         raise error(row, "split", f"{split!r} is none of {', '.join(sorted(SPLITS))}")

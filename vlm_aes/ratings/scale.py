@@ -36,13 +36,7 @@ def _checked(probabilities: ArrayLike) -> Floats:
 
 
 def score(probabilities: ArrayLike) -> Floats:
-    """Scores from 0 to 100: ``100 * sum(p_k * w_k)``.
-
-    Args:
-        probabilities: (..., 5), in the order of ``LEVELS``, summing to 1.
-
-    Returns:
-        (...): the expectation.
+    """(..., 5) probabilities in the order of ``LEVELS`` to (...) scores: ``100 * sum(p_k * w_k)``.
 
     Raises:
         ValueError: for anything that is not a distribution over five words.
@@ -54,8 +48,7 @@ def score(probabilities: ArrayLike) -> Floats:
 def score_std(probabilities: ArrayLike) -> Floats:
     """Standard deviation of the five-word distribution, in points of the score (0 to 50)."""
     p = _checked(probabilities)
-    mean = p @ _WEIGHTS
-    variance = (p * (_WEIGHTS - mean[..., None]) ** 2).sum(-1)
+    variance = (p * (_WEIGHTS - (p @ _WEIGHTS)[..., None]) ** 2).sum(-1)
     result: Floats = 100 * np.sqrt(np.maximum(variance, 0))
     return result
 
@@ -64,10 +57,7 @@ def reweighted(probabilities: ArrayLike, scores: ArrayLike) -> Floats:
     """(N, 5) the distributions nearest to (N, 5) ``probabilities`` that have the (N,) ``scores``.
 
     Nearest by Kullback-Leibler divergence: each probability times ``exp(t * w_k)`` (Csiszar 1975,
-    "I-divergence geometry"), with ``t`` found by halving.
-
-    Args:
-        scores: 0 to 100.
+    "I-divergence geometry"), with ``t`` by halving.
     """
     p, target = _checked(probabilities), np.asarray(scores, dtype=np.float64) / 100
     logs = np.log(np.maximum(p, np.finfo(np.float64).tiny))
@@ -90,11 +80,7 @@ def level(probabilities: ArrayLike) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """A rating scale with its ends, such as 1 to 5.
-
-    Raises:
-        ValueError: where ``high`` is not above ``low``.
-    """
+    """A rating scale with its ends, such as 1 to 5; a ``SettingsError`` where ``high`` is not above ``low``."""
 
     low: float
     high: float
@@ -132,13 +118,9 @@ FIVE_POINTS = Scale(1, 5)
 
 
 def two_hot(shares: ArrayLike) -> Floats:
-    """Five probabilities for numbers without a spread: all on the two nearest levels.
+    """(...) shares of the way from bad, 0, to excellent, 1, to (..., 5) probabilities of the two nearest levels.
 
-    Args:
-        shares: (...) of the way from bad, 0, to excellent, 1.
-
-    Returns:
-        (..., 5): their score is exactly 100 times the share; their spread has no meaning.
+    Their score is exactly 100 times the share; their spread has no meaning.
 
     Raises:
         ValueError: for a share that is not within 0 to 1.
@@ -160,24 +142,20 @@ def soft_label(mos: float, std: float | None = None, scale: Scale = FIVE_POINTS)
 
     Args:
         mos: mean opinion score, on ``scale``.
-        std: standard deviation of the opinions, on ``scale``; below a fifth of a level's width, the label is
-            two-hot.
-        scale: the ends of the rating scale.
+        std: standard deviation of the opinions, on ``scale``; below a fifth of a level's width: two-hot.
 
     Raises:
         ValueError: for a MOS outside the scale, or a negative or non-finite spread.
     """
-    position = float(scale.to_unit(mos)) * (len(LEVELS) - 1)
-    if not -1e-9 <= position <= len(LEVELS) - 1 + 1e-9:
+    share = float(scale.to_unit(mos))
+    if not -2e-10 <= share <= 1 + 2e-10:
         raise ValueError(f"rating {mos} is outside the scale {scale.low:g} to {scale.high:g}")
-    position = float(np.clip(position, 0, len(LEVELS) - 1))
-    if std is None:
-        return two_hot(position / (len(LEVELS) - 1))
-    if not (np.isfinite(std) and std >= 0):
+    if std is not None and not (np.isfinite(std) and std >= 0):
         raise ValueError(f"spread {std} is not a number of at least 0")
-    width = std / (scale.high - scale.low) * (len(LEVELS) - 1)
-    if width < 0.2 or position in (0.0, len(LEVELS) - 1.0):
-        return two_hot(position / (len(LEVELS) - 1))
+    share = min(max(share, 0.0), 1.0)
+    position, width = ((len(LEVELS) - 1) * part for part in (share, (std or 0) / (scale.high - scale.low)))
+    if width < 0.2 or share in (0.0, 1.0):
+        return two_hot(share)
     places = np.arange(len(LEVELS), dtype=np.float64)
     # scipy.stats says the same and takes a second to import
     mass = ndtr((places + 0.5 - position) / width) - ndtr((places - 0.5 - position) / width)
@@ -187,8 +165,7 @@ def soft_label(mos: float, std: float | None = None, scale: Scale = FIVE_POINTS)
         label: Floats = a * mass + b
         if a > 0 and (label >= 0).all():
             return label
-    (label,) = reweighted([mass / mass.sum()], [100 * position / (len(LEVELS) - 1)])
-    return label
+    return reweighted([mass / mass.sum()], [100 * share])[0]
 
 
 def soft_label_from_votes(votes: Sequence[float], scale: Scale = FIVE_POINTS) -> Floats:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 NEAR_DUPLICATE_BITS = 10
 """Bits of 128 in which the hashes of two versions of one image may differ."""
@@ -34,27 +36,16 @@ def near_duplicates(hashes: Sequence[tuple[int, int]], distance: int = NEAR_DUPL
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(words), _BLOCK_ROWS):
         block = words[start : start + _BLOCK_ROWS, None] ^ words[None, start:]
-        near = np.bitwise_count(block).sum(-1) <= distance
-        for i, j in np.argwhere(near):
-            if i < j:
-                pairs.append((start + int(i), start + int(j)))
+        near = np.triu(np.bitwise_count(block).sum(-1) <= distance, 1)
+        pairs += [(start + i, start + j) for i, j in np.argwhere(near).tolist()]
     return pairs
 
 
 def clusters(n: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     """(n,) cluster number of each position: the connected components of the links."""
-    parent = list(range(n))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, j in links:
-        a, b = root(i), root(j)
-        parent[max(a, b)] = min(a, b)
-    return np.array([root(i) for i in range(n)], dtype=np.int64)
+    ends = np.array(list(links), dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), tuple(ends.T)), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def equal_key_links(keys: Sequence[str]) -> list[tuple[int, int]]:
@@ -75,7 +66,6 @@ def split(
         cluster: (N,) from :func:`clusters`.
         names: (N,) a lasting name of each image, such as the hash of its content.
         validation, test: shares of the images.
-        seed: another one gives another split.
 
     Raises:
         ValueError: for shares that leave nothing to train on.

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from vlm_aes.errors import RatingsError
 from vlm_aes.ratings.records import SPLITS, CellError, Record, cell_error, number_of, read_records, split_of
@@ -27,6 +26,8 @@ MIN_RATED_IMAGES = 20
 _KNOWN_SCALES = ((0.0, 1.0), (1.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
 """Scales that are read off a table, the first that holds every rating."""
 _TRANSFORMS = ("log", "cube-root", "rank", "per-age")
+_Row = tuple[int, Record, str, str, float]
+"""Number, cells, key of the image, its path, and its rating."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,8 @@ class Rating:
     Attributes:
         row: of the table, from 1.
         path: of the image; for one in the table, the name that it has there.
-        mean: on the table's scale.
-        std: spread of the raters on that scale, where it is known.
+        mean, std: of the raters, on the table's scale; ``std`` is None where it is not known.
         votes: rater to vote, for a table with a row for each vote.
-        critique, split, group: empty where the table has none.
     """
 
     row: int
@@ -105,10 +104,8 @@ class RatingTable:
     def split(self, name: str) -> tuple[RatingTable, RatingTable | None]:
         """The images of a split, and those that a baseline may learn from.
 
-        A baseline learns from training images alone, whatever is measured.
-
         Raises:
-            RatingsError: for a split of another name, or one without images.
+        RatingsError: for a split of another name, or one without images.
         """
         if name not in SPLITS:
             raise RatingsError(f"no split is called {name}", "choose train, validation or test")
@@ -157,25 +154,28 @@ def read_ratings(
         values = _transform(values, transform, records, error, column)
         scale = Scale(float(values.min()), float(values.max())) if np.ptp(values) > 0 else None
         declared = True
-    if len(values) and np.ptp(values) == 0:
-        raise RatingsError(
-            f"{file}, column {column}: every rating is {values[0]:g}; there is nothing to learn from a constant"
-        )
+    if np.ptp(values) == 0:
+        constant = f"every rating is {values[0]:g}; there is nothing to learn from a constant"
+        raise RatingsError(f"{file}, column {column}: {constant}")
     scale = scale or _scale_of(values, file, column)
     for i, value in enumerate(values, 1):
         if not scale.low <= value <= scale.high:
             ends = f"{scale.low:g} to {scale.high:g}"
-            advice = "correct it or declare another scale"
-            raise error(i, column, f"{value:g} is outside the scale {ends}; {advice}")
-    keys = [_content_hash(image_bytes, i) if image_bytes is not None else path for i, path in enumerate(paths)]
+            raise error(i, column, f"{value:g} is outside the scale {ends}; correct it or declare another scale")
+    keys = paths
+    if image_bytes is not None:
+        keys = [hashlib.sha256(data.as_py()).hexdigest() for data in image_bytes]
+    rows: list[_Row] = list(zip(range(1, len(keys) + 1), records, keys, paths, values.tolist()))
     if "rater" in names:
-        ratings = _from_votes(records, keys, paths, values, error)
+        ratings = _from_votes(rows, error)
     else:
-        ratings = _from_means(records, keys, paths, values, error, scale, column, transform)
+        ratings = _from_means(rows, error, scale, column, transform)
     if len(ratings) < min_images:
         raise RatingsError(f"{file}: {len(ratings)} rated images are too few; give {min_images}")
-    if image_bytes is None:
-        _check_files(ratings, error)
+    missing = [] if image_bytes is not None else [rating for rating in ratings if not Path(rating.path).is_file()]
+    if missing:
+        reason = f"no file {missing[0].path}; {len(missing)} of {len(ratings)} images are missing"
+        raise error(missing[0].row, "path", f"{reason}; relative paths are below --images")
     return RatingTable(file.name, ratings, scale, declared, transform, image_bytes)
 
 
@@ -196,13 +196,14 @@ def _image_path(record: Record, row: int, error: CellError, images: str | Path |
     if image_bytes is not None:
         return str(path or f"row {row}")
     if not path:
-        reason = "empty" if "path" in record else "missing; name the images in path or image"
-        raise error(row, "path", reason)
+        raise error(row, "path", "empty" if "path" in record else "missing; name the images in path or image")
     return os.path.join(images or "", str(path))  # noqa: PTH118  (as typed: "./" stays)
 
 
 def _transform(values: Floats, transform: str, records: list[Record], error: CellError, column: str) -> Floats:
     if transform == "rank":
+        from scipy.stats import rankdata  # takes a second
+
         ranks: Floats = (rankdata(values) - 0.5) / len(values)
         return ranks
     for i, value in enumerate(values, 1):
@@ -228,10 +229,6 @@ def _scale_of(values: Floats, file: Path, column: str) -> Scale:
     )
 
 
-def _content_hash(image_bytes: pa.ChunkedArray, i: int) -> str:
-    return hashlib.sha256(image_bytes[i].as_py()).hexdigest()
-
-
 def _text_cells(record: Record, row: int, error: CellError) -> Record:
     group = record.get("group")
     return {
@@ -241,66 +238,40 @@ def _text_cells(record: Record, row: int, error: CellError) -> Record:
     }
 
 
-def _from_means(
-    records: list[Record],
-    keys: list[str],
-    paths: list[str],
-    values: Floats,
-    error: CellError,
-    scale: Scale,
-    column: str,
-    transform: str,
-) -> list[Rating]:
+def _from_means(rows: list[_Row], error: CellError, scale: Scale, column: str, transform: str) -> list[Rating]:
     first: dict[str, int] = {}
     ratings = []
-    for row, (record, key, path) in enumerate(zip(records, keys, paths, strict=True), 1):
-        if key in first:
+    for row, record, key, path, value in rows:
+        if first.setdefault(key, row) != row:
             known = f"{path} has a rating in row {first[key]} already"
-            advice = "keep one of them, or name the rater of each in a column rater"
-            raise error(row, column, f"{known}; {advice}")
-        first[key] = row
+            raise error(row, column, f"{known}; keep one of them, or name the rater of each in a column rater")
         std = None
         if record.get("std") not in (None, "") and not transform:
             std = number_of(record["std"], row, "std", error)
             if not 0 <= std <= scale.high - scale.low:
                 raise error(row, "std", f"{std:g} is no spread on this scale")
-        mean = float(values[row - 1])
-        ratings.append(Rating(row, path, mean, std, **_text_cells(record, row, error)))
+        ratings.append(Rating(row, path, value, std, **_text_cells(record, row, error)))
     return ratings
 
 
-def _from_votes(
-    records: list[Record], keys: list[str], paths: list[str], values: Floats, error: CellError
-) -> list[Rating]:
+def _from_votes(rows: list[_Row], error: CellError) -> list[Rating]:
     by_key: dict[str, Rating] = {}
-    for row, (record, key, path) in enumerate(zip(records, keys, paths, strict=True), 1):
-        rater = record.get("rater")
-        if rater in (None, ""):
+    for row, record, key, path, value in rows:
+        rater = "" if record.get("rater") is None else str(record["rater"])
+        if not rater:
             raise error(row, "rater", "empty; every vote needs its rater")
         texts = _text_cells(record, row, error)
         known = by_key.setdefault(key, Rating(row, path, 0.0, **texts))
-        if str(rater) in known.votes:
+        if rater in known.votes:
             raise error(row, "rater", f"{rater} has voted on {path} already; keep one vote")
-        if (known.split, known.group) != (texts["split"], texts["group"]):
-            column = "split" if known.split != texts["split"] else "group"
-            raise error(row, column, f"{path} has another {column} in row {known.row}")
-        known.votes[str(rater)] = float(values[row - 1])
+        for column, other in (("split", known.split), ("group", known.group)):
+            if other != texts[column]:
+                raise error(row, column, f"{path} has another {column} in row {known.row}")
+        known.votes[rater] = value
         if texts["critique"] and not known.critique:
             by_key[key] = replace(known, critique=texts["critique"])
-    return [_with_mean(rating) for rating in by_key.values()]
-
-
-def _with_mean(rating: Rating) -> Rating:
-    votes = np.array(list(rating.votes.values()))
-    std = float(votes.std(ddof=1)) if len(votes) > 1 else None
-    return replace(rating, mean=float(votes.mean()), std=std)
-
-
-def _check_files(ratings: list[Rating], error: CellError) -> None:
-    missing = [rating for rating in ratings if not Path(rating.path).is_file()]
-    if missing:
-        reason = (
-            f"no file {missing[0].path}; {len(missing)} of {len(ratings)} images are missing; "
-            "relative paths are below --images"
-        )
-        raise error(missing[0].row, "path", reason)
+    for key, rating in by_key.items():
+        votes = list(rating.votes.values())
+        std = float(np.std(votes, ddof=1)) if len(votes) > 1 else None
+        by_key[key] = replace(rating, mean=float(np.mean(votes)), std=std)
+    return list(by_key.values())

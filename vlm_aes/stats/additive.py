@@ -32,8 +32,7 @@ class AdditiveModel:
         knots: column to the places of its curve's corners.
         heights: column to the points at those corners; the mean over the reference is 0.
         unknown: column to the points where it was not measured.
-        explained: share of the scores' variance that the sum predicts, over images that were left out of the
-            fit.
+        explained: share of the scores' variance that the sum predicts, on images left out of the fit.
     """
 
     knots: dict[str, list[float]]
@@ -46,22 +45,16 @@ class AdditiveModel:
 
         A column that is missing or not finite counts as not measured.
         """
-        points = {}
+        points = dict(self.unknown)
         for name, knots in self.knots.items():
             value = columns.get(name)
-            if value is None or not np.isfinite(value):
-                points[name] = self.unknown[name]
-            else:
+            if value is not None and np.isfinite(value):
                 points[name] = float(np.interp(value, knots, self.heights[name]))
         return dict(sorted(points.items(), key=lambda item: -abs(item[1])))
 
 
 def fit(columns: Mapping[str, ArrayLike], scores: ArrayLike) -> AdditiveModel:
-    """Fit on N images.
-
-    Args:
-        columns: name to (N,) values; NaN where not measured.
-        scores: (N,) to be explained.
+    """Fit on N images: name to (N,) values, NaN where not measured, and the (N,) scores to explain.
 
     Raises:
         ValueError: for fewer than ``MIN_ADDITIVE_IMAGES``.
@@ -97,8 +90,7 @@ def _explained(design: Floats, target: Floats) -> float:
     for fold in range(_EXPLAINED_FOLDS):
         inside = folds != fold
         mean = design[inside].mean(0)
-        penalty = _PENALTY_SHARE * int(inside.sum())
-        weights = ridge(design[inside] - mean, target[inside], penalty)
+        weights = ridge(design[inside] - mean, target[inside], _PENALTY_SHARE * int(inside.sum()))
         predictions[~inside] = (design[~inside] - mean) @ weights + target[inside].mean()
     unexplained = float(np.mean((target - predictions) ** 2)) / max(float(target.var()), 1e-12)
     return max(1 - unexplained, 0.0)

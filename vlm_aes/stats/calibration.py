@@ -22,7 +22,7 @@ CALIBRATION_FILE = "calibration.json"
 INTERVAL_COVERAGE = 0.9
 MIN_CALIBRATION_IMAGES = 40
 """Rated images below which an interval would be a guess."""
-UNFAMILIAR_SHARE = 0.005
+_UNFAMILIAR_SHARE = 0.005
 """Share of the reference images that would be called unfamiliar."""
 
 
@@ -45,8 +45,7 @@ class Familiarity:
 
     def distance(self, hidden: ArrayLike) -> NDArray[np.float64]:
         """(N, H) hidden states to (N,) mean squared distances; 1 is usual."""
-        centred = np.asarray(hidden, dtype=np.float64) - np.asarray(self.mean)
-        along = centred @ np.asarray(self.directions).T
+        along = (np.asarray(hidden, dtype=np.float64) - self.mean) @ np.asarray(self.directions).T
         distance: NDArray[np.float64] = np.mean(along**2, axis=-1)
         return distance
 
@@ -59,7 +58,7 @@ class Familiarity:
         n = min(directions, int((spread > 1e-6 * spread[0]).sum()))
         scaled = basis[:n] * np.sqrt(len(states)) / spread[:n, None]
         exact = Familiarity(mean.tolist(), scaled.tolist(), float("inf"))
-        limit = float(np.quantile(exact.distance(states), 1 - UNFAMILIAR_SHARE))
+        limit = float(np.quantile(exact.distance(states), 1 - _UNFAMILIAR_SHARE))
         return Familiarity(
             [round(x, 5) for x in exact.mean], [[round(x, 5) for x in row] for row in exact.directions], limit
         )
@@ -102,10 +101,8 @@ class Calibration:
 
     def percentile(self, score: ArrayLike) -> NDArray[np.float64]:
         """Scores to the share of the reference images that are rated lower, 0 to 100."""
-        percentile: NDArray[np.float64] = np.interp(
-            np.asarray(score, dtype=np.float64), self.quantiles, np.linspace(0, 100, 101)
-        )
-        return percentile
+        scores = np.asarray(score, dtype=np.float64)
+        return np.asarray(np.interp(scores, self.quantiles, np.linspace(0, 100, 101)), dtype=np.float64)
 
     def residual(self, attribute: str, value: float, score: float) -> float | None:
         """An attribute's score less its expectation from the overall score, in points."""
@@ -127,7 +124,6 @@ def fit(
     reference: str,
     attributes: Mapping[str, ArrayLike] | None = None,
     hidden: ArrayLike | None = None,
-    coverage: float = INTERVAL_COVERAGE,
 ) -> Calibration:
     """Fit on images that nothing was trained on.
 
@@ -135,13 +131,10 @@ def fit(
     like these, and whatever the model, it holds the mean rating in ``coverage`` of cases.
 
     Args:
-        score: (N,) the model's, 0 to 100.
-        rating: (N,) mean ratings on the same scale.
-        prompt: name and version of the prompts in use.
-        reference: whose ratings, in words.
+        score, rating: (N,) the model's, and the mean of the raters, both 0 to 100.
+        prompt, reference: see :class:`Calibration`.
         attributes: attribute to its (N,) scores.
         hidden: (N, H) the model's last hidden states at the rating word.
-        coverage: of the interval.
 
     Raises:
         CalibrationError: for fewer than 40 images, or scores that are all the same.
@@ -154,30 +147,23 @@ def fit(
     slope, intercept = np.polyfit(scores, ratings, 1)
     rest = np.sort(ratings - (intercept + slope * scores))
     n = len(rest)
-    outside = (1 - coverage) / 2
-    rank = int(np.ceil((n + 1) * (1 - outside))) - 1
-    high, low = rest[min(rank, n - 1)], rest[max(n - 1 - rank, 0)]
-    lines = {
-        name: np.polyfit(scores, np.asarray(values, dtype=np.float64), 1)[::-1]
-        for name, values in (attributes or {}).items()
-    }
+    rank = min(int(np.ceil((n + 1) * (1 - (1 - INTERVAL_COVERAGE) / 2))), n) - 1
+    lines = {name: np.polyfit(scores, np.asarray(v, dtype=np.float64), 1) for name, v in (attributes or {}).items()}
     return Calibration(
         prompt=prompt,
         reference=reference,
         n=n,
         line=(float(intercept), float(slope)),
-        low=float(low),
-        high=float(high),
+        low=float(rest[n - 1 - rank]),
+        high=float(rest[rank]),
         quantiles=np.quantile(scores, np.linspace(0, 1, 101)).round(3).tolist(),
-        attributes={name: (float(a), float(b)) for name, (a, b) in lines.items()},
+        attributes={name: (float(b), float(a)) for name, (a, b) in lines.items()},
         familiar=None if hidden is None else Familiarity.fit(hidden),
     )
 
 
 def load(folder: Path, prompt: str) -> Calibration | None:
-    """The calibration in a checkpoint's folder.
-
-    None where there is none, or where it was fitted for other prompts.
+    """The calibration in a checkpoint's folder; None where there is none, or it was fitted for other prompts.
 
     Raises:
         CalibrationError: for a damaged file.
@@ -201,15 +187,12 @@ def parse(text: str) -> Calibration:
     try:
         data = json.loads(text)
         familiar = data.pop("familiar")
-        lines = {name: (a, b) for name, (a, b) in data.pop("attributes").items()}
-        line = data.pop("line")
         parts = data.pop("parts", None)
-        edits = {kind: (a, b) for kind, (a, b) in data.pop("edits", {}).items()}
+        data["line"] = (data["line"][0], data["line"][1])
+        for name in ("attributes", "edits"):
+            data[name] = {key: (a, b) for key, (a, b) in data.get(name, {}).items()}
         return Calibration(
             **data,
-            line=(line[0], line[1]),
-            attributes=lines,
-            edits=edits,
             parts=None if parts is None else AdditiveModel(**parts),
             familiar=None if familiar is None else Familiarity(**familiar),
         )

@@ -55,17 +55,14 @@ def mae(target: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def accuracy(target: ArrayLike, prediction: ArrayLike, cut: float) -> float:
-    """Share of the images on the same side of ``cut`` in both arrays.
-
-    As on AVA, where the cut is the middle of the scale.
-    """
+    """Share of the images on the same side of ``cut`` in both arrays; on AVA it is the middle of the scale."""
     return float(np.mean((np.asarray(target) > cut) == (np.asarray(prediction) > cut)))
 
 
 def emd(target: ArrayLike, prediction: ArrayLike, r: float = 2.0) -> float:
     """Mean earth mover's distance between rows of ordered distributions (N, K), 0 to 1.
 
-    Talebi and Milanfar 2018 (NIMA), eq. 1: the ``r``-norm of the difference of the cumulative distributions.
+    Talebi and Milanfar 2018 (NIMA), eq. 1.
     """
     difference = np.cumsum(target, axis=-1) - np.cumsum(prediction, axis=-1)
     return float(np.mean(np.mean(np.abs(difference) ** r, axis=-1) ** (1 / r)))
@@ -78,26 +75,20 @@ def kl(target: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def chi_square(target: ArrayLike, prediction: ArrayLike) -> float:
-    """Mean chi-square distance between rows of distributions (N, K), 0 to 1.
-
-    Half the sum of ``(p - q)^2 / (p + q)``: 0 for equal ones, 1 for those that share nothing.
-    """
+    """Mean chi-square distance, half the sum of ``(p - q)^2 / (p + q)``, between (N, K) distributions, 0 to 1."""
     p, q = (np.asarray(a, dtype=np.float64) for a in (target, prediction))
     return float(((p - q) ** 2 / np.maximum(p + q, _MIN_PROBABILITY)).sum(-1).mean() / 2)
 
 
 def fit_logistic(target: ArrayLike, prediction: ArrayLike) -> Floats:
-    """The predictions mapped to the target by a four-parameter logistic (VQEG 2003).
-
-    By a line where no logistic can be fitted.
-    """
+    """The predictions mapped to the target by a four-parameter logistic (VQEG 2003), or a line that fits better."""
     x, y = np.asarray(prediction, dtype=np.float64), np.asarray(target, dtype=np.float64)
 
     def logistic(x: Floats, high: float, low: float, middle: float, width: float) -> Floats:
         curved: Floats = low + (high - low) * special.expit((x - middle) / width)
         return curved
 
-    line: Floats = np.asarray(np.polyval(np.polyfit(x, y, 1), x), dtype=np.float64)
+    line = np.asarray(np.polyval(np.polyfit(x, y, 1), x), dtype=np.float64)
     start = (y.max(), y.min(), float(np.median(x)), float(x.std()) or 1.0)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -118,9 +109,7 @@ def bootstrap(
     Args:
         statistic: of the arrays, in their order.
         arrays: of equal length; rows are drawn together.
-        draws: resamples.
         level: share of the draws inside the interval.
-        seed: same seed, same interval.
 
     Raises:
         ValueError: where there is no row.
@@ -130,10 +119,8 @@ def bootstrap(
     if n == 0:
         raise ValueError("no rows to draw from")
     rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        rows = rng.integers(0, n, n)
-        values.append(statistic(*(c[rows] for c in columns)))
+    resamples = (rng.integers(0, n, n) for _ in range(draws))
+    values = [statistic(*(column[rows] for column in columns)) for rows in resamples]
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(float(statistic(*columns)), float(low), float(high))
 
