@@ -67,14 +67,14 @@ def main() -> None:
     scores = seen.scores.copy()
     scores[MEMBERS.index("facts")] = np.clip(fitted.facts.predict(seen.facts), 0, 100)
     joined = np.clip(fitted.intercept + fitted.weights @ scores, 0, 100)
-    print(f"fitted on {len(learned.wanted)} photos, measured on {len(seen.wanted)} others")
+    print(f"fitted on {len(learned.ratings)} photos, measured on {len(seen.ratings)} others")
     weights = ", ".join(f"{n} {w:.3f}" for n, w in zip(MEMBERS, fitted.weights))
     print(f"weights: {weights}; intercept {fitted.intercept:.2f}")
     said = {}
     for name, own in zip([*MEMBERS, "ensemble"], [*scores, joined]):
-        srcc = metrics.bootstrap(metrics.srcc, seen.wanted, own)
-        plcc = metrics.bootstrap(metrics.plcc, seen.wanted, own)
-        mae = metrics.bootstrap(metrics.mae, seen.wanted, own)
+        srcc = metrics.bootstrap(metrics.srcc, seen.ratings, own)
+        plcc = metrics.bootstrap(metrics.plcc, seen.ratings, own)
+        mae = metrics.bootstrap(metrics.mae, seen.ratings, own)
         said[name] = {"srcc": asdict(srcc), "plcc": asdict(plcc), "mae": asdict(mae)}
         print(
             f"{name:<10} SRCC {srcc.value:.3f} ({srcc.low:.3f} to {srcc.high:.3f})  "
@@ -83,7 +83,7 @@ def main() -> None:
     best = max(MEMBERS, key=lambda name: said[name]["srcc"]["value"])
     gain = metrics.bootstrap(
         lambda wanted, one, other: metrics.srcc(wanted, one) - metrics.srcc(wanted, other),
-        seen.wanted,
+        seen.ratings,
         joined,
         scores[MEMBERS.index(best)],
     )

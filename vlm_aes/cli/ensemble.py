@@ -65,19 +65,19 @@ def ensemble(
     with progress_bar("rating", len(table)) as progress:
         rated = fitting.score_members(table, members, progress)
     fitted = fitting.fit(rated, seed)
-    figures = fitting.figures(fitted, rated.wanted, member)
-    fitting.save(fitted, members, rated.wanted, out, reference=table.name, overwrite=overwrite)
+    figures = fitting.figures(fitted, rated.ratings, member)
+    fitting.save(fitted, members, rated.ratings, out, reference=table.name, overwrite=overwrite)
     weights = dict(zip(member, map(float, fitted.weights), strict=True))
     if as_json:
         print(json.dumps({
-            "n": len(rated.wanted), "n_error": rated.n_error, "intercept": fitted.intercept,
+            "n": len(rated.ratings), "n_error": rated.n_error, "intercept": fitted.intercept,
             "weights": weights,
             "figures": {name: {k: asdict(v) for k, v in own.items()}
                         for name, own in figures.items()},
         }, allow_nan=False))  # fmt: skip
     else:
         show = console()
-        show.print(f"{count_text(len(rated.wanted), 'image')}, out of fold, 95% intervals")
+        show.print(f"{count_text(len(rated.ratings), 'image')}, out of fold, 95% intervals")
         for name, own in figures.items():
             srcc, weight = own["srcc"], weights.get(name)
             text = "" if weight is None else f"weight {weight:.3f}" if weight else "adds nothing"

@@ -25,6 +25,7 @@ Floats = NDArray[np.float64]
 MIN_VOTED_IMAGES = 3
 """Images with votes below which agreement means nothing."""
 FOLDS = 5
+"""Parts of a table that are predicted from the others, here and in ensembles."""
 RATER_DRAWS = 300
 """Random draws of raters and images."""
 LARGE_TABLE_IMAGES = 10_000

@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 MIN_IMAGES = 3
 """Rated images below which a correlation means nothing."""
 IMAGES_PER_BATCH = 16
+"""Images that a model rates in one forward pass, here and in training."""
 
 METRIC_NAMES = {
     "srcc": "SRCC",

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from vlm_aes.errors import TrainingError
+from vlm_aes.evaluation.baselines import FOLDS
+from vlm_aes.evaluation.evaluate import IMAGES_PER_BATCH
 from vlm_aes.files import check_absent
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
@@ -31,8 +33,6 @@ from vlm_aes.training.checkpoint import absolute_model, replaced_folder
 
 FACTS = "facts"
 """The member that is not loaded but fitted here: measured facts alone."""
-FOLDS = 5
-IMAGES_PER_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -49,27 +49,22 @@ class NamedMember:
     fast: bool
     scorer: Scorer | None
 
-    @property
-    def name(self) -> str:
-        """As it was typed."""
-        return f"fast:{self.model}" if self.fast else self.model
-
 
 @dataclass(frozen=True)
 class MemberScores:
-    """What the members say of N rated images.
+    """The members' scores of N rated images.
 
     Attributes:
         scores: (members, N) 0 to 100; NaN for the facts, which are fitted later.
         facts: of each image; empty without a facts member.
-        wanted: (N,) mean ratings, 0 to 100.
+        ratings: (N,) mean ratings, 0 to 100.
         cluster: (N,) images of one number stay together in a fold.
         n_error: images that could not be rated.
     """
 
     scores: Floats
     facts: list[dict[str, Fact]]
-    wanted: Floats
+    ratings: Floats
     cluster: NDArray[np.int64]
     n_error: int
 
@@ -79,12 +74,11 @@ class FittedEnsemble:
     """The weights of an ensemble, and its predictions.
 
     Attributes:
-        weights, intercept: of the members' scores; a member that adds nothing these ratings can
-            show has weight 0.
+        weights, intercept: of the members' scores; a member that adds nothing these ratings can show has weight 0.
         lines: (members, 2) intercept and slope from each score to the ratings.
         facts: the facts member, fitted on every image.
-        out_of_fold: (members + 1, N) the members' scores, then the ensemble's. Weights and facts
-            member never learned from the image that they score.
+        out_of_fold: (members + 1, N) the members' scores, then the ensemble's. Weights and facts member never learned
+            from the image that they score.
     """
 
     weights: Floats
@@ -124,11 +118,10 @@ def score_members(
         TrainingError: where too few could be rated.
     """
     scorers = [m.scorer for m in members if m.scorer is not None]
-    needs_facts = any(m.scorer is None for m in members)
+    needs_facts = len(scorers) < len(members)
     places: list[int] = []
     columns: list[Floats] = []
-    facts: list[dict[str, Fact]] = []
-    hashes: list[str] = []
+    images: list[_OpenedImage] = []
     for start in range(0, len(table), IMAGES_PER_BATCH):
         rows = range(start, min(start + IMAGES_PER_BATCH, len(table)))
         opened = [(i, _open(table.source(i), scorers, needs_facts)) for i in rows]
@@ -141,22 +134,17 @@ def score_members(
                 if not any(a.errors[j] for a in answers if a.errors):
                     places.append(i)
                     columns.append(scores[:, j])
-                    facts.append(image.facts)
-                    hashes.append(image.sha256)
+                    images.append(image)
         progress(rows.stop)
     if len(places) < MIN_RATED_IMAGES:
         raise TrainingError(f"{len(places)} images could be rated by every member; {MIN_RATED_IMAGES} are needed")
     good = table.select(places)
-    links = splits.equal_key_links(hashes) + splits.equal_key_links([r.group for r in good.ratings])
-    of_scorer = iter(np.array(columns).T)
-    unknown = np.full(len(places), np.nan)
-    return MemberScores(
-        np.stack([unknown if m.scorer is None else next(of_scorer) for m in members]),
-        facts,
-        good.scores(),
-        splits.clusters(len(places), links),
-        len(table) - len(places),
-    )
+    links = splits.equal_key_links([image.sha256 for image in images])
+    links += splits.equal_key_links([r.group for r in good.ratings])
+    scores = np.full((len(members), len(places)), np.nan)
+    scores[[m.scorer is not None for m in members]] = np.array(columns).T
+    cluster = splits.clusters(len(places), links)
+    return MemberScores(scores, [image.facts for image in images], good.scores(), cluster, len(table) - len(places))
 
 
 @dataclass(frozen=True)
@@ -182,24 +170,24 @@ def _open(source: str | bytes, scorers: Sequence[Scorer], needs_facts: bool) -> 
     return _OpenedImage(image.sha256, facts, inputs)
 
 
-def nonnegative_weights(scores: Floats, wanted: Floats) -> tuple[Floats, float]:
-    """Weights of at least 0 and an intercept that bring (members, N) scores nearest to (N,)
-    ratings, by least squares (Lawson and Hanson 1974; for stacking, Breiman 1996)."""
-    middle, mean = scores.mean(1), float(wanted.mean())
-    weights, _ = nnls((scores - middle[:, None]).T, wanted - mean)
+def nonnegative_weights(scores: Floats, target: Floats) -> tuple[Floats, float]:
+    """Weights of at least 0 and an intercept that bring (members, N) scores nearest to (N,) ratings, by least squares
+    (Lawson and Hanson 1974; for stacking, Breiman 1996)."""
+    middle, mean = scores.mean(1), float(target.mean())
+    weights, _ = nnls((scores - middle[:, None]).T, target - mean)
     return weights, mean - float(weights @ middle)
 
 
-def select_members(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> list[int]:
+def select_members(scores: Floats, target: Floats, folds: NDArray[np.int64]) -> list[int]:
     """The members, by their rows in (members, N) scores, whose absence would show.
 
-    One after another the least useful leaves, as long as the squared errors out of fold are not
-    worse without it by more than their standard error over the N images: the simplest rule that
-    is as good as the best (Breiman et al. 1984, section 3.4.3).
+    One after another the least useful leaves, as long as the squared errors out of fold are not worse without it by
+    more than their standard error over the N images: the simplest rule that is as good as the best (Breiman et al.
+    1984, section 3.4.3).
     """
 
     def losses(members: list[int]) -> Floats:
-        squared: Floats = (_out_of_fold(scores[members], wanted, folds) - wanted) ** 2
+        squared: Floats = (_out_of_fold(scores[members], target, folds) - target) ** 2
         return squared
 
     members = list(range(len(scores)))
@@ -208,7 +196,7 @@ def select_members(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> 
         costs = []
         for member in members:
             worse = losses([m for m in members if m != member]) - whole
-            costs.append(float(worse.mean() - worse.std() / np.sqrt(len(wanted))))
+            costs.append(float(worse.mean() - worse.std() / np.sqrt(len(target))))
         least = int(np.argmin(costs))
         if costs[least] > 0:
             break
@@ -216,12 +204,12 @@ def select_members(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> 
     return members
 
 
-def _out_of_fold(scores: Floats, wanted: Floats, folds: NDArray[np.int64]) -> Floats:
+def _out_of_fold(scores: Floats, target: Floats, folds: NDArray[np.int64]) -> Floats:
     """(N,) the weighted members' scores, with weights from the other folds."""
-    weighted = np.zeros(len(wanted))
+    weighted = np.zeros(len(target))
     for fold in range(FOLDS):
         inside, rest = folds == fold, folds != fold
-        weights, intercept = nonnegative_weights(scores[:, rest], wanted[rest])
+        weights, intercept = nonnegative_weights(scores[:, rest], target[rest])
         weighted[inside] = np.clip(intercept + weights @ scores[:, inside], 0, 100)
     return weighted
 
@@ -232,43 +220,35 @@ def fit(rated: MemberScores, seed: int = 0) -> FittedEnsemble:
     Raises:
         TrainingError: where no member's scores rise with the ratings.
     """
-    wanted, folds = rated.wanted, _folds(rated.cluster, seed)
-    scores = rated.scores.copy()
-    place = next((k for k in range(len(scores)) if np.isnan(scores[k]).all()), None)
+    target, scores = rated.ratings, rated.scores.copy()
+    numbers, cluster = np.unique(rated.cluster, return_inverse=True)
+    folds = (np.random.default_rng(seed).permutation(len(numbers)) % FOLDS)[cluster]  # whole clusters together
+    is_facts = np.isnan(scores).all(1)
     regression = None
-    if place is not None:
+    if is_facts.any():
         for fold in range(FOLDS):
             inside, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-            of_rest = FactsRegression.fit([rated.facts[i] for i in rest], wanted[rest])
+            of_rest = FactsRegression.fit([rated.facts[i] for i in rest], target[rest])
             predicted = of_rest.predict([rated.facts[i] for i in inside])
-            scores[place, inside] = np.clip(predicted, 0, 100)
-        regression = FactsRegression.fit(rated.facts, wanted)
-    members = select_members(scores, wanted, folds)
-    joined = _out_of_fold(scores[members], wanted, folds)
+            scores[np.flatnonzero(is_facts)[0], inside] = np.clip(predicted, 0, 100)
+        regression = FactsRegression.fit(rated.facts, target)
+    members = select_members(scores, target, folds)
+    joined = _out_of_fold(scores[members], target, folds)
     weights = np.zeros(len(scores))
-    weights[members], intercept = nonnegative_weights(scores[members], wanted)
+    weights[members], intercept = nonnegative_weights(scores[members], target)
     if not weights.any():
         raise TrainingError("no member's scores rise with the ratings")
-    flat = (float(wanted.mean()), 0.0)
-    lines = [np.polyfit(own, wanted, 1)[::-1] if np.ptp(own) else flat for own in scores]
-    out_of_fold = np.vstack([scores, joined])
-    return FittedEnsemble(weights, intercept, np.array(lines), regression, out_of_fold)
+    flat = (float(target.mean()), 0.0)
+    lines = [np.polyfit(own, target, 1)[::-1] if np.ptp(own) else flat for own in scores]
+    return FittedEnsemble(weights, intercept, np.array(lines), regression, np.vstack([scores, joined]))
 
 
-def _folds(cluster: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """(N,) number of each image's fold, whole clusters together."""
-    numbers, inverse = np.unique(cluster, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(numbers))
-    folds: NDArray[np.int64] = (order % FOLDS)[inverse]
-    return folds
-
-
-def figures(fitted: FittedEnsemble, wanted: Floats, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
+def figures(fitted: FittedEnsemble, target: Floats, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
     """Member, and ``ensemble``, to its SRCC and PLCC with the ratings, out of fold."""
     return {
         name: {
-            "srcc": metrics.bootstrap(metrics.srcc, wanted, own),
-            "plcc": metrics.bootstrap(metrics.plcc, wanted, own),
+            "srcc": metrics.bootstrap(metrics.srcc, target, own),
+            "plcc": metrics.bootstrap(metrics.plcc, target, own),
         }
         for name, own in zip([*names, "ensemble"], fitted.out_of_fold, strict=True)
         if np.ptp(own) > 0
@@ -278,7 +258,7 @@ def figures(fitted: FittedEnsemble, wanted: Floats, names: Sequence[str]) -> dic
 def save(
     fitted: FittedEnsemble,
     members: Sequence[NamedMember],
-    wanted: Floats,
+    target: Floats,
     out: Path,
     *,
     reference: str,
@@ -305,5 +285,5 @@ def save(
             lines += [f"weight = {weight:.6f}", f"line = [{line[0]:.6f}, {line[1]:.6f}]", ""]
         (folder / RATER_FILE).write_text("\n".join(lines), encoding="utf-8")
         joined = fitted.out_of_fold[-1]
-        if len(wanted) >= calibration.MIN_CALIBRATION_IMAGES and np.ptp(joined) > 0:
-            calibration.fit(joined, wanted, prompt=ENSEMBLE_ID, reference=reference).save(folder)
+        if len(target) >= calibration.MIN_CALIBRATION_IMAGES and np.ptp(joined) > 0:
+            calibration.fit(joined, target, prompt=ENSEMBLE_ID, reference=reference).save(folder)
