@@ -1,7 +1,7 @@
 """A small real server in the OpenAI protocol, with our own tiny checkpoint behind it.
 
-``python openai_server.py CHECKPOINT PORT [ANSWERS]``: answers one token, with the most probable
-next tokens computed from the checkpoint, over plain HTTP; after so many answers it is killed.
+``python openai_server.py CHECKPOINT PORT [ANSWERS]``: answers one token, with the most probable next tokens
+computed from the checkpoint, over plain HTTP; after so many answers it is killed.
 """
 
 from __future__ import annotations

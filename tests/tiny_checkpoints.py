@@ -1,7 +1,7 @@
 """Tiny random checkpoints of each family, built from their configurations and saved to disk.
 
-A fresh random model is too flat to test anything with: noise is added to its weights, and its
-output rows are stretched until its scores over eight pictures span twenty points.
+A fresh random model is too flat to test anything with: noise is added to its weights, and its output rows are
+stretched until its scores over eight pictures span twenty points.
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ def siglip_processor(side: int) -> SiglipImageProcessorPil:
 
 def clip_processor(side: int) -> CLIPImageProcessorPil:
     """An image processor that resizes the short side and crops the centre."""
-    return CLIPImageProcessorPil(
-        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
-    )
+    return CLIPImageProcessorPil(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
 def _fast_vlm(folder: Path):
@@ -169,11 +167,7 @@ def _settings(folder: Path, name: str, **settings) -> None:
     (folder / "processor_config.json").write_text(json.dumps({"processor_class": name, **settings}))
 
 
-_QWEN = {
-    "vision_start_token": "<|vision_start|>",
-    "vision_end_token": "<|vision_end|>",
-    "video_token": "<|video_pad|>",
-}
+_QWEN = {"vision_start_token": "<|vision_start|>", "vision_end_token": "<|vision_end|>", "video_token": "<|video_pad|>"}
 
 
 def _qwen(folder: Path, family: str, hidden: int = 32):

@@ -1,8 +1,8 @@
 """The Hugging Face hub: what is fetched from it, and what is pushed to it.
 
-``OWNER/NAME[@REVISION]`` becomes what loads: a checkpoint with files of ours is fetched whole,
-anything else is left to transformers. A trained folder or a dataset is pushed with its card as one
-commit. Only :func:`fetch` and :func:`push` use the network.
+``OWNER/NAME[@REVISION]`` becomes what loads: a checkpoint with files of ours is fetched whole, anything else
+is left to transformers. A trained folder or a dataset is pushed with its card as one commit. Only
+:func:`fetch` and :func:`push` use the network.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def parse_hub_id(model: str | Path, revision: str | None = None) -> tuple[str, s
 def fetch(model: str | Path, revision: str | None = None) -> tuple[str | Path, str | None]:
     """The folder that a hub id with files of ours was fetched into, or the name and its revision.
 
-    The network is used only for a hub id, and only for what is not in the cache. Where the hub
-    cannot be asked, the name is given back, and loading it says why.
+    The network is used only for a hub id, and only for what is not in the cache. Where the hub cannot be
+    asked, the name is given back, and loading it says why.
     """
     parsed = parse_hub_id(model, revision)
     if parsed is None:
@@ -108,8 +108,8 @@ def prepare_upload(folder: Path, license_id: str | None = None) -> HubUpload:
         license_id: of the hub's list (``apache-2.0``, ``other``), where the card names none.
 
     Raises:
-        HubError: for a folder without checkpoint or card, one that needs a folder of this machine,
-            or whose terms are not known.
+        HubError: for a folder without checkpoint or card, one that needs a folder of this machine, or whose
+            terms are not known.
     """
     kind = _kind(folder)
     if not (folder / _CARD).is_file():

@@ -89,8 +89,7 @@ class LoadOptions:
     """The options of a load; each loader takes those that it knows.
 
     Attributes:
-        precision, device, revision, prompt, adapter, pixels: as ``Assessor.from_pretrained`` takes
-            them.
+        precision, device, revision, prompt, adapter, pixels: as ``Assessor.from_pretrained`` takes them.
         base_folder: folder that the paths of a rater file are below.
     """
 
@@ -127,8 +126,8 @@ class LoadOptions:
 def content_hash(folder: Path) -> str:
     """A short hash of what decides a folder's answers: weights, configuration, tokenizer.
 
-    Large files are read in blocks by several threads, because hashing releases the interpreter:
-    tens of gigabytes take about as long as the disk needs.
+    Large files are read in blocks by several threads, because hashing releases the interpreter: tens of
+    gigabytes take about as long as the disk needs.
     """
     files = {f for p in _HASHED_FILES for f in folder.glob(p) if f.name not in _UNHASHED_FILES}
     return content_hash_of(sorted(files))

@@ -156,8 +156,8 @@ def load_scorer(model: str | Path, *, fast: bool = False, options: LoadOptions |
 
 
 def load_member(model: str, *, fast: bool = False, options: LoadOptions | None = None) -> Scorer:
-    """The scorer of a member of an ensemble or of a route: ``nano`` is the embedded checkpoint, and
-    paths may lie below the folder of the rater file."""
+    """The scorer of a member of an ensemble or of a route: ``nano`` is the embedded checkpoint, and paths may
+    lie below the folder of the rater file."""
     options = options or LoadOptions()
     return load_scorer(options.resolve(model), fast=fast, options=options)
 

@@ -1,8 +1,8 @@
 """The protocol of a scorer: all that the assessor asks of whatever rates an image.
 
-A scorer of your own is a subclass of :class:`Scorer`. It sets ``model_id`` and ``prompt_id``,
-writes :meth:`Scorer.preprocess` and :meth:`Scorer.score`, and gets a row in the table
-``SCORER_FAMILIES`` of :mod:`vlm_aes.models.registry`, which finds it by the name of a model.
+A scorer of your own is a subclass of :class:`Scorer`. It sets ``model_id`` and ``prompt_id``, writes
+:meth:`Scorer.preprocess` and :meth:`Scorer.score`, and gets a row in the table ``SCORER_FAMILIES`` of
+:mod:`vlm_aes.models.registry`, which finds it by the name of a model.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Scores:
     """The answer of a scorer for B images.
 
     Attributes:
-        probabilities: (B, 1 + attributes, 5), bad to excellent, the overall question first. The
-            values of an image with an error have no meaning.
-        states: (B, D) embeddings or hidden states, by which unfamiliar images are recognised; None
-            where the scorer has none.
+        probabilities: (B, 1 + attributes, 5), bad to excellent, the overall question first. The values of an
+            image with an error have no meaning.
+        states: (B, D) embeddings or hidden states, by which unfamiliar images are recognised; None where the
+            scorer has none.
         columns: name to B values, for the names of :attr:`Scorer.columns`.
         errors: a message for each image, empty where it was rated; or an empty sequence.
     """
@@ -67,9 +67,9 @@ class Scores:
     ) -> Scores:
         """Scores of a predictor with a scale of its own, which is kept in ``score_own``.
 
-        A number lies between the two nearest rating words, so that the score is exactly that
-        number on a scale of 0 to 100; beyond an end of the scale it counts as the end. Classes
-        give their words in the share of their probability, so that the score is their mean value.
+        A number lies between the two nearest rating words, so that the score is exactly that number on a
+        scale of 0 to 100; beyond an end of the scale it counts as the end. Classes give their words in the
+        share of their probability, so that the score is their mean value.
 
         Args:
             outputs: (B, 1) numbers on ``scale``, or (B, classes) probabilities.

@@ -25,8 +25,7 @@ class Member:
 
     Attributes:
         weight: of its score in the sum.
-        line: intercept and slope that bring its score to people's ratings; members are compared
-            after that.
+        line: intercept and slope that bring its score to people's ratings; members are compared after that.
     """
 
     scorer: Scorer
@@ -73,14 +72,13 @@ class ScorerGroup(Scorer):
 class Ensemble(ScorerGroup):
     """The weighted sum of several scorers' scores.
 
-    The five probabilities are the members' in the members' weights, tilted until they have the sum
-    as their score. ``disagreement`` is the standard deviation of the members' scores, in points,
-    each brought to people's ratings first, where that was fitted.
+    The five probabilities are the members' in the members' weights, tilted until they have the sum as their
+    score. ``disagreement`` is the standard deviation of the members' scores, in points, each brought to
+    people's ratings first, where that was fitted.
 
     Args:
         members: at least two.
-        intercept: points that are added; without it the weights are shares, and are normalised to
-            sum to one.
+        intercept: points that are added; without it the weights are shares, and are normalised to sum to one.
         folder: of its calibration.
 
     Raises:

@@ -19,8 +19,8 @@ from vlm_aes.ratings.scale import two_hot
 from vlm_aes.stats.ridge import ridge_leave_one_out
 
 _KNOT_QUANTILES = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
-"""Quantiles of a fact where its function may bend; beyond the outer two it is flat, so that a rare
-value never throws a score far off."""
+"""Quantiles of a fact where its function may bend; beyond the outer two it is flat, so that a rare value
+never throws a score far off."""
 _PENALTIES = tuple(10.0**k for k in np.arange(5, -0.1, -0.5))
 """Ridge penalties that are tried by leaving one image out, the largest first."""
 
@@ -74,8 +74,8 @@ def _values(facts: Sequence[Mapping[str, Fact]], names: Sequence[str]) -> Floats
 
 
 def _basis(values: Floats, knots: Floats) -> Floats:
-    """(N, facts * K): each fact clipped to its outer knots, its excess over each knot between them,
-    and whether it was measured."""
+    """(N, facts * K): each fact clipped to its outer knots, its excess over each knot between them, and
+    whether it was measured."""
     known = ~np.isnan(values)
     # what was not measured stands at the middle knot, and has a column of its own
     filled = np.where(known, values, knots[:, knots.shape[1] // 2])

@@ -63,8 +63,8 @@ class RouteClassifier(ABC):
 
 
 class PromptRouteClassifier(RouteClassifier):
-    """Recognises a kind by its prompts: those of a kind share its probability, which is that of
-    CLIP's softmax over all of them."""
+    """Recognises a kind by its prompts: those of a kind share its probability, which is that of CLIP's
+    softmax over all of them."""
 
     def __init__(self, encoder: DualEncoder, prompts: Sequence[Sequence[str]]) -> None:
         self.tower = self._encoder = encoder
@@ -104,8 +104,8 @@ class TrainedRouteClassifier(RouteClassifier):
 
     @staticmethod
     def fit(tower: VisionTower, embeddings: Tensor, kinds: Sequence[int], n: int) -> TrainedRouteClassifier:
-        """Fit to (N, D) embeddings and the number of each one's kind, 0 to ``n`` - 1, with a
-        penalty for which a few dozen images are enough."""
+        """Fit to (N, D) embeddings and the number of each one's kind, 0 to ``n`` - 1, with a penalty for
+        which a few dozen images are enough."""
         mean, scale = embeddings.mean(0), 1 / embeddings.std(0).clamp(min=1e-4)
         x = _standardised(embeddings, mean, scale)
         labels = torch.tensor(list(kinds))
@@ -195,8 +195,8 @@ class Router(ScorerGroup):
 def load_route_classifier(
     settings: Mapping[str, Any], routes: Sequence[Route], options: LoadOptions
 ) -> RouteClassifier:
-    """The classifier of a rater file's table ``[judge]``: its ``model``, a dual encoder, where
-    every route has prompts; or ``tower`` and ``weights``, trained by ``vlm-aes route``.
+    """The classifier of a rater file's table ``[judge]``: its ``model``, a dual encoder, where every route
+    has prompts; or ``tower`` and ``weights``, trained by ``vlm-aes route``.
 
     Raises:
         CheckpointError: for one that cannot be loaded, or was trained on another tower.

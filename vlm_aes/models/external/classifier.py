@@ -40,8 +40,8 @@ _RANKS = {word: rank for rank, words in enumerate(_LABEL_ORDER) for word in word
 def label_values(labels: Sequence[str]) -> list[float] | None:
     """The value of each label, 0 to 1, from the labels' names.
 
-    Names that tell are numbers, words of quality in any order, or a word of praise and its
-    negation. Words are spaced evenly, numbers by their size. None where the names do not tell.
+    Names that tell are numbers, words of quality in any order, or a word of praise and its negation. Words
+    are spaced evenly, numbers by their size. None where the names do not tell.
     """
     names = [re.sub(r"[\W_]+", " ", label.lower()).strip() for label in labels]
     plain = [re.sub(r"\b(quality|image|photo|picture)\b", "", name).strip() for name in names]
@@ -64,9 +64,8 @@ def label_values(labels: Sequence[str]) -> list[float] | None:
 
 
 class ClassifierScorer(Scorer):
-    """Scores from the probabilities of a classifier's labels: each label's share goes to the words
-    next to its value, so that the score is the mean value. A model of one output gives a number on
-    ``scale`` instead.
+    """Scores from the probabilities of a classifier's labels: each label's share goes to the words next to
+    its value, so that the score is the mean value. A model of one output gives a number on ``scale`` instead.
 
     Args:
         tower: with the whole classifier as its model.

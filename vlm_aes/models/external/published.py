@@ -89,8 +89,8 @@ class PublishedScorer(Scorer):
 
 
 def is_published(model: str) -> bool:
-    """Whether a name is a published head's, ``NAME:FILE``, or a file with weights. A folder of such
-    a name is meant as a folder."""
+    """Whether a name is a published head's, ``NAME:FILE``, or a file with weights. A folder of such a name is
+    meant as a folder."""
     if Path(model).is_dir():
         return False
     return model.partition(":")[0] in PUBLISHED_HEADS or Path(model).suffix in _SUFFIXES
@@ -102,13 +102,13 @@ def load_published(
     """A published head by name, as ``NAME:FILE``, or by its file, whose layout is recognised.
 
     Args:
-        tower: folder or hub id; by default a folder ``tower`` beside the file, else the one that
-            the head was made for, from the hub.
+        tower: folder or hub id; by default a folder ``tower`` beside the file, else the one that the head was
+            made for, from the hub.
         class_values: of each output of a classifier, 0 to 1.
 
     Raises:
-        CheckpointError: where there is no such file, it is laid out otherwise (names both), or the
-            tower gives another embedding than the head reads.
+        CheckpointError: where there is no such file, it is laid out otherwise (names both), or the tower
+            gives another embedding than the head reads.
     """
     prefix, _, path = model.partition(":")
     expected = prefix if prefix in PUBLISHED_HEADS else None

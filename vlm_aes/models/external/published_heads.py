@@ -1,8 +1,8 @@
 """The table of published aesthetic heads: where their weights are, what they read, their network.
 
-To add one, give it a row in :data:`PUBLISHED_HEADS`. Its ``network`` is a module whose parameters
-have the names and shapes of the published file: by them a file is recognised, and into it the file
-is loaded. ``--model NAME:FILE`` then works, and so does ``--model FILE``.
+To add one, give it a row in :data:`PUBLISHED_HEADS`. Its ``network`` is a module whose parameters have the
+names and shapes of the published file: by them a file is recognised, and into it the file is loaded.
+``--model NAME:FILE`` then works, and so does ``--model FILE``.
 """
 
 from __future__ import annotations
@@ -104,8 +104,7 @@ class PublishedHead:
         scale: of its numbers.
         towers: width of an embedding to the tower that gives it; a width of 0 stands for any.
         network: from the width and the number of outputs to the network.
-        embedding: ``projected``, CLIP's image embedding; or ``pooled``, from a vision tower's own
-            pooling.
+        embedding: ``projected``, CLIP's image embedding; or ``pooled``, from a vision tower's own pooling.
         normalised: whether the head reads the embedding at length one.
     """
 
@@ -204,8 +203,8 @@ def recognise(file: Path, state: Mapping[str, Tensor], expected: str | None = No
         expected: the name that was given.
 
     Raises:
-        CheckpointError: for another layout than ``expected``, or, without it, for an unknown one;
-            it names what is expected and what is there.
+        CheckpointError: for another layout than ``expected``, or, without it, for an unknown one; it names
+            what is expected and what is there.
     """
     present = shapes_of(state)
     known = (name for name, head in PUBLISHED_HEADS.items() if head.size_of(present))

@@ -1,8 +1,8 @@
 """The comparator of edits: from two embeddings, whether an image is better after an edit.
 
-A score is trained to tell images apart, not versions of one: an edit that everyone would want moves
-it by less than a random crop does. This head was trained on photos degraded by a known edit, and on
-undoing it; photos as published count as better than any edit of them.
+A score is trained to tell images apart, not versions of one: an edit that everyone would want moves it by
+less than a random crop does. This head was trained on photos degraded by a known edit, and on undoing it;
+photos as published count as better than any edit of them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _MAX_DEVIATIONS = 6.0
 
 
 class EditComparatorHead(nn.Module):
-    """Log odds that an image after an edit is better than before it, for each kind of edit: linear
-    in the change of the embedding and in the embedding before, plus a hidden layer over both.
+    """Log odds that an image after an edit is better than before it, for each kind of edit: linear in the
+    change of the embedding and in the embedding before, plus a hidden layer over both.
 
     Args:
         width: numbers of an embedding.
         kinds: kinds of edits, by name.
-        thresholds: kind to the log odds from which an edit is suggested: of an edit that a
-            measurement proposes, and of another.
+        thresholds: kind to the log odds from which an edit is suggested: of an edit that a measurement
+            proposes, and of another.
         dropout: in training.
     """
 
@@ -73,8 +73,8 @@ class EditComparatorHead(nn.Module):
     def log_odds(
         self, after: NDArray[np.float32], before: NDArray[np.float32], kinds: Sequence[str]
     ) -> NDArray[np.float64]:
-        """(N,) log odds from (N, D) embeddings after and before N edits; minus infinity for a kind
-        that the head was not trained on."""
+        """(N,) log odds from (N, D) embeddings after and before N edits; minus infinity for a kind that the
+        head was not trained on."""
         known = [i for i, kind in enumerate(kinds) if kind in self.kinds]
         result = np.full(len(kinds), -np.inf)
         if known:

@@ -22,13 +22,13 @@ def default_cache() -> Path:
 class EmbeddingCache:
     """A growing array of rows on disk, each under the SHA-256 of an image's file.
 
-    Rows are appended first and their keys after them, so that whatever a killed process leaves is
-    consistent. One process writes at a time.
+    Rows are appended first and their keys after them, so that whatever a killed process leaves is consistent.
+    One process writes at a time.
 
     Args:
         folder: of all caches.
-        identity: of what computes the rows (model and preprocessing); another identity has a cache
-            of its own.
+        identity: of what computes the rows (model and preprocessing); another identity has a cache of its
+            own.
         width: numbers a row.
         dtype: of the numbers.
     """

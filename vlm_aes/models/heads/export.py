@@ -1,5 +1,5 @@
-"""A fast path as one ONNX file: tower, head, rescaling and normalising are in its graph; the
-preprocessing before it and the calibration of its scores are in its metadata."""
+"""A fast path as one ONNX file: tower, head, rescaling and normalising are in its graph; the preprocessing
+before it and the calibration of its scores are in its metadata."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _PIXEL_TOLERANCE = 1e-4
 
 
 class ExportGraph(nn.Module):
-    """(B, H, W, 3) levels of 0 to 255 to (B, D) embeddings, and (B, 5) probabilities of a fast head
-    or (B, outputs) numbers of a published one."""
+    """(B, H, W, 3) levels of 0 to 255 to (B, D) embeddings, and (B, 5) probabilities of a fast head or (B,
+    outputs) numbers of a published one."""
 
     mean: Tensor
     std: Tensor
@@ -72,8 +72,8 @@ def export(scorer: Scorer, out: Path) -> float:
         The largest difference between probabilities over images of many shapes.
 
     Raises:
-        ExportError: for a scorer that is no fast path, one whose preprocessing cannot be written
-            down, missing packages, or a file that does not agree with torch; nothing is written.
+        ExportError: for a scorer that is no fast path, one whose preprocessing cannot be written down,
+            missing packages, or a file that does not agree with torch; nothing is written.
     """
     if not isinstance(scorer, FastScorer | PublishedScorer):
         raise ExportError("only a fast head or a published head is exported: name one")

@@ -42,8 +42,8 @@ class Agreement:
 
     Attributes:
         model, prompt: the teacher's identity.
-        low, high: added to the head's score they give the interval that held the teacher's in nine
-            cases of ten.
+        low, high: added to the head's score they give the interval that held the teacher's in nine cases of
+            ten.
         n: held-out images.
     """
 
@@ -59,8 +59,8 @@ class HeadConfig:
     """The content of ``fast.json``.
 
     Attributes:
-        tower: ``own`` for the vision tower of the checkpoint around it, ``tower`` for the one in
-            its subfolder, or a hub id.
+        tower: ``own`` for the vision tower of the checkpoint around it, ``tower`` for the one in its
+            subfolder, or a hub id.
         revision: of a hub id.
         tower_hash: of the weights of the tower that the head was trained on.
         width: numbers of an embedding.
@@ -103,8 +103,8 @@ class HeadConfig:
 
 
 class RatingHead(nn.Module):
-    """Logits of the five words from an embedding: a linear layer over the standardised embedding,
-    plus a layer of ``hidden`` units for what is not linear.
+    """Logits of the five words from an embedding: a linear layer over the standardised embedding, plus a
+    layer of ``hidden`` units for what is not linear.
 
     Args:
         width: numbers of an embedding.

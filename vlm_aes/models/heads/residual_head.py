@@ -1,8 +1,8 @@
 """A linear correction of a score: for one person's ratings, or beside a finetuned model.
 
-On a fast head its inputs are the head's embedding. Beside a finetuned model they are the mean image
-token and the image's features. Data, code and cards call it residual head; its file is named
-``taste.safetensors`` since version 0.1.
+On a fast head its inputs are the head's embedding. Beside a finetuned model they are the mean image token and
+the image's features. Data, code and cards call it residual head; its file is named ``taste.safetensors``
+since version 0.1.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class FastScorer(Scorer):
         folder: of the head.
         config: its ``fast.json``.
         residual_head: one person's correction of the head's score; None for a head without.
-        edit_comparator: tells which of two versions of an image is better; None for a head that
-            was not trained for it.
+        edit_comparator: tells which of two versions of an image is better; None for a head that was not
+            trained for it.
     """
 
     folder: Path
@@ -87,8 +87,7 @@ class FastScorer(Scorer):
 
     @torch.inference_mode()
     def probabilities(self, embeddings: Tensor) -> Floats:
-        """(B, 5) probabilities, bad to excellent, from (B, D) embeddings; the residual head is in
-        them.
+        """(B, 5) probabilities, bad to excellent, from (B, D) embeddings; the residual head is in them.
 
         Raises:
             RuntimeError: where the tower gives no number, as fp16 may when it overflows.
@@ -105,8 +104,8 @@ def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto
     """The fast head that a folder is or holds, on its tower.
 
     Raises:
-        CheckpointError: where there is none (names the command that trains one), or it was trained
-            on another tower.
+        CheckpointError: where there is none (names the command that trains one), or it was trained on another
+            tower.
     """
     folder = find_head(model)
     config = HeadConfig.load(folder)

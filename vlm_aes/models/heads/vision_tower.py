@@ -77,8 +77,8 @@ class VisionTower:
 
     @torch.inference_mode()
     def embed(self, pixels: Sequence[Pixels]) -> Tensor:
-        """(B, D) embeddings in fp32: the tower's own pooled vector where it is trained, and mean
-        and standard deviation over its cells."""
+        """(B, D) embeddings in fp32: the tower's own pooled vector where it is trained, and mean and standard
+        deviation over its cells."""
         inputs = self.batch(pixels)
         return pooled(self.model(**inputs), inputs.get("pixel_attention_mask"))
 
@@ -168,8 +168,7 @@ def checkpoint_tower(checkpoint: Path, options: LoadOptions = PLAIN_CPU) -> Visi
 
 
 def find_tower(name: str, options: LoadOptions) -> VisionTower:
-    """The vision tower of ``nano``, the embedded checkpoint, or of a checkpoint, a folder or a hub
-    id.
+    """The vision tower of ``nano``, the embedded checkpoint, or of a checkpoint, a folder or a hub id.
 
     Raises:
         CheckpointError: names it and the reason.

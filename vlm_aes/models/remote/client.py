@@ -27,8 +27,8 @@ _KEY_VARIABLE = "OPENAI_API_KEY"
 class ServerClient:
     """Requests to one server; used by many threads at once.
 
-    A server that could not be reached in all attempts is asked once a request from then on, until
-    it answers again: a long list does not wait minutes for each image.
+    A server that could not be reached in all attempts is asked once a request from then on, until it answers
+    again: a long list does not wait minutes for each image.
 
     Args:
         base: address that paths are put behind, such as ``http://localhost:8000/v1``.

@@ -21,8 +21,7 @@ class LabelProbabilities:
     """The five words, as far as the most probable tokens tell.
 
     Attributes:
-        probabilities: (5,) of the words among themselves; 0 for a word that is not among the
-            tokens.
+        probabilities: (5,) of the words among themselves; 0 for a word that is not among the tokens.
         slack: points that the score may at most be off for those words.
     """
 
@@ -33,8 +32,8 @@ class LabelProbabilities:
 def label_probabilities(logprobs: Mapping[str, float], words: Sequence[str]) -> LabelProbabilities | None:
     """The probabilities of the five words from those of the most probable tokens.
 
-    A token counts for a word when it is the word as it follows the stem; where none is, when it is
-    the word but for the space before it.
+    A token counts for a word when it is the word as it follows the stem; where none is, when it is the word
+    but for the space before it.
 
     Args:
         logprobs: token to log-probability.

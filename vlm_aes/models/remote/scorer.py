@@ -1,5 +1,4 @@
-"""Scores through a server: the same question, and the five words among its most probable next
-tokens."""
+"""Scores through a server: the same question, and the five words among its most probable next tokens."""
 
 from __future__ import annotations
 
@@ -73,8 +72,8 @@ def is_server(model: str) -> bool:
 class ServerScorer(Scorer):
     """Asks a server for the token after the stem, and reads the five words among the most probable.
 
-    ``score_slack`` is the number of points that a score may at most be off for words that were not
-    among them. An image without an answer of the server gets an error; the others go on.
+    ``score_slack`` is the number of points that a score may at most be off for words that were not among
+    them. An image without an answer of the server gets an error; the others go on.
 
     Args:
         description: what the server says of the model; part of the model's identity.
@@ -162,8 +161,8 @@ class ServerScorer(Scorer):
     def request(self, image: str, attribute: str | None) -> dict[str, Any]:
         """The body of one question.
 
-        The stem stands as the beginning of the answer. vLLM continues it because the body says so,
-        llama.cpp by itself.
+        The stem stands as the beginning of the answer. vLLM continues it because the body says so, llama.cpp
+        by itself.
         """
         question, stem = self.prompt.question_and_stem(attribute)
         placed_image = {"type": "image_url", "image_url": {"url": image}}
@@ -206,8 +205,8 @@ def load_server_scorer(settings: ServerSettings, prompt_for: Callable[[str], Rat
         prompt_for: from the model's name there to its prompt.
 
     Raises:
-        CheckpointError: where it does not answer, does not know the model, or its answers lack what
-            rating needs.
+        CheckpointError: where it does not answer, does not know the model, or its answers lack what rating
+            needs.
     """
     address = f"{_SCHEME}{settings.url}#{settings.name}"
     if settings.top < 1 or settings.concurrency < 1 or settings.side < _MIN_SENT_SIDE_PX:

@@ -58,8 +58,8 @@ class Backbone:
         family: ``config.model_type``.
         multimodal_rope: whether the family computes three-dimensional positions itself and keeps
             ``rope_deltas``.
-        shares_prefix: whether several questions may share a prefix
-            (:mod:`vlm_aes.models.vlm.prefix`): the suite proves it for the family.
+        shares_prefix: whether several questions may share a prefix (:mod:`vlm_aes.models.vlm.prefix`): the
+            suite proves it for the family.
         model_id: hub id and commit, or a hash of the folder's content.
         pixel_backend: ``pil`` or ``torchvision``.
         folder: folder of a local checkpoint.
@@ -135,12 +135,12 @@ class Backbone:
         thinking: bool | None = None,
         images: int = 1,
     ) -> str:
-        """The exact text of one question: the chat template with the generation prompt, then
-        ``stem``. The placeholders of the images are not expanded yet.
+        """The exact text of one question: the chat template with the generation prompt, then ``stem``. The
+        placeholders of the images are not expanded yet.
 
-        Images and question are handed to the template in the order asked for; some templates put
-        images first whatever they are given. Where the template ends in a word or a colon
-        (``ASSISTANT:``), a space sets the stem off.
+        Images and question are handed to the template in the order asked for; some templates put images first
+        whatever they are given. Where the template ends in a word or a colon (``ASSISTANT:``), a space sets
+        the stem off.
 
         Args:
             images: number of images that the question is about.
@@ -258,8 +258,8 @@ class Backbone:
     def token_logits(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
         """(..., tokens) logits of a few tokens from (..., H) hidden states, in fp32 or better.
 
-        The states are multiplied with the tokens' rows of the output head, with gradients where
-        they are on. A logit scale or soft cap of the checkpoint is applied, as by the full head.
+        The states are multiplied with the tokens' rows of the output head, with gradients where they are on.
+        A logit scale or soft cap of the checkpoint is applied, as by the full head.
         """
         head = self.model.get_output_embeddings()
         if type(head) is not torch.nn.Linear:

@@ -1,8 +1,8 @@
 """The table of families of vision-language models: what each needs beyond the standard path.
 
-A family without a row loads too: every question is then read in full, and at load the five rows of
-its output head are compared with its full logits. To add a family, give it a row here and a tiny
-checkpoint in ``tests/tiny_checkpoints.py``; once the suite passes for it, set ``tested``.
+A family without a row loads too: every question is then read in full, and at load the five rows of its output
+head are compared with its full logits. To add a family, give it a row here and a tiny checkpoint in
+``tests/tiny_checkpoints.py``; once the suite passes for it, set ``tested``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class VlmFamily:
         tested: the suite proves its reuse of a shared prefix and its output head.
         required_inputs: inputs of the processor without which it rates wrongly and says nothing.
         fixed_image_size: every image is resized to one size, so that no larger one is decoded.
-        ignores_soft_cap: its image-text class does not apply ``final_logit_softcapping``, though
-            its text configuration has one.
+        ignores_soft_cap: its image-text class does not apply ``final_logit_softcapping``, though its text
+            configuration has one.
         needed_package: what its processor imports, and how to install that; empty for nothing.
     """
 
@@ -60,8 +60,8 @@ UNQUANTIZED_MODULES = (
     "model.connector",
     "lm_head",
 )
-"""Modules that stay whole in 8 and 4 bits: the vision tower and the output head. The names of
-modules must begin with ``model.``."""
+"""Modules that stay whole in 8 and 4 bits: the vision tower and the output head. The names of modules must
+begin with ``model.``."""
 
 
 def family_of(model_type: str) -> VlmFamily:

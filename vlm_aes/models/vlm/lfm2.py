@@ -91,8 +91,8 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         return bool(columns * rows > limit)
 
     def _grid(self, width: int, height: int) -> tuple[int, int]:
-        """Columns and rows of tiles nearest in aspect; of equals, the larger where the image
-        fills half of it."""
+        """Columns and rows of tiles nearest in aspect; of equals, the larger where the image fills half of
+        it."""
         choices = sorted(
             {
                 (c, r)

@@ -19,8 +19,7 @@ class Prefix:
     Attributes:
         cache: key-value cache (or recurrent state).
         mask: (B, T) attention mask.
-        rope_deltas: (B, 1) of the families with multimodal positions, as they stood right after
-            the prefill.
+        rope_deltas: (B, 1) of the families with multimodal positions, as they stood right after the prefill.
     """
 
     cache: Any

@@ -1,8 +1,8 @@
 """A checkpoint's processor, with and without torchvision.
 
-Many families' own processors insist on a video processor, which needs torchvision. Images do not
-need one: here the family's processor is built without it, so that its own placeholder expansion is
-used and nothing of it is written again.
+Many families' own processors insist on a video processor, which needs torchvision. Images do not need one:
+here the family's processor is built without it, so that its own placeholder expansion is used and nothing of
+it is written again.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _PARTS = frozenset(
 
 
 def pixel_backend(name: str) -> str:
-    """``pil`` or ``torchvision``; ``auto`` is always ``pil``, so that a score does not depend on
-    what else is installed.
+    """``pil`` or ``torchvision``; ``auto`` is always ``pil``, so that a score does not depend on what else is
+    installed.
 
     Raises:
         ValueError: for another name, or torchvision where it is not installed.

@@ -25,9 +25,9 @@ class TokenizedPrompt:
         degradation_ids: likewise of the words for degradations; empty for a prompt that asks for none.
 
     Raises:
-        CheckpointError: names the checkpoint and why it cannot be asked this prompt: a rating word
-            is not one token where it stands, two words share a token, or the chat template does
-            not render the prompt as it stands.
+        CheckpointError: names the checkpoint and why it cannot be asked this prompt: a rating word is not one
+            token where it stands, two words share a token, or the chat template does not render the prompt as
+            it stands.
     """
 
     def __init__(self, backbone: Backbone, prompt: RatingPrompt) -> None:
@@ -67,8 +67,8 @@ class TokenizedPrompt:
         return f"{prompt.name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def render(self, attribute: str | None = None, facts: str | None = None) -> str:
-        """The exact text of the overall question or an attribute's, before the placeholder of the
-        image is expanded."""
+        """The exact text of the overall question or an attribute's, before the placeholder of the image is
+        expanded."""
         return self.render_question(*self.prompt.question_and_stem(attribute, facts))
 
     def render_degradation(self) -> str:
@@ -121,11 +121,11 @@ class TokenizedPrompt:
     def shared_prefix(
         self, attributes: Sequence[str | None], facts: Sequence[str | None]
     ) -> tuple[list[str], list[list[int]]] | None:
-        """The text that all questions about an image begin with, one an image, and the tokens in
-        which each question goes on, the same for all images.
+        """The text that all questions about an image begin with, one an image, and the tokens in which each
+        question goes on, the same for all images.
 
-        None where the image comes after the question, where a cut would change the tokens, or in
-        an untested family.
+        None where the image comes after the question, where a cut would change the tokens, or in an untested
+        family.
         """
         if not self.prompt.image_first or not self.backbone.shares_prefix:
             return None
@@ -137,8 +137,8 @@ class TokenizedPrompt:
         return [prefixes[line] for line in facts], found[0][1]
 
     def check_inputs(self) -> dict[str, Tensor]:
-        """Check what the processor makes of two texts of unequal length: padded on the left, an
-        image in every row, ending as rendered.
+        """Check what the processor makes of two texts of unequal length: padded on the left, an image in
+        every row, ending as rendered.
 
         Returns:
             These inputs.

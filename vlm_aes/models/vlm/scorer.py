@@ -28,8 +28,8 @@ from vlm_aes.prompts import RatingPrompt, prompt_for
 from vlm_aes.ratings import scale as ratings
 
 AMPLE_SIDE_PX = 4096
-"""Long side at which an image is decoded for a checkpoint that names no size of its own: more than
-any of them reads."""
+"""Long side at which an image is decoded for a checkpoint that names no size of its own: more than any of
+them reads."""
 _LARGEST_HEAD_ERROR = 0.02
 """Largest difference between probabilities from five rows and from the full logits."""
 _LEAST_PROBABILITY = 1e-6
@@ -94,8 +94,8 @@ class VlmScorer(Scorer):
     def predict_with_states(
         self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> tuple[Floats, Tensor]:
-        """The probabilities of :meth:`predict`, with the residual head in the overall question,
-        and the states of :meth:`hidden_states`."""
+        """The probabilities of :meth:`predict`, with the residual head in the overall question, and the
+        states of :meth:`hidden_states`."""
         if self.residual_head is None:
             states = self.hidden_states(images, attributes, facts)
             return self.probabilities(states), states
@@ -110,8 +110,8 @@ class VlmScorer(Scorer):
     ) -> Tensor:
         """(B, 1 + attributes, H) last hidden states where the rating word comes next.
 
-        The overall question comes first. With ``prompt.mirrored``, the mean of the states of the
-        images and of their mirror images.
+        The overall question comes first. With ``prompt.mirrored``, the mean of the states of the images and
+        of their mirror images.
 
         Args:
             images: B images.
@@ -132,8 +132,8 @@ class VlmScorer(Scorer):
     def states_and_features(
         self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> tuple[Tensor, Floats]:
-        """The states of :meth:`hidden_states`, and the (B, D) inputs of a residual head: the mean
-        of the image's tokens as they enter the language model, and the image's features."""
+        """The states of :meth:`hidden_states`, and the (B, D) inputs of a residual head: the mean of the
+        image's tokens as they enter the language model, and the image's features."""
         with _image_token_means(self.backbone) as means:
             states = self.hidden_states(images, attributes, facts)
         # a question that shares no prefix is read by itself, of the same image
@@ -163,14 +163,13 @@ class VlmScorer(Scorer):
         return result
 
     def degradation_probabilities(self, images: Sequence[Image.Image]) -> Floats:
-        """(B, 1 + degradations) probabilities: of none, then in the order of
-        ``prompt.degradation.words``."""
+        """(B, 1 + degradations) probabilities: of none, then in the order of ``prompt.degradation.words``."""
         inputs = self.backbone.encode(images, [self.tokenized.render_degradation()] * len(images))
         return self.probabilities(self.backbone.last_hidden(inputs), self.tokenized.degradation_ids)
 
     def degradations(self, images: Sequence[Image.Image]) -> list[str | None]:
-        """The degradation of each image; None where the model sees none, is not sure, or was
-        never trained to name one."""
+        """The degradation of each image; None where the model sees none, is not sure, or was never trained to
+        name one."""
         if self.prompt.degradation is None:
             return [None] * len(images)
         return [self.prompt.degradation.most_probable(p) for p in self.degradation_probabilities(images)]
@@ -231,8 +230,8 @@ def load_vlm_scorer(model: str | Path, options: LoadOptions) -> VlmScorer:
 def _image_token_means(backbone: Backbone) -> Iterator[list[Tensor]]:
     """Collects how images enter the language model.
 
-    For each batch that is read from its beginning meanwhile, the list gets the (B, H) mean
-    over the tokens of each row's image.
+    For each batch that is read from its beginning meanwhile, the list gets the (B, H) mean over the tokens of
+    each row's image.
     """
     ids: list[Tensor] = []
     means: list[Tensor] = []
@@ -259,8 +258,8 @@ def _image_token_means(backbone: Backbone) -> Iterator[list[Tensor]]:
 
 
 class PairComparator:
-    """Asks a checkpoint that takes two images which is the better one, in both orders: most models
-    favour a place, and both orders together do not.
+    """Asks a checkpoint that takes two images which is the better one, in both orders: most models favour a
+    place, and both orders together do not.
 
     Raises:
         CheckpointError: names why the checkpoint cannot be asked about two images.
@@ -278,8 +277,8 @@ class PairComparator:
         self.word_ids = tokenized.first_tokens(self.text, pair.stem, pair.words)
 
     def preference(self, a: Image.Image, b: Image.Image) -> float:
-        """Probability, 0 to 1, that ``a`` is the better one: from the mean log odds of both
-        orders, so that ``preference(b, a)`` is one minus this.
+        """Probability, 0 to 1, that ``a`` is the better one: from the mean log odds of both orders, so that
+        ``preference(b, a)`` is one minus this.
 
         Raises:
             CheckpointError: where its processor does not take two images.
