@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
-from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_sources
 from vlm_aes.bulk.cascade import OPEN, REJECTED, SELECTED, cascade_tiers
-from vlm_aes.bulk.run import ScoreJob, score_to_sink
+from vlm_aes.bulk.score import ScoreRun
 from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows
+from vlm_aes.bulk.settings import RunSettings
 from vlm_aes.cli import app
 from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads.head import Agreement
@@ -82,20 +82,19 @@ def model(tmp_path_factory, photos):
     return folder
 
 
-def cascade(model, photos, out, limit=None, resume=False, rationale=True, **options):
-    fast, slow = Assessor.from_pretrained(model, fast=True), Assessor.from_pretrained(model)
-    job = ScoreJob(lambda: find_sources([str(photos)]), Columns(cascade=True, rationale=rationale),
-              ScoreOptions(rationale=rationale), Cut(**options), 8)  # fmt: skip
-    stats, calls = RunStats(), []
+def cascade(model, photos, out, limit=None, resume=False, rationale=True, **selection):
+    run = ScoreRun(RunSettings(paths=[str(photos)], model=str(model), cascade=True, rationale=rationale, out=str(out),
+                               resume=resume, batch_size=8, **selection))  # fmt: skip
+    calls = []
 
     def advance():
         calls.append(1)
         if limit and len(calls) >= limit:
             raise KeyboardInterrupt
 
-    with Sink(str(out), job.columns.schema, resume=resume) as sink:
-        score_to_sink(sink, fast, job, stats, advance, slow)
-    return list(read_rows(out, job.columns.schema)), stats, fast, slow
+    run.progress.advance = advance
+    run.write()
+    return list(read_rows(out, run.columns.schema)), run.stats, run.assessor, run.slow
 
 
 def test_the_cascade_looks_again_only_where_the_choice_is_open(model, photos, tmp_path):
@@ -128,7 +127,7 @@ def test_pictures_that_come_or_go_between_the_rounds(model, photos, tmp_path, mo
         tiny.images(1, seed=77)[0].save(copy / "day0" / "000a.png")
         return real(*args)
 
-    monkeypatch.setattr("vlm_aes.bulk.run.cascade_tiers", meanwhile)
+    monkeypatch.setattr("vlm_aes.bulk.score.cascade_tiers", meanwhile)
     found, _, _, slow = cascade(model, copy, tmp_path / "t.parquet", rationale=False,
                                 fraction=1.0)  # fmt: skip
     by_name = {Path(r["path"]).name: r for r in found}

@@ -159,8 +159,7 @@ def test_workers_are_told_what_holds(tmp_path):
         for name in "ade":
             first.add(row_of(name, f"sha {name}", model="fast"), {})
         first.flush()
-        cascade = CascadeRows(first, np.array([OPEN, SELECTED, REJECTED]))
-        cascade.earlier = completed
+        cascade = CascadeRows(first, np.array([OPEN, SELECTED, REJECTED]), completed)
         decided = [CompletedRow(name, None, f"sha {name}") for name in "de"]
         assert list(cascade.summaries()) == decided + known
         assert cascade.row_of("d")["model"] == "fast"

@@ -72,14 +72,11 @@ class CascadeRows(CompletedRows):
     Args:
         fast_sink: with the head's rows.
         tiers: (N,) of these rows.
-
-    Attributes:
         earlier: the model's own rows of an earlier run.
     """
 
-    earlier: CompletedRows
-
-    def __init__(self, fast_sink: Sink, tiers: NDArray[np.int64]) -> None:
+    def __init__(self, fast_sink: Sink, tiers: NDArray[np.int64], earlier: CompletedRows) -> None:
+        self.earlier = earlier
         self._fast_sink = fast_sink
         self._tiers = tiers
         self._numbers = DiskIndex()

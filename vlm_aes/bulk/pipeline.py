@@ -114,9 +114,22 @@ class RowsByContent:
         return row
 
 
-def required_columns(options: ScoreOptions) -> tuple[str, ...]:
-    """Columns that must not be empty in an earlier row, for it to hold."""
-    return ("critique",) if options.rationale else ()
+def begin_sink(
+    sink: Sink,
+    assessor: Assessor,
+    columns: Columns,
+    options: ScoreOptions,
+    index: DiskIndex | None = None,
+    **about: str,
+) -> CompletedRows:
+    """Begin a sink; gives the rows of earlier runs that hold, and puts their places by content into ``index``.
+
+    Args:
+        about: said of the run beside its model, prompt and columns.
+    """
+    model, prompt = assessor.model_id, assessor.prompt_id
+    sink.begin({"model": model, "prompt": prompt, "columns": columns.names, **about})
+    return CompletedRows(sink, {(model, prompt)}, index, ("critique",) if options.rationale else ())
 
 
 def score_images(
@@ -130,7 +143,6 @@ def score_images(
     stats: RunStats | None = None,
     workers: int | None = None,
     completed: CompletedRows | None = None,
-    begun: bool = False,
     amend: Callable[[Row], Row] | None = None,
 ) -> Iterator[Row]:
     """Rate images in order and give a row each; rows also go to ``sink``.
@@ -142,19 +154,15 @@ def score_images(
         stats: counts along.
         workers: decoding threads, and parts of a batch that are rated side by side where the scorer allows
             it; by default one a core, at most sixteen.
-        completed: rows that need not be done again; by default those of the sink.
-        begun: the sink was begun already.
+        completed: rows that need not be done again, of a sink that was begun; by default, it is begun here.
         amend: completes each row.
 
     Memory is bounded by ``workers`` and ``batch_size``, whatever the number of images.
     """
     stats = stats if stats is not None else RunStats()
-    if sink is not None and not begun:
-        sink.begin({"model": assessor.model_id, "prompt": assessor.prompt_id, "columns": columns.names})
     index = DiskIndex() if sink is not None else None
     if completed is None and sink is not None:
-        models = {(assessor.model_id, assessor.prompt_id)}
-        completed = CompletedRows(sink, models, index, required_columns(options))
+        completed = begin_sink(sink, assessor, columns, options, index)
     contents = RowsByContent(sink, index)
 
     def prepare(data: bytes, suffix: str, sha256: str) -> PreparedImage | ImageError:

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from vlm_aes.assessor import Assessor
-from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, required_columns
+from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, begin_sink
 from vlm_aes.bulk.ray_worker import RayWorker, WorkerModel, WorkerTask, completed_digests, source_pieces
 from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.bulk.sink import Sink
@@ -91,7 +91,6 @@ class RayEngine:
         sink: Sink,
         stats: RunStats,
         completed: CompletedRows | None = None,
-        begun: bool = False,
         amend: Callable[[Row], Row] | None = None,
     ) -> Iterator[Row]:
         """As :func:`vlm_aes.bulk.pipeline.score_images`, with the same rows in the same order; equal content
@@ -106,12 +105,8 @@ class RayEngine:
         import ray
         from ray.exceptions import RayError
 
-        identity = assessor.model_id, assessor.prompt_id
-        if not begun:
-            sink.begin({"model": identity[0], "prompt": identity[1], "columns": columns.names})
         if completed is None:
-            needed = required_columns(options)
-            completed = CompletedRows(sink, {identity}, required_columns=needed)
+            completed = begin_sink(sink, assessor, columns, options)
         digests = completed_digests(completed.summaries())
         pieces = list(source_pieces(sources))
         if not pieces:
@@ -119,7 +114,7 @@ class RayEngine:
         pool = self._pool()
         task = WorkerTask(
             self._worker_model(assessor),
-            identity,
+            (assessor.model_id, assessor.prompt_id),
             columns,
             options,
             batch_size,

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from vlm_aes.assessor import Assessor
-from vlm_aes.bulk.exports import Exports
-from vlm_aes.bulk.pipeline import RunStats, ScoreOptions
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vlm_aes.assessor import Assessor, PreparedImage
+from vlm_aes.bulk.cascade import CascadeRows, cascade_tiers
+from vlm_aes.bulk.exports import Say, write_sidecars
+from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, begin_sink, score_images
+from vlm_aes.bulk.prefetch import Prefetcher
 from vlm_aes.bulk.progress import Progress, count_in_background
 from vlm_aes.bulk.ray import RayEngine
 from vlm_aes.bulk.ray_worker import WorkerModel
-from vlm_aes.bulk.run import ScoreJob, score_to_rows, score_to_sink
-from vlm_aes.bulk.select.cut import Cut
+from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
 from vlm_aes.bulk.settings import RunSettings
 from vlm_aes.bulk.sink import Sink
-from vlm_aes.bulk.sources import find_sources
+from vlm_aes.bulk.sources import find_sources, open_containers
 from vlm_aes.errors import CheckpointError, SettingsError, SourceError
 from vlm_aes.files import write_text
+from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads import FastScorer
+from vlm_aes.output.hf_dataset import check_new_dataset, write_dataset
+from vlm_aes.output.html.gallery import write_gallery
 from vlm_aes.output.results import add_stars, read_rows
-from vlm_aes.output.stars import StarRule
-from vlm_aes.output.table import Columns, Row
+from vlm_aes.output.stars import PercentileRank, StarRule
+from vlm_aes.output.table import Columns, Row, add_stars_to_tables, rationale_cells
+from vlm_aes.output.terminal import count_text
 from vlm_aes.output.xmp.sidecars import SidecarWriter
 from vlm_aes.ratings.scale import Scale
 
@@ -35,7 +45,7 @@ FIRST_BATCH_IMAGES = 4
 
 
 class ScoreRun:
-    """Rates the images that the settings name.
+    """Rates the images that the settings name, selects, and writes critiques of the selected.
 
     The constructor finds the first image, then loads the models; nothing is written yet.
 
@@ -55,23 +65,22 @@ class ScoreRun:
     def __init__(self, settings: RunSettings, stdin: Iterable[str] = ()) -> None:
         s = self.settings = settings
         stars = StarRule.parse(s.stars, s.stars_among) if s.xmp or s.stars else None
-        sidecars = None
-        if s.xmp:
-            sidecars = SidecarWriter(s.xmp_layout, s.overwrite_ratings, s.unrated, s.dry_run)
-        self.exports = Exports(sidecars, s.html, s.dataset)
+        self._sidecars = SidecarWriter(s.xmp_layout, s.overwrite_ratings, s.unrated, s.dry_run) if s.xmp else None
+        if s.dataset is not None:
+            check_new_dataset(s.dataset)
+        self._exports = s.xmp or s.html is not None or s.dataset is not None
         scale = Scale.parse(s.scale) if s.scale else None
-        cut = Cut(s.top_k, s.fraction, s.threshold, s.per) if s.selects else None
+        self._cut = Cut(s.top_k, s.fraction, s.threshold, s.per) if s.selects else None
         # a list can be read once
-        again = s.reads_images_again
-        self._stdin = list(stdin) if "-" in s.paths and again else stdin
+        self._stdin = list(stdin) if "-" in s.paths and s.reads_images_again else stdin
         sources = self._find()
         first = next(sources, None)
         if first is None:
             raise SourceError(f"no image found in {', '.join(s.paths)}")
+        self._first_sources = chain([first], sources)
         self.assessor, self.slow = self._load()
         self._check_models(stars)
-        once = chain([first], sources)
-        columns = Columns(
+        self.columns = Columns(
             facts=s.facts,
             attributes=self.assessor.rating_attributes if s.attributes else (),
             rationale=s.rationale,
@@ -80,15 +89,11 @@ class ScoreRun:
             stars=stars,
             added=self.assessor.columns,
         )
+        # with a cut, critiques are written for the selected alone
+        self._options = ScoreOptions(s.rationale and not s.selects, s.facts, s.attributes)
         waits = s.rationale and s.out is None
-        self._job = ScoreJob(
-            lambda: self._find() if again else once,
-            columns,
-            ScoreOptions(rationale=s.rationale, facts=s.facts, attributes=s.attributes),
-            cut,
-            min(s.batch_size, FIRST_BATCH_IMAGES) if waits else s.batch_size,
-            column=s.image_column,
-        )
+        self._batch_size = min(s.batch_size, FIRST_BATCH_IMAGES) if waits else s.batch_size
+        self._engine: Callable[..., Iterator[Row]] = score_images
         self.stats = RunStats()
         self.progress = Progress(self.stats, count_in_background(s.paths, s.image_column))
         self._shown: list[Row] = []
@@ -96,11 +101,10 @@ class ScoreRun:
     def rows(self) -> Iterator[Row]:
         """Rate, and give rows as they are rated, or those that are selected of all."""
         with self.progress as progress:
-            job, stats, advance = self._job, self.stats, self.progress.advance
-            for row in score_to_rows(self.assessor, job, stats, advance, self.slow):
+            for row in self._rate(self.assessor, self.stats) if self._cut is None else self._selected_rows():
                 progress.hide()
                 yield row
-                if self.exports:
+                if self._exports:
                     self._shown.append(row)
 
     def write(self) -> None:
@@ -109,26 +113,43 @@ class ScoreRun:
         Raises:
             VlmAesError: where the table or a source cannot be used; what was rated is kept.
         """
-        s, job = self.settings, self._job
+        s = self.settings
         assert s.out is not None
         with ExitStack() as stack:
-            sink = stack.enter_context(Sink(s.out, job.columns.schema, resume=s.resume, overwrite=s.overwrite))
+            sink = stack.enter_context(Sink(s.out, self.columns.schema, resume=s.resume, overwrite=s.overwrite))
             if s.engine == "ray":
                 pool = RayEngine(self._worker_model, workers=s.workers, column=s.image_column)
-                job = replace(job, engine=stack.enter_context(pool).rows)
+                self._engine = stack.enter_context(pool).rows
             stack.enter_context(self.progress)
-            score_to_sink(sink, self.assessor, job, self.stats, self.progress.advance, self.slow)
+            self._fill(sink)
 
-    def export(self, show: Callable[[str], None], say: Callable[[str], None]) -> int:
-        """Write what was asked for beside the table; gives how many sidecars failed."""
-        if not self.exports:
+    def export(self, show: Say, say: Say) -> int:
+        """Write what was asked for beside the table; gives how many sidecars failed.
+
+        Args:
+            show: gets a line for each sidecar in a dry run.
+            say: gets what was written, and failures.
+
+        Raises:
+            OutputError: where the dataset cannot be written.
+        """
+        if not self._exports:
             return 0
-        columns, out = self._job.columns, self.settings.out
-        rows = self._shown
-        if out is None and self._job.cut is None and columns.run_stars is not None:
-            rows = list(add_stars(lambda: self._shown, columns.run_stars))
-        finished = (lambda: read_rows(Path(out), columns.schema)) if out else (lambda: rows)
-        return self.exports.write(finished, self._job.sources, columns.schema, show=show, say=say)
+        s, columns = self.settings, self.columns
+        if s.out is None and self._cut is None and columns.run_stars is not None:
+            self._shown = list(add_stars(lambda: self._shown, columns.run_stars))
+
+        def rows() -> Iterable[Row]:
+            return self._shown if s.out is None else read_rows(Path(s.out), columns.schema)
+
+        failed = write_sidecars(self._sidecars, rows(), show=show, say=say) if self._sidecars else 0
+        if s.html is not None:
+            write_gallery(s.html, rows, self._sources)
+            say(f"gallery in {s.html}")
+        if s.dataset is not None:
+            n = write_dataset(s.dataset, rows(), self._sources(), columns.schema)
+            say(f"dataset of {count_text(n, 'image')} in {s.dataset}")
+        return failed
 
     def summarize(self) -> None:
         """Print the counts of the run, and write them to the file that was asked for."""
@@ -140,6 +161,10 @@ class ScoreRun:
         s = self.settings
         return find_sources(s.paths, self._stdin, s.image_column, keep_containers=s.engine == "ray")
 
+    def _sources(self) -> Iterator[ImageSource]:
+        """The images; a second time only where the settings need it."""
+        return self._find() if self.settings.reads_images_again else self._first_sources
+
     def _load(self) -> tuple[Assessor, Assessor | None]:
         """The model that rates every image, and the one that rates borderline images again."""
         s = self.settings
@@ -147,13 +172,9 @@ class ScoreRun:
         # the accelerator is the workers', unless critiques of selected images are written here
         if s.engine == "ray" and device == "auto" and not (s.selects and s.rationale):
             device = "cpu"
-        assessor = Assessor.from_pretrained(
-            s.model,
-            precision=s.precision,
-            device=device,
-            fast=s.fast or s.cascade,
-            critic=s.rationale and not s.cascade,
-        )
+        critic = s.rationale and not s.cascade
+        fast = s.fast or s.cascade
+        assessor = Assessor.from_pretrained(s.model, precision=s.precision, device=device, fast=fast, critic=critic)
         if not s.cascade:
             return assessor, None
         head = assessor.head
@@ -183,3 +204,99 @@ class ScoreRun:
         if assessor is self.slow and head is not None:
             return WorkerModel(head.critique_model, s.precision, s.device, critic=s.rationale)
         return WorkerModel(s.model, s.precision, s.device, fast=s.fast or s.cascade, critic=s.rationale)
+
+    def _rate(self, assessor: Assessor, stats: RunStats, **settings: Any) -> Iterator[Row]:
+        """Rows of every image, as the engine rates them."""
+        sources, size = self._sources(), self._batch_size
+        for row in self._engine(
+            assessor, sources, self.columns, self._options, stats=stats, batch_size=size, **settings
+        ):
+            yield row
+            self.progress.advance()
+
+    def _selected_rows(self) -> Iterator[Row]:
+        with (
+            tempfile.TemporaryDirectory(prefix="vlm-aes-") as folder,
+            Sink(f"{folder}/rows.parquet", self.columns.schema) as sink,
+        ):
+            selected = self._fill(sink)
+            assert selected is not None
+            yield from selected.to_pylist()
+
+    def _fill(self, sink: Sink) -> pa.Table | None:
+        """Rate every image and finish a sink that is entered already; gives the selected rows, if there is a cut."""
+        tiers = None
+        try:
+            if self.slow is not None:
+                tiers = self._rate_in_cascade(sink, self.slow)
+            else:
+                for _ in self._rate(self.assessor, self.stats, sink=sink):
+                    pass
+        except KeyboardInterrupt:
+            sink.flush()
+            raise
+        cut, schema, rule = self._cut, self.columns.schema, self.columns.run_stars
+        if cut is None:
+            tables = None
+            if rule is not None:
+                rank = PercentileRank(GroupedScores.read(sink.own_tables, "all").score)
+                tables = add_stars_to_tables(sink.own_tables(), rule, rank)
+            sink.finish(tables)
+            return None
+        scores = GroupedScores.read(sink.own_tables, cut.per)
+        selected = take_rows(sink.own_tables, select_rows(scores, cut, tiers))
+        if selected is None:
+            selected = schema.empty_table()
+        elif rule is not None:
+            (selected,) = add_stars_to_tables([selected], rule, PercentileRank(scores.score))
+        if self.settings.rationale:
+            selected = pa.Table.from_pylist(self._with_critiques(selected.to_pylist()), schema=schema)
+        sink.finish([selected])
+        return selected
+
+    def _rate_in_cascade(self, sink: Sink, slow: Assessor) -> NDArray[np.int64]:
+        """Rate with the head, then with the model where the head leaves the cut open; gives each row's tier."""
+        fast, cut, schema = self.assessor, self._cut, self.columns.schema
+        assert cut is not None and isinstance(fast.head, FastScorer) and fast.head.config.agreement is not None
+        with Sink(f"{sink.part}/_fast/", schema, resume=sink.resume, overwrite=not sink.resume) as fast_sink:
+            for _ in self._rate(fast, self.stats, sink=fast_sink):
+                pass
+            scores = GroupedScores.read(fast_sink.own_tables, cut.per)
+            tiers = cascade_tiers(scores, cut, fast.head.config.agreement)
+            earlier = begin_sink(sink, slow, self.columns, self._options, fast=fast.model_id)
+            rows = CascadeRows(fast_sink, tiers, earlier)
+            stats = RunStats()
+            for _ in self._rate(slow, stats, sink=sink, completed=rows, amend=rows.amend):
+                pass
+            self.stats.rated_again = stats.rated
+            self.stats.errors, self.stats.scores = stats.errors, stats.scores
+            # by path: an image may have come or gone between the two rounds
+            paths = (path for table in sink.own_tables() for path in table["path"].to_pylist())
+            return np.fromiter(map(rows.tier_of, paths), np.int64)
+
+    def _with_critiques(self, rows: list[Row]) -> list[Row]:
+        """Selected rows, each with a critique that knows its score, and with a suggestion."""
+        assessor = self.slow or self.assessor
+        rows_by_path = {row["path"]: row for row in rows}
+        cells: dict[str, Row] = {}
+
+        def prepare(data: bytes, suffix: str, sha256: str) -> PreparedImage | ImageError:
+            return assessor.prepare(data, rationale=True, suffix=suffix, sha256=sha256)
+
+        sources = open_containers(self._sources(), self.settings.image_column)
+        selected = (source for source in sources if source.path in rows_by_path)
+        with Prefetcher(selected, prepare, batch_size=self._batch_size) as prefetcher:
+            for batch in prefetcher.batches():
+                prepared = [(rows_by_path[e.path], e.prepared()) for e in batch if e.decoding]
+                good = [(row, image) for row, image in prepared if isinstance(image, PreparedImage)]
+                if good:
+                    critiques = assessor.critiques(
+                        [image for _, image in good],
+                        [float(row["score"]) for row, _ in good],
+                        [str(row["level"]) for row, _ in good],
+                    )
+                    for (row, image), critique in zip(good, critiques, strict=True):
+                        cells[row["sha256"]] = rationale_cells(critique, assessor.suggestions(image))
+                for entry in batch:
+                    prefetcher.settle(entry)
+        return [{**row, **cells.get(row["sha256"], {})} for row in rows]

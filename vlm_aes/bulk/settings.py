@@ -12,8 +12,30 @@ from vlm_aes.files import check_absent, check_parent
 ENGINES = ("local", "ray")
 
 
-@dataclass(frozen=True)
-class RunSettings:
+def _refuse_if(is_wrong: object, message: str, hint: str = "") -> None:
+    if is_wrong:
+        raise SettingsError(message, hint)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectionSettings:
+    """Which of the images are selected: see :class:`vlm_aes.bulk.select.cut.Cut`; and by which model."""
+
+    top_k: int | None = None
+    fraction: float | None = None
+    threshold: float | None = None
+    per: str = "all"
+    model: str | None = None
+    device: str = "auto"
+
+    @property
+    def selects(self) -> bool:
+        """Whether only the best rows are kept."""
+        return any(v is not None for v in (self.top_k, self.fraction, self.threshold))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(SelectionSettings):
     """One call of ``score``: which images, which model, which columns, and where they go.
 
     Attributes:
@@ -23,7 +45,6 @@ class RunSettings:
         rationale, facts, attributes: columns that are added.
         scale: ``1-10`` or the like; adds ``score_scaled``.
         stars: five percentiles with commas; ``stars_among`` is ``reference`` or ``run``.
-        top_k, fraction, threshold: selection of the best; ``per`` is ``all`` or ``folder``.
         cascade: rate with the fast head, then borderline images with the model.
         out: table file, or a folder that ends in a slash; nothing gives rows as they are rated.
         html, dataset, stats: gallery page, dataset folder, and statistics file to write as well.
@@ -38,20 +59,14 @@ class RunSettings:
 
     paths: Sequence[str]
     image_column: str | None = None
-    model: str | None = None
     fast: bool = False
     precision: str = "auto"
-    device: str = "auto"
     rationale: bool = False
     facts: bool = False
     attributes: bool = False
     scale: str | None = None
     stars: str | None = None
     stars_among: str = "reference"
-    top_k: int | None = None
-    fraction: float | None = None
-    threshold: float | None = None
-    per: str = "all"
     cascade: bool = False
     out: str | None = None
     resume: bool = False
@@ -69,68 +84,47 @@ class RunSettings:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        self._check_output()
-        self._check_selection()
-        self._check_sidecars()
-        self._check_engine()
-
-    @property
-    def selects(self) -> bool:
-        """Whether only the best rows are kept."""
-        return any(v is not None for v in (self.top_k, self.fraction, self.threshold))
+        sidecar_options = self.overwrite_ratings or self.dry_run or self.unrated or self.xmp_layout != "auto"
+        _refuse_if(self.resume and self.overwrite, "--resume and --overwrite exclude each other")
+        _refuse_if(self.resume and not self.out, "--resume goes with --out")
+        _refuse_if(self.overwrite and not (self.out or self.html), "--overwrite goes with --out or --html")
+        needs_selection = self.cascade or self.per != "all"
+        _refuse_if(
+            needs_selection and not self.selects, "--cascade and --per go with --top-k, --fraction or --threshold"
+        )
+        _refuse_if(self.per == "burst", "--per burst needs a finished table", "then vlm-aes choose TABLE --per burst")
+        _refuse_if(
+            sidecar_options and not self.xmp, "--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp"
+        )
+        _refuse_if(
+            self.dry_run and (self.out or self.html or self.dataset),
+            "--dry-run writes nothing",
+            "leave --out, --html and --dataset out, or use vlm-aes xmp TABLE",
+        )
+        among_run = self.stars_among != "reference"
+        _refuse_if(among_run and not (self.xmp or self.stars), "--stars-among goes with --stars or --xmp")
+        _refuse_if(self.engine not in ENGINES, f"--engine is {' or '.join(ENGINES)}, not {self.engine}")
+        _refuse_if(self.engine == "ray" and self.out is None, "--engine ray goes with --out")
+        _refuse_if(self.engine == "local" and self.workers is not None, "--workers goes with --engine ray")
+        if self.html is not None:
+            check_parent(self.html)
+            check_absent(self.html, overwrite=self.overwrite or self.resume)
 
     @property
     def reads_images_again(self) -> bool:
         """Whether images are gone through a second time after they are rated."""
         return self.selects or self.html is not None or self.dataset is not None
 
-    def _check_output(self) -> None:
-        if self.resume and self.overwrite:
-            raise SettingsError("--resume and --overwrite exclude each other")
-        if self.resume and not self.out:
-            raise SettingsError("--resume goes with --out")
-        if self.overwrite and not (self.out or self.html):
-            raise SettingsError("--overwrite goes with --out or --html")
-        if self.html is not None:
-            check_parent(self.html)
-            check_absent(self.html, overwrite=self.overwrite or self.resume)
 
-    def _check_selection(self) -> None:
-        if not self.selects and (self.cascade or self.per != "all"):
-            raise SettingsError("--cascade and --per go with --top-k, --fraction or --threshold")
-        if self.per == "burst":
-            raise SettingsError("--per burst needs a finished table", "then vlm-aes choose TABLE --per burst")
-
-    def _check_sidecars(self) -> None:
-        changed = self.overwrite_ratings or self.dry_run or self.unrated
-        if not self.xmp and (changed or self.xmp_layout != "auto"):
-            raise SettingsError("--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp")
-        if self.dry_run and (self.out or self.html or self.dataset):
-            raise SettingsError(
-                "--dry-run writes nothing", "leave --out, --html and --dataset out, or use vlm-aes xmp TABLE"
-            )
-        if not (self.xmp or self.stars) and self.stars_among != "reference":
-            raise SettingsError("--stars-among goes with --stars or --xmp")
-
-    def _check_engine(self) -> None:
-        if self.engine not in ENGINES:
-            raise SettingsError(f"--engine is {' or '.join(ENGINES)}, not {self.engine}")
-        if self.engine == "ray" and self.out is None:
-            raise SettingsError("--engine ray goes with --out")
-        if self.engine == "local" and self.workers is not None:
-            raise SettingsError("--workers goes with --engine ray")
-
-
-@dataclass(frozen=True)
-class ChooseSettings:
+@dataclass(frozen=True, kw_only=True)
+class ChooseSettings(SelectionSettings):
     """One call of ``choose``: which rows of a finished table, and where their files go.
 
     Attributes:
+        model, device: checkpoint with the fast head that measures similarity.
         table: what ``score`` wrote; not needed to ``undo``.
-        top_k, fraction, threshold, per: see :class:`vlm_aes.bulk.select.cut.Cut`.
         distinct: of near-duplicates, keep only the best.
         bands: scores with commas between them, at which all images are parted.
-        model, device: checkpoint with the fast head that measures similarity.
         copy, link, move: folder for the files, at most one of them.
         undo: folder whose files go back.
 
@@ -139,36 +133,27 @@ class ChooseSettings:
     """
 
     table: Path | None = None
-    top_k: int | None = None
-    fraction: float | None = None
-    threshold: float | None = None
-    per: str = "all"
     distinct: bool = False
     bands: str | None = None
-    model: str | None = None
-    device: str = "auto"
     copy: Path | None = None
     link: Path | None = None
     move: Path | None = None
     undo: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.table is None and self.undo is None:
-            raise SettingsError("name a table that score wrote, or --undo FOLDER")
-        if sum(folder is not None for folder in (self.copy, self.link, self.move)) > 1:
-            raise SettingsError("name one of --copy, --link and --move")
-        selection = (self.top_k, self.fraction, self.threshold) != (None, None, None)
-        if self.bands is not None and (self.distinct or self.per != "all" or selection):
-            raise SettingsError("--bands sorts every image", "leave the other choices out")
+        _refuse_if(self.table is None and self.undo is None, "name a table that score wrote, or --undo FOLDER")
+        _refuse_if(len(self._targets()) > 1, "name one of --copy, --link and --move")
+        other_choice = self.distinct or self.per != "all" or self.selects
+        _refuse_if(self.bands is not None and other_choice, "--bands sorts every image", "leave the other choices out")
+
+    def _targets(self) -> list[tuple[str, Path]]:
+        ways = ("copy", self.copy), ("link", self.link), ("move", self.move)
+        return [(way, folder) for way, folder in ways if folder is not None]
 
     @property
     def target(self) -> tuple[str, Path] | None:
         """``copy``, ``link`` or ``move``, and the folder; nothing to list paths only."""
-        for way in ("copy", "link", "move"):
-            folder = getattr(self, way)
-            if folder is not None:
-                return way, folder
-        return None
+        return next(iter(self._targets()), None)
 
     @property
     def needs_similarity(self) -> bool:
