@@ -207,8 +207,8 @@ class FinetuneJob:
     def _fit_head(self, base: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
         """Fit a residual head on the base's fast head, and write the folder."""
         head = _head_of(base)
-        taste, worth = objective.fit_head(head)
-        write_personal_head(self.finished, taste, head, worth=worth)
+        residual_head, calibration = objective.fit_head(head)
+        write_personal_head(self.finished, residual_head, head, calibration)
 
     def _train(
         self, base: Assessor, objective: RatingObjective | PreferenceObjective, callbacks: Sequence[TrainerCallback]

@@ -32,10 +32,9 @@ def vision_modules(network: Any) -> list[nn.Module]:
 def linear_targets(network: Any, *, tower: bool) -> list[str]:
     """Full names of the layers that get an adapter.
 
-    These are the linear layers of the language model, and with ``tower`` the linear and
-    convolution layers of vision tower and projector. Quantized linear layers count. Attention that
-    reads a projection's weight without calling it (``torch.nn.MultiheadAttention``) is left alone,
-    because an adapter would have no effect there.
+    These are the linear layers of the language model, and with ``tower`` the linear and convolution layers of vision
+    tower and projector. Quantized linear layers count. Attention that reads a projection's weight without calling it
+    (``torch.nn.MultiheadAttention``) is left alone, because an adapter would have no effect there.
     """
     parts = [language_model(network), *(vision_modules(network) if tower else [])]
     kinds = (nn.Linear, nn.Conv2d) if tower else (nn.Linear,)
@@ -52,10 +51,8 @@ def with_lora(network: Any, *, rank: int, alpha: int, dropout: float, tower: boo
     """The network as a peft model with fresh adapters; nothing else is trained."""
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=linear_targets(network, tower=tower)
-    )
-    return get_peft_model(network, config)
+    targets = linear_targets(network, tower=tower)
+    return get_peft_model(network, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets))
 
 
 def train_everything(network: Any, *, tower: bool) -> None:

@@ -1,7 +1,7 @@
 """The losses of training, by name.
 
-A new loss is one function and one entry in :data:`LOSSES`. The trainer adds up every loss whose
-targets are in a batch, times its weight in :class:`.trainer.TrainingConfig`.
+A new loss is one function and one entry in :data:`LOSSES`. The trainer adds up every loss whose targets are in a batch,
+times its weight in :class:`.trainer.TrainingConfig`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Targets = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model answers to a batch.
+    """Outputs of a model for a batch.
 
     Attributes:
         logits: (B, 5) of the rating words.
         scores: (B,) expected scores in points; the two images of a pair stand side by side.
-        critique_logits: gives (N, V) logits of the N tokens that the critiques should hold, and
-            these tokens (N,). It runs the model, so only a loss that needs it calls it.
+        critique_logits: gives (N, V) logits of the N tokens that the critiques should hold, and these tokens (N,). It
+            runs the model, so only a loss that needs it calls it.
     """
 
     logits: Tensor
@@ -70,8 +70,8 @@ def rank(outputs: Outputs, targets: Targets) -> Tensor:
     if len(scores) < 2:
         return scores.sum() * 0
     row, column = torch.triu_indices(len(scores), len(scores), offset=1, device=scores.device)
-    wanted = preference_of_raters(targets["scores"], targets["stds"])[row, column]
-    return fidelity(preference_of_gap(scores[row] - scores[column]), wanted)
+    target = preference_of_raters(targets["scores"], targets["stds"])[row, column]
+    return fidelity(preference_of_gap(scores[row] - scores[column]), target)
 
 
 def critique(outputs: Outputs, targets: Targets) -> Tensor:
@@ -119,27 +119,21 @@ def pair_gaps(scores: Tensor) -> Tensor:
 
 
 def preference_of_raters(scores: Tensor, stds: Tensor) -> Tensor:
-    """(B, B) probability that a rater puts the row above the column (Thurstone's model).
-
-    Args:
-        scores, stds: (B,) mean and spread of the ratings, in points.
-    """
+    """(B, B) probability that a rater puts the row above the column, from (B,) mean and spread of the ratings, in points
+    (Thurstone's model)."""
     gap = scores[:, None] - scores[None]
     spread = (2 * (stds[:, None] ** 2 + stds[None] ** 2)).sqrt().clamp_min(1e-6)
     return 0.5 * (1 + torch.erf(gap / spread))
 
 
 def preference_of_gap(gap: Tensor) -> Tensor:
-    """Probability of preference that a difference of the model's scores in points stands for.
-
-    After DeQA-Score (You et al., CVPR 2025), whose scores are a point a level.
-    """
+    """Probability of preference that a difference of the model's scores in points stands for, after DeQA-Score (You et
+    al., CVPR 2025), whose scores are a point a level."""
     return 0.5 * (1 + torch.erf(gap / POINTS_PER_LEVEL / 2))
 
 
-def fidelity(predicted: Tensor, wanted: Tensor) -> Tensor:
-    """Mean fidelity loss, 0 to 1, between probabilities of preference of any one shape (Tsai et
-    al. 2007, "FRank")."""
+def fidelity(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean fidelity loss, 0 to 1, between probabilities of preference of any one shape (Tsai et al. 2007, "FRank")."""
     # at 0 and 1 the root has no slope, and training would end in NaN
-    p, g = (side.clamp(1e-6, 1 - 1e-6) for side in (predicted, wanted))
+    p, g = (side.clamp(1e-6, 1 - 1e-6) for side in (predicted, target))
     return (1 - (p * g).sqrt() - ((1 - p) * (1 - g)).sqrt()).mean()

@@ -136,7 +136,7 @@ class RatingObjective:
         train, validation = self.rows["train"], self.rows["validation"]
         wanted = self.table.scores()
         embeddings, scores = embed_images(base, self._named(train))
-        taste = PersonalHead.fit_scores(embeddings, wanted[train], scores).taste
+        taste = PersonalHead.fit_scores(embeddings, wanted[train], scores).residual_head
         held = taste.score(*embed_images(base, self._named(validation)))
         return taste, calibrated(base, held, wanted[validation], self.table.name)
 

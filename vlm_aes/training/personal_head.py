@@ -1,8 +1,8 @@
 """A personal head: a few dozen ratings of one person, or pairs, on top of a fast head's score.
 
-Ridge regression whose two strengths (of the noise and of the weights) are found by the evidence
-(MacKay 1992, "Bayesian interpolation"), over the base score and the embedding. The base score is
-penalised least of all inputs: few ratings keep the base's order, more give the person's.
+Ridge regression whose two strengths (of the noise and of the weights) are found by the evidence (MacKay 1992,
+"Bayesian interpolation"), over the base score and the embedding. The base score is penalised least of all inputs: few
+ratings keep the base's order, more give the person's.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,6 @@ from vlm_aes.models.heads import FastScorer, is_head
 from vlm_aes.models.heads.head import TOWER_FOLDER
 from vlm_aes.models.heads.residual_head import ResidualHead, standardised
 from vlm_aes.models.heads.scorer import FAST_ID
-from vlm_aes.models.heads.vision_tower import Pixels
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration
@@ -30,6 +29,7 @@ from vlm_aes.stats.metrics import Estimate
 from vlm_aes.training import model_card
 from vlm_aes.training.checkpoint import write_head
 from vlm_aes.training.dataset import open_again
+from vlm_aes.training.distill_data import TOWER_BATCH_IMAGES
 from vlm_aes.training.ridge_residual import DecidedPairs, preference_weights
 
 Floats = NDArray[np.float64]
@@ -41,19 +41,12 @@ BASE_SCORE_DEVIATIONS = 2.0
 """How much further a person is expected to follow the base score than the embedding."""
 PROBED_IMAGES = 512
 """Images, evenly picked, whose uncertainty the next question is to lower."""
-IMAGES_PER_BATCH = 32
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """How well images are rated that the head did not learn from.
-
-    Attributes:
-        n: rated images.
-        srcc: of the personal head with the stars, with its 95% interval.
-        base: of the base score, over the same images.
-        gain: the difference, drawn over the same images.
-    """
+    """SRCC with the stars over ``n`` rated images that the head did not learn from, each with its 95% interval: of the
+    head, of the base score, and the difference over the same images."""
 
     n: int
     srcc: Estimate
@@ -67,7 +60,7 @@ class HeadScaling:
 
     Attributes:
         mean, scale: (D,) that give each number of the embedding mean 0 and deviation 1.
-        base_mean, base_scale: the same of the base score.
+        base_mean, base_scale: likewise of the base score, with deviation :data:`BASE_SCORE_DEVIATIONS`.
     """
 
     mean: Floats
@@ -78,9 +71,8 @@ class HeadScaling:
     @staticmethod
     def of(embeddings: Floats, base: Floats) -> HeadScaling:
         """From (N, D) embeddings and (N,) base scores."""
-        spread = float(base.std()) or 1.0
+        base_scale = BASE_SCORE_DEVIATIONS / (float(base.std()) or 1.0)
         scale = 1 / np.maximum(embeddings.std(0), 1e-4)
-        base_scale = BASE_SCORE_DEVIATIONS / spread
         return HeadScaling(embeddings.mean(0), scale, float(base.mean()), base_scale)
 
     def inputs(self, embeddings: ArrayLike, base: ArrayLike) -> Floats:
@@ -89,41 +81,22 @@ class HeadScaling:
         rest = standardised(embeddings, self.mean, self.scale) / math.sqrt(len(self.mean))
         return np.column_stack([score, rest])
 
-    def taste(self, weights: Floats, middle: float) -> ResidualHead:
-        """The residual head of (1 + D,) weights of the inputs, in points.
-
-        Args:
-            middle: its score for an image of mean inputs.
-        """
+    def residual_head(self, weights: Floats, middle: float) -> ResidualHead:
+        """The residual head of (1 + D,) weights of the inputs, in points; ``middle`` is its score at mean inputs."""
         weight = float(weights[0]) * self.base_scale
-        return ResidualHead(
-            self.mean,
-            self.scale,
-            weights[1:] / math.sqrt(len(self.mean)),
-            weight,
-            float(middle) - weight * self.base_mean,
-        )
+        offset = float(middle) - weight * self.base_mean
+        return ResidualHead(self.mean, self.scale, weights[1:] / math.sqrt(len(self.mean)), weight, offset)
 
 
 class PersonalHead:
-    """One person's ratings as a head; made with :meth:`fit`.
+    """One person's ratings as a head; made with :meth:`fit`. ``residual_head`` gives the scores."""
 
-    Attributes:
-        taste: the straight line that gives the scores.
-    """
+    def __init__(self, scaling: HeadScaling, embeddings: Floats, target: Floats, base: Floats) -> None:
+        from sklearn.linear_model import BayesianRidge
 
-    def __init__(
-        self, taste: ResidualHead, ridge: Any, scaling: HeadScaling, rated: tuple[Floats, Floats, Floats]
-    ) -> None:
-        self.taste = taste
-        self._ridge = ridge
-        self._scaling = scaling
-        self._rated = rated
-
-    @property
-    def n(self) -> int:
-        """Ratings that it was fitted on."""
-        return len(self._rated[1])
+        self._ridge = BayesianRidge().fit(scaling.inputs(embeddings, base), target)
+        self._scaling, self._rated = scaling, (embeddings, target, base)
+        self.residual_head = scaling.residual_head(self._ridge.coef_, self._ridge.intercept_)
 
     @classmethod
     def fit(cls, embeddings: ArrayLike, stars: ArrayLike, base: ArrayLike) -> PersonalHead:
@@ -135,8 +108,8 @@ class PersonalHead:
             base: (N,) the fast head's scores, 0 to 100.
 
         Raises:
-            TrainingError: for fewer than 20 ratings, stars outside 1 to 5 or all the same, or
-                values that are not finite.
+            TrainingError: for fewer than 20 ratings, stars outside 1 to 5 or all the same, or values that are not
+                finite.
         """
         rows, given, scores = (np.asarray(a, dtype=np.float64) for a in (embeddings, stars, base))
         if rows.ndim != 2 or given.shape != (len(rows),) or scores.shape != given.shape:
@@ -157,46 +130,37 @@ class PersonalHead:
     @classmethod
     def fit_scores(cls, embeddings: ArrayLike, scores: ArrayLike, base: ArrayLike) -> PersonalHead:
         """The same for (N,) mean ratings from 0 to 100, of one person or of many."""
-        rows, wanted, others = (np.asarray(a, dtype=np.float64) for a in (embeddings, scores, base))
-        return cls._fitted(HeadScaling.of(rows, others), rows, wanted, others)
-
-    @classmethod
-    def _fitted(cls, scaling: HeadScaling, rows: Floats, wanted: Floats, base: Floats) -> PersonalHead:
-        from sklearn.linear_model import BayesianRidge
-
-        ridge = BayesianRidge().fit(scaling.inputs(rows, base), wanted)
-        taste = scaling.taste(ridge.coef_, ridge.intercept_)
-        return cls(taste, ridge, scaling, (rows, wanted, base))
+        rows, target, others = (np.asarray(a, dtype=np.float64) for a in (embeddings, scores, base))
+        return cls(HeadScaling.of(rows, others), rows, target, others)
 
     def score(self, embeddings: ArrayLike, base: ArrayLike) -> Floats:
         """(N, D) embeddings and (N,) base scores to this person's (N,), 0 to 100."""
-        return self.taste.score(embeddings, base)
+        return self.residual_head.score(embeddings, base)
 
     def held_back_scores(self, seed: int = 0) -> Floats:
         """(N,) a score for each rated image, from heads that did not learn from it."""
         from sklearn.model_selection import KFold
 
-        rows, wanted, base = self._rated
-        scores = np.zeros(self.n)
-        folds = KFold(CROSS_VALIDATION_FOLDS, shuffle=True, random_state=seed)
-        for rest, fold in folds.split(rows):
-            head = self._fitted(self._scaling, rows[rest], wanted[rest], base[rest])
+        rows, target, base = self._rated
+        scores = np.zeros(len(rows))
+        for rest, fold in KFold(CROSS_VALIDATION_FOLDS, shuffle=True, random_state=seed).split(rows):
+            head = PersonalHead(self._scaling, rows[rest], target[rest], base[rest])
             scores[fold] = head.score(rows[fold], base[fold])
         return scores
 
     def cross_validated(self, seed: int = 0) -> CrossValidation:
         """How good it is, in ten folds of the rated images, beside the base score."""
-        _, wanted, base = self._rated
+        _, target, base = self._rated
         scores = self.held_back_scores(seed)
 
         def gain(stars: Floats, own: Floats, others: Floats) -> float:
             return _srcc(stars, own) - _srcc(stars, others)
 
         return CrossValidation(
-            self.n,
-            metrics.bootstrap(_srcc, wanted, scores, seed=seed),
-            metrics.bootstrap(_srcc, wanted, base, seed=seed),
-            metrics.bootstrap(gain, wanted, scores, base, seed=seed),
+            len(target),
+            metrics.bootstrap(_srcc, target, scores, seed=seed),
+            metrics.bootstrap(_srcc, target, base, seed=seed),
+            metrics.bootstrap(gain, target, scores, base, seed=seed),
         )
 
     def most_informative(self, embeddings: ArrayLike, base: ArrayLike, rated: Sequence[int] = ()) -> int | None:
@@ -207,10 +171,7 @@ class PersonalHead:
 
         Args:
             embeddings, base: of the images to choose from, (N, D) and (N,).
-            rated: places that are not asked about again.
-
-        Returns:
-            None where every image is rated.
+            rated: places that are not asked about again. The result is None where that is all of them.
         """
         inputs = self._scaling.inputs(embeddings, base)
         left = np.setdiff1d(np.arange(len(inputs)), np.asarray(rated, dtype=np.int64))
@@ -225,8 +186,8 @@ class PersonalHead:
     def save(self, folder: str | Path, base: FastScorer, *, name: str = "") -> None:
         """Write a checkpoint folder that ``--model`` loads: complete, or not at all.
 
-        Its scores are those of :meth:`score`; the five probabilities are the base's, moved as
-        little as gives that score. From 40 ratings on it has an interval and a percentile.
+        Its scores are those of :meth:`score`; the five probabilities are the base's, moved as little as gives that
+        score. From 40 ratings on it has an interval and a percentile.
 
         Args:
             folder: a new one, or one of the same kind that is replaced.
@@ -234,27 +195,25 @@ class PersonalHead:
             name: title of the card.
 
         Raises:
-            TrainingError: where ``base`` is a personal head itself or of another width, or
-                ``folder`` holds something else.
+            TrainingError: where ``base`` is a personal head itself or of another width, or ``folder`` holds something
+                else.
             OSError: where nothing can be written there.
         """
         folder = Path(folder)
         if folder.exists() and not is_head(folder):
             raise TrainingError(f"{folder} exists and is no head; take another folder")
-        check_base(base, len(self.taste.weights))
-        card = model_card.personal_head_card(
-            name or folder.name, base.model_id, self.cross_validated(), CROSS_VALIDATION_FOLDS
-        )
-        worth = calibrated(base, self.held_back_scores(), self._rated[1], "your ratings")
-        write_personal_head(folder, self.taste, base, worth=worth, card=card)
+        check_base(base, len(self.residual_head.weights))
+        validation = self.cross_validated()
+        card = model_card.personal_head_card(name or folder.name, base.model_id, validation, CROSS_VALIDATION_FOLDS)
+        fitted = calibrated(base, self.held_back_scores(), self._rated[1], "your ratings")
+        write_personal_head(folder, self.residual_head, base, fitted, card)
 
 
 def fit_preferences(embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64], preferred: Floats) -> ResidualHead:
-    """A residual head from preferences: logistic regression on the differences of the two images
-    of a pair (Bradley and Terry 1952).
+    """A residual head from preferences: logistic regression on the differences of the two images of a pair (Bradley and
+    Terry 1952).
 
-    Its scores have the mean and the spread of the base score over these images: pairs say nothing
-    of either.
+    Its scores have the mean and the spread of the base score over these images: pairs say nothing of either.
 
     Args:
         embeddings, base: (N, D) and (N,) of the images; base scores 0 to 100.
@@ -262,13 +221,11 @@ def fit_preferences(embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64]
         preferred: (P,) share of people that took the first; ties are left out.
 
     Raises:
-        TrainingError: for fewer than 20 pairs that are no ties, or where every image gets the same
-            score.
+        TrainingError: for fewer than 20 pairs that are no ties, or where every image gets the same score.
     """
     pairs = DecidedPairs.of(ends, preferred)
     if len(pairs.first) < MIN_RATINGS:
-        n = len(pairs.first)
-        raise TrainingError(f"{n} pairs to learn from are too few: give {MIN_RATINGS}")
+        raise TrainingError(f"{len(pairs.first)} pairs to learn from are too few: give {MIN_RATINGS}")
     rows = np.asarray(embeddings, dtype=np.float64)
     scaling = HeadScaling.of(rows, base)
     inputs = scaling.inputs(rows, base)
@@ -277,7 +234,7 @@ def fit_preferences(embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64]
     if spread == 0:
         raise TrainingError("the preferences say nothing: every image has the same score")
     weights = weights * float(base.std()) / spread
-    return scaling.taste(weights, float(base.mean() - (inputs @ weights).mean()))
+    return scaling.residual_head(weights, float(base.mean() - (inputs @ weights).mean()))
 
 
 def embed_images(base: FastScorer, images: Iterable[tuple[str | bytes, str]]) -> tuple[NDArray[np.float32], Floats]:
@@ -286,30 +243,18 @@ def embed_images(base: FastScorer, images: Iterable[tuple[str | bytes, str]]) ->
     Raises:
         TrainingError: for one that can no longer be opened.
     """
-    embeddings: list[NDArray[np.float32]] = []
-    scores: list[Floats] = []
-    pixels: list[Pixels] = []
-
-    def rate() -> None:
+    embeddings, scores = [], []
+    remaining = iter(images)
+    while batch := list(islice(remaining, TOWER_BATCH_IMAGES)):
+        pixels = [base.tower.pixels(open_again(source, name, base.needed_side)) for source, name in batch]
         states = base.tower.embed(pixels)
         embeddings.append(states.cpu().numpy())
         scores.append(ratings.score(base.probabilities(states)))
-        pixels.clear()
-
-    for source, name in images:
-        pixels.append(base.tower.pixels(open_again(source, name, base.needed_side)))
-        if len(pixels) == IMAGES_PER_BATCH:
-            rate()
-    if pixels:
-        rate()
     return np.concatenate(embeddings), np.concatenate(scores)
 
 
 def check_base(base: FastScorer, width: int | None = None) -> None:
-    """See that a personal head can be put on a fast head.
-
-    Args:
-        width: numbers of an embedding that it was fitted on.
+    """See that a personal head, fitted on embeddings of ``width`` numbers, can be put on a fast head.
 
     Raises:
         TrainingError: where it cannot.
@@ -320,15 +265,15 @@ def check_base(base: FastScorer, width: int | None = None) -> None:
         raise TrainingError("this head was fitted on embeddings of another tower")
 
 
-def calibrated(base: FastScorer, scores: Floats, wanted: Floats, reference: str) -> Calibration | None:
-    """Interval and percentile of a head's scores; None where the ratings are too few or all alike.
+def calibrated(base: FastScorer, scores: Floats, target: Floats, reference: str) -> Calibration | None:
+    """Interval and percentile of a head; None where the ratings are too few or all alike.
 
     Args:
         base: what it knows of familiar images stays.
-        scores, wanted: (N,) of images that the head did not learn from.
+        scores, target: (N,) scores and ratings of images that the head did not learn from.
     """
     try:
-        fitted = calibration.fit(scores, wanted, prompt=FAST_ID, reference=reference)
+        fitted = calibration.fit(scores, target, prompt=FAST_ID, reference=reference)
     except CalibrationError:
         return None
     of_base = calibration.load(base.folder, FAST_ID)
@@ -336,14 +281,10 @@ def calibrated(base: FastScorer, scores: Floats, wanted: Floats, reference: str)
 
 
 def write_personal_head(
-    folder: Path, taste: ResidualHead, base: FastScorer, *, worth: Calibration | None, card: str = ""
+    folder: Path, residual_head: ResidualHead, base: FastScorer, calibration: Calibration | None, card: str = ""
 ) -> None:
-    """Write a fast head's folder with a residual head on top: complete, or not at all.
-
-    Args:
-        base: the fast head that it stands on; its tower and its terms go along.
-    """
-    behind = Path(base.critique_model) if base.critique_model else base.folder
+    """Write the folder of a residual head on a fast head, whose tower and terms go along: complete, or not at all."""
+    checkpoint = Path(base.critique_model) if base.critique_model else base.folder
     tower = base.config.tower
     write_head(
         folder,
@@ -351,15 +292,13 @@ def write_personal_head(
         base.tower,
         tower_name=TOWER_FOLDER if tower in ("own", TOWER_FOLDER) else tower,
         revision=base.config.revision,
-        calibration=worth,
-        residual_head=taste,
+        calibration=calibration,
+        residual_head=residual_head,
         card=card,
-        terms=terms_of(base.folder, whole=True) or terms_of(behind, whole=True),
+        terms=terms_of(base.folder, whole=True) or terms_of(checkpoint, whole=True),
     )
 
 
-def _srcc(wanted: Floats, scores: Floats) -> float:
+def _srcc(target: Floats, scores: Floats) -> float:
     # a bootstrap draw of images may all have the same stars
-    if np.ptp(wanted) == 0 or np.ptp(scores) == 0:
-        return float("nan")
-    return metrics.srcc(wanted, scores)
+    return float("nan") if np.ptp(target) == 0 or np.ptp(scores) == 0 else metrics.srcc(target, scores)

@@ -1,8 +1,7 @@
-"""A ridge residual beside the adapters: a straight line over the model's view and over features.
+"""A ridge residual on a finetuned model: a linear correction from its image tokens and from measured features.
 
-Adapters learn a few hundred ratings by heart before they generalise. A ridge regression whose
-strength the evidence finds does not. The weights of the two in the score are fitted on validation
-images, from which neither learned.
+Adapters overfit a few hundred ratings before they generalise. A ridge regression whose strength the evidence finds does
+not. The weights of the two in the score are fitted on validation images, from which neither learned.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from vlm_aes.assessor import Assessor
+from vlm_aes.evaluation.evaluate import IMAGES_PER_BATCH
 from vlm_aes.measure.features import feature_count
 from vlm_aes.models.heads.residual_head import ResidualHead, standardised
 from vlm_aes.ratings import scale as ratings
@@ -27,20 +27,13 @@ MIN_TRAINING = 20
 """Images, or pairs, to learn from below which nothing is fitted."""
 MIN_VALIDATION = 10
 """The same of those that were held back: only two weights are fitted on them."""
-IMAGES_PER_BATCH = 16
 INVERSE_STRENGTHS = np.logspace(-3, 3, 13)
 """Inverse strengths of the logistic regression that cross-validation chooses from."""
-FOLDS = 5
 
 
 @dataclass(frozen=True)
 class ModelFeatures:
-    """N images as a model sees them.
-
-    Attributes:
-        features: (N, D), the mean of the image's tokens and its measured features.
-        scores: (N,) its own answer, 0 to 100.
-    """
+    """(N, D) features of images, the mean of their tokens in a model and measured features; its (N,) scores, 0 to 100."""
 
     features: Floats
     scores: Floats
@@ -48,12 +41,7 @@ class ModelFeatures:
 
 @dataclass(frozen=True)
 class DecidedPairs:
-    """P pairs of images that are no ties.
-
-    Attributes:
-        ends: (P, 2) places of their images.
-        first: (P,) whether the first is preferred.
-    """
+    """P pairs of images that are no ties: (P, 2) places of their images, and (P,) whether the first is preferred."""
 
     ends: NDArray[np.int64]
     first: NDArray[np.bool_]
@@ -78,18 +66,16 @@ class DecidedPairs:
 
 
 def model_features(assessor: Assessor, images: Sequence[tuple[str | bytes, str]]) -> ModelFeatures:
-    """What the model makes of images, given as sources with their names.
+    """Features and scores of images, given as sources with their names.
 
     Raises:
         TrainingError: for one that can no longer be opened.
     """
     features, scores = [], []
     for start in range(0, len(images), IMAGES_PER_BATCH):
-        batch = [
-            open_again(source, name, assessor.needed_side) for source, name in images[start : start + IMAGES_PER_BATCH]
-        ]
-        lines = [facts_line(assessor, image) for image in batch]
-        facts = [line for line in lines if line is not None]
+        part = images[start : start + IMAGES_PER_BATCH]
+        batch = [open_again(source, name, assessor.needed_side) for source, name in part]
+        facts = [line for line in (facts_line(assessor, image) for image in batch) if line is not None]
         states, columns = assessor.rater.states_and_features(batch, facts=facts or None)
         features.append(columns)
         scores.append(ratings.score(assessor.rater.probabilities(states))[:, 0])
@@ -106,46 +92,42 @@ def is_supported(assessor: Assessor) -> bool:
     return assessor.rater.backbone.image_token_id is not None
 
 
-def fit(
-    training: ModelFeatures, ratings_: Floats, validation: ModelFeatures, held_ratings: Floats
-) -> ResidualHead | None:
-    """The ridge residual, with the weights of the line and of the model's own answer.
+def fit(training: ModelFeatures, target: Floats, validation: ModelFeatures, held_target: Floats) -> ResidualHead | None:
+    """The ridge residual, with its weight and that of the model's own score.
 
-    Ridge regression with the evidence's strengths (MacKay 1992, "Bayesian interpolation") on the
-    training images; then non-negative least squares over the two answers on the validation images.
+    Ridge regression with the evidence's strengths (MacKay 1992, "Bayesian interpolation") on the training images; then
+    non-negative least squares over the two scores on the validation images.
 
     Args:
-        ratings_, held_ratings: of the training and validation images, 0 to 100.
+        target, held_target: ratings of the training and validation images, 0 to 100.
 
     Returns:
-        None where there are too few images to fit on, or the line adds nothing.
+        None where there are too few images to fit on, or the ridge adds nothing.
     """
-    if not is_enough(len(ratings_), len(held_ratings)) or np.ptp(ratings_) == 0:
+    if not is_enough(len(target), len(held_target)) or np.ptp(target) == 0:
         return None
     from sklearn.linear_model import BayesianRidge
 
     scaling = FeatureScaling.of(training.features)
-    ridge = BayesianRidge().fit(scaling.inputs(training.features), ratings_)
+    ridge = BayesianRidge().fit(scaling.inputs(training.features), target)
     line = scaling.inputs(validation.features) @ ridge.coef_
     both = np.column_stack([validation.scores, line])
     middle = both.mean(0)
-    (own, residual), _ = nnls(both - middle, held_ratings - held_ratings.mean())
+    (own, residual), _ = nnls(both - middle, held_target - held_target.mean())
     if residual == 0:
         return None
-    offset = float(held_ratings.mean() - own * middle[0] - residual * middle[1])
-    return scaling.taste(residual * ridge.coef_, float(own), offset)
+    offset = float(held_target.mean() - own * middle[0] - residual * middle[1])
+    return scaling.residual_head(residual * ridge.coef_, float(own), offset)
 
 
 def fit_pairs(
     training: ModelFeatures, pairs: DecidedPairs, validation: ModelFeatures, held_pairs: DecidedPairs
 ) -> ResidualHead | None:
-    """The same from preferences: logistic regression on the differences of two images (Bradley and
-    Terry 1952), and once more over the two answers.
-
-    The scores keep the mean and the spread of the model's own: pairs say nothing of either.
+    """The same from preferences: logistic regression on the differences of two images (Bradley and Terry 1952), and once
+    more over the two scores. They keep the mean and the spread of the model's own: pairs say nothing of either.
 
     Returns:
-        None where there are too few pairs that are no ties, or the line adds nothing.
+        None where there are too few pairs that are no ties, or the ridge adds nothing.
     """
     if not is_enough(len(pairs.first), len(held_pairs.first)):
         return None
@@ -166,16 +148,15 @@ def fit_pairs(
         return None
     own, residual = np.array([own, residual]) * validation.scores.std() / mixed.std()
     offset = float(validation.scores.mean() - (both @ (own, residual)).mean())
-    return scaling.taste(residual * weights, float(own), offset)
+    return scaling.residual_head(residual * weights, float(own), offset)
 
 
 def preference_weights(gaps: Floats, first: NDArray[np.bool_]) -> Floats:
-    """(D,) weights of a logistic regression on (P, D) differences, its strength chosen by
-    cross-validation."""
+    """(D,) weights of a logistic regression on (P, D) differences, its strength chosen by cross-validation."""
     from sklearn.linear_model import LogisticRegressionCV
 
     logistic = LogisticRegressionCV(
-        Cs=INVERSE_STRENGTHS, cv=FOLDS, fit_intercept=False, scoring="neg_log_loss", max_iter=1000
+        Cs=INVERSE_STRENGTHS, cv=5, fit_intercept=False, scoring="neg_log_loss", max_iter=1000
     ).fit(gaps, first)
     weights: Floats = logistic.coef_[0]
     return weights
@@ -183,9 +164,7 @@ def preference_weights(gaps: Floats, first: NDArray[np.bool_]) -> Floats:
 
 @dataclass(frozen=True)
 class FeatureScaling:
-    """How features become inputs of a ridge.
-
-    The model's view and the measured features weigh alike, however many there are of each.
+    """How features become inputs of a ridge: tokens and measured features weigh alike, however many there are of each.
 
     Attributes:
         mean, scale: (D,) that give each feature mean 0 and deviation 1.
@@ -210,6 +189,6 @@ class FeatureScaling:
         inputs: Floats = standardised(features, self.mean, self.scale) * self.share
         return inputs
 
-    def taste(self, weights: Floats, own: float, offset: float) -> ResidualHead:
+    def residual_head(self, weights: Floats, own: float, offset: float) -> ResidualHead:
         """The residual head of (D,) weights of the inputs."""
         return ResidualHead(self.mean, self.scale, weights * self.share, own, offset)

@@ -23,19 +23,13 @@ from vlm_aes.models.registry import RATER_FILE
 from vlm_aes.ratings.records import iter_rows
 from vlm_aes.training.checkpoint import absolute_model, replaced_folder
 
-FOLDS = 5
+ROUTER_FOLDS = 5
 WEIGHTS_FILE = "judge.safetensors"
 
 
 @dataclass(frozen=True)
 class NamedRoute:
-    """A route as it was named.
-
-    Attributes:
-        name: of the kind of image.
-        model: as ``--model`` takes it.
-        fast: the fast head that lies with it.
-    """
+    """A kind of image, and the model for it as ``--model`` takes it, or the fast head that lies with that model."""
 
     name: str
     model: str
@@ -44,13 +38,8 @@ class NamedRoute:
 
 @dataclass(frozen=True)
 class RouterReport:
-    """How often a route classifier is right.
-
-    Attributes:
-        n: images; ``n_error`` could not be opened.
-        accuracy: share sent to the right route by a classifier that did not learn from them.
-        per_route: route to that share.
-    """
+    """Share of ``n`` images, all and per route, sent to the right route by a classifier that did not learn from them;
+    ``n_error`` more could not be opened."""
 
     n: int
     n_error: int
@@ -119,7 +108,7 @@ def train_router(
 
     Args:
         table: paths with the number of their route.
-        tower: folder or hub id of the vision tower, or ``nano``.
+        tower: folder or hub id of a vision tower, or ``nano``.
 
     Raises:
         VlmAesError: where too few images can be opened, or ``out`` exists.
@@ -132,19 +121,18 @@ def train_router(
     def trained(rows: NDArray[np.bool_]) -> TrainedRouteClassifier:
         return TrainedRouteClassifier.fit(vision_tower, embeddings[rows], kinds[rows].tolist(), len(routes))
 
-    folds = _folds(kinds, seed)
-    predicted = np.zeros(len(kinds), np.int64)
-    for fold in range(FOLDS):
+    rng = np.random.default_rng(seed)
+    folds, predicted = np.zeros(len(kinds), np.int64), np.zeros(len(kinds), np.int64)
+    for kind in np.unique(kinds):  # each kind is spread over all folds
+        rows = rng.permutation(np.flatnonzero(kinds == kind))
+        folds[rows] = np.arange(len(rows)) % ROUTER_FOLDS
+    for fold in range(ROUTER_FOLDS):
         inside = folds == fold
         predicted[inside] = trained(~inside).from_embeddings(embeddings[inside]).argmax(1)
     right = predicted == kinds
     _save(trained(folds >= 0), routes, tower, out)
-    return RouterReport(
-        len(kinds),
-        len(table) - len(kinds),
-        float(right.mean()),
-        {route.name: float(right[kinds == k].mean()) for k, route in enumerate(routes)},
-    )
+    per_route = {route.name: float(right[kinds == k].mean()) for k, route in enumerate(routes)}
+    return RouterReport(len(kinds), len(table) - len(kinds), float(right.mean()), per_route)
 
 
 def _embedded(table: Sequence[tuple[str, int]], tower: VisionTower) -> tuple[torch.Tensor, NDArray[np.int64]]:
@@ -157,16 +145,6 @@ def _embedded(table: Sequence[tuple[str, int]], tower: VisionTower) -> tuple[tor
     return torch.cat(rows or [torch.zeros(0, 1)]), np.array(kinds, np.int64)
 
 
-def _folds(kinds: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """(N,) number of each image's fold, each kind spread over all."""
-    rng = np.random.default_rng(seed)
-    folds = np.zeros(len(kinds), np.int64)
-    for kind in np.unique(kinds):
-        rows = rng.permutation(np.flatnonzero(kinds == kind))
-        folds[rows] = np.arange(len(rows)) % FOLDS
-    return folds
-
-
 def _save(classifier: TrainedRouteClassifier, routes: Sequence[NamedRoute], tower: str, out: Path) -> None:
     def quoted(text: str) -> str:
         return json.dumps(text, ensure_ascii=False)
@@ -175,9 +153,7 @@ def _save(classifier: TrainedRouteClassifier, routes: Sequence[NamedRoute], towe
         classifier.save(folder / WEIGHTS_FILE, [route.name for route in routes])
         lines = ['kind = "router"', ""]
         for route in routes:
-            model = quoted(absolute_model(route.model))
-            lines += ["[[route]]", f"name = {quoted(route.name)}", f"model = {model}"]
+            lines += ["[[route]]", f"name = {quoted(route.name)}", f"model = {quoted(absolute_model(route.model))}"]
             lines += ["fast = true"] * route.fast + [""]
-        lines += ["[judge]", f"tower = {quoted(absolute_model(tower))}"]
-        lines += [f'weights = "{WEIGHTS_FILE}"', ""]
+        lines += ["[judge]", f"tower = {quoted(absolute_model(tower))}", f'weights = "{WEIGHTS_FILE}"', ""]
         (folder / RATER_FILE).write_text("\n".join(lines), encoding="utf-8")
