@@ -12,7 +12,7 @@ import gradio as gr
 from vlm_aes.assessor import Assessment
 from vlm_aes.demo import components
 from vlm_aes.demo.downloads import new_download_folder, write_json
-from vlm_aes.demo.rate import EXPLAIN_QUEUE
+from vlm_aes.demo.rate import EXPLAIN_QUEUE, PRIVATE
 from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.sorted_images import unique_names
 from vlm_aes.demo.uploads import refusal, shown_name, upload_field
@@ -44,7 +44,7 @@ def tab(model: SharedAssessor, samples: Path) -> None:
         )
         ours = gr.Button("Try our four", size="sm", elem_classes="try", elem_id="compare-ours")
     note = gr.HTML(elem_id="compare-note")
-    ranked = gr.HTML(elem_id="compare-result")
+    ranking = gr.HTML(elem_id="compare-result")
     with gr.Row(elem_classes="take", visible=False) as take:
         as_json = gr.DownloadButton("Order and pairs (JSON)", elem_id="compare-json")
     mine = gr.State(None, time_to_live=3600)
@@ -57,58 +57,49 @@ def tab(model: SharedAssessor, samples: Path) -> None:
             return [gr.skip()] * 6
         unique = list(dict.fromkeys(paths))
         try:
-            found = compare(model, unique)
+            view = ComparisonView(compare(model, unique), len(paths) - len(unique))
         except ValueError as error:
             message = components.render("refused", f"{len(unique)} photos", f"{error}.".capitalize())
             return [None, None, message, "", gr.Row(visible=False), gr.skip()]
-        held = ComparisonView(found, len(paths) - len(unique))
-        data = show.comparison_as_json(held.found)
-        file = write_json(new_download_folder(), "comparison.json", data)
-        shown = gr.Row(visible=bool(found.order))
-        return [None, held, "", held.drawn(mode), shown, gr.DownloadButton(value=file)]
+        file = write_json(new_download_folder(), "comparison.json", show.comparison_as_json(view.comparison))
+        shown = gr.Row(visible=bool(view.comparison.order))
+        return [None, view, "", view.html(mode), shown, gr.DownloadButton(value=file)]
 
-    def again(held: ComparisonView | None, mode: str) -> Any:
-        return held.drawn(mode) if held else ""
+    def again(view: ComparisonView | None, mode: str) -> Any:
+        return view.html(mode) if view else ""
 
-    options: Any = {
-        "show_progress": "hidden",
-        "api_visibility": "private",
-        "concurrency_id": EXPLAIN_QUEUE,
-        "concurrency_limit": 2,
-    }
-    light: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    outputs = [drop, mine, note, ranked, take, as_json]
-    drop.upload(begin, drop, note, **light).then(run, [drop, mode], outputs, **options)
+    light: Any = {"show_progress": "hidden", **PRIVATE}
+    outputs = [drop, mine, note, ranking, take, as_json]
+    drop.upload(begin, drop, note, **light).then(run, [drop, mode], outputs, **EXPLAIN_QUEUE, **PRIVATE)
     four = [str(samples / name) for name in SAMPLE_PHOTOS]
-    ours.click(lambda: begin(four), None, note, **light).then(lambda mode: run(four, mode), mode, outputs, **options)
-    mode.change(again, [mine, mode], ranked, **light)
+    ours.click(lambda: begin(four), None, note, **light).then(
+        lambda mode: run(four, mode), mode, outputs, **EXPLAIN_QUEUE, **PRIVATE
+    )
+    mode.change(again, [mine, mode], ranking, **light)
 
 
 class ComparisonView:
     """A comparison with its thumbnails, named as its visitor named the photos."""
 
-    def __init__(self, found: Comparison, repeated: int) -> None:
+    def __init__(self, comparison: Comparison, repeated: int) -> None:
         self.repeated = repeated
-        self.found, names = named_comparison(found)
-        self.photos = {names[a.path]: _opened(a.path) for a in found.order}
+        self.comparison, names = named_comparison(comparison)
+        self.photos = {names[a.path]: open_image(a.path, needed_side=_LARGE_SIDE_PX) for a in comparison.order}
 
-    def drawn(self, mode: str) -> str:
+    def html(self, mode: str) -> str:
         """As a ranking, or as the one to keep."""
-        refused = [{"name": a.path, "reason": refusal(a.error)} for a in self.found.errors]
+        refused = [{"name": a.path, "reason": refusal(a.error)} for a in self.comparison.errors]
         again = f"{self.repeated} sent twice, shown once." if self.repeated else ""
-        order = self.found.order
+        order = self.comparison.order
         if len(order) < 2:
             return components.render("left_out", refused, again or "Nothing is left to compare.")
-        steps = {(p.a, p.b): p for p in self.found.pairs}
+        steps = {(p.a, p.b): p for p in self.comparison.pairs}
         if mode == BURST:
             keeper = self._of(order[0], _LARGE_SIDE_PX)
             others = [self._of(a, _SMALL_SIDE_PX, steps[order[0].path, a.path]) for a in order[1:]]
             near = sum(1 for a in order[1:] if steps[order[0].path, a.path].p_a < TOSS_UP)
-            keeper["near"] = (
-                f"{near} {'is' if near == 1 else 'are'} about as good: choose by eye."
-                if near
-                else "The others are clearly below it."
-            )
+            equals = f"{near} {'is' if near == 1 else 'are'} about as good: choose by eye."
+            keeper["near"] = equals if near else "The others are clearly below it."
             return components.render("burst", keeper, others, refused, again)
         rows = [self._of(order[0], _SMALL_SIDE_PX)]
         rows += [self._of(below, _SMALL_SIDE_PX, steps[above.path, below.path]) for above, below in pairwise(order)]
@@ -119,7 +110,7 @@ class ComparisonView:
         return {
             "a": a,
             "name": a.path,
-            "picture": data_uri(components.sized(image.image, side)) if image else "",
+            "image": data_uri(components.sized(image.image, side)) if isinstance(image, LoadedImage) else "",
             "sure": _sure(pair.p_a) if pair else "",
             "why": f"{pair.why[:1].upper()}{pair.why[1:]}." if pair else "",
         }
@@ -130,15 +121,11 @@ def _sure(p: float) -> str:
     return f"A toss-up ({p:.0%})." if p < TOSS_UP else f"Better with {p:.0%}."
 
 
-def named_comparison(found: Comparison) -> tuple[Comparison, dict[str, str]]:
+def named_comparison(comparison: Comparison) -> tuple[Comparison, dict[str, str]]:
     """A comparison of files here, under the names that their sender knows; and path to name."""
-    paths = [a.path for a in (*found.order, *found.errors)]
+    groups = (comparison.order, comparison.errors)
+    paths = [a.path for group in groups for a in group]
     names = {path: name for name, path in unique_names(paths, [shown_name(p) for p in paths]).items()}
-    order, errors = ([replace(a, path=names[a.path]) for a in group] for group in (found.order, found.errors))
-    pairs = [Pair(names[p.a], names[p.b], p.p_a, p.why) for p in found.pairs]
+    order, errors = ([replace(a, path=names[a.path]) for a in group] for group in groups)
+    pairs = [Pair(names[p.a], names[p.b], p.p_a, p.why) for p in comparison.pairs]
     return Comparison(order, pairs, errors), names
-
-
-def _opened(path: str) -> LoadedImage | None:
-    picture = open_image(path, needed_side=_LARGE_SIDE_PX)
-    return picture if isinstance(picture, LoadedImage) else None

@@ -26,7 +26,7 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
     model = SharedAssessor(assessor)
     visits = OpenSessions()
 
-    def left(request: gr.Request) -> None:
+    def leave(request: gr.Request) -> None:
         visits.leave(request.session_hash)
 
     samples = Path(skimage.__file__).parent / "data"
@@ -49,7 +49,7 @@ def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
                 rate.arithmetic_tab(model, mine, samples, how)
         gr.HTML(_foot(model))
         endpoints(model)
-        page.unload(left)
+        page.unload(leave)
     return page
 
 
@@ -57,18 +57,40 @@ def _foot(model: SharedAssessor) -> str:
     terms = f"<p>{escape(model.terms)}</p>" if model.terms else ""
     return (
         '<div class="terms"><p>A score is an opinion of the people who rated the training photos, '
-        "not a law. Pictures stay on this server, are seen by you alone, and are deleted within "
+        "not a law. Photos stay on this server, are seen by you alone, and are deleted within "
         f"hours.</p>{terms}</div>"
     )
 
 
 _HERE = Path(__file__).parent
 CSS = _HERE / "page.css"
+_COLORS = {
+    "body_background_fill": ("#fbfaf8", "#141413"),
+    "body_text_color": ("#1d1c1a", "#ecebe8"),
+    "body_text_color_subdued": ("#625f59", "#a9a59d"),
+    "background_fill_primary": ("#fbfaf8", "#141413"),
+    "background_fill_secondary": ("#f3f1ed", "#1f1e1c"),
+    "block_background_fill": ("transparent", "transparent"),
+    "block_label_background_fill": ("transparent", "transparent"),
+    "border_color_primary": ("#dedad3", "#3a3834"),
+    "color_accent_soft": ("#f6e9df", "#3a281c"),
+    "link_text_color": ("#a64812", "#f0a46c"),
+    "button_primary_background_fill": ("#1d1c1a", "#ecebe8"),
+    "button_primary_background_fill_hover": ("#3a3834", "#ffffff"),
+    "button_primary_text_color": ("#ffffff", "#141413"),
+    "button_secondary_background_fill": ("transparent", "transparent"),
+    "button_secondary_background_fill_hover": ("#f3f1ed", "#2a2926"),
+    "button_secondary_border_color": ("#c9c4bb", "#4c4943"),
+    "input_background_fill": ("#ffffff", "#1f1e1c"),
+}
+"""Gradio's names to the colours on a light and on a dark screen."""
 
 
 def theme() -> gr.themes.Base:
     """Warm paper and ink; the type comes with Gradio, from this server (its semi-bold is a subset without
     most letters, so bold stands in)."""
+    light = {name: color for name, (color, _) in _COLORS.items()}
+    dark = {f"{name}_dark": color for name, (_, color) in _COLORS.items()}
     return gr.themes.Base(
         primary_hue=gr.themes.colors.orange,
         neutral_hue=gr.themes.colors.stone,
@@ -76,47 +98,15 @@ def theme() -> gr.themes.Base:
         font_mono=["ui-monospace", "monospace"],
         radius_size=gr.themes.sizes.radius_sm,
     ).set(
-        body_background_fill="#fbfaf8",
-        body_background_fill_dark="#141413",
-        body_text_color="#1d1c1a",
-        body_text_color_dark="#ecebe8",
-        body_text_color_subdued="#625f59",
-        body_text_color_subdued_dark="#a9a59d",
-        background_fill_primary="#fbfaf8",
-        background_fill_primary_dark="#141413",
-        background_fill_secondary="#f3f1ed",
-        background_fill_secondary_dark="#1f1e1c",
-        block_background_fill="transparent",
-        block_background_fill_dark="transparent",
         block_border_width="0px",
         block_shadow="none",
-        block_label_background_fill="transparent",
-        block_label_background_fill_dark="transparent",
-        border_color_primary="#dedad3",
-        border_color_primary_dark="#3a3834",
-        color_accent="#a64812",
-        color_accent_soft="#f6e9df",
-        color_accent_soft_dark="#3a281c",
-        link_text_color="#a64812",
-        link_text_color_dark="#f0a46c",
-        button_primary_background_fill="#1d1c1a",
-        button_primary_background_fill_hover="#3a3834",
-        button_primary_background_fill_dark="#ecebe8",
-        button_primary_background_fill_hover_dark="#ffffff",
-        button_primary_text_color="#ffffff",
-        button_primary_text_color_dark="#141413",
-        button_secondary_background_fill="transparent",
-        button_secondary_background_fill_dark="transparent",
-        button_secondary_background_fill_hover="#f3f1ed",
-        button_secondary_background_fill_hover_dark="#2a2926",
-        button_secondary_border_color="#c9c4bb",
-        button_secondary_border_color_dark="#4c4943",
         button_border_width="1px",
-        input_background_fill="#ffffff",
-        input_background_fill_dark="#1f1e1c",
+        color_accent="#a64812",
+        **light,
+        **dark,
     )
 
 
 def head() -> str:
-    """What goes into the page's head: its own script, and no words from elsewhere."""
+    """The page's own script."""
     return f"<script>\n{(_HERE / 'page.js').read_text(encoding='utf-8')}</script>"

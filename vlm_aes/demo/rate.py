@@ -27,16 +27,16 @@ from vlm_aes.output.table import Columns
 
 SESSION_S = 3600
 """Seconds that a visitor's photos stay in memory."""
-SCORE_QUEUE, EXPLAIN_QUEUE = "score", "explain"
-"""Queues: what is quick, and what takes seconds."""
+SCORE_QUEUE: Any = {"show_progress": "hidden", "concurrency_id": "score", "concurrency_limit": 4}
+"""Options of an event that takes a moment."""
+EXPLAIN_QUEUE: Any = {"show_progress": "hidden", "concurrency_id": "explain", "concurrency_limit": 2}
+"""Options of an event that takes seconds."""
+PRIVATE: Any = {"api_visibility": "private"}
+"""Options of an event that is no endpoint."""
 
 
 def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
-    """Build the tab; gives the state that holds the visitor's picture.
-
-    Args:
-        visits: holds the session of each visitor's photo.
-    """
+    """Build the tab; gives the state that holds the visitor's photo."""
     mine = gr.State(None, time_to_live=SESSION_S)
     drop = upload_field("one-drop", height=220)
     with gr.Row(elem_classes="tries"):
@@ -50,40 +50,31 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         ]
     with gr.Row(elem_id="one", elem_classes="result", visible=False) as result:
         with gr.Column(scale=7, min_width=320):
-            picture = gr.HTML(elem_id="one-picture")
+            photo = gr.HTML(elem_id="one-picture")
         with gr.Column(scale=5, min_width=320):
             verdict = gr.HTML(elem_id="one-verdict")
-            said = gr.HTML(elem_id="one-critique")
+            critique = gr.HTML(elem_id="one-critique")
             words = gr.HTML(elem_id="one-words")
             with gr.Row(elem_classes="take"):
                 as_card = gr.DownloadButton("Card (PNG)", interactive=False, elem_id="one-card")
                 as_row = gr.DownloadButton("Row (JSON)", interactive=False, elem_id="one-json")
-    known = gr.HTML(elem_id="one-details")
-    tried = gr.HTML(elem_id="one-suggestions")
+    details = gr.HTML(elem_id="one-details")
+    suggestions = gr.HTML(elem_id="one-suggestions")
 
     def first(path: str | None, request: gr.Request) -> list[Any]:
         if not path:
             return [gr.skip()] * len(shown)
         session = open_session(model, path)
         visits.hold(request.session_hash, session)
-        unready = [gr.DownloadButton(interactive=False)] * 2
+        downloads = [gr.DownloadButton(interactive=False)] * 2
         if session.prepared is None:
             message = components.render("refused", session.name, refusal(session.assessment.error))
-            return [None, session, gr.Row(visible=True), "", message, "", "", "", "", *unready]
+            return [None, session, gr.Row(visible=True), "", message, "", "", "", "", *downloads]
         a = session.assessment
         wait = components.render("waiting", "Writing the critique") if model.writes else ""
-        return [
-            None,
-            session,
-            gr.Row(visible=True),
-            components.views(session.name, session.image, a),
-            components.render("verdict", a),
-            wait,
-            components.words(a),
-            components.details(a),
-            "",
-            *unready,
-        ]
+        photo = components.views(session.name, session.image, a)
+        texts = [components.render("verdict", a), wait, components.words(a), components.details(a), ""]
+        return [None, session, gr.Row(visible=True), photo, *texts, *downloads]
 
     def second(session: ImageSession | None) -> Iterator[Any]:
         if session is None or session.prepared is None or not model.writes:
@@ -98,11 +89,9 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
             return [gr.skip(), gr.skip()]
         folder, stem = new_download_folder(), file_stem(session.name)
         card(session.assessment, session.image).save(folder / f"{stem}-card.png")
-        row = row_of(model, session)
-        return [
-            gr.DownloadButton(value=str(folder / f"{stem}-card.png"), interactive=True),
-            gr.DownloadButton(value=write_json(folder, f"{stem}.json", row), interactive=True),
-        ]
+        row = show.as_json(session.explanation, Columns(rationale=True).row(session.assessment))
+        files = [str(folder / f"{stem}-card.png"), write_json(folder, f"{stem}.json", row)]
+        return [gr.DownloadButton(value=file, interactive=True) for file in files]
 
     def fourth(session: ImageSession | None) -> Any:
         if session is None or session.prepared is None:
@@ -114,47 +103,28 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
         if session is None or session.prepared is None:
             return ""
         add_suggestions(model, session)
-        suggestions = components.suggestions(session.suggestions or [], session.image)
+        page = components.suggestions(session.suggestions or [], session.image)
         session.settle()
-        return suggestions
+        return page
 
-    def trying(sample: Path) -> Callable[[gr.Request], list[Any]]:
-        def chosen(request: gr.Request) -> list[Any]:
+    def on_sample(sample: Path) -> Callable[[gr.Request], list[Any]]:
+        def rate_sample(request: gr.Request) -> list[Any]:
             return first(str(sample), request)
 
-        return chosen
+        return rate_sample
 
-    shown = [drop, mine, result, picture, verdict, said, words, known, tried, as_card, as_row]
-    quick: Any = {
-        "show_progress": "hidden",
-        "concurrency_id": SCORE_QUEUE,
-        "concurrency_limit": 4,
-        "api_visibility": "private",
-    }
-    slow: Any = {**quick, "concurrency_id": EXPLAIN_QUEUE, "concurrency_limit": 2}
-    begun = [drop.upload(first, drop, shown, **quick)]
+    shown = [drop, mine, result, photo, verdict, critique, words, details, suggestions, as_card, as_row]
+    events = [drop.upload(first, drop, shown, **SCORE_QUEUE, **PRIVATE)]
     for button, name in zip(tries, SAMPLE_PHOTOS, strict=True):
-        begun.append(button.click(trying(samples / name), None, shown, **quick))
-    for event in begun:
-        event.success(second, mine, said, **slow).success(third, mine, [as_card, as_row], **slow).success(
-            fourth, mine, picture, **slow
-        ).success(fifth, mine, tried, **slow)
+        events.append(button.click(on_sample(samples / name), None, shown, **SCORE_QUEUE, **PRIVATE))
+    steps = ((second, critique), (third, [as_card, as_row]), (fourth, photo), (fifth, suggestions))
+    for function, output in steps:
+        events = [event.success(function, mine, output, **EXPLAIN_QUEUE, **PRIVATE) for event in events]
     return mine
 
 
-def row_of(model: SharedAssessor, session: ImageSession) -> dict[str, Any]:
-    """What ``vlm-aes explain --json`` gives."""
-    columns = Columns(rationale=True)
-    return show.as_json(session.explanation, columns.row(session.assessment))
-
-
 def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened: gr.Tab) -> None:
-    """Build the tab on the photo that the visitor rated last, or on a sample.
-
-    Args:
-        mine: from :func:`vlm_aes.demo.rate.tab`.
-        opened: the tab, which shows the photo when it is chosen.
-    """
+    """Build the tab ``opened`` on the photo that the visitor rated last, from :func:`tab`, or on a sample."""
     arithmetic = gr.HTML(elem_id="how")
 
     def show_arithmetic(session: ImageSession | None) -> Any:
@@ -164,12 +134,4 @@ def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened:
         name = shown.name if own else f"{shown.name}, a sample: rate a photo of your own first"
         return components.arithmetic(name, shown.image, shown.assessment, model.asked, model.calibration)
 
-    opened.select(
-        show_arithmetic,
-        mine,
-        arithmetic,
-        show_progress="hidden",
-        concurrency_id=SCORE_QUEUE,
-        concurrency_limit=4,
-        api_visibility="private",
-    )
+    opened.select(show_arithmetic, mine, arithmetic, **SCORE_QUEUE, **PRIVATE)

@@ -1,4 +1,4 @@
-"""The tab *Sort a folder*: many images, seen as they are rated, and taken home as downloads."""
+"""The tab *Sort a folder*: many images, shown as they are rated, and their downloads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from vlm_aes.bulk.pipeline import ScoreOptions, score_images
 from vlm_aes.demo import components, downloads
 from vlm_aes.demo.downloads import new_download_folder
 from vlm_aes.demo.image_session import ImageSession, add_critique, add_occlusion_map, open_session
-from vlm_aes.demo.rate import EXPLAIN_QUEUE, SCORE_QUEUE, SESSION_S
+from vlm_aes.demo.rate import EXPLAIN_QUEUE, PRIVATE, SCORE_QUEUE, SESSION_S
 from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.sorted_images import LEVEL_FILTERS, ORDERS, SortedImages, unique_names
 from vlm_aes.demo.uploads import MAX_FILES, folder_choices, image_paths_below, shown_name, upload_field
 from vlm_aes.output.table import Columns, Row
 
 REFRESH_S = 0.7
-"""Seconds between two looks at a run."""
-SORT_QUEUE = "sort"
-MAX_SORT_RUNS = 2
-"""Runs at once; others wait."""
+"""Seconds between two updates of a run."""
+SORT_QUEUE: Any = {"show_progress": "hidden", "concurrency_id": "sort", "concurrency_limit": 2}
+"""Options of an event that rates many photos; others wait."""
 SORT_BATCH_IMAGES = 8
 
 CLICK_SCRIPT = """
@@ -32,7 +31,7 @@ element.addEventListener('click', (event) => {
   if (thumb) trigger('click', { at: Number(thumb.dataset.at) });
 });
 """
-"""What a list of thumbnails does: tells which was chosen."""
+"""Makes a list of thumbnails send the place of the one that was clicked."""
 
 
 def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
@@ -44,12 +43,8 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     with gr.Row(elem_classes="tries", visible=bool(places)):
         place = gr.Dropdown(list(places), label="Or a folder on this server", elem_id="sort-place", min_width=260)
         start = gr.Button("Sort it", size="sm", elem_id="sort-start", elem_classes="try")
-    more_columns = gr.Checkbox(
-        label="Facts, attributes and critiques in the tables too (slower)",
-        value=False,
-        elem_id="sort-more-columns",
-        container=False,
-    )
+    words = "Facts, attributes and critiques in the tables too (slower)"
+    more_columns = gr.Checkbox(label=words, value=False, elem_id="sort-more-columns", container=False)
     with gr.Row(elem_classes="running"):
         progress = gr.HTML(elem_id="sort-progress")
         stop = gr.Button("Stop", size="sm", visible=False, elem_id="sort-stop", elem_classes="try")
@@ -63,27 +58,25 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         gallery = gr.HTML(elem_id="sort-gallery", js_on_load=CLICK_SCRIPT)
         unroll = gr.Button("Show more", size="sm", visible=False, elem_classes="try")
         with gr.Row(elem_classes="take"):
-            taken = [
-                gr.DownloadButton(words, elem_id=f"sort-{kind}", interactive=False)
-                for kind, words in downloads.DOWNLOAD_LABELS.items()
+            buttons = [
+                gr.DownloadButton(label, elem_id=f"sort-{kind}", interactive=False)
+                for kind, label in downloads.DOWNLOAD_LABELS.items()
             ]
+
+    def stale() -> list[Any]:
+        return [gr.DownloadButton(interactive=False)] * len(buttons)
+
+    def fresh(images: SortedImages) -> list[Any]:
+        files = downloads.write_downloads(images, new_download_folder())
+        return [gr.DownloadButton(value=file, interactive=True) for file in files]
 
     def begin(paths: list[str], names: list[str]) -> list[Any]:
         beyond = len(paths) - MAX_FILES
         images = SortedImages(unique_names(paths[:MAX_FILES], names[:MAX_FILES]))
         if beyond > 0:
             gr.Warning(f"{MAX_FILES} photos are sorted in one go; {beyond} are left out.")
-        return [
-            None,
-            images,
-            images.progress(),
-            gr.Button(visible=True),
-            gr.Column(visible=True),
-            "",
-            "",
-            "",
-            *[gr.DownloadButton(interactive=False)] * len(taken),
-        ]
+        shown = [gr.Button(visible=True), gr.Column(visible=True)]
+        return [None, images, images.progress(), *shown, "", "", "", *stale()]
 
     def begin_uploads(paths: list[str] | None) -> list[Any]:
         if not paths:
@@ -104,29 +97,23 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         if images is None or images.rows:
             return
         images.order, images.shown, images.top = order, shown, max(0, int(top or 0))
-        asked = model.rating_attributes if whole else ()
-        images.columns = Columns(facts=whole, attributes=asked, rationale=whole and model.writes)
-        wanted = ScoreOptions(facts=whole, attributes=bool(asked), rationale=whole and model.writes)
+        attributes = model.rating_attributes if whole else ()
+        images.columns = Columns(facts=whole, attributes=attributes, rationale=whole and model.writes)
+        options = ScoreOptions(facts=whole, attributes=bool(attributes), rationale=whole and model.writes)
         last = 0.0
-        for row in _rated(model, images, wanted):
+        for row in _score(model, images, options):
             images.add(row)
             if images.stopped:
                 break
             if time.monotonic() - last > REFRESH_S:
-                yield [*seen(images), *[gr.skip()] * len(taken)]
+                yield [*results_so_far(images), *[gr.skip()] * len(buttons)]
                 last = time.monotonic()
         images.stopped = True
-        files = downloads.write_downloads(images, new_download_folder())
-        yield [*seen(images), *(gr.DownloadButton(value=f, interactive=True) for f in files)]
+        yield [*results_so_far(images), *fresh(images)]
 
-    def seen(images: SortedImages) -> list[Any]:
-        return [
-            images.progress(),
-            gr.Button(visible=not images.stopped),
-            images.histogram(),
-            images.gallery(),
-            gr.Button(visible=images.left()),
-        ]
+    def results_so_far(images: SortedImages) -> list[Any]:
+        progress = [images.progress(), gr.Button(visible=not images.stopped)]
+        return [*progress, images.histogram(), images.gallery(), gr.Button(visible=images.left())]
 
     def halt(images: SortedImages | None) -> None:
         if images is not None:
@@ -134,18 +121,13 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
 
     def arrange(images: SortedImages | None, order: str, shown: str, top: float | None) -> list[Any]:
         if images is None:
-            return [gr.skip()] * (2 + len(taken))
+            return [gr.skip()] * (2 + len(buttons))
         images.order, images.shown, images.top = order, shown, max(0, int(top or 0))
         images.pages = 1
-        # what can be taken home is written anew next
-        stale = [gr.DownloadButton(interactive=False)] * len(taken)
-        return [images.gallery(), gr.Button(visible=images.left()), *stale]
+        return [images.gallery(), gr.Button(visible=images.left()), *stale()]
 
     def rewrite(images: SortedImages | None) -> list[Any]:
-        if images is None or not images.stopped:
-            return [gr.skip()] * len(taken)
-        files = downloads.write_downloads(images, new_download_folder())
-        return [gr.DownloadButton(value=f, interactive=True) for f in files]
+        return [gr.skip()] * len(buttons) if images is None or not images.stopped else fresh(images)
 
     def further(images: SortedImages | None) -> list[Any]:
         if images is None:
@@ -168,39 +150,30 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         add_occlusion_map(model, session)
         return components.explanation(session)
 
-    light: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    outputs = [drop, mine, progress, stop, results, histogram, gallery, panel, *taken]
-    going = [progress, stop, histogram, gallery, unroll, *taken]
-    for begun in (
+    light: Any = {"show_progress": "hidden", **PRIVATE}
+    outputs = [drop, mine, progress, stop, results, histogram, gallery, panel, *buttons]
+    during = [progress, stop, histogram, gallery, unroll, *buttons]
+    for first in (
         drop.upload(begin_uploads, drop, outputs, **light),
         start.click(begin_place, place, outputs, **light),
     ):
-        begun.success(
-            run,
-            [mine, more_columns, order, shown, top],
-            going,
-            concurrency_id=SORT_QUEUE,
-            concurrency_limit=MAX_SORT_RUNS,
-            **light,
-        )
+        first.success(run, [mine, more_columns, order, shown, top], during, **SORT_QUEUE, **PRIVATE)
     stop.click(halt, mine, None, **light)
     for control in (order, shown, top):
-        control.change(arrange, [mine, order, shown, top], [gallery, unroll, *taken], **light).then(
-            rewrite, mine, taken, **light
-        )
+        change = control.change(arrange, [mine, order, shown, top], [gallery, unroll, *buttons], **light)
+        change.then(rewrite, mine, buttons, **light)
     unroll.click(further, mine, [gallery, unroll], **light)
-    gallery.click(open_one, mine, [opened, panel], concurrency_id=SCORE_QUEUE, concurrency_limit=4, **light).then(
-        complete, opened, panel, concurrency_id=EXPLAIN_QUEUE, concurrency_limit=2, **light
-    )
+    click = gallery.click(open_one, mine, [opened, panel], **SCORE_QUEUE, **PRIVATE)
+    click.then(complete, opened, panel, **EXPLAIN_QUEUE, **PRIVATE)
 
 
-def _rated(model: SharedAssessor, images: SortedImages, wanted: ScoreOptions) -> Iterator[Row]:
+def _score(model: SharedAssessor, images: SortedImages, options: ScoreOptions) -> Iterator[Row]:
     """The rows of sorted images, under the names that their visitor knows."""
     names = {path: name for name, path in images.sources.items()}
-    found = score_images(model, list(names), images.columns, wanted, batch_size=SORT_BATCH_IMAGES, workers=1)
+    rows = score_images(model, list(names), images.columns, options, batch_size=SORT_BATCH_IMAGES, workers=1)
     while True:
         with model.low_priority():
-            row = next(found, None)
+            row = next(rows, None)
         if row is None:
             return
         yield {**row, "path": names[row["path"]]}

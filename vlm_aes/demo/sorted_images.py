@@ -31,12 +31,11 @@ class SortedImages:
 
     Attributes:
         sources: name as shown to the file on this server.
-        rows: a row each, with its name as ``path``.
+        rows: a row each, with its name as ``path``; ``columns`` are theirs.
         order, shown: of :data:`ORDERS` and :data:`LEVEL_FILTERS`.
         top: at most so many of the best; 0 for all.
-        pages: how many are unrolled.
+        pages: number of pages that are unrolled.
         stopped: no more photos are to be rated.
-        columns: of the rows.
     """
 
     sources: dict[str, str]
@@ -52,44 +51,41 @@ class SortedImages:
 
     def add(self, row: Row) -> None:
         """Take a row; its photo becomes a thumbnail."""
-        picture = "" if row["error"] else _thumbnail(self.sources[row["path"]])
+        thumbnail = "" if row["error"] else _thumbnail(self.sources[row["path"]])
         with self._lock:
-            self._thumbnails[row["path"]] = picture
+            self._thumbnails[row["path"]] = thumbnail
             self.rows.append(row)
 
     def chosen(self) -> list[Row]:
         """Rows that are to be seen, in order."""
         with self._lock:
             rows = list(self.rows)
-        rated = sorted((r for r in rows if r["score"] is not None), key=lambda r: -r["score"])
-        kept = rated[: self.top] if self.top else rated
         if self.shown == ERRORS:
             return [r for r in rows if r["error"]]
-        if self.shown != ALL:
-            kept = [r for r in kept if r["level"] == self.shown.lower()]
+        best = sorted((r for r in rows if r["score"] is not None), key=lambda r: -r["score"])
+        rows = [r for r in best[: self.top or None] if self.shown in (ALL, r["level"].capitalize())]
         if self.order == WORST:
-            kept.reverse()
+            rows.reverse()
         elif self.order == NAME:
-            kept.sort(key=lambda r: r["path"])
+            rows.sort(key=lambda r: r["path"])
         elif self.order == UNSURE:
-            kept.sort(key=lambda r: -r["score_std"])
-        return kept
+            rows.sort(key=lambda r: -r["score_std"])
+        return rows
 
     def gallery(self) -> str:
         """Thumbnails of what is to be seen."""
-        kept = self.chosen()
-        most = PAGE_IMAGES * self.pages
+        rows = self.chosen()
         at = {row["path"]: i for i, row in enumerate(self.rows)}
         thumbs = [
             {
                 "at": at[row["path"]],
                 "name": row["path"],
-                "picture": self._thumbnails[row["path"]],
+                "image": self._thumbnails[row["path"]],
                 "label": f"{row['score']:.0f} {row['level']}" if row["score"] is not None else refusal(row["error"]),
             }
-            for row in kept[:most]
+            for row in rows[: PAGE_IMAGES * self.pages]
         ]
-        left = len(kept) - len(thumbs)
+        left = len(rows) - len(thumbs)
         more = f"{left} more below these." if left > 0 else ""
         empty = "No photo of this kind." if self.rows else ""
         return components.render("gallery", thumbs, more, empty)
@@ -123,17 +119,17 @@ class SortedImages:
 
 def unique_names(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """Names that differ, each with its path."""
-    found: dict[str, str] = {}
+    path_of: dict[str, str] = {}
     for path, name in zip(paths, names, strict=True):
         stem, dot, suffix = name.rpartition(".")
         unique, number = name, 2
-        while unique in found:
+        while unique in path_of:
             unique = f"{stem} ({number}){dot}{suffix}" if stem else f"{name} ({number})"
             number += 1
-        found[unique] = path
-    return found
+        path_of[unique] = path
+    return path_of
 
 
 def _thumbnail(path: str) -> str:
-    picture = open_image(path, needed_side=THUMBNAIL_SIDE_PX)
-    return data_uri(components.sized(picture.image, THUMBNAIL_SIDE_PX)) if isinstance(picture, LoadedImage) else ""
+    opened = open_image(path, needed_side=THUMBNAIL_SIDE_PX)
+    return data_uri(components.sized(opened.image, THUMBNAIL_SIDE_PX)) if isinstance(opened, LoadedImage) else ""

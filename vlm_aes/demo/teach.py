@@ -10,7 +10,7 @@ import gradio as gr
 
 from vlm_aes.demo import components
 from vlm_aes.demo.downloads import new_download_folder, zipped
-from vlm_aes.demo.rate import EXPLAIN_QUEUE, SESSION_S
+from vlm_aes.demo.rate import EXPLAIN_QUEUE, PRIVATE, SESSION_S
 from vlm_aes.demo.shared_model import TURN_IMAGES, SharedAssessor
 from vlm_aes.demo.sort import CLICK_SCRIPT
 from vlm_aes.demo.teaching import MAX_PHOTOS, TeachingSession, teaching_photos
@@ -24,9 +24,9 @@ _TEACH_SIDE_PX = 1024
 
 def tab(model: SharedAssessor) -> None:
     """Build the tab; where the model has no fast head, only the words that say so."""
-    lacking = model.teaching_obstacle()
-    if lacking:
-        gr.HTML(components.render("left_out", [], lacking))
+    obstacle = model.teaching_obstacle()
+    if obstacle:
+        gr.HTML(components.render("left_out", [], obstacle))
         return
     mine = gr.State(None, time_to_live=4 * SESSION_S)
     drop = upload_field("teach-drop", many=True)
@@ -59,21 +59,13 @@ def tab(model: SharedAssessor) -> None:
         if len(paths) > MAX_PHOTOS:
             gr.Warning(f"{MAX_PHOTOS} photos are taken; {len(paths) - MAX_PHOTOS} are left out.")
         paths = list(dict.fromkeys(paths))[:MAX_PHOTOS]
+        hidden = [gr.Column(visible=False), "", "", gr.Row(visible=False)]
         for start in range(0, len(paths), TURN_IMAGES):
             words = f"{start} of {len(paths)}."
-            yield [
-                None,
-                None,
-                components.render("progress", start, len(paths), words),
-                gr.Column(visible=False),
-                "",
-                "",
-                gr.Row(visible=False),
-            ]
-            _take(model, session, paths[start : start + TURN_IMAGES])
+            yield [None, None, components.render("progress", start, len(paths), words), *hidden]
+            _add_photos(model, session, paths[start : start + TURN_IMAGES])
         if not session.photos:
-            message = components.render("refused", "No photo", " ".join(session.refused))
-            yield [None, None, message, gr.Column(visible=False), "", "", gr.Row(visible=False)]
+            yield [None, None, components.render("refused", "No photo", " ".join(session.refused)), *hidden]
             return
         session.shuffle()
         yield [None, session, "", gr.Column(visible=True), session.shown(), "", gr.Row(visible=False)]
@@ -104,7 +96,7 @@ def tab(model: SharedAssessor) -> None:
         session.pick(at)
         return session.shown()
 
-    def keep(session: TeachingSession | None) -> list[Any]:
+    def save_head(session: TeachingSession | None) -> list[Any]:
         if session is None:
             return [gr.skip()] * 2
         folder = new_download_folder()
@@ -114,14 +106,10 @@ def tab(model: SharedAssessor) -> None:
             raise gr.Error(f"{error}.", print_exception=False) from None
         ratings = folder / "ratings.csv"
         ratings.write_text(session.ratings(), encoding="utf-8")
-        archive = zipped(folder / "my-taste", "my-taste.zip")
-        return [
-            gr.DownloadButton(value=archive, interactive=True),
-            gr.DownloadButton(value=str(ratings), interactive=True),
-        ]
+        files = [zipped(folder / "my-taste", "my-taste.zip"), str(ratings)]
+        return [gr.DownloadButton(value=file, interactive=True) for file in files]
 
-    light: Any = {"show_progress": "hidden", "api_visibility": "private"}
-    slow: Any = {**light, "concurrency_id": EXPLAIN_QUEUE, "concurrency_limit": 2}
+    slow: Any = {**EXPLAIN_QUEUE, **PRIVATE}
     outputs = [drop, mine, waiting, lesson, photo, learned, take]
     drop.upload(begin, drop, outputs, **slow)
 
@@ -131,30 +119,31 @@ def tab(model: SharedAssessor) -> None:
     ours.click(begin_ours, None, outputs, **slow)
     # Not queued: the queue closes its stream when it falls idle, and the answer to a key that is
     # pressed in that moment is not delivered.
-    quick: Any = {**light, "queue": False}
+    quick: Any = {"show_progress": "hidden", "queue": False, **PRIVATE}
     for n, button in enumerate(stars, 1):
-        button.click(
+        click = button.click(
             lambda session, asks_now, n=n: rate(session, asks_now, n),
             [mine, asks],
             photo,
             trigger_mode="multiple",
             **quick,
-        ).then(learn, mine, [learned, take], **quick)
+        )
+        click.then(learn, mine, [learned, take], **quick)
     back.click(lambda session: move(session, -1), mine, photo, **quick)
     on.click(lambda session: move(session, 1), mine, photo, **quick)
     learned.click(pick, mine, photo, **quick)
-    save.click(keep, mine, [as_folder, as_table], **slow)
+    save.click(save_head, mine, [as_folder, as_table], **slow)
 
 
-def _take(model: SharedAssessor, lesson: TeachingSession, paths: Sequence[str]) -> None:
-    """Open a few photos and have the fast head look at them."""
+def _add_photos(model: SharedAssessor, session: TeachingSession, paths: Sequence[str]) -> None:
+    """Open a few photos and embed them with the fast head."""
     names, images = [], []
     for path in paths:
-        picture = open_image(path, needed_side=_TEACH_SIDE_PX, suffix=Path(path).suffix.lower())
-        if isinstance(picture, LoadedImage):
+        opened = open_image(path, needed_side=_TEACH_SIDE_PX)
+        if isinstance(opened, LoadedImage):
             names.append(shown_name(path))
-            images.append(picture.image)
+            images.append(opened.image)
         else:
-            lesson.refused.append(f"{shown_name(path)}: {refusal(picture)}")
+            session.refused.append(f"{shown_name(path)}: {refusal(opened)}")
     if images:
-        lesson.photos += teaching_photos(names, images, *model.embedded(images))
+        session.photos += teaching_photos(names, images, *model.embedded(images))

@@ -36,11 +36,10 @@ class TeachingPhoto:
     """A photo of a lesson.
 
     Attributes:
-        name: as its sender may read it.
         image, thumbnail: data URIs for the page.
         embedding: (D,) of the fast head's tower.
-        base_score: the base score, 0 to 100.
-        stars: 1 to 5; nothing while it is not rated.
+        base_score: 0 to 100, of the model that is taught.
+        stars: 1 to 5; None while it is not rated.
     """
 
     name: str
@@ -81,7 +80,7 @@ class TeachingSession:
         return [i for i, photo in enumerate(self.photos) if photo.stars is not None]
 
     def shuffle(self) -> None:
-        """A folder's neighbours look alike; what is asked first should not."""
+        """Mix the photos: neighbours in a folder look alike."""
         random.Random(0).shuffle(self.photos)
 
     def rate(self, stars: int) -> None:
@@ -92,7 +91,7 @@ class TeachingSession:
         self.at = self._next()
 
     def pick(self, place: int) -> None:
-        """Show a photo that was chosen; what is said of it is a correction."""
+        """Show a photo that was chosen; its next rating is a correction."""
         self.at, self._picked = place, True
 
     def move(self, step: int) -> None:
@@ -102,8 +101,8 @@ class TeachingSession:
 
     def _next(self) -> int:
         if self.asks and self.head is not None:
-            found = self.head.most_informative(*self._numbers(), self.rated)
-            return self.at if found is None else found
+            place = self.head.most_informative(*self._numbers(), self.rated)
+            return self.at if place is None else place
         n = len(self.photos)
         order = [(self.at + step) % n for step in range(1, n + 1)]
         return next((i for i in order if self.photos[i].stars is None), (self.at + 1) % n)
@@ -141,7 +140,7 @@ class TeachingSession:
         return components.render("lesson", photo, self.at + 1, len(self.photos), words, self.refused)
 
     def learned(self) -> str:
-        """What was learned: how good it is, where it differs from the base_score, what to correct."""
+        """The result of learning: how good it is, where it differs from the crowd, what to correct."""
         if self.head is None or self.cross_validation is None:
             return components.render("left_out", [], self.failure) if self.failure else ""
         embeddings, base_score = self._numbers()
@@ -149,37 +148,31 @@ class TeachingSession:
         higher = np.argsort(_ranks(base_score) - _ranks(own), kind="stable")
         rated = np.array(self.rated)
         unrated = np.setdiff1d(np.arange(len(own)), rated)
-        wanted = np.array([25.0 * ((self.photos[i].stars or 0) - 1) for i in rated])
-        missed = own[rated] - wanted
+        error = own[rated] - np.array([25.0 * ((self.photos[i].stars or 0) - 1) for i in rated])
         best = unrated[np.argsort(-own[unrated])]
         half = min(_STRIP_PHOTOS, len(best) // 2)
         strips = [
-            ("You would place higher than the base_score", self._strip(higher[:_STRIP_PHOTOS])),
+            ("You would place higher than the crowd", self._strip(higher[:_STRIP_PHOTOS])),
             ("You would place lower", self._strip(higher[::-1][:_STRIP_PHOTOS])),
             ("It would show you first: is it right?", self._strip(best[:half])),
             ("It would hide: is it right?", self._strip(best[::-1][:half])),
-            ("It thinks too much of these", self._strip(_largest(missed, rated))),
-            ("It thinks too little of these", self._strip(_largest(-missed, rated))),
+            ("It thinks too much of these", self._strip(_largest(error, rated))),
+            ("It thinks too little of these", self._strip(_largest(-error, rated))),
         ]
-        verdict = "It cannot yet be told from the base_score: rate more, or your taste is the crowd's."
+        verdict = "It does not yet differ from the crowd's: rate more, or your taste is the crowd's."
         if self.cross_validation.gain.low > 0:
-            verdict = "It knows your taste better than the base_score does."
+            verdict = "It knows your taste better than the crowd does."
         elif self.cross_validation.gain.high < 0:
             verdict = "The crowd's order is still nearer to your stars: rate more."
-        return components.render(
-            "learned",
-            self.cross_validation,
-            verdict,
-            metrics.srcc(own, base_score),
-            [(title, strip) for title, strip in strips if strip],
-            self.failure,
-        )
+        strips = [(title, strip) for title, strip in strips if strip]
+        agreement = metrics.srcc(own, base_score)
+        return components.render("learned", self.cross_validation, verdict, agreement, strips, self.failure)
 
     def _strip(self, places: NDArray[np.int64]) -> list[dict[str, Any]]:
         return [
             {
                 "at": int(i),
-                "picture": self.photos[i].thumbnail,
+                "image": self.photos[i].thumbnail,
                 "name": self.photos[i].name,
                 "label": f"{'★' * (self.photos[i].stars or 0)}" or "not rated",
             }
@@ -188,11 +181,10 @@ class TeachingSession:
 
     def ratings(self) -> str:
         """The stars as a ratings table, for ``vlm-aes finetune``."""
-        made = io.StringIO()
-        writer = csv.writer(made, lineterminator="\n")
-        writer.writerow(["path", "rating"])
-        writer.writerows([self.photos[i].name, self.photos[i].stars] for i in self.rated)
-        return made.getvalue()
+        table = io.StringIO()
+        rows = ([self.photos[i].name, self.photos[i].stars] for i in self.rated)
+        csv.writer(table, lineterminator="\n").writerows([["path", "rating"], *rows])
+        return table.getvalue()
 
     def save(self, folder: Path, base_score: FastScorer) -> None:
         """Write the head as a checkpoint folder.
@@ -212,14 +204,11 @@ def teaching_photos(
     base_score: NDArray[np.float64],
 ) -> list[TeachingPhoto]:
     """Photos to teach with, from their embeddings and the base scores."""
-
-    def shown(image: Image.Image, side: int) -> str:
-        return data_uri(components.sized(image, side))
-
-    return [
-        TeachingPhoto(name, shown(image, PHOTO_SIDE_PX), shown(image, STRIP_SIDE_PX), row, float(score))
-        for name, image, row, score in zip(names, images, embeddings, base_score, strict=True)
-    ]
+    photos = []
+    for name, image, row, score in zip(names, images, embeddings, base_score, strict=True):
+        large, small = (data_uri(components.sized(image, side)) for side in (PHOTO_SIDE_PX, STRIP_SIDE_PX))
+        photos.append(TeachingPhoto(name, large, small, row, float(score)))
+    return photos
 
 
 def _largest(points: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.int64]:

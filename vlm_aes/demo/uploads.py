@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 import gradio as gr
@@ -21,10 +22,10 @@ ACCEPTED = ["image", *sorted(READABLE_SUFFIXES)]
 """What the file dialog of a browser offers; what is sent all the same is opened, and refused with a reason
 where it is no picture."""
 
-_SAID = {
+_REASONS = {
     "missing": "It did not arrive. Please send it again.",
     "unreadable": "It cannot be read. Please send it again, or another copy.",
-    "not_an_image": "This is not a picture.",
+    "not_an_image": "This is not an image.",
     "truncated": "The file is cut short. Please send it again.",
     "too_small": "It is too small to be rated.",
     "too_large": "It has too many pixels.",
@@ -37,7 +38,7 @@ FOREIGN_PREFIXES = ("http:", "https:", "//", "ftp:")
 """Beginnings of an address on another machine."""
 
 
-def take_only_what_was_sent(field: gr.File) -> None:
+def refuse_foreign_files(field: gr.File) -> None:
     """Make an upload field take files that were sent to this server: no addresses, and no paths of other
     files here, which Gradio lets through in calls by hand."""
     own = field.async_move_resource_to_block_cache
@@ -55,12 +56,7 @@ def take_only_what_was_sent(field: gr.File) -> None:
 
 
 def upload_field(name: str, *, many: bool = False, height: int = 160) -> gr.File:
-    """A field to drop, choose, paste or photograph photos into.
-
-    Args:
-        name: of the element, for the page's script.
-        height: in pixels.
-    """
+    """A field to drop, choose, paste or photograph photos into; ``name`` is for the page's script."""
     field = gr.File(
         label="Photos" if many else "A photo",
         file_types=ACCEPTED,
@@ -70,7 +66,7 @@ def upload_field(name: str, *, many: bool = False, height: int = 160) -> gr.File
         height=height,
         elem_classes=["drop", "many"] if many else ["drop"],
     )
-    take_only_what_was_sent(field)
+    refuse_foreign_files(field)
     return field
 
 
@@ -80,14 +76,14 @@ def shown_name(path: str) -> str:
     name = "".join(c if c.isprintable() else "?" for c in name.encode("utf-8", "replace").decode())
     if len(name) > MAX_NAME_CHARS:
         name = f"{name[: MAX_NAME_CHARS - 20]}…{name[-19:]}"
-    return name or "picture"
+    return name or "image"
 
 
 def refusal(error: ImageError | str) -> str:
     """Why a photo was not rated, for its sender: what is wrong, then the detail."""
     kind, _, advice = str(error).partition(": ")
     detail = advice[:1].upper() + advice[1:]
-    return f"{_SAID.get(kind, '')} {detail}.".replace("..", ".").strip()
+    return f"{_REASONS.get(kind, '')} {detail}.".replace("..", ".").strip()
 
 
 MAX_LISTED_FOLDERS = 200
@@ -95,23 +91,16 @@ MAX_LISTED_FOLDERS = 200
 
 def folder_choices(allowed: Sequence[Path]) -> dict[str, Path]:
     """Each allowed folder and the folders right below it, by a name to choose it by."""
-    found: dict[str, Path] = {}
+    choices: dict[str, Path] = {}
     for folder in allowed:
         home = folder.resolve()
-        found[home.name or str(home)] = home
-        below = sorted(p for p in home.iterdir() if p.is_dir() and not p.name.startswith("."))
-        for inner in below[:MAX_LISTED_FOLDERS]:
-            if not inner.is_symlink():
-                found[f"{home.name}/{inner.name}"] = inner
-    return found
+        below = sorted(p for p in home.iterdir() if p.is_dir() and not p.name.startswith("."))[:MAX_LISTED_FOLDERS]
+        choices[home.name or str(home)] = home
+        choices |= {f"{home.name}/{inner.name}": inner for inner in below if not inner.is_symlink()}
+    return choices
 
 
 def image_paths_below(folder: Path, most: int) -> list[str]:
     """Paths of at most ``most`` photos in a folder and below; none that a link leads out to."""
-    found: list[str] = []
-    for path in find_image_paths([str(folder)]):
-        if Path(path).resolve().is_relative_to(folder):
-            found.append(path)
-        if len(found) == most:
-            break
-    return found
+    paths = find_image_paths([str(folder)])
+    return list(islice((path for path in paths if Path(path).resolve().is_relative_to(folder)), most))

@@ -45,7 +45,7 @@ def clusters(n: int, links: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     """(n,) cluster number of each position: the connected components of the links."""
     ends = np.array(list(links), dtype=np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends)), tuple(ends.T)), shape=(n, n))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def equal_key_links(keys: Sequence[str]) -> list[tuple[int, int]]:
