@@ -13,23 +13,22 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from vlm_aes.cli.options import GROUPS
 from vlm_aes.errors import VlmAesError
 
-ERROR_ROWS, WRONG_CALL, INTERRUPTED = 1, 2, 130
-"""Exit codes: finished, but some images could not be rated; nothing was done; Ctrl-C."""
-
-GROUPS = (
-    "Input",
-    "Model",
-    "Columns",
-    "Choosing",
-    "Training",
-    "Stars and XMP sidecars",
-    "Output",
-    "Server",
-    "Performance",
+ERROR_ROWS = 1
+"""Exit code: finished, but some images could not be rated."""
+WRONG_CALL = 2
+"""Exit code: nothing was done."""
+INTERRUPTED = 130
+"""Exit code: Ctrl-C."""
+LIBRARY_WARNINGS: tuple[tuple[type[Warning], str], ...] = (
+    (FutureWarning, "torch|transformers|huggingface_hub|accelerate|peft|kernels|sklearn"),
+    (DeprecationWarning, "torch|transformers|huggingface_hub|accelerate|peft|kernels|sklearn"),
+    (UserWarning, "torch|transformers|accelerate|peft|sklearn"),
+    (RuntimeWarning, "scipy|sklearn"),
 )
-"""Groups of options, in the order of the help."""
+"""Warnings meant for developers: their categories, and the packages that give them."""
 OLD_OPTIONS: dict[str, dict[str, str]] = {
     "score": {"--column": "--image-column"},
     "gallery": {"--fast": "--fast-table"},
@@ -112,6 +111,12 @@ def _fail(message: str) -> NoReturn:
     raise typer.Exit(WRONG_CALL) from None
 
 
+def exit_if(errors: object) -> None:
+    """End with the exit code for images that could not be rated, where there are any."""
+    if errors:
+        raise typer.Exit(ERROR_ROWS)
+
+
 def note(message: str) -> None:
     """Print a line on stderr that begins with the name of the program."""
     print(f"vlm-aes: {message}", file=sys.stderr)
@@ -121,7 +126,6 @@ def quiet_libraries() -> None:
     """Keep what libraries say to developers off stderr."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    library = r"(torch|transformers|huggingface_hub|accelerate|peft|kernels|scipy|sklearn)(\.|$)"
-    for category in (FutureWarning, DeprecationWarning, UserWarning, RuntimeWarning):
-        warnings.filterwarnings("ignore", category=category, module=library)
+    for category, packages in LIBRARY_WARNINGS:
+        warnings.filterwarnings("ignore", category=category, module=rf"({packages})(\.|$)")
     logging.getLogger("torch").setLevel(logging.ERROR)

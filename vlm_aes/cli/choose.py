@@ -2,72 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from vlm_aes.bulk.settings import ChooseSettings
-from vlm_aes.cli.app import ERROR_ROWS
-from vlm_aes.cli.options import (
-    INPUT,
-    MODEL,
-    OUTPUT,
-    SELECTION,
-    Device,
-    DryRun,
-    Fraction,
-    Layout,
-    Overwrite,
-    OverwriteRatings,
-    Stars,
-    StarsAmong,
-    Table,
-    Threshold,
-    TopK,
-    Unrated,
-    load,
-    option,
-    say,
-)
-
-Folder = Path | None
+from vlm_aes.cli import options as opt
+from vlm_aes.cli.app import exit_if
+from vlm_aes.cli.loading import load, say
 
 
 def choose(
-    table: Annotated[
-        Path | None, typer.Argument(metavar="TABLE", help="Table that score wrote, or its folder of shards.")
-    ] = None,
-    top_k: TopK = None,
-    fraction: Fraction = None,
-    threshold: Threshold = None,
-    per: Annotated[
-        str, option(group=SELECTION, metavar="GROUP", help="Group to select from: all, folder or burst.")
-    ] = "all",
-    distinct: Annotated[
-        bool, option("--distinct", group=SELECTION, help="Keep only the best of near-duplicates.")
-    ] = False,
-    bands: Annotated[
-        str | None,
-        option(
-            group=SELECTION,
-            metavar="SCORES",
-            help="Sort all images into bands that part at these scores, such as 40,60.",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        option(
-            group=MODEL, metavar="MODEL", help="Checkpoint whose vision tower measures image similarity. Default: nano."
-        ),
-    ] = None,
-    device: Device = "auto",
-    copy: Annotated[Folder, option(group=OUTPUT, metavar="DIR", help="Folder to copy the images into.")] = None,
-    link: Annotated[Folder, option(group=OUTPUT, metavar="DIR", help="Folder to link the images into.")] = None,
-    move: Annotated[Folder, option(group=OUTPUT, metavar="DIR", help="Folder to move the images into.")] = None,
-    undo: Annotated[
-        Folder, option(group=OUTPUT, metavar="DIR", help="Folder to take back: undoes --copy, --link or --move.")
-    ] = None,
+    table: opt.TableUnlessUndo = None,
+    top_k: opt.TopK = None,
+    fraction: opt.Fraction = None,
+    threshold: opt.Threshold = None,
+    per: opt.PerBurst = "all",
+    distinct: opt.Distinct = False,
+    bands: opt.Bands = None,
+    model: opt.SimilarityModel = None,
+    device: opt.Device = "auto",
+    copy: opt.Copy = None,
+    link: opt.Link = None,
+    move: opt.Move = None,
+    undo: opt.Undo = None,
 ) -> None:
     """Select the best of a table, as paths or as files in a folder.
 
@@ -94,13 +48,13 @@ def choose(
 
 
 def xmp(
-    table: Table,
-    stars: Stars = None,
-    stars_among: StarsAmong = "reference",
-    xmp_layout: Layout = "auto",
-    overwrite_ratings: OverwriteRatings = False,
-    unrated: Unrated = 0,
-    dry_run: DryRun = False,
+    table: opt.Table,
+    stars: opt.Stars = None,
+    stars_among: opt.StarsAmong = "reference",
+    xmp_layout: opt.XmpLayout = "auto",
+    overwrite_ratings: opt.OverwriteRatings = False,
+    unrated: opt.Unrated = 0,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Write a finished table into XMP sidecars beside its images."""
     say(f"Reading {table} ...")
@@ -114,22 +68,11 @@ def xmp(
     rule = StarRule.parse(stars, stars_among)
     is_default = stars is None and stars_among == "reference"
     rows = add_stars(lambda: read_rows(table), rule, keep=is_default)
-    if write_sidecars(sidecars, rows, show=print, say=say):
-        raise typer.Exit(ERROR_ROWS)
+    exit_if(write_sidecars(sidecars, rows, show=print, say=say))
 
 
 def gallery(
-    table: Table,
-    html: Annotated[Path, option(group=OUTPUT, metavar="FILE", help="Page to write.")],
-    overwrite: Overwrite = False,
-    fast_table: Annotated[
-        Folder,
-        option(
-            group=INPUT,
-            metavar="TABLE",
-            help="Table of the same images by a fast head, to show where the two disagree.",
-        ),
-    ] = None,
+    table: opt.Table, html: opt.GalleryPage, overwrite: opt.Overwrite = False, fast_table: opt.FastTable = None
 ) -> None:
     """Write a finished table as a gallery: one page without network."""
     say(f"Reading {table} ...")

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from vlm_aes.cli.options import SERVER, Device, Model, Precision, load, option, say
+from vlm_aes.cli import options as opt
+from vlm_aes.cli.loading import load, say
 from vlm_aes.errors import ServerError, SettingsError
 
 
 def demo(
-    model: Model = None,
-    precision: Precision = "auto",
-    device: Device = "auto",
-    host: Annotated[
-        str, option(group=SERVER, metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for the network.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        option(
-            group=SERVER,
-            min=0,
-            max=65535,
-            metavar="N",
-            help="Port to listen on. Default: the first free one from 7860.",
-        ),
-    ] = None,
-    allow: Annotated[
-        list[Path] | None,
-        option(group=SERVER, metavar="DIR", help="Folder here that visitors may have sorted; may be repeated."),
-    ] = None,
+    model: opt.Model = None,
+    precision: opt.Precision = "auto",
+    device: opt.Device = "auto",
+    host: opt.Host = "127.0.0.1",
+    port: opt.Port = None,
+    allow: opt.Allow = None,
 ) -> None:
     """Open a page to rate, compare, sort and teach in the browser."""
     if find_spec("gradio") is None:
@@ -56,7 +39,7 @@ def demo(
         server.close()
 
 
-def samples(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the photos.")]) -> None:
+def samples(folder: opt.SamplesFolder) -> None:
     """Write sample photos and degraded copies of them."""
     from vlm_aes.images.samples import write_samples
 

@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from vlm_aes.cli.app import ERROR_ROWS
-from vlm_aes.cli.options import (
-    MODEL,
-    OUTPUT,
-    Device,
-    Images,
-    Json,
-    Overwrite,
-    Precision,
-    Ratings,
-    RatingsScale,
-    Seed,
-    console,
-    option,
-    progress_bar,
-    read_table,
-    say,
-    say_loading,
-)
+from vlm_aes.cli import options as opt
+from vlm_aes.cli.app import exit_if
+from vlm_aes.cli.loading import console, print_json, progress_bar, read_table, say_loading, say_saved
 from vlm_aes.files import check_absent
-
-Out = Annotated[Path, option(group=OUTPUT, metavar="DIR", help="Folder to write; it loads with --model.")]
 
 
 def ensemble(
-    ratings: Ratings,
-    member: Annotated[
-        list[str],
-        option(
-            group=MODEL,
-            metavar="MODEL",
-            help="Member: what --model takes, fast:MODEL for its fast head, or facts for measured "
-            "facts; repeat it for each.",
-        ),
-    ],
-    out: Out,
-    images: Images = None,
-    ratings_scale: RatingsScale = None,
-    precision: Precision = "auto",
-    device: Device = "auto",
-    seed: Seed = 0,
-    as_json: Json = False,
-    overwrite: Overwrite = False,
+    ratings: opt.Ratings,
+    member: opt.Members,
+    out: opt.RaterFolder,
+    images: opt.Images = None,
+    ratings_scale: opt.RatingsScale = None,
+    precision: opt.Precision = "auto",
+    device: opt.Device = "auto",
+    seed: opt.Seed = 0,
+    json: opt.Json = False,
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Fit the weights of several models to your ratings."""
     check_absent(out, overwrite=overwrite)
@@ -67,49 +36,34 @@ def ensemble(
     fitted = fitting.fit(rated, seed)
     figures = fitting.figures(fitted, rated.ratings, member)
     fitting.save(fitted, members, rated.ratings, out, reference=table.name, overwrite=overwrite)
+    n = len(rated.ratings)
     weights = dict(zip(member, map(float, fitted.weights), strict=True))
-    if as_json:
-        print(json.dumps({
-            "n": len(rated.ratings), "n_error": rated.n_error, "intercept": fitted.intercept,
-            "weights": weights,
-            "figures": {name: {k: asdict(v) for k, v in own.items()}
-                        for name, own in figures.items()},
-        }, allow_nan=False))  # fmt: skip
+    if json:
+        values = {name: {k: asdict(v) for k, v in own.items()} for name, own in figures.items()}
+        report = {"n": n, "n_error": rated.n_error, "intercept": fitted.intercept, "weights": weights}
+        print_json(report | {"figures": values})
     else:
         show = console()
-        show.print(f"{count_text(len(rated.ratings), 'image')}, out of fold, 95% intervals")
+        show.print(f"{count_text(n, 'image')}, out of fold, 95% intervals")
         for name, own in figures.items():
-            srcc, weight = own["srcc"], weights.get(name)
+            srcc, plcc, weight = own["srcc"], own["plcc"], weights.get(name)
             text = "" if weight is None else f"weight {weight:.3f}" if weight else "adds nothing"
-            show.print(
-                f"{name[-32:]:<32} SRCC {srcc.value:.3f} ({srcc.low:.3f} to {srcc.high:.3f})  "
-                f"PLCC {own['plcc'].value:.3f}  {text}", soft_wrap=True, markup=False,
-            )  # fmt: skip
-    say(f"vlm-aes score PHOTOS --model {out}")
-    if rated.n_error:
-        raise typer.Exit(ERROR_ROWS)
+            line = f"SRCC {srcc.value:.3f} ({srcc.low:.3f} to {srcc.high:.3f})  PLCC {plcc.value:.3f}  {text}"
+            show.print(f"{name[-32:]:<32} {line}", soft_wrap=True, markup=False)
+    say_saved(out)
+    exit_if(rated.n_error)
 
 
 def route(
-    routes: Annotated[Path, typer.Argument(metavar="ROUTES", help=".csv with a path and a route in each row.")],
-    to: Annotated[
-        list[str],
-        option(
-            group=MODEL,
-            metavar="ROUTE=MODEL",
-            help="Model of a route, or ROUTE=fast:MODEL for its fast head; repeat it for each.",
-        ),
-    ],
-    out: Out,
-    images: Images = None,
-    tower: Annotated[
-        str,
-        option(group=MODEL, metavar="TOWER", help="Vision tower that tells the routes apart: folder, hub id, or nano."),
-    ] = "nano",
-    device: Device = "auto",
-    seed: Seed = 0,
-    as_json: Json = False,
-    overwrite: Overwrite = False,
+    routes: opt.Routes,
+    to: opt.RouteModels,
+    out: opt.RaterFolder,
+    images: opt.Images = None,
+    tower: opt.RouteTower = "nano",
+    device: opt.Device = "auto",
+    seed: opt.Seed = 0,
+    json: opt.Json = False,
+    overwrite: opt.Overwrite = False,
 ) -> None:
     """Learn which kind of image goes to which model."""
     check_absent(out, overwrite=overwrite)
@@ -121,10 +75,9 @@ def route(
     named = routing.parse_routes(to)
     table = routing.read_routes(routes, images, [route.name for route in named])
     report = routing.train_router(table, named, tower, out, seed=seed, device=device, overwrite=overwrite)
-    if as_json:
-        print(json.dumps(asdict(report), allow_nan=False))
+    if json:
+        print_json(asdict(report))
     else:
         print(f"{count_text(report.n, 'image')}, {report.accuracy:.1%} sent to the right route, out of fold")
-    say(f"vlm-aes score PHOTOS --model {out}")
-    if report.n_error:
-        raise typer.Exit(ERROR_ROWS)
+    say_saved(out)
+    exit_if(report.n_error)

@@ -1,181 +1,260 @@
-"""The options that commands share, and loading the model that they name."""
+"""Every argument and option of the commands, in the groups of the help."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from vlm_aes.cli.app import GROUPS
-from vlm_aes.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from vlm_aes.assessor import Assessor
-    from vlm_aes.ratings.table import RatingTable
-
-
-def option(*names: str, group: str, help: str, **settings: Any) -> Any:
-    """An option in a group of the help."""
-    return typer.Option(*names, help=help, rich_help_panel=group, **settings)
+INPUT = "Input"
+MODEL = "Model"
+COLUMNS = "Columns"
+CHOOSING = "Choosing"
+TRAINING = "Training"
+SIDECARS = "Stars and XMP sidecars"
+OUTPUT = "Output"
+SERVER = "Server"
+PERFORMANCE = "Performance"
+GROUPS = (INPUT, MODEL, COLUMNS, CHOOSING, TRAINING, SIDECARS, OUTPUT, SERVER, PERFORMANCE)
+"""Groups of options, in the order of the help."""
 
 
-INPUT, MODEL, COLUMNS, SELECTION, TRAINING, SIDECARS, OUTPUT, SERVER, PERFORMANCE = GROUPS
+def option(group: str, metavar: str, help: str, **settings: Any) -> Any:
+    """An option with a value; its name is that of the parameter."""
+    return typer.Option(metavar=metavar, help=help, rich_help_panel=group, **settings)
 
+
+def flag(group: str, name: str, help: str) -> Any:
+    """An option without a value."""
+    return typer.Option(name, help=help, rich_help_panel=group)
+
+
+def argument(metavar: str, help: str) -> Any:
+    """What stands without a name."""
+    return typer.Argument(metavar=metavar, help=help)
+
+
+Paths = Annotated[
+    list[str],
+    argument(
+        "PATH", "Photos, folders, quoted globs, tables, .tar archives, datasets, addresses, or - for a list on stdin."
+    ),
+]
+Image = Annotated[str, argument("IMAGE", "A photo.")]
+ComparedImages = Annotated[list[str], argument("IMAGE", "Two to twenty photos.")]
+Table = Annotated[Path, argument("TABLE", "Table that score wrote, or its folder of shards.")]
+TableUnlessUndo = Annotated[Path | None, argument("TABLE", "Table that score wrote, or its folder of shards.")]
+Ratings = Annotated[Path, argument("RATINGS", "Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files.")]
+Routes = Annotated[Path, argument("ROUTES", ".csv with a path and a route in each row.")]
+Upload = Annotated[Path, argument("FOLDER", "Folder that finetune, distill or --dataset wrote.")]
+Repository = Annotated[str, argument("OWNER/NAME", "Repository on the hub; created if missing.")]
+SamplesFolder = Annotated[Path, argument("DIR", "Folder for the photos.")]
+
+# Input
+ImageColumn = Annotated[
+    str | None, option(INPUT, "NAME", "Table column with image paths or image bytes. Default: path or image.")
+]
+Images = Annotated[
+    Path | None, option(INPUT, "DIR", "Folder that relative paths in the table start from. Default: the current one.")
+]
+AuditedImages = Annotated[
+    list[str],
+    option(INPUT, "PATH", "Photos to audit on, as PATH of score; may be repeated. More photos give surer figures."),
+]
+DistilledImages = Annotated[
+    list[str], option(INPUT, "PATH", "Photos to learn from, as PATH of score; may be repeated.")
+]
+Limit = Annotated[int, option(INPUT, "N", "Largest number of photos, drawn by chance.", min=2)]
+HumanRatings = Annotated[
+    Path | None, option(INPUT, "RATINGS", "Table of human ratings as for evaluate, with paths below --images.")
+]
+RatingColumn = Annotated[str, option(INPUT, "NAME", "Table column with the ratings.")]
+RatingsScale = Annotated[
+    str | None, option(INPUT, "LOW-HIGH", "Scale of the ratings, such as 1-7. Default: guessed from the ratings.")
+]
+Transform = Annotated[str, option(INPUT, "NAME", "Transform of counts such as likes: log, cube-root, rank or per-age.")]
+Split = Annotated[str | None, option(INPUT, "NAME", "Split to measure on: train, validation or test.")]
+ValidationShare = Annotated[float, option(INPUT, "F", "Share of images for model selection and calibration.")]
+TestShare = Annotated[float, option(INPUT, "F", "Share of images for the final metrics.")]
+Terms = Annotated[str, option(INPUT, "TEXT", "Licence of the ratings, for the card.")]
+FastTable = Annotated[
+    Path | None, option(INPUT, "TABLE", "Table of the same images by a fast head, to show where the two disagree.")
+]
+
+# Model
 Model = Annotated[
     str | None,
     option(
-        group=MODEL,
-        metavar="MODEL",
-        help="Preset, hub id, folder, rater file, FILE.onnx, HEAD:FILE or openai:URL#NAME. "
+        MODEL,
+        "MODEL",
+        "Preset, hub id, folder, rater file, FILE.onnx, HEAD:FILE or openai:URL#NAME. "
         "Default: nano, the embedded model.",
     ),
 ]
-Fast = Annotated[bool, option("--fast", group=MODEL, help="Score with the fast head of the model.")]
-Precision = Annotated[
-    str, option(group=MODEL, metavar="TYPE", help="Number type of the weights: auto, fp32, bf16, fp16, 8bit or 4bit.")
+SimilarityModel = Annotated[
+    str | None, option(MODEL, "MODEL", "Checkpoint whose vision tower measures image similarity. Default: nano.")
 ]
-Device = Annotated[str, option(group=MODEL, metavar="DEVICE", help="Processor: auto, cpu, cuda or mps.")]
-BatchSize = Annotated[int, option(group=PERFORMANCE, min=1, metavar="N", help="Images per forward pass.")]
-Json = Annotated[bool, option("--json", group=OUTPUT, help="Result as one JSON object on stdout.")]
-Overwrite = Annotated[bool, option("--overwrite", group=OUTPUT, help="Overwrite an existing result.")]
-Seed = Annotated[int, option(group=PERFORMANCE, metavar="N", help="Random seed: same seed, same result.")]
-
-Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Table that score wrote, or its folder of shards.")]
-Ratings = Annotated[
-    Path, typer.Argument(metavar="RATINGS", help="Ratings: .csv, .jsonl, .parquet, or a folder of .parquet files.")
+Fast = Annotated[bool, flag(MODEL, "--fast", "Score with the fast head of the model.")]
+FitFast = Annotated[bool, flag(MODEL, "--fast", "Fit only the fast head of the model, in seconds.")]
+Precision = Annotated[str, option(MODEL, "TYPE", "Number type of the weights: auto, fp32, bf16, fp16, 8bit or 4bit.")]
+Device = Annotated[str, option(MODEL, "DEVICE", "Processor: auto, cpu, cuda or mps.")]
+Style = Annotated[
+    str | None, option(MODEL, "NAME", "Style of the critique, where the model has several: brief, teacher or curator.")
 ]
-Images = Annotated[
-    Path | None,
+Language = Annotated[
+    str | None, option(MODEL, "NAME", "Language of the critique, where the model speaks it: French, German, ...")
+]
+Members = Annotated[
+    list[str],
     option(
-        group=INPUT, metavar="DIR", help="Folder that relative paths in the table start from. Default: the current one."
+        MODEL,
+        "MODEL",
+        "Member: what --model takes, fast:MODEL for its fast head, or facts for measured facts; repeat it for each.",
     ),
 ]
-RatingsScale = Annotated[
-    str | None,
-    option(
-        group=INPUT, metavar="LOW-HIGH", help="Scale of the ratings, such as 1-7. Default: guessed from the ratings."
+RouteModels = Annotated[
+    list[str],
+    option(MODEL, "ROUTE=MODEL", "Model of a route, or ROUTE=fast:MODEL for its fast head; repeat it for each."),
+]
+RouteTower = Annotated[
+    str, option(MODEL, "TOWER", "Vision tower that tells the routes apart: folder, hub id, or nano.")
+]
+Teacher = Annotated[
+    str | None, option(MODEL, "MODEL", "Model whose scores are learned. Default: nano, or none with --ratings.")
+]
+Tower = Annotated[
+    str | None, option(MODEL, "TOWER", "Vision tower: folder or hub id. Default: that of the checkpoint.")
+]
+
+# Columns
+Rationale = Annotated[
+    bool,
+    flag(
+        COLUMNS,
+        "--rationale",
+        "Critique of each image; with --top-k, --fraction or --threshold only of the selected ones.",
     ),
 ]
-Transform = Annotated[
-    str, option(group=INPUT, metavar="NAME", help="Transform of counts such as likes: log, cube-root, rank or per-age.")
+Facts = Annotated[bool, flag(COLUMNS, "--facts", "Measured facts: exposure, sharpness, noise, ...")]
+Attributes = Annotated[bool, flag(COLUMNS, "--attributes", "Scores of composition, color, light and more.")]
+Scale = Annotated[
+    str | None, option(COLUMNS, "LOW-HIGH", "Scale on which scores are shown, such as 1-10; adds score_scaled.")
 ]
-RatingColumn = Annotated[str, option(group=INPUT, metavar="NAME", help="Table column with the ratings.")]
 
-TopK = Annotated[int | None, option("--top-k", group=SELECTION, metavar="N", help="Number of best images to keep.")]
-Fraction = Annotated[float | None, option(group=SELECTION, metavar="F", help="Share of best images to keep, 0 to 1.")]
-Threshold = Annotated[float | None, option(group=SELECTION, metavar="T", help="Lowest score to keep, 0 to 100.")]
+# Choosing
+TopK = Annotated[int | None, option(CHOOSING, "N", "Number of best images to keep.")]
+Fraction = Annotated[float | None, option(CHOOSING, "F", "Share of best images to keep, 0 to 1.")]
+Threshold = Annotated[float | None, option(CHOOSING, "T", "Lowest score to keep, 0 to 100.")]
+Per = Annotated[str, option(CHOOSING, "GROUP", "Group to select from: all or folder.")]
+PerBurst = Annotated[str, option(CHOOSING, "GROUP", "Group to select from: all, folder or burst.")]
+Cascade = Annotated[
+    bool,
+    flag(CHOOSING, "--cascade", "Score everything with the fast head; re-score borderline images with the full model."),
+]
+Distinct = Annotated[bool, flag(CHOOSING, "--distinct", "Keep only the best of near-duplicates.")]
+Bands = Annotated[
+    str | None, option(CHOOSING, "SCORES", "Sort all images into bands that part at these scores, such as 40,60.")
+]
 
+# Training
+Full = Annotated[bool, flag(TRAINING, "--full", "Train the weights instead of LoRA adapters.")]
+TrainTower = Annotated[bool, flag(TRAINING, "--train-tower", "Train the vision tower and projector as well.")]
+LoraRank = Annotated[int, option(TRAINING, "N", "Rank of the LoRA adapters.", min=1)]
+NoRidge = Annotated[bool, flag(TRAINING, "--no-ridge", "Train LoRA only, without the ridge residual.")]
+Epochs = Annotated[
+    float | None,
+    option(TRAINING, "N", "Passes over the training data. Default: 4 over ratings, 8 over pairs.", min=0.01),
+]
+LearningRate = Annotated[
+    float, option(TRAINING, "RATE", "Learning rate. Default: 5e-4, with --full 2e-5.", min=0, show_default=False)
+]
+Labels = Annotated[str, option(TRAINING, "KIND", "Soft labels: raters, gaussian, two-hot or hard.")]
+RatingWeight = Annotated[float, option(TRAINING, "W", "Weight of the soft-label loss.", min=0)]
+RankingWeight = Annotated[float, option(TRAINING, "W", "Weight of the ranking loss.", min=0)]
+CritiqueWeight = Annotated[float, option(TRAINING, "W", "Weight of the critique loss.", min=0)]
+
+# Stars and XMP sidecars
 Stars = Annotated[
-    str | None,
-    option(
-        group=SIDECARS,
-        metavar="P,P,P,P,P",
-        help="Percentiles from which 1 to 5 stars are given. Default: 0,20,50,80,95.",
-    ),
+    str | None, option(SIDECARS, "P,P,P,P,P", "Percentiles from which 1 to 5 stars are given. Default: 0,20,50,80,95.")
 ]
 StarsAmong = Annotated[
+    str, option(SIDECARS, "SET", "Photos that the percentiles refer to: reference (of the model) or run.")
+]
+Xmp = Annotated[bool, flag(SIDECARS, "--xmp", "Write stars, keywords and critiques into XMP sidecars.")]
+XmpLayout = Annotated[
     str,
     option(
-        group=SIDECARS, metavar="SET", help="Photos that the percentiles refer to: reference (of the model) or run."
+        SIDECARS,
+        "NAME",
+        "Names of sidecars: darktable (name.ext.xmp), adobe (name.xmp), or auto (those that exist, else darktable).",
     ),
 ]
-Layout = Annotated[
-    str,
-    option(
-        group=SIDECARS,
-        metavar="NAME",
-        help="Names of sidecars: darktable (name.ext.xmp), adobe (name.xmp), or auto (those that "
-        "exist, else darktable).",
-    ),
-]
-OverwriteRatings = Annotated[
-    bool, option("--overwrite-ratings", group=SIDECARS, help="Also replace stars that a person gave.")
-]
+OverwriteRatings = Annotated[bool, flag(SIDECARS, "--overwrite-ratings", "Also replace stars that a person gave.")]
 Unrated = Annotated[
-    int,
-    option(
-        group=SIDECARS, min=0, max=5, metavar="N", help="Stars that mean not rated yet; darktable gives new photos 1."
-    ),
+    int, option(SIDECARS, "N", "Stars that mean not rated yet; darktable gives new photos 1.", min=0, max=5)
 ]
-DryRun = Annotated[bool, option("--dry-run", group=SIDECARS, help="Show what would be written; change nothing.")]
+DryRun = Annotated[bool, flag(SIDECARS, "--dry-run", "Show what would be written; change nothing.")]
 
+# Output
+Out = Annotated[
+    str | None, option(OUTPUT, "FILE|DIR/", "Table to write: .csv, .jsonl, .parquet, or a folder/ of Parquet shards.")
+]
+ModelFolder = Annotated[Path, option(OUTPUT, "DIR", "Folder of the new model to write.")]
+HeadFolder = Annotated[
+    Path, option(OUTPUT, "DIR", "Checkpoint, which gets a fast/ folder; or a folder for the head alone.")
+]
+RaterFolder = Annotated[Path, option(OUTPUT, "DIR", "Folder to write; it loads with --model.")]
+OnnxFile = Annotated[Path, option(OUTPUT, "FILE", "FILE.onnx to write; it loads with --model.")]
+ResumeRun = Annotated[bool, flag(OUTPUT, "--resume", "Resume an interrupted run; finished rows stay.")]
+ResumeTraining = Annotated[bool, flag(OUTPUT, "--resume", "Resume an interrupted training.")]
+Overwrite = Annotated[bool, flag(OUTPUT, "--overwrite", "Overwrite an existing result.")]
+OverwriteFiles = Annotated[bool, flag(OUTPUT, "--overwrite", "Replace an existing --out or --html.")]
+Json = Annotated[bool, flag(OUTPUT, "--json", "Result as one JSON object on stdout.")]
+FactsBaseline = Annotated[
+    bool, flag(OUTPUT, "--facts/--no-facts", "Baseline of measured facts, learned from the same ratings.")
+]
+Gallery = Annotated[Path | None, option(OUTPUT, "FILE", "Gallery to write: a page without network.")]
+GalleryPage = Annotated[Path, option(OUTPUT, "FILE", "Page to write.")]
+ExplanationPage = Annotated[Path | None, option(OUTPUT, "FILE", "Page to write, with a heat map of the score.")]
+EvaluationPage = Annotated[Path | None, option(OUTPUT, "FILE", "Page to write, with plots.")]
+Dataset = Annotated[Path | None, option(OUTPUT, "DIR", "Dataset to write, with images and rows.")]
+Stats = Annotated[Path | None, option(OUTPUT, "FILE", "JSON file for the statistics of the run.")]
+Copy = Annotated[Path | None, option(OUTPUT, "DIR", "Folder to copy the images into.")]
+Link = Annotated[Path | None, option(OUTPUT, "DIR", "Folder to link the images into.")]
+Move = Annotated[Path | None, option(OUTPUT, "DIR", "Folder to move the images into.")]
+Undo = Annotated[Path | None, option(OUTPUT, "DIR", "Folder to take back: undoes --copy, --link or --move.")]
+License = Annotated[str | None, option(OUTPUT, "ID", "License such as apache-2.0, for a card that names none.")]
+Revision = Annotated[str | None, option(OUTPUT, "BRANCH", "Branch; created if missing. Default: main.")]
+Private = Annotated[bool, flag(OUTPUT, "--private", "Create a private repository.")]
+Message = Annotated[str, option(OUTPUT, "TEXT", "Message of the commit.")]
+ListOnly = Annotated[bool, flag(OUTPUT, "--dry-run", "List the files; nothing is pushed.")]
 
-def say(line: str) -> None:
-    """Print a line of progress on stderr."""
-    print(line, file=sys.stderr, flush=True)
+# Server
+Host = Annotated[str, option(SERVER, "ADDRESS", "Address to listen on; 0.0.0.0 for the network.")]
+Port = Annotated[
+    int | None, option(SERVER, "N", "Port to listen on. Default: the first free one from 7860.", min=0, max=65535)
+]
+Allow = Annotated[
+    list[Path] | None, option(SERVER, "DIR", "Folder here that visitors may have sorted; may be repeated.")
+]
 
-
-def say_loading(*models: str | Path | None) -> None:
-    """Say what is being loaded, before the seconds that importing torch takes."""
-    say(f"Loading {', '.join(str(model or 'nano') for model in models)} ...")
-
-
-def say_terms(terms: Iterable[str]) -> None:
-    """Print the licence of the weights, each once."""
-    for line in dict.fromkeys(filter(None, terms)):
-        say(line)
-
-
-def load(
-    model: str | None, precision: str = "auto", device: str = "auto", *, fast: bool = False,
-    reasons: bool = False,
-) -> Assessor:  # fmt: skip
-    """Load a model, with its name before and its licence after.
-
-    Args:
-        reasons: the model must be able to give them.
-
-    Raises:
-        VlmAesError: for a model that cannot be loaded, or gives scores alone.
-    """
-    say_loading(model)
-    from vlm_aes.assessor import Assessor
-
-    assessor = Assessor.from_pretrained(model, precision=precision, device=device, fast=fast)
-    if reasons and assessor.critic is None:
-        raise CheckpointError(f"{model} gives scores alone; reasons need a vision-language model")
-    say_terms([assessor.terms])
-    return assessor
-
-
-def read_table(
-    file: Path, images: Path | None, scale: str | None = None, *, transform: str = "",
-    column: str = "rating", min_images: int,
-) -> RatingTable:  # fmt: skip
-    """Read a table of ratings, and say on which scale if nobody named one."""
-    say(f"Reading {file} ...")
-    from vlm_aes.ratings.scale import Scale
-    from vlm_aes.ratings.table import read_ratings
-
-    table = read_ratings(
-        file, images, scale=Scale.parse(scale) if scale else None, transform=transform,
-        column=column, min_images=min_images,
-    )  # fmt: skip
-    if not table.declared:
-        ends = f"{table.scale.low:g} to {table.scale.high:g}"
-        say(f"ratings read as {ends}; if that is wrong: --ratings-scale")
-    return table
-
-
-def console() -> Console:
-    """Standard output for people."""
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-@contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; call what it gives with the number that is done."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done: bar.update(task, completed=done)
+# Performance
+BatchSize = Annotated[int, option(PERFORMANCE, "N", "Images per forward pass.", min=1)]
+Accumulate = Annotated[int, option(PERFORMANCE, "N", "Forward passes per training step.", min=1)]
+Quantize = Annotated[
+    str, option(PERFORMANCE, "BITS", "Quantization of the base under LoRA, to save memory: 4bit or 8bit.")
+]
+Checkpointing = Annotated[bool, flag(PERFORMANCE, "--checkpointing", "Gradient checkpointing: less memory, slower.")]
+Seed = Annotated[int, option(PERFORMANCE, "N", "Random seed: same seed, same result.")]
+Smoke = Annotated[bool, flag(PERFORMANCE, "--smoke", "Ten steps only, to check the setup.")]
+EmbeddingCache = Annotated[
+    Path | None, option(PERFORMANCE, "DIR", "Folder of stored embeddings. Default: in the cache of the user.")
+]
+Engine = Annotated[
+    str, option(PERFORMANCE, "NAME", "Engine: local, or ray on this machine or the cluster in RAY_ADDRESS.")
+]
+Workers = Annotated[
+    int | None,
+    option(PERFORMANCE, "N", "Number of Ray workers. Default: one per GPU, or one per two CPU cores.", min=1),
+]
