@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_no_two_classes_share_a_name():
 def test_a_constant_name_stands_in_at_most_two_modules():
     shared = {n: m for n, m in structure.constant_names().items() if len(m) > 2}
     assert not shared
+
+
+def test_the_wheel_holds_every_package():
+    project = tomllib.loads((structure.PACKAGE.parent / "pyproject.toml").read_text())
+    listed = set(project["tool"]["setuptools"]["packages"]) - {"vlm_aes.prompt_files"}
+    folders = {file.parent.relative_to(structure.PACKAGE.parent) for file in structure.modules().values()}
+    assert listed == {".".join(folder.parts) for folder in folders}
 
 
 def run(code):

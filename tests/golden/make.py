@@ -1,19 +1,16 @@
-"""Golden results of the command line: ``python tests/golden/make.py`` writes them anew.
+"""Golden results of the command line: ``python -m tests.golden.make`` writes them anew.
 
 A working folder is filled with the sample photos and with awkward files, all made here and the same
-each time; the commands run on it as they are typed, ``python -m vlm_aes.cli ...``, so that this
-script does not depend on how the package is built inside. What they give becomes one JSON file a
-subject beside this script. Wordings (critiques, messages, reasons) are not kept, nor is the hash of
-the prompt.
-
-By default each call has a process of its own, as a person's has. ``--fork`` is the quick way that
-the test takes: one process imports the large libraries once, and splits off a child for each call.
+each time. The commands run on it through ``vlm_aes.cli.main``, so that this script does not depend
+on how the package is built inside. What they give becomes one JSON file a subject beside this
+script. Wordings (critiques, messages, reasons) are not kept, nor is the hash of the prompt.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import csv
 import hashlib
 import importlib
@@ -22,22 +19,20 @@ import io
 import json
 import os
 import re
-import runpy
 import shutil
-import socket
 import struct
-import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import traceback
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, cast
+from unittest import mock
 from xml.etree import ElementTree
 
 import numpy as np
@@ -45,25 +40,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-GOLDEN = Path(__file__).parent
+GOLDEN = Path(__file__).resolve().parent
+FILES = ("score", "score-fast", "columns", "inputs", "stats", "calls", "choose",
+         "gallery", "sidecars", "evaluate", "compare", "explain")  # fmt: skip
+"""Golden files, by name without suffix."""
 NEEDED = ("accelerate", "exiv2", "peft", "pillow_heif", "sklearn")
 """Of the extras; without one of them some results are others."""
-AT_ONCE = 2
-"""Calls that run side by side."""
 ENVIRONMENT = {
     "COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1",
     "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1",
 }  # fmt: skip
-WARM = (
-    "numpy", "torch", "torch.nn.functional", "transformers.modeling_utils",
-    "transformers.image_processing_utils", "transformers.models.fast_vlm",
-    "transformers.models.siglip.modeling_siglip", "transformers.generation.utils",
-    "scipy.stats", "scipy.ndimage", "cv2", "skimage", "pandas", "pyarrow.parquet",
-    "pyarrow.dataset", "sklearn.ensemble", "sklearn.model_selection", "PIL.Image", "jinja2",
-    "typer", "rich.console", "rich.progress", "pydantic",
-)  # fmt: skip
-"""What most calls import, and what is not ours."""
-
 
 # running calls
 
@@ -86,129 +72,34 @@ class Outcome:
     stderr: str
 
 
-class CommandLine:
-    """Runs calls in a working folder, some side by side.
-
-    Args:
-        folder: the working folder.
-        fork: split each call off one warm process, where the system can.
-    """
-
-    def __init__(self, folder: Path, *, fork: bool) -> None:
-        self.folder = folder
-        self.environment = {**os.environ, **ENVIRONMENT}
-        self.fork = fork and hasattr(os, "fork")
-        self._warm: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> CommandLine:
-        if self.fork:
-            self._warm = subprocess.Popen(
-                [sys.executable, __file__, "--serve"], cwd=self.folder, env=self.environment,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
-            )  # fmt: skip
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
-        if self._warm is not None:
-            assert self._warm.stdin is not None and self._warm.stdout is not None
-            self._warm.stdin.close()
-            self._warm.stdout.close()
-            self._warm.wait()
-
-    def run(self, calls: Mapping[str, Call]) -> dict[str, Outcome]:
-        """What each call gave, by its name; in no order among each other."""
-        for call in calls.values():
-            (self.folder / call.cwd).mkdir(parents=True, exist_ok=True)
-        if self._warm is None:
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                return dict(zip(calls, pool.map(self._alone, calls.values()), strict=True))
-        assert self._warm.stdin is not None and self._warm.stdout is not None
-        print(json.dumps([asdict(c) for c in calls.values()]), file=self._warm.stdin, flush=True)
-        answer = self._warm.stdout.readline()
-        if not answer:
-            raise RuntimeError("the process that runs the calls has ended")
-        found = [Outcome(**outcome) for outcome in json.loads(answer)]
-        return dict(zip(calls, found, strict=True))
-
-    def _alone(self, call: Call) -> Outcome:
-        done = subprocess.run(
-            [sys.executable, "-m", "vlm_aes.cli", *call.words], cwd=self.folder / call.cwd,
-            env=self.environment, input=call.stdin.encode(errors="surrogateescape"),
-            capture_output=True, check=False,
-        )  # fmt: skip
-        return Outcome(done.returncode, _text(done.stdout), _text(done.stderr))
+def run(work: Path, calls: Mapping[str, Call]) -> dict[str, Outcome]:
+    """What each call gives, by its name; all of them in this process, one after another."""
+    return {name: _called(work, call) for name, call in calls.items()}
 
 
-def serve() -> None:
-    """Answer lines of calls on stdin with lines of outcomes on stdout, until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    for name in WARM:
-        if importlib.util.find_spec(name.partition(".")[0]) is not None:
-            importlib.import_module(name)
-    home = Path.cwd()
-    for line in sys.stdin:
-        calls = [Call(**{**c, "words": tuple(c["words"])}) for c in json.loads(line)]
-        with tempfile.TemporaryDirectory() as place:
-            outcomes = _forked(calls, home, Path(place))
-        print(json.dumps([asdict(o) for o in outcomes]), file=answers, flush=True)
+def _called(work: Path, call: Call) -> Outcome:
+    """Be ``vlm-aes`` with the call's words, input and folder."""
+    from vlm_aes.cli import main
 
-
-def _forked(calls: Sequence[Call], home: Path, place: Path) -> list[Outcome]:
-    waiting = list(enumerate(calls))[::-1]
-    running: dict[int, int] = {}
-    exits = [0] * len(calls)
-    while waiting or running:
-        while waiting and len(running) < AT_ONCE:
-            number, call = waiting.pop()
-            (place / f"{number}.in").write_bytes(call.stdin.encode(errors="surrogateescape"))
-            child = os.fork()
-            if child == 0:
-                _child(call, home, place / str(number))
-            running[child] = number
-        child, status = os.wait()
-        exits[running.pop(child)] = os.waitstatus_to_exitcode(status)
-    streams = [
-        [_text((place / f"{i}.{name}").read_bytes()) for name in ("out", "err")]
-        for i in range(len(calls))
-    ]
-    return [Outcome(code, *texts) for code, texts in zip(exits, streams, strict=True)]
-
-
-def _child(call: Call, home: Path, files: Path) -> NoReturn:
-    """Be ``python -m vlm_aes.cli`` with the call's words, streams and folder."""
-    code = 1
-    try:
-        for number, name in enumerate(("in", "out", "err")):
-            flags = os.O_RDONLY if name == "in" else os.O_WRONLY | os.O_CREAT
-            os.dup2(os.open(f"{files}.{name}", flags, 0o600), number)
-        socket.socket.connect = _refused  # type: ignore[method-assign, assignment]
-        os.chdir(home / call.cwd)
-        sys.argv[:] = ["vlm-aes", *call.words]
-        sys.path[0] = str(home / call.cwd)
-        sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), "utf-8", "surrogateescape")
-        runpy.run_module("vlm_aes.cli", run_name="__main__", alter_sys=True)
-        code = 0
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            if not stream.closed:
-                stream.flush()
-        os._exit(code)
-
-
-def _refused(self: socket.socket, address: object) -> NoReturn:
-    raise OSError(f"no network here: {address}")
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
+    (work / call.cwd).mkdir(parents=True, exist_ok=True)
+    stdin = io.TextIOWrapper(io.BytesIO(call.stdin.encode()), "utf-8", "surrogateescape")
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "replace") for _ in range(2))
+    exit_code = 0
+    with contextlib.chdir(work / call.cwd), mock.patch.multiple(
+        sys, argv=["vlm-aes", *call.words], stdin=stdin, stdout=out, stderr=err
+    ), mock.patch.dict(os.environ, ENVIRONMENT):  # fmt: skip
+        try:
+            main()
+        except SystemExit as error:
+            exit_code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except Exception:
+            exit_code = 1
+            traceback.print_exc()
+    texts = []
+    for stream in (out, err):
+        stream.flush()
+        texts.append(cast(io.BytesIO, stream.buffer).getvalue().decode("utf-8", "replace"))
+    return Outcome(exit_code, *texts)
 
 
 # the working folder
@@ -254,9 +145,7 @@ def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
     sixteen = np.asarray(some().convert("L")).astype(np.uint16) * 257
     Image.fromarray(sixteen).save(folder / "sixteen.png")
     (folder / "sixteen-colour.png").write_bytes(png(np.asarray(some()).astype(np.uint16) * 257))
-    Image.fromarray(np.asarray(some().convert("L"), dtype=np.float32) / 255).save(
-        folder / "float.tif"
-    )
+    Image.fromarray(np.asarray(some().convert("L"), dtype=np.float32) / 255).save(folder / "float.tif")
     palette = some().quantize(64)
     palette.save(folder / "palette.png")
     palette = some().quantize(64)
@@ -360,9 +249,7 @@ def drawing() -> Image.Image:
     sheet = Image.new("RGB", (320, 240), (255, 255, 255))
     pen = ImageDraw.Draw(sheet)
     for i in range(8):
-        pen.rectangle(
-            (20 + 36 * i, 200 - 20 * i, 44 + 36 * i, 220), fill=(30 * i, 90, 200 - 20 * i)
-        )
+        pen.rectangle((20 + 36 * i, 200 - 20 * i, 44 + 36 * i, 220), fill=(30 * i, 90, 200 - 20 * i))
     pen.line((10, 225, 310, 225), fill=(0, 0, 0), width=2)
     pen.ellipse((30, 20, 110, 100), outline=(200, 0, 0), width=3)
     return sheet
@@ -467,6 +354,9 @@ def write_sidecars(folder: Path, photos: Sequence[Image.Image]) -> None:
     (folder / "broken.jpg.xmp").write_text("<x:xmpmeta")
 
 
+STAYS = ("there.csv", "there.onnx")
+
+
 def fill(work: Path) -> None:
     """Everything in the working folder beside ``samples/``, which the command writes."""
     photos = photos_of(work / "samples")
@@ -478,267 +368,132 @@ def fill(work: Path) -> None:
     crop(photos, 6).save(work / "two.png")
     (work / "mine.csv").write_text("name,note\nastronaut,good\n")
     (work / "no-table.parquet").write_text("no Parquet at all\n")
-    (work / "there.csv").write_text("a file that must stay\n")
+    for name in STAYS:
+        (work / name).write_text("a file that must stay\n")
+    (work / "foreign.csv").write_text("a file that score did not write\n")
     (work / "empty").mkdir()
 
 
 # the calls
+
+CALLS: dict[str, dict[str, list[str]]] = tomllib.loads((GOLDEN / "calls.toml").read_text(encoding="utf-8"))
+COLUMNS, INPUTS, CHOICES, WRONG = (CALLS[name] for name in ("columns", "inputs", "choices", "wrong"))
 
 ERROR_ROWS = ("awkward/gone.jpg", "awkward/notes.txt", "awkward/.hidden.jpg", "awkward/vector.svg",
               "awkward/nested/loop/dot.png", "samples/astronaut.png", "awkward/*.bmp")  # fmt: skip
 """Named beside the two folders: some are pictures, one is there already."""
 ALL = ("samples", "awkward", *ERROR_ROWS)
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "csv": ("one.png", "--fast", "--out", "OUT.csv"),
-    "jsonl": ("one.png", "--fast", "--out", "OUT.jsonl"),
-    "parquet": ("one.png", "--fast", "--out", "OUT.parquet"),
-    "facts": ("one.png", "--fast", "--facts", "--out", "OUT.csv"),
-    "attributes": ("one.png", "--attributes", "--out", "OUT.csv"),
-    "rationale": ("one.png", "two.png", "--rationale", "--out", "OUT.csv"),
-    "fast-rationale": ("one.png", "--fast", "--rationale", "--out", "OUT.jsonl"),
-    "scale-1-10": ("one.png", "two.png", "--fast", "--scale", "1-10", "--out", "OUT.csv"),
-    "scale-0-1": ("one.png", "two.png", "--fast", "--scale", "0-1", "--out", "OUT.jsonl"),
-    "stars": ("one.png", "--fast", "--stars", "10,20,40,60,80", "--out", "OUT.csv"),
-    "stars-run": ("one.png", "two.png", "--fast", "--stars-among", "run", "--stars",
-                  "0,20,50,80,95", "--out", "OUT.csv"),
-    "top-k": ("one.png", "two.png", "--fast", "--top-k", "1", "--out", "OUT.csv"),
-    "cascade": ("one.png", "two.png", "--cascade", "--top-k", "1", "--out", "OUT.csv"),
-    "everything": ("one.png", "two.png", "--facts", "--attributes", "--rationale", "--scale", "1-5",
-                   "--stars", "0,20,50,80,95", "--out", "OUT.parquet"),
-}  # fmt: skip
-"""Options to the columns that they give."""
 SHOWN = ("path", "score", "score_scaled", "stars", "score_fast", "error")
 """Of the tables above, also values."""
-
-INPUTS: dict[str, Call] = {
-    "folder": Call(("inputs",)),
-    "folder-as-typed": Call(("./inputs/",)),
-    "glob": Call(("inputs/*.jpg",)),
-    "glob-deep": Call(("inputs/**/*.png", "inputs/s*")),
-    "repeated": Call(("inputs/b.jpg", "inputs/sub", "inputs/a.jpg", "inputs/b.jpg", "inputs/sub")),
-    "named": Call(("inputs/.hid.jpg", "inputs/d [1].jpg", "inputs/gone.jpg", "inputs/notes.txt")),
-    "list": Call(("-",), "inputs/sub\n\ninputs/b.jpg\r\ninputs/gone.jpg\ninputs/b.jpg\n"),
-    "table": Call(("inputs/list.csv",)),
-    "table-column": Call(("inputs/list.csv", "--column", "other")),
-    "stored": Call(("inputs/stored.parquet",)),
-    "archive": Call(("inputs/shard.tar",)),
-}
-
-S, T = "../../samples/coffee.png", "../../slow.jsonl"
-R, I = "../../ratings", "../../samples"  # noqa: E741
-WRONG: dict[str, tuple[str, ...]] = {
-    "nothing": (),
-    "help": ("--help",),
-    "no-such-command": ("rate", S),
-    "score-nothing": ("score",),
-    "score-help": ("score", "--help"),
-    "score-empty-folder": ("score", "../../empty", "--out", "x.csv"),
-    "score-glob-of-nothing": ("score", "../../samples/*.jpg", "--out", "x.csv"),
-    "score-missing": ("score", "gone.jpg", "--fast", "--out", "x.csv"),
-    "score-missing-shown": ("score", "gone.jpg", "--fast"),
-    "score-shown": ("score", S, "--fast"),
-    "score-no-such-option": ("score", S, "--bogus"),
-    "score-unknown-model": ("score", S, "--model", "nowhere", "--out", "x.csv"),
-    "score-hub-model": ("score", S, "--model", "nobody/nothing", "--out", "x.csv"),
-    "score-folder-without-model": ("score", S, "--model", "../../awkward", "--out", "x.csv"),
-    "score-file-as-model": ("score", S, "--model", S, "--out", "x.csv"),
-    "score-out-suffix": ("score", S, "--fast", "--out", "x.docx"),
-    "score-out-exists": ("score", S, "--fast", "--out", "../../there.csv"),
-    "score-resume-without-out": ("score", S, "--resume"),
-    "score-resume-overwrite": ("score", S, "--out", "x.csv", "--resume", "--overwrite"),
-    "score-resume-foreign": ("score", S, "--fast", "--out", "../../there.csv", "--resume"),
-    "score-scale": ("score", S, "--scale", "big", "--out", "x.csv"),
-    "score-scale-falling": ("score", S, "--scale", "5-1", "--out", "x.csv"),
-    "score-batch-size": ("score", S, "--batch-size", "0", "--out", "x.csv"),
-    "score-top-k": ("score", S, "--top-k", "0", "--out", "x.csv"),
-    "score-fraction": ("score", S, "--fraction", "1.5", "--out", "x.csv"),
-    "score-threshold": ("score", S, "--threshold", "nan", "--out", "x.csv"),
-    "score-two-choices": ("score", S, "--top-k", "1", "--fraction", ".5", "--out", "x.csv"),
-    "score-cascade-alone": ("score", S, "--cascade", "--out", "x.csv"),
-    "score-per-burst": ("score", S, "--top-k", "1", "--per", "burst", "--out", "x.csv"),
-    "score-per": ("score", S, "--top-k", "1", "--per", "day", "--out", "x.csv"),
-    "score-html": ("score", S, "--html", "none/x.html"),
-    "score-dry-run": ("score", S, "--xmp", "--dry-run", "--out", "x.csv"),
-    "score-layout-alone": ("score", S, "--xmp-layout", "adobe", "--out", "x.csv"),
-    "score-stars": ("score", S, "--stars", "90,10", "--out", "x.csv"),
-    "score-stars-among-alone": ("score", S, "--stars-among", "run", "--out", "x.csv"),
-    "score-engine": ("score", S, "--engine", "spark", "--out", "x.csv"),
-    "score-ray-without-out": ("score", S, "--engine", "ray"),
-    "score-workers": ("score", S, "--workers", "2", "--out", "x.csv"),
-    "score-fast-attributes": ("score", S, "--fast", "--attributes", "--out", "x.csv"),
-    "score-precision": ("score", S, "--precision", "int3", "--out", "x.csv"),
-    "score-device": ("score", S, "--device", "abacus", "--out", "x.csv"),
-    "score-no-column": ("score", "../../mine.csv", "--out", "x.csv"),
-    "score-no-table": ("score", "../../no-table.parquet", "--out", "x.csv"),
-    "choose-nothing": ("choose",),
-    "choose-no-choice": ("choose", T),
-    "choose-two-choices": ("choose", T, "--top-k", "1", "--threshold", "5"),
-    "choose-missing": ("choose", "gone.csv", "--top-k", "1"),
-    "choose-foreign": ("choose", "../../mine.csv", "--top-k", "1"),
-    "choose-no-table": ("choose", "../../no-table.parquet", "--top-k", "1"),
-    "choose-empty-folder": ("choose", "../../empty", "--top-k", "1"),
-    "choose-bands": ("choose", T, "--bands", "60,40"),
-    "choose-bands-and-top-k": ("choose", T, "--bands", "40,60", "--top-k", "1"),
-    "choose-two-ways": ("choose", T, "--top-k", "1", "--copy", "a", "--link", "b"),
-    "choose-undo-nothing": ("choose", "--undo", "../../empty"),
-    "choose-per": ("choose", T, "--top-k", "1", "--per", "day"),
-    "choose-none": ("choose", T, "--threshold", "101"),
-    "xmp-missing": ("xmp", "gone.csv"),
-    "xmp-foreign": ("xmp", "../../mine.csv"),
-    "xmp-layout": ("xmp", T, "--xmp-layout", "both"),
-    "xmp-stars": ("xmp", T, "--stars", "1,2,3"),
-    "xmp-unrated": ("xmp", T, "--unrated", "9"),
-    "xmp-dry-run": ("xmp", T, "--dry-run"),
-    "gallery-no-page": ("gallery", T),
-    "gallery-missing": ("gallery", "gone.csv", "--html", "x.html"),
-    "gallery-foreign": ("gallery", "../../mine.csv", "--html", "x.html"),
-    "gallery-no-folder": ("gallery", T, "--html", "none/x.html"),
-    "gallery-fast-foreign": ("gallery", T, "--fast", "../../mine.csv", "--html", "x.html"),
-    "samples-file": ("samples", "../../there.csv"),
-    "explain-missing": ("explain", "gone.jpg", "--json"),
-    "explain-style": ("explain", S, "--style", "sonnet"),
-    "compare-one": ("compare", S),
-    "compare-many": ("compare", *[S] * 21),
-    "compare-unknown-model": ("compare", S, S, "--model", "nowhere"),
-    "audit-nothing": ("audit",),
-    "audit-empty-folder": ("audit", "--images", "../../empty"),
-    "evaluate-nothing": ("evaluate",),
-    "evaluate-missing": ("evaluate", "gone.csv"),
-    "evaluate-text": ("evaluate", f"{R}/ratings.txt", "--images", I),
-    "evaluate-no-json": ("evaluate", f"{R}/no-json.jsonl", "--images", I),
-    "evaluate-no-table": ("evaluate", f"{R}/no-table.parquet", "--images", I),
-    "evaluate-wrong-images": ("evaluate", f"{R}/means.csv", "--images", "../../empty"),
-    "evaluate-scale": ("evaluate", f"{R}/means.csv", "--images", I, "--ratings-scale", "1-2"),
-    "evaluate-split": ("evaluate", f"{R}/means.csv", "--images", I, "--split", "exam"),
-    "evaluate-empty-split": ("evaluate", f"{R}/means.csv", "--images", I, "--split", "val"),
-    "evaluate-transform": ("evaluate", f"{R}/means.csv", "--images", I, "--transform", "sine"),
-    "evaluate-html": ("evaluate", f"{R}/means.csv", "--images", I, "--html", "none/x.html"),
-    **{f"evaluate-{name}": ("evaluate", f"{R}/{name}.csv", "--images", I)
-       for name in ("no-rating", "no-path", "constant", "words", "gap", "no-picture", "twice",
-                    "few", "no-scale", "odd-split", "empty")},
-    "finetune-no-out": ("finetune", f"{R}/means.csv", "--images", I),
-    "finetune-missing": ("finetune", "gone.csv", "--out", "new"),
-    "finetune-few": ("finetune", f"{R}/few.csv", "--images", I, "--out", "new"),
-    "finetune-constant": ("finetune", f"{R}/constant.csv", "--images", I, "--out", "new"),
-    "finetune-resume-overwrite": ("finetune", f"{R}/means.csv", "--images", I, "--out", "new",
-                                  "--resume", "--overwrite"),
-    "finetune-quantize": ("finetune", f"{R}/means.csv", "--images", I, "--out", "new",
-                          "--quantize", "3bit"),
-    "finetune-labels": ("finetune", f"{R}/means.csv", "--images", I, "--out", "new", "--labels",
-                        "soft"),
-    "finetune-out-exists": ("finetune", f"{R}/means.csv", "--images", I, "--out", "../../ratings"),
-    **{f"finetune-{name}": ("finetune", f"{R}/{name}.csv", "--images", I, "--out", "new")
-       for name in ("pairs-odd", "pairs-few", "pairs-ties")},
-    "finetune-pairs-transform": ("finetune", f"{R}/pairs-few.csv", "--images", I, "--out", "new",
-                                 "--transform", "log"),
-    "distill-nothing": ("distill",),
-    "distill-empty-folder": ("distill", "--images", "../../empty", "--out", "new"),
-    "ensemble-one": ("ensemble", f"{R}/means.csv", "--images", I, "--member", "facts", "--out",
-                     "new"),
-    "ensemble-twice": ("ensemble", f"{R}/means.csv", "--images", I, "--member", "facts",
-                       "--member", "facts", "--out", "new"),
-    "route-missing": ("route", "gone.csv", "--to", "a=facts", "--to", "b=facts", "--out", "new"),
-    "export-suffix": ("export", "--out", "x.pt"),
-    "export-exists": ("export", "--out", "../../there.onnx"),
-    "push-name": ("push", "../../empty", "nobody"),
-    "push-empty-folder": ("push", "../../empty", "nobody/nothing", "--dry-run"),
-}  # fmt: skip
-"""Calls that end with an exit code of their own; each in an empty folder."""
 
 COMPARED = ("samples/astronaut.png", "samples/coffee-noise.png", "samples/chelsea.png",
             "samples/rocket-tilt.png", "awkward/twin-a.jpg", "awkward/cut.jpg")  # fmt: skip
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "top-k": ("--top-k", "5"),
-    "fraction": ("--fraction", ".1"),
-    "threshold": ("--threshold", "45"),
-    "bands": ("--bands", "20,40,55"),
-    "per-folder": ("--top-k", "2", "--per", "folder"),
-    "per-burst": ("--top-k", "1", "--per", "burst"),
-    "distinct": ("--top-k", "12", "--distinct"),
-}
+SOME = (
+    "samples/", "awkward/album.jpg", "awkward/burst", "awkward/nested/", "awkward/twin-a.jpg",
+    "awkward/names/Z", "awkward/names/co", "awkward/names/p", "awkward/names/t",
+    "awkward/blank.png", "awkward/cut", "awkward/gone.jpg",
+)  # fmt: skip
+"""Rows of the two large tables that choices and the gallery are made from: the scores of each table
+lie .02 apart at least, so that their order is sure."""
 
 
-def everything(work: Path, *, fork: bool = True) -> dict[str, Any]:
+def everything(work: Path) -> dict[str, Any]:
     """Run all calls in an empty folder and give what is kept, by the name of its file."""
     found: dict[str, Any] = {}
     outcomes: dict[str, Outcome] = {}
-    with CommandLine(work, fork=fork) as command:
-        outcomes |= command.run({"samples": Call(("samples", "samples"))})
-        fill(work)
-        (work / "there.onnx").write_text("a file that must stay\n")
-        out = {f"columns {n}": Call(("score", *(w.replace("OUT", f"columns-{n}") for w in words)))
-               for n, words in COLUMNS.items()}  # fmt: skip
-        named = {f"inputs {n}": Call(("score", *c.words, "--fast", "--out", f"inputs-{n}.jsonl",
-                                      "--stats", f"inputs-{n}.json"), c.stdin)
-                 for n, c in INPUTS.items()}  # fmt: skip
-        outcomes |= command.run({
-            "slow": Call(("score", *ALL, "--facts", "--attributes", "--out", "slow.jsonl",
-                          "--stats", "slow.json")),
-            "fast": Call(("score", *ALL, "--fast", "--facts", "--out", "fast.jsonl", "--stats",
-                          "fast.json")),
-            "evaluate": Call(("evaluate", "ratings/means.csv", "--images", "samples", "--json")),
-            "compare": Call(("compare", *COMPARED, "--json")),
-            "explain": Call(("explain", "samples/coffee.png", "--json")),
-            "evaluate split": Call(("evaluate", "ratings/means.csv", "--images", "samples",
-                                    "--split", "test", "--fast", "--json")),
-            "evaluate votes": Call(("evaluate", "ratings/votes.jsonl", "--images", "samples",
-                                    "--fast", "--no-facts", "--json", "--html", "evaluate.html")),
-            "sidecars": Call(("score", "sidecars", "--xmp", "--attributes", "--out",
-                              "sidecars.jsonl")),
-            "folder": Call(("score", "inputs", "--fast", "--out", "shards/")),
-            "resume from": Call(("score", "inputs/a.jpg", "inputs/gone.jpg", "inputs/sub", "--fast",
-                                 "--out", "resumed.csv")),
-            **out, **named,
-        })  # fmt: skip
-        found["sidecars"] = {"score": sidecars(work / "sidecars")}
-        outcomes |= command.run({
-            "resume": Call(("score", "inputs", "--fast", "--scale", "1-5", "--out", "resumed.csv",
-                            "--resume", "--stats", "resumed-other.json")),
-            "resume folder": Call(("score", "inputs", "--fast", "--out", "shards/", "--resume",
-                                   "--stats", "resumed.json")),
-            "gallery": Call(("gallery", "slow.jsonl", "--fast", "fast.jsonl", "--html",
-                             "gallery.html")),
-            "xmp again": Call(("xmp", "sidecars.jsonl", "--dry-run")),
-            "copy": Call(("choose", "slow.jsonl", "--top-k", "3", "--copy", "copied")),
-            "link": Call(("choose", "slow.jsonl", "--bands", "30,50", "--link", "linked")),
-            **{f"choose {n}": Call(("choose", "slow.jsonl", *words))
-               for n, words in CHOICES.items()},
-            **{f"wrong {n}": Call(words, cwd=f"wrong/{n}") for n, words in WRONG.items()},
-        })  # fmt: skip
-        placed = {name: below(work / name) for name in ("copied", "linked")}
-        again = "xmp sidecars.jsonl --overwrite-ratings --stars 1,2,3,4,5 --unrated 1"
-        outcomes |= command.run({
-            "undo": Call(("choose", "--undo", "copied")),
-            "xmp": Call(tuple(again.split())),
-        })  # fmt: skip
-        found["sidecars"]["xmp"] = sidecars(work / "sidecars")
-    found["score"] = rows_of(work / "slow.jsonl", work)
-    found["score-fast"] = rows_of(work / "fast.jsonl", work)
-    found["columns"] = {name: columns_of(work, name) for name in COLUMNS}
-    found["inputs"] = {n: kinds_of(work / f"inputs-{n}.jsonl") for n in INPUTS}
-    found["stats"] = {
-        name: stats_of(work / f"{name}.json")
-        for name in ("slow", "fast", "resumed", "resumed-other", *(f"inputs-{n}" for n in INPUTS))
-    }
+    outcomes |= run(work, {"samples": Call(("samples", "samples"))})
+    fill(work)
+    out = {f"columns {n}": Call(("score", *(w.replace("OUT", f"columns-{n}") for w in words)))
+           for n, words in COLUMNS.items()}  # fmt: skip
+    named = {f"inputs {n}": Call(("score", *words, "--fast", "--out", f"inputs-{n}.jsonl",
+                                  "--stats", f"inputs-{n}.json"),
+                                 str(CALLS["stdin"].get(n, "")))
+             for n, words in INPUTS.items()}  # fmt: skip
+    outcomes |= run(work, {
+        "slow": Call(("score", *ALL, "--facts", "--attributes", "--out", "slow.jsonl",
+                      "--stats", "slow.json")),
+        "fast": Call(("score", *ALL, "--fast", "--facts", "--out", "fast.jsonl", "--stats",
+                      "fast.json")),
+        "evaluate": Call(("evaluate", "ratings/means.csv", "--images", "samples", "--json")),
+        "compare": Call(("compare", *COMPARED, "--json")),
+        "explain": Call(("explain", "samples/coffee.png", "--json")),
+        "evaluate split": Call(("evaluate", "ratings/means.csv", "--images", "samples",
+                                "--split", "test", "--fast", "--json")),
+        "evaluate votes": Call(("evaluate", "ratings/votes.jsonl", "--images", "samples",
+                                "--fast", "--no-facts", "--json", "--html", "evaluate.html")),
+        "sidecars": Call(("score", "sidecars", "--xmp", "--attributes", "--out",
+                          "sidecars.jsonl")),
+        "folder": Call(("score", "inputs", "--fast", "--out", "shards/")),
+        "resume from": Call(("score", "inputs/a.jpg", "inputs/gone.jpg", "inputs/sub", "--fast",
+                             "--out", "resumed.csv")),
+        **out, **named,
+    })  # fmt: skip
+    found["sidecars"] = {"score": sidecars(work / "sidecars")}
+    for table, name in (("slow", "some"), ("fast", "some-fast")):
+        if (work / f"{table}.jsonl").is_file():
+            lines = (work / f"{table}.jsonl").read_text(encoding="utf-8").splitlines(True)
+            some = [line for line in lines if json.loads(line)["path"].startswith(SOME)]
+            (work / f"{name}.jsonl").write_text("".join(some), "utf-8")
+    outcomes |= run(work, {
+        "resume": Call(("score", "inputs", "--fast", "--out", "resumed.csv", "--resume",
+                        "--stats", "resumed-csv.json")),
+        "resume folder": Call(("score", "inputs", "--fast", "--out", "shards/", "--resume",
+                               "--stats", "resumed.json")),
+        "gallery": Call(("gallery", "some.jsonl", "--fast", "some-fast.jsonl", "--html",
+                         "gallery.html")),
+        "xmp again": Call(("xmp", "sidecars.jsonl", "--dry-run")),
+        "copy": Call(("choose", "some.jsonl", "--top-k", "3", "--copy", "copied")),
+        "link": Call(("choose", "inputs-folder.jsonl", "--bands", "15,30", "--link", "linked")),
+        **{f"choose {n}": Call(("choose", "some.jsonl", *words))
+           for n, words in CHOICES.items()},
+        **{f"wrong {n}": Call(words, cwd=f"wrong/{n}") for n, words in WRONG.items()},
+    })  # fmt: skip
+    placed = {name: below(work / name) for name in ("copied", "linked")}
+    again = "xmp sidecars.jsonl --overwrite-ratings --stars 1,2,3,4,5 --unrated 1"
+    outcomes |= run(work, {
+        "undo": Call(("choose", "--undo", "copied")),
+        "xmp": Call(tuple(again.split())),
+    })  # fmt: skip
+    found["sidecars"]["xmp"] = sidecars(work / "sidecars")
+
+    def kept(name: str, give: Callable[[], Any]) -> Any:
+        try:
+            return give()
+        except (OSError, ValueError, LookupError) as error:
+            outcome = outcomes[name]
+            said = outcome.stderr.strip().splitlines() or [repr(error)]
+            return {"failed": f"{name}: exit {outcome.exit}, {said[-1][:300]}"}
+
+    def stdout(name: str) -> Any:
+        return json.loads(outcomes[name].stdout)
+
+    found["score"] = kept("slow", lambda: rows_of(work / "slow.jsonl", work))
+    found["score-fast"] = kept("fast", lambda: rows_of(work / "fast.jsonl", work))
+    found["columns"] = {n: kept(f"columns {n}", partial(columns_of, work, n)) for n in COLUMNS}
+    tables = {n: work / f"inputs-{n}.jsonl" for n in INPUTS}
+    found["inputs"] = {n: kept(f"inputs {n}", partial(kinds_of, f)) for n, f in tables.items()}
+    counted = {"slow": "slow", "fast": "fast", "resume folder": "resumed", "resume": "resumed-csv"}
+    counted |= {f"inputs {n}": f"inputs-{n}" for n in INPUTS}
+    found["stats"] = {name: kept(call, partial(stats_of, work / f"{name}.json")) for call, name in counted.items()}
     found["choose"] = {n: lines_of(outcomes[f"choose {n}"].stdout) for n in CHOICES}
     found["choose"] |= {**placed, "undone": below(work / "copied")}
-    found["gallery"] = gallery_of(work / "gallery.html")
+    found["gallery"] = kept("gallery", lambda: gallery_of(work / "gallery.html"))
     found["evaluate"] = {
-        name: tidy(json.loads(outcomes[name].stdout))
+        name: kept(name, lambda name=name: tidy(stdout(name)))
         for name in ("evaluate", "evaluate split", "evaluate votes")
     }
-    found["compare"] = comparison_of(json.loads(outcomes["compare"].stdout))
-    found["explain"] = explanation_of(json.loads(outcomes["explain"].stdout))
+    found["compare"] = kept("compare", lambda: comparison_of(stdout("compare")))
+    found["explain"] = kept("explain", lambda: explanation_of(stdout("explain")))
     found["calls"] = {
         name: {"exit": outcome.exit, "stdout": bool(outcome.stdout),
-               "traceback": "Traceback" in outcome.stderr,
-               **({"wrote": below(work / "wrong" / name.partition(" ")[2])}
-                  if name.startswith("wrong ") else {})}
+               "traceback": "Traceback" in outcome.stderr}
         for name, outcome in outcomes.items()
     }  # fmt: skip
-    for name in ("there.csv", "there.onnx"):
+    for name in WRONG:
+        found["calls"][f"wrong {name}"] |= written(work / "wrong" / name, outcomes[f"wrong {name}"])
+    for name in STAYS:
         stays = (work / name).read_text() == "a file that must stay\n"
         found["calls"][f"file {name}"] = {"stays": stays}
     return found
@@ -775,13 +530,14 @@ def told_as(path: Path) -> str:
 def rows_of(file: Path, work: Path) -> dict[str, dict[str, Any]]:
     """Path to its row, without the prompt; of errors the kind, and of the hash whether it is that
     of the file."""
-    files = {told_as(p.relative_to(work)): p for p in work.glob("[as]*/**/*") if p.is_file()}
+    names = (work / "awkward/names").iterdir()  # of which one is no UTF-8
+    files = {told_as(p.relative_to(work)): p for p in names}
     found = {}
     for row in read_rows(file):
         path, digest = row.pop("path"), row.pop("sha256")
         del row["prompt"]
-        of_file = files.get(path)
-        if of_file is not None and hashlib.sha256(of_file.read_bytes()).hexdigest() == digest:
+        file = files.get(path, work / path)
+        if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
             digest = "of the file"
         found[path] = {"sha256": digest, **tidy(row), "error": kind_of(row["error"])}
     return found
@@ -832,6 +588,17 @@ def stats_of(file: Path) -> dict[str, Any]:
                 {"times": times})  # fmt: skip
 
 
+def written(folder: Path, outcome: Outcome) -> dict[str, Any]:
+    """What a call left in its folder, and the kinds of errors in it and on stdout."""
+    found: dict[str, Any] = {"wrote": below(folder)}
+    tables = [file for file in folder.glob("x.*") if file.suffix == ".csv"]
+    if tables:
+        found["errors"] = [kind for _, kind in kinds_of(tables[0])]
+    elif outcome.stdout.startswith("{"):
+        found["errors"] = [kind_of(json.loads(outcome.stdout)["error"])]
+    return found
+
+
 def lines_of(text: str) -> list[str]:
     """Lines of stdout."""
     return text.splitlines()
@@ -850,9 +617,9 @@ _PREFIXES = {
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 
 
-def sidecars(folder: Path) -> dict[str, dict[str, list[str]]]:
+def sidecars(folder: Path) -> dict[str, dict[str, list[Any]]]:
     """Sidecar to its fields and their values; the prompt and critiques are left out."""
-    found = {}
+    found: dict[str, dict[str, list[Any]]] = {}
     for file in sorted(folder.glob("*.xmp")):
         text = file.read_text(encoding="utf-8")
         try:
@@ -869,7 +636,10 @@ def sidecars(folder: Path) -> dict[str, dict[str, list[str]]]:
                 fields.setdefault(_prefixed(child.tag), []).extend(items or [child.text or ""])
         for name in ("rdf:about", "vlmaes:prompt", "vlmaes:critique", "vlmaes:description"):
             fields.pop(name, None)
-        found[file.name] = dict(sorted(fields.items()))
+        found[file.name] = {
+            name: list(map(float, values)) if name.endswith((":score", ":percentile")) else values
+            for name, values in sorted(fields.items())
+        }
     return found
 
 
@@ -882,22 +652,16 @@ def gallery_of(file: Path) -> dict[str, Any]:
     """What the page holds: title, bars, strips, errors, and for each picture its data; of its
     thumbnail the size and the mean colour."""
     text = file.read_text(encoding="utf-8")
-    cards, thumbs = (
-        json.loads(re.findall(rf'id="{name}">(.*?)</script>', text)[0])
-        for name in ("cards", "thumbs")
-    )
-    strips = {
-        heading.split("<")[0].strip().lower(): [
-            cards[int(i)]["path"] for i in re.findall(r"<figure[^>]* data-i=\"(\d+)\"", body)
-        ]
-        for heading, body in re.findall(r"<h2>(.*?)</h2><div class=\"strip\">(.*?)</div></section>",
-                                        text, re.DOTALL)
-    }  # fmt: skip
-    bars = [int(n) for n in re.findall(r'aria-label="Scores \d+ to \d+: (\d+) pictures"', text)]
+    cards, thumbs = (json.loads(re.findall(rf'id="{name}">(.*?)</script>', text)[0]) for name in ("cards", "thumbs"))
+    strips = [
+        [cards[int(i)]["path"] for i in re.findall(r"<figure[^>]* data-i=\"(\d+)\"", strip)]
+        for strip in re.findall(r"<div class=\"strip\">(.*?)</div></section>", text, re.DOTALL)
+    ]
+    bars = [int(n) for n in re.findall(r'aria-label="Scores \d+ to \d+: (\d+) (?:pictures|images)"', text)]
     bands = dict(re.findall(r'data-level="(\w+)"[^>]*>\w+ <span>(\d+)</span>', text))
     errors = re.findall(r"<li>([^<]*)<br><span class=\"quiet\">(\w+):", text)
     return {
-        "title": re.findall(r"<title>(.*?)</title>", text)[0],
+        "title": re.findall(r"<title>(.*?):", text)[0],
         "bars": bars, "bands": bands, "strips": strips, "errors": [list(e) for e in errors],
         "cards": {c.pop("path"): {**tidy(c), "critique": bool(c["critique"])} for c in cards},
         "thumbs": [thumb and _colours(thumb) for thumb in thumbs],
@@ -917,7 +681,7 @@ def comparison_of(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "keys": sorted(found),
         "order": found["order"],
-        "scores": tidy(found["scores"], "score"),
+        "scores": {path: tidy(score, "score") for path, score in found["scores"].items()},
         "pairs": {f"{p['a']} {p['b']}": {"p_a": round(p["p_a"], 4)} for p in found["pairs"]},
         "errors": {path: kind_of(error) for path, error in found["errors"].items()},
     }
@@ -970,12 +734,7 @@ def unpacked(content: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Write every golden file."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--fork", action="store_true", help="the quick way, as the test")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    words = parser.parse_args()
-    if words.serve:
-        serve()
-        return
+    parser.parse_args()
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         parser.error(f"needs {', '.join(missing)}: make test installs them")
@@ -983,9 +742,13 @@ def main() -> None:
     assert package is not None
     print(f"results of {package.origin}", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in everything(Path(folder), fork=words.fork).items():
-            save(name, content)
-    for file in sorted(GOLDEN.glob("*.json")):
+        found = everything(Path(folder))
+    failed = re.findall(r'"failed": ("[^"]*)', json.dumps(found))
+    if failed:
+        parser.error("nothing is written: " + "; ".join(failed))
+    for name in FILES:
+        save(name, found[name])
+        file = GOLDEN / f"{name}.json"
         print(f"{file.stat().st_size:>8,}  {file.name}", file=sys.stderr)
 
 

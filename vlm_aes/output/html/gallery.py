@@ -34,11 +34,9 @@ class Gallery:
 
     Attributes:
         title: the folder that the images share.
-        scores: (N,) of every rated image.
-        level_counts: level to the number of its images, of every rated image.
+        scores, level_counts: (N,) of every rated image; level to the number of its images.
         shown: rows on the page, the best first.
-        errors: path and error of the first images that could not be rated.
-        n_errors: of all.
+        errors: path and error of the first images that could not be rated; ``n_errors`` counts all.
         disagreements: paths of the largest distances of fast and slow, the largest first.
         mean_distance: of fast and slow, points; None without both.
     """
@@ -67,35 +65,32 @@ class Gallery:
         for row in rows():
             parent = os.path.dirname(row["path"])  # noqa: PTH120
             folder = parent if folder is None else _shared_folder(folder, parent)
-            if row["error"] or row["score"] is None:
+            is_rated = not row["error"] and row["score"] is not None
+            if is_rated:
+                counts[row["level"]] += 1
+            else:
                 n_errors += 1
                 if len(errors) < MAX_LISTED_ERRORS:
                     errors.append((row["path"], row["error"] or ""))
-                scores.append(np.nan)
-                distances.append(np.nan)
-                continue
-            counts[row["level"]] += 1
-            scores.append(row["score"])
-            fast = _fast_score(row, fast_scores)
+            fast = _fast_score(row, fast_scores) if is_rated else None
+            scores.append(row["score"] if is_rated else np.nan)
             distances.append(np.nan if fast is None else abs(row["score"] - fast))
         score, distance = np.array(scores, np.float64), np.array(distances, np.float64)
         shown, disagreements = _shown_rows(score, distance)
-        ranks = {int(i): rank for rank, i in enumerate(shown)}
-        shown_rows: dict[int, Row] = {}
-        paths: dict[int, str] = {}
-        for number, row in enumerate(rows()):
-            if number in ranks:
-                fast = _fast_score(row, fast_scores)
-                shown_rows[ranks[number]] = {**row, "score_fast": fast}
-                paths[number] = row["path"]
+        numbers = set(shown.tolist())
+        rows_by_number: dict[int, Row] = {
+            number: {**row, "score_fast": _fast_score(row, fast_scores)}
+            for number, row in enumerate(rows())
+            if number in numbers
+        }
         return Gallery(
             title=Path(folder or "").name or "Gallery",
             scores=score[~np.isnan(score)],
             level_counts={word: counts[word] for word in reversed(LEVELS)},
-            shown=[shown_rows[rank] for rank in range(len(shown))],
+            shown=[rows_by_number[number] for number in shown.tolist()],
             errors=errors,
             n_errors=n_errors,
-            disagreements=[paths[int(i)] for i in disagreements],
+            disagreements=[rows_by_number[number]["path"] for number in disagreements.tolist()],
             mean_distance=None if np.isnan(distance).all() else float(np.nanmean(distance)),
         )
 
@@ -169,8 +164,8 @@ def _card(row: Row, folder: Path) -> dict[str, Any]:
         "level": row["level"],
         "warning": (row["warning"] or "").replace("_", " "),
         "critique": row.get("critique") or "",
-        "suggestion": row.get("suggestion") or "",
         "attributes": {name: round(value) for name, value in attribute_scores(row).items()},
+        **({"suggestion": row["suggestion"]} if row.get("suggestion") else {}),
     }
 
 
