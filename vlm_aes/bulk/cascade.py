@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from vlm_aes.bulk.journal import Fingerprint
 from vlm_aes.bulk.resume import CompletedRow, CompletedRows, DiskIndex
 from vlm_aes.bulk.select.cut import Cut, GroupedScores
-from vlm_aes.bulk.sink import Sink
+from vlm_aes.bulk.sink import Sink, row_place
 from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads.head import Agreement
 from vlm_aes.output.table import Row
@@ -81,12 +81,10 @@ class CascadeRows(CompletedRows):
         self._tiers = tiers
         self._numbers = DiskIndex()
         self._starts = [0]
-        number = 0
         for table in fast_sink.own_tables():
-            for path in table["path"].to_pylist():
+            for number, path in enumerate(table["path"].to_pylist(), self._starts[-1]):
                 self._numbers.put(path, number)
-                number += 1
-            self._starts.append(number)
+            self._starts.append(self._starts[-1] + len(table))
 
     def tier_of(self, path: str) -> int:
         """``SELECTED``, ``OPEN`` or ``REJECTED``."""
@@ -103,13 +101,11 @@ class CascadeRows(CompletedRows):
 
     def summaries(self) -> Iterator[CompletedRow]:
         """What the head decided, whatever the file is now, and the model's of an earlier run."""
-        start = 0
+        tiers = iter(self._tiers)
         for table in self._fast_sink.own_tables():
-            rows = table.select(["path", "sha256", "error"]).to_pylist()
-            for row, tier in zip(rows, self._tiers[start:], strict=False):
-                if tier != OPEN and not row["error"]:
+            for row in table.select(["path", "sha256", "error"]).to_pylist():
+                if next(tiers) != OPEN and not row["error"]:
                     yield CompletedRow(row["path"], None, row["sha256"])
-            start += len(rows)
         yield from self.earlier.summaries()
 
     def amend(self, row: Row) -> Row:
@@ -130,5 +126,5 @@ class CascadeRows(CompletedRows):
         if number is None:
             return None
         shard = int(np.searchsorted(self._starts, number, side="right")) - 1
-        place = (self._fast_sink.earlier_shards + shard, number - self._starts[shard])
+        place = row_place(self._fast_sink.earlier_shards + shard, number - self._starts[shard])
         return self._fast_sink.row_at(place)[0]

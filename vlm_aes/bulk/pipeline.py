@@ -17,8 +17,8 @@ from vlm_aes.assessor import Assessor, PreparedImage
 from vlm_aes.bulk.journal import Fingerprint
 from vlm_aes.bulk.parallel import ParallelScorer
 from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
-from vlm_aes.bulk.resume import CompletedRows, DiskIndex, pack, unpack
-from vlm_aes.bulk.sink import RowPlace, Sink
+from vlm_aes.bulk.resume import CompletedRows, DiskIndex
+from vlm_aes.bulk.sink import Sink
 from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Columns, Row
@@ -43,11 +43,9 @@ class RunStats:
     """Counts of a run.
 
     Attributes:
-        rows: all of them.
-        rated: by the model, in this run.
+        rated, rated_again: by the model in this run, and by the slow model of a cascade.
         resumed: taken from an earlier run.
         repeated: of content that was rated before.
-        rated_again: by the slow model of a cascade.
         errors: rows by the kind of their error.
         scores: rows by their score in tenths of a point.
     """
@@ -89,7 +87,7 @@ class RowsByContent:
                 return True
         return self._index is not None and self._index.get(sha256) is not None
 
-    def remember(self, row: Row, place: RowPlace | None) -> None:
+    def remember(self, row: Row, place: int | None) -> None:
         """Keep a row; an error only for the images in flight. Without a ``place`` it can be had from disk
         already, or not at all."""
         sha256 = row["sha256"]
@@ -101,16 +99,16 @@ class RowsByContent:
             if len(self._recent) > CACHED_ROWS:
                 self._recent.popitem(last=False)
         if place is not None and self._index is not None and not row["error"]:
-            self._index.put(sha256, pack(place))
+            self._index.put(sha256, place)
 
     def row(self, sha256: str) -> Row:
         """The row of a content that is known."""
         row = self._recent.get(sha256)
         if row is None:
             assert self._index is not None and self._sink is not None
-            packed = self._index.get(sha256)
-            assert packed is not None
-            row, _ = self._sink.row_at(unpack(packed))
+            place = self._index.get(sha256)
+            assert place is not None
+            row, _ = self._sink.row_at(place)
         return row
 
 

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from vlm_aes.assessor import PreparedImage
@@ -41,6 +41,8 @@ class PrefetchEntry(Generic[Prepared]):
         error: why it could not be read.
         decoding: gives the prepared image, for content that is new.
         waiting_bytes: bytes that it holds until it is settled.
+        data: of its file, until it is decided whether it is decoded.
+        unread_link: the image, where its file has another name under which it was read.
     """
 
     path: str
@@ -50,33 +52,13 @@ class PrefetchEntry(Generic[Prepared]):
     error: ImageError | None = None
     decoding: Future[Prepared | ImageError] | None = None
     waiting_bytes: int = 0
+    data: bytes = b""
+    unread_link: ImageSource | None = None
 
     def prepared(self) -> Prepared | ImageError:
         """The prepared image, or why there is none; waits for it."""
         assert self.decoding is not None
         return self.decoding.result()
-
-
-@dataclass
-class _ReadFile(Generic[Prepared]):
-    entry: PrefetchEntry[Prepared]
-    data: bytes = b""
-    suffix: str = ""
-    unread_link: ImageSource | None = None
-
-
-@dataclass
-class _End:
-    error: BaseException | None = None
-
-
-@dataclass
-class _InFlight:
-    """Contents and bytes between the reading thread and the model."""
-
-    contents: set[str] = field(default_factory=set)
-    waiting_bytes: int = 0
-    changed: threading.Condition = field(default_factory=threading.Condition)
 
 
 class Prefetcher(Generic[Prepared]):
@@ -109,8 +91,11 @@ class Prefetcher(Generic[Prepared]):
         self._is_known = is_known
         self._workers = workers or min(MAX_THREADS, os.cpu_count() or 1)
         # one batch is with the model, one waits for it
-        self._ready: queue.Queue[PrefetchEntry[Prepared] | _End | None] = queue.Queue(2 * batch_size + self._workers)
-        self._in_flight = _InFlight()
+        size = 2 * batch_size + self._workers
+        self._ready: queue.Queue[PrefetchEntry[Prepared] | BaseException | None] = queue.Queue(size)
+        self._changed = threading.Condition()
+        self._contents_in_flight: set[str] = set()
+        self._waiting_bytes = 0
         self._links: dict[HardLink, str] = {}
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
@@ -122,8 +107,8 @@ class Prefetcher(Generic[Prepared]):
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        with self._in_flight.changed:
-            self._in_flight.changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._feeder.join(timeout=5)
 
@@ -151,26 +136,26 @@ class Prefetcher(Generic[Prepared]):
         if entry.decoding is None:
             return
         entry.decoding = None
-        with self._in_flight.changed:
-            self._in_flight.contents.discard(entry.sha256)
-            self._in_flight.waiting_bytes -= entry.waiting_bytes
-            self._in_flight.changed.notify_all()
+        with self._changed:
+            self._contents_in_flight.discard(entry.sha256)
+            self._waiting_bytes -= entry.waiting_bytes
+            self._changed.notify_all()
 
     def _entries(self) -> Iterator[PrefetchEntry[Prepared] | None]:
         """Entries; None where those given so far must be settled before more is read."""
         while True:
             entry = self._ready.get()
-            if isinstance(entry, _End):
-                if entry.error is None:
-                    return
+            if isinstance(entry, StopIteration):
+                return
+            if isinstance(entry, BaseException):
                 yield None  # what came before the error is not lost
-                raise entry.error
+                raise entry
             yield entry
 
     def _feed(self) -> None:
         """In the reading thread: read ahead, then decide, in order, what is decoded."""
-        reads: deque[Future[_ReadFile[Prepared]]] = deque()
-        end = _End()
+        reads: deque[Future[PrefetchEntry[Prepared]]] = deque()
+        end: BaseException = StopIteration()
         try:
             for source in self._sources:
                 if self._stop.is_set():
@@ -179,57 +164,55 @@ class Prefetcher(Generic[Prepared]):
                 if len(reads) > 2 * self._workers:
                     self._decide(reads.popleft().result())
         except BaseException as error:
-            end = _End(error)
+            end = error
         try:
             while reads and not self._stop.is_set():
                 self._decide(reads.popleft().result())
         except BaseException as error:
-            end = _End(end.error or error)
+            end = error if isinstance(end, StopIteration) else end
         self._hand_on(end)
 
-    def _read(self, source: ImageSource) -> _ReadFile[Prepared]:
+    def _read(self, source: ImageSource) -> PrefetchEntry[Prepared]:
         fingerprint = source.current_fingerprint()
         row = self._completed.row_for(source, fingerprint) if self._completed else None
         if row is not None:
-            return _ReadFile(PrefetchEntry(source.path, fingerprint, completed=row))
+            return PrefetchEntry(source.path, fingerprint, completed=row)
         link = hard_link(source)
         linked_sha256 = self._links.get(link) if link else None
         if linked_sha256 is not None and self._is_known(linked_sha256):
-            entry: PrefetchEntry[Prepared] = PrefetchEntry(source.path, fingerprint, linked_sha256)
-            return _ReadFile(entry, unread_link=source)
+            return PrefetchEntry(source.path, fingerprint, linked_sha256, unread_link=source)
         data = source.read()
         if isinstance(data, ImageError):
-            return _ReadFile(PrefetchEntry(source.path, fingerprint, error=data))
+            return PrefetchEntry(source.path, fingerprint, error=data)
         sha256 = hashlib.sha256(data).hexdigest()
         if link and len(self._links) < MAX_HARD_LINKS:
             self._links[link] = sha256
-        return _ReadFile(PrefetchEntry(source.path, fingerprint, sha256), data, source.suffix)
+        return PrefetchEntry(source.path, fingerprint, sha256, data=data)
 
-    def _decide(self, read: _ReadFile[Prepared]) -> None:
-        entry, flight = read.entry, self._in_flight
-        if read.unread_link is not None and not self._is_known(entry.sha256):
+    def _decide(self, entry: PrefetchEntry[Prepared]) -> None:
+        while entry.unread_link is not None and not self._is_known(entry.sha256):
             # its row went out of reach since: read the file after all
             self._links.clear()
-            self._decide(self._read(read.unread_link))
-            return
+            entry = self._read(entry.unread_link)
         if entry.sha256:
-            with flight.changed:
+            with self._changed:
                 # asked in this order: what is settled was known before
-                repeated = entry.sha256 in flight.contents
+                repeated = entry.sha256 in self._contents_in_flight
             if not (repeated or self._is_known(entry.sha256)):
-                if flight.waiting_bytes >= MAX_WAITING_BYTES:
+                if self._waiting_bytes >= MAX_WAITING_BYTES:
                     self._hand_on(None)
-                with flight.changed:
-                    flight.changed.wait_for(lambda: flight.waiting_bytes < MAX_WAITING_BYTES or self._stop.is_set())
-                    flight.contents.add(entry.sha256)
-                    entry.waiting_bytes = len(read.data)
-                    flight.waiting_bytes += entry.waiting_bytes
-                entry.decoding = self._pool.submit(self._decode, entry, read.data, read.suffix)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._waiting_bytes < MAX_WAITING_BYTES or self._stop.is_set())
+                    self._contents_in_flight.add(entry.sha256)
+                    entry.waiting_bytes = len(entry.data)
+                    self._waiting_bytes += entry.waiting_bytes
+                entry.decoding = self._pool.submit(self._decode, entry, entry.data)
+            entry.data = b""
         self._hand_on(entry)
 
-    def _decode(self, entry: PrefetchEntry[Prepared], data: bytes, suffix: str) -> Prepared | ImageError:
+    def _decode(self, entry: PrefetchEntry[Prepared], data: bytes) -> Prepared | ImageError:
         try:
-            prepared = self._prepare(data, suffix, entry.sha256)
+            prepared = self._prepare(data, ImageSource(entry.path).suffix, entry.sha256)
         except Exception as error:
             text = short_text(error, 120) or type(error).__name__
             advice = f"it cannot be prepared for the model ({text}); save it anew"
@@ -237,12 +220,12 @@ class Prefetcher(Generic[Prepared]):
         if isinstance(prepared, PreparedImage):
             image = prepared.loaded.image
             decoded_bytes = image.width * image.height * 3
-            with self._in_flight.changed:
-                self._in_flight.waiting_bytes += decoded_bytes - entry.waiting_bytes
+            with self._changed:
+                self._waiting_bytes += decoded_bytes - entry.waiting_bytes
                 entry.waiting_bytes = decoded_bytes
         return prepared
 
-    def _hand_on(self, entry: PrefetchEntry[Prepared] | _End | None) -> None:
+    def _hand_on(self, entry: PrefetchEntry[Prepared] | BaseException | None) -> None:
         while not self._stop.is_set():
             try:
                 self._ready.put(entry, timeout=0.2)

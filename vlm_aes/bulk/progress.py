@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from vlm_aes.bulk.pipeline import RunStats
 from vlm_aes.bulk.sources import count_images
 from vlm_aes.errors import SourceError
@@ -124,28 +126,13 @@ def _distribution(scores: Counter[int]) -> dict[str, float | int]:
     n = scores.total()
     if not n:
         return {"n": 0}
-    ordered = sorted(scores)
-
-    def quantile(share: float) -> float:
-        left = share * n
-        for tenths in ordered:
-            left -= scores[tenths]
-            if left <= 0:
-                break
-        return tenths / 10
-
-    mean = sum(k * c for k, c in scores.items()) / n
-    variance = sum((k - mean) ** 2 * c for k, c in scores.items()) / n
-    return {
-        "n": n,
-        "mean": round(mean / 10, 3),
-        "std": round(variance**0.5 / 10, 3),
-        "min": ordered[0] / 10,
-        "p5": quantile(0.05),
-        "median": quantile(0.5),
-        "p95": quantile(0.95),
-        "max": ordered[-1] / 10,
-    }
+    tenths = np.array(sorted(scores))
+    counts = np.array([scores[int(t)] for t in tenths])
+    p5, median, p95 = tenths[np.searchsorted(np.cumsum(counts), np.array([0.05, 0.5, 0.95]) * n)].tolist()
+    mean = float(np.average(tenths, weights=counts))
+    std = float(np.average((tenths - mean) ** 2, weights=counts)) ** 0.5
+    quantiles = {"min": int(tenths[0]), "p5": p5, "median": median, "p95": p95, "max": int(tenths[-1])}
+    return {"n": n, "mean": round(mean / 10, 3), "std": round(std / 10, 3)} | {k: v / 10 for k, v in quantiles.items()}
 
 
 def _clock(seconds: float) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, begin_sink
-from vlm_aes.bulk.ray_worker import RayWorker, WorkerModel, WorkerTask, completed_digests, source_pieces
+from vlm_aes.bulk.ray_worker import RayWorker, WorkerTask, completed_digests, source_pieces
 from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.bulk.sink import Sink
 from vlm_aes.errors import EngineError, short_text
@@ -36,7 +36,7 @@ class RayEngine:
     A context manager; leaving it ends what was started.
 
     Args:
-        worker_model: gives how workers load the model that an assessor is here.
+        worker_model: gives the arguments with which workers load the model of an assessor.
         workers: in the pool; by default one a GPU, without any one for two processors.
         column: of a table's images.
 
@@ -45,7 +45,7 @@ class RayEngine:
     """
 
     def __init__(
-        self, worker_model: Callable[[Assessor], WorkerModel], *, workers: int | None = None, column: str | None = None
+        self, worker_model: Callable[[Assessor], dict[str, Any]], *, workers: int | None, column: str | None
     ) -> None:
         self._worker_model = worker_model
         self._workers = workers

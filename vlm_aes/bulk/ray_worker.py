@@ -31,7 +31,6 @@ MAX_PIECE_PATHS, FIRST_PIECE_PATHS = 1024, 32
 """Paths of a piece; the first ones are smaller, so that every worker has one at once."""
 RETURNED_ROWS = 256
 """Rows that a worker hands back together."""
-PIECE_SCHEMA = pa.schema([("path", pa.binary()), ("how", pa.int8())])
 PLAIN, OPENED, UNNAMED = 0, 1, 2
 """How a path is read: as a file; as an address, or as all that an archive or table holds; not at all, for a
 table's row that names no image."""
@@ -42,35 +41,19 @@ EXTRA_COLUMNS = (("_path", pa.binary()), ("_mark", pa.string()), ("_kept", pa.bo
 
 
 @dataclass(frozen=True)
-class WorkerModel:
-    """How a worker loads the model; see :meth:`Assessor.from_pretrained`."""
-
-    model: str | None
-    precision: str = "auto"
-    device: str = "auto"
-    fast: bool = False
-    critic: bool = False
-
-    def load(self) -> Assessor:
-        """The loaded model."""
-        return Assessor.from_pretrained(
-            self.model, precision=self.precision, device=self.device, fast=self.fast, critic=self.critic
-        )
-
-
-@dataclass(frozen=True)
 class WorkerTask:
     """What every worker gets once.
 
     Attributes:
-        identity: model and prompt that ``model`` must turn out to be.
+        model: arguments of :meth:`Assessor.from_pretrained`.
+        identity: model and prompt that it must turn out to be.
         columns, options, batch_size: as for :func:`vlm_aes.bulk.pipeline.score_images`.
         column: of a table's images.
         folder: that relative paths start from.
         threads: of the model on a processor.
     """
 
-    model: WorkerModel
+    model: dict[str, Any]
     identity: tuple[str, str]
     columns: Columns
     options: ScoreOptions
@@ -96,7 +79,7 @@ class RayWorker:
         torch.set_num_threads(task.threads)
         self._task = task
         self._completed: NDArray[np.uint64] = ray.get(completed)
-        self._assessor = task.model.load()
+        self._assessor = Assessor.from_pretrained(**task.model)
         identity = self._assessor.model_id, self._assessor.prompt_id
         if identity != task.identity:
             raise EngineError(
@@ -106,9 +89,7 @@ class RayWorker:
 
     def __call__(self, piece: pa.Table) -> Iterator[pa.Table]:
         """Rows of a piece, in order, :data:`RETURNED_ROWS` at a time."""
-        schema = self._task.columns.schema
-        for name, kind in EXTRA_COLUMNS:
-            schema = schema.append(pa.field(name, kind))
+        schema = pa.schema([*self._task.columns.schema, *map(pa.field, *zip(*EXTRA_COLUMNS, strict=True))])
         stats = RunStats()
         every = self._rows(piece, stats)
         repeated = 0
@@ -119,6 +100,7 @@ class RayWorker:
 
     def _rows(self, piece: pa.Table, stats: RunStats) -> Iterator[Row]:
         task = self._task
+        lost_row = ImageError("unreadable", "the row of an earlier run was lost; run again with --resume")
         marks: list[tuple[Fingerprint, bool]] = []  # of each image, and whether it is completed
 
         def sources() -> Iterator[ImageSource]:
@@ -127,11 +109,10 @@ class RayWorker:
                 completed = self._is_completed(source, fingerprint)
                 marks.append((fingerprint, completed))
                 # a completed image is not read: its row is with the writer
-                yield ImageSource(source.path, _lost_row, {"kept": 1}) if completed else source
+                yield ImageSource(source.path, lambda: lost_row, {"kept": 1}) if completed else source
 
-        rows = score_images(
-            self._assessor, sources(), task.columns, task.options, batch_size=task.batch_size, stats=stats
-        )
+        size = task.batch_size
+        rows = score_images(self._assessor, sources(), task.columns, task.options, batch_size=size, stats=stats)
         for i, row in enumerate(rows):
             fingerprint, completed = marks[i]
             extra = {
@@ -156,10 +137,6 @@ class RayWorker:
         digest = np.uint64(_digest(path, file))
         at = min(int(np.searchsorted(self._completed, digest)), len(self._completed) - 1)
         return bool(self._completed[at] == digest)
-
-
-def _lost_row() -> ImageError:
-    return ImageError("unreadable", "the row of an earlier run was lost; run again with --resume")
 
 
 def _piece_sources(piece: pa.Table, column: str | None) -> Iterator[ImageSource]:
@@ -202,9 +179,8 @@ def source_pieces(sources: Iterable[ImageSource]) -> Iterator[pa.Table]:
         if is_container and paths:
             yield _piece(paths)
             paths = []
-        how = PLAIN if source.load is None and not is_container else UNNAMED
-        if is_container or "://" in source.path:
-            how = OPENED
+        is_opened = is_container or "://" in source.path
+        how = OPENED if is_opened else PLAIN if source.load is None else UNNAMED
         paths.append((os.fsencode(source.path), how))
         most = min(MAX_PIECE_PATHS, FIRST_PIECE_PATHS * 2 ** (number // 16))
         if is_container or len(paths) >= most:
@@ -216,4 +192,4 @@ def source_pieces(sources: Iterable[ImageSource]) -> Iterator[pa.Table]:
 
 def _piece(paths: list[tuple[bytes, int]]) -> pa.Table:
     names, how = zip(*paths, strict=True)
-    return pa.table([pa.array(names, pa.binary()), pa.array(how, pa.int8())], schema=PIECE_SCHEMA)
+    return pa.table({"path": pa.array(names, pa.binary()), "how": pa.array(how, pa.int8())})

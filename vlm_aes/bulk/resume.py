@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vlm_aes.bulk.journal import Fingerprint
-    from vlm_aes.bulk.sink import RowPlace, Sink
+    from vlm_aes.bulk.sink import Sink
     from vlm_aes.images.source import ImageSource
     from vlm_aes.output.table import Row
 
@@ -24,9 +24,7 @@ class CompletedRow:
     """A row that holds, for a worker that cannot look into the rows themselves.
 
     Attributes:
-        path: of its image.
         fingerprint: of its file when it was rated; None where it holds whatever the file is.
-        sha256: of the file's bytes.
     """
 
     path: str
@@ -63,28 +61,29 @@ class CompletedRows:
             if any(row[name] is None for name in required_columns):
                 continue
             self._any = True
-            self._places.put(row["path"], pack(place))
+            self._places.put(row["path"], place)
             if contents is not None and row["sha256"]:
-                contents.put(row["sha256"], pack(place))
+                contents.put(row["sha256"], place)
 
     def row_for(self, source: ImageSource, fingerprint: Fingerprint) -> Row | None:
         """The row of ``source`` if its file is still the one that was rated."""
         match = self._row_and_fingerprint(source.path) if fingerprint else None
-        if match is None:
-            return None
-        row, earlier = match
-        return row if earlier == fingerprint or _has_same_content(source, row) else None
+        if match is None or match[1] == fingerprint:
+            return match[0] if match else None
+        data = source.read()
+        same = isinstance(data, bytes) and hashlib.sha256(data).hexdigest() == match[0]["sha256"]
+        return match[0] if same else None
 
     def row_of(self, path: str) -> Row | None:
         """The row of a path whose file is known to be the one that was rated."""
         match = self._row_and_fingerprint(path)
-        return None if match is None else match[0]
+        return match[0] if match else None
 
     def _row_and_fingerprint(self, path: str) -> tuple[Row, Fingerprint] | None:
-        packed = self._places.get(path) if self._any else None
-        if packed is None:
+        place = self._places.get(path) if self._any else None
+        if place is None:
             return None
-        row, fingerprint = self._sink.row_at(unpack(packed))
+        row, fingerprint = self._sink.row_at(place)
         return (row, fingerprint) if row["path"] == path else None
 
     def summaries(self) -> Iterator[CompletedRow]:
@@ -92,24 +91,9 @@ class CompletedRows:
         if not self._any:
             return
         for place, found in self._sink.earlier_rows():
-            if self._places.get(found["path"]) == pack(place):
+            if self._places.get(found["path"]) == place:
                 row, fingerprint = self._sink.row_at(place)
                 yield CompletedRow(row["path"], fingerprint, row["sha256"])
-
-
-def _has_same_content(source: ImageSource, row: Row) -> bool:
-    data = source.read()
-    return isinstance(data, bytes) and hashlib.sha256(data).hexdigest() == row["sha256"]
-
-
-def pack(place: RowPlace) -> int:
-    """A row's place as one number."""
-    return place[0] << 32 | place[1]
-
-
-def unpack(packed: int) -> RowPlace:
-    """The place that :func:`pack` was given."""
-    return packed >> 32, packed & 0xFFFFFFFF
 
 
 class DiskIndex:
@@ -131,9 +115,8 @@ class DiskIndex:
 
     def add(self, key: str, value: int = 0) -> bool:
         """Whether ``key`` is new; then it is kept with ``value``."""
-        insert = "INSERT OR IGNORE INTO keys VALUES (?, ?)"
         with self._lock:
-            return self._base.execute(insert, (_digest(key), value)).rowcount > 0
+            return self._base.execute("INSERT OR IGNORE INTO keys VALUES (?, ?)", (_digest(key), value)).rowcount > 0
 
     def put(self, key: str, value: int) -> None:
         """Keep ``value``, whatever was kept before."""
@@ -142,9 +125,8 @@ class DiskIndex:
 
     def get(self, key: str) -> int | None:
         """What is kept for ``key``."""
-        select = "SELECT value FROM keys WHERE key = ?"
         with self._lock:
-            row = self._base.execute(select, (_digest(key),)).fetchone()
+            row = self._base.execute("SELECT value FROM keys WHERE key = ?", (_digest(key),)).fetchone()
         return None if row is None else int(row[0])
 
 

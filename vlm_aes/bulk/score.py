@@ -21,7 +21,6 @@ from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, begin_sink, score_imag
 from vlm_aes.bulk.prefetch import Prefetcher
 from vlm_aes.bulk.progress import Progress, count_in_background
 from vlm_aes.bulk.ray import RayEngine
-from vlm_aes.bulk.ray_worker import WorkerModel
 from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
 from vlm_aes.bulk.settings import RunSettings
 from vlm_aes.bulk.sink import Sink
@@ -198,12 +197,13 @@ class ScoreRun:
         if stars and stars.among == "reference" and assessor.calibration is None:
             raise SettingsError("this model has no reference photos to give stars by", "--stars-among run")
 
-    def _worker_model(self, assessor: Assessor) -> WorkerModel:
-        """How a worker of Ray loads the same model."""
+    def _worker_model(self, assessor: Assessor) -> dict[str, Any]:
+        """Arguments of ``from_pretrained`` with which a worker of Ray loads the same model."""
         s, head = self.settings, self.assessor.head
+        model, fast = s.model, s.fast or s.cascade
         if assessor is self.slow and head is not None:
-            return WorkerModel(head.critique_model, s.precision, s.device, critic=s.rationale)
-        return WorkerModel(s.model, s.precision, s.device, fast=s.fast or s.cascade, critic=s.rationale)
+            model, fast = head.critique_model, False
+        return {"model": model, "precision": s.precision, "device": s.device, "fast": fast, "critic": s.rationale}
 
     def _rate(self, assessor: Assessor, stats: RunStats, **settings: Any) -> Iterator[Row]:
         """Rows of every image, as the engine rates them."""

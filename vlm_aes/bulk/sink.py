@@ -36,8 +36,10 @@ FINGERPRINTS_KEY = b"vlm_aes.sources"
 RESUME_COLUMNS = ("path", "sha256", "model", "prompt", "error", "critique")
 """Columns that tell whether an earlier row still holds."""
 
-RowPlace = tuple[int, int]
-"""Ordinal of a shard, and number of a row in it."""
+
+def row_place(ordinal: int, row: int) -> int:
+    """The place of a row as one number: the ordinal of its shard, and its number there."""
+    return ordinal << 32 | row
 
 
 class Sink:
@@ -139,7 +141,7 @@ class Sink:
         except ValueError as error:
             raise OutputError(error, "--overwrite replaces it") from None
 
-    def earlier_rows(self) -> Iterator[tuple[RowPlace, Row]]:
+    def earlier_rows(self) -> Iterator[tuple[int, Row]]:
         """Rows of earlier runs that hold every column, with their places; those of a later run come later.
         Only :data:`RESUME_COLUMNS` of them. After :meth:`begin`."""
         for ordinal, shard in enumerate(self._earlier_shards):
@@ -150,11 +152,11 @@ class Sink:
                 rows = pq.read_table(shard, columns=names).to_pylist()
             except (OSError, pa.ArrowException):
                 continue  # a shard that broke is done again
-            yield from (((ordinal, i), row) for i, row in enumerate(rows))
+            yield from ((row_place(ordinal, i), row) for i, row in enumerate(rows))
 
-    def row_at(self, place: RowPlace) -> tuple[Row, Fingerprint]:
+    def row_at(self, place: int) -> tuple[Row, Fingerprint]:
         """A whole row, of this run or an earlier one, with the fingerprint of its file."""
-        ordinal, i = place
+        ordinal, i = divmod(place, 1 << 32)
         if ordinal == len(self._shards):
             return self._pending[i]
         with self._cache_lock:
@@ -170,9 +172,9 @@ class Sink:
         rows, fingerprints = content
         return dict(rows[i]), fingerprints[i] if i < len(fingerprints) else {}
 
-    def add(self, row: Row, fingerprint: Fingerprint) -> RowPlace:
-        """Take a row; :meth:`commit` makes it last."""
-        place = (len(self._shards), len(self._pending))
+    def add(self, row: Row, fingerprint: Fingerprint) -> int:
+        """Take a row, and give its place; :meth:`commit` makes it last."""
+        place = row_place(len(self._shards), len(self._pending))
         self._pending.append((row, fingerprint))
         self._uncommitted += 1
         return place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -72,8 +72,9 @@ def choose_from_table(settings: ChooseSettings, head: Scorer | None = None) -> t
     assert settings.table is not None
     table = ScoredTable(settings.table)
     if settings.bands is not None:
-        pairs = band_rows(table, parse_bands(settings.bands))
-        return [row for _, row in pairs], [band.name for band, _ in pairs]
+        bands = parse_bands(settings.bands)
+        rows = choose_rows(table, Cut(fraction=1.0))
+        return rows, [next(name for low, name in bands.items() if row["score"] >= low) for row in rows]
     cut = Cut(settings.top_k, settings.fraction, settings.threshold, settings.per)
     extract = None
     if settings.needs_similarity:
@@ -131,37 +132,17 @@ def group_by_burst(table: ScoredTable, scores: GroupedScores, extract: FeatureEx
     return GroupedScores(score, group)
 
 
-@dataclass(frozen=True)
-class ScoreBand:
-    """Scores from ``low`` up to, not including, ``high``."""
-
-    low: float
-    high: float
-
-    @property
-    def name(self) -> str:
-        """For a folder or a column."""
-        return f"{self.low:g}-{self.high:g}"
-
-
-def parse_bands(text: str) -> list[ScoreBand]:
-    """Bands between 0 and 100 from the scores that divide them, as in ``40,60``; the best first.
+def parse_bands(text: str) -> dict[float, str]:
+    """Bands between 0 and 100 from the scores that divide them, as in ``40,60``: the lowest score of each to
+    its name, the best first.
 
     Raises:
         SettingsError: for a text that is no such list.
     """
     try:
-        ends = [float(part) for part in text.split(",")]
+        ends = [0.0, *(float(part) for part in text.split(",")), 100.0]
     except ValueError:
         ends = []
-    ends = [0.0, *ends, 100.0]
-    if len(ends) < 3 or any(not low < high for low, high in pairwise(ends)):
+    if not ends or any(not low < high for low, high in pairwise(ends)):
         raise SettingsError(f"--bands {text}: name rising scores between 0 and 100, as in 40,60")
-    return [ScoreBand(low, high) for low, high in pairwise(ends)][::-1]
-
-
-def band_rows(table: ScoredTable, bands: Sequence[ScoreBand]) -> list[tuple[ScoreBand, Row]]:
-    """Every rated row with its band, the best first."""
-    rows = choose_rows(table, Cut(fraction=1.0))
-    # a score of 100 is in the highest band
-    return [(next((b for b in bands if row["score"] >= b.low), bands[-1]), row) for row in rows]
+    return {low: f"{low:g}-{high:g}" for low, high in reversed(list(pairwise(ends)))}

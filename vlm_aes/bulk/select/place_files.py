@@ -60,22 +60,16 @@ def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterab
                 lines.write(json.dumps(entry) + "\n")
                 lines.flush()
                 os.fsync(lines.fileno())
-                _place(file, target, way)
+                if way == "link":
+                    target.symlink_to(file.absolute())
+                else:
+                    (_copy if way == "copy" else _move)(file, target)
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder}: {error.strerror or error}",
             f"vlm-aes choose --undo {folder} takes back what was done",
         ) from None
     return len(files)
-
-
-def _place(file: Path, target: Path, way: str) -> None:
-    if way == "link":
-        target.symlink_to(file.absolute())
-    elif way == "copy":
-        _copy(file, target)
-    else:
-        _move(file, target)
 
 
 def _copy(file: Path, target: Path) -> None:
