@@ -351,7 +351,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(visit, tmp_path):
     nasty.write_bytes(b"this is text")
     send(page, "one-drop", nasty)
     page.wait_for_selector("#one-verdict .refused")
-    assert "not a picture" in page.inner_text("#one-verdict")
+    assert "not an image" in page.inner_text("#one-verdict")
     assert page.locator("#one-verdict img").count() == 0
 
 

@@ -154,7 +154,7 @@ def images(tmp_path):
         rows.append(Columns().row(a))
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no")
-    error = Assessment(path="broken.jpg", error="not_an_image: send a picture")
+    error = Assessment(path="broken.jpg", error="not_an_image: send another")
     rows.append(Columns().row(error))
     found = SortedImages({row["path"]: str(tmp_path / row["path"]) for row in rows})
     for row in rows:
@@ -182,7 +182,7 @@ def test_a_shelf_orders_and_filters(images):
     assert seen(images) == ["1.png"]
     images.shown = ERRORS
     assert seen(images) == ["broken.jpg"]
-    assert "not a picture" in images.gallery()
+    assert "not an image" in images.gallery()
     images.shown = ALL
     assert "3 scores, half of them above 60" in images.histogram()
     assert "1 could not be rated" in images.progress()

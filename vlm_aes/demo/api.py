@@ -78,8 +78,7 @@ def endpoints(model: SharedAssessor) -> None:
 
 
 def _named(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row whose photo is called ``name``: Gradio's client takes what has a ``path`` for a file that it
-    should download."""
+    """A row whose photo is called ``name``: Gradio's client would download a ``path``."""
     return {"name" if key == "path" else key: value for key, value in row.items()}
 
 

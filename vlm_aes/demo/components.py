@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,16 @@ VIEW_SIDE_PX = 1200
 DRAWING_SIDE_PX = 560
 
 _WARNINGS = {
-    "blank": "There is next to nothing in this picture.",
+    "blank": "There is next to nothing in this photo.",
     "not_a_photo": "This looks drawn, written or rendered; the model knows photographs.",
     "out_of_domain": "It looks unlike the photos that the model was made for.",
 }
+_VERDICTS = (
+    (SUPPORTED, "✓ {} agrees with what was measured", "✓ {} agree with what was measured"),
+    (CONTRADICTED, "✗ {} does not", "✗ {} do not"),
+    (NOT_MEASURABLE, "{} cannot be measured and is an opinion", "{} cannot be measured and are an opinion"),
+)
+"""Verdict on claims, with the words for one and for several."""
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     autoescape=True,
@@ -44,11 +51,9 @@ _ENVIRONMENT = jinja2.Environment(
 
 def render(name: str, *values: Any, **named: Any) -> str:
     """A macro of ``components.html``, filled."""
-    named_here = {"warnings": _WARNINGS, "key": secrets.token_hex(4)}
-    named_here.update({k: named.pop(k) for k in ("reference", "reference_n") if k in named})
-    module = _ENVIRONMENT.get_template("components.html").make_module(named_here)
-    filled: str = getattr(module, name)(*values, **named)
-    return filled
+    names = {"warnings": _WARNINGS, "key": secrets.token_hex(4)}
+    module = _ENVIRONMENT.get_template("components.html").make_module(names)
+    return str(getattr(module, name)(*values, **named))
 
 
 def sized(image: Image.Image, side: int) -> Image.Image:
@@ -75,32 +80,20 @@ def views(name: str, image: Image.Image, a: Assessment, heat: NDArray[np.float64
 def critique(a: Assessment) -> str:
     """The critique with its checked claims marked."""
     text = a.critique or ""
-    found = claims(text, a.facts)
+    checked = claims(text, a.facts)
     parts, at = [], 0
-    for claim in found:
+    for claim in checked:
         start = text.find(claim.text, at)
         if start < 0 or claim.verdict == NOT_MEASURABLE:
             continue
         parts.append({"text": text[at:start], "verdict": "", "fact": ""})
-        fact = claim.fact.replace("_", " ")
-        parts.append({"text": claim.text, "verdict": claim.verdict, "fact": fact})
+        parts.append({"text": claim.text, "verdict": claim.verdict, "fact": claim.fact.replace("_", " ")})
         at = start + len(claim.text)
     parts.append({"text": text[at:], "verdict": "", "fact": ""})
-    verdicts = [claim.verdict for claim in found]
-    agreed, wrong = verdicts.count(SUPPORTED), verdicts.count(CONTRADICTED)
-    open_ones = verdicts.count(NOT_MEASURABLE)
-    said = [
-        (agreed, "✓ {} agrees with what was measured", "✓ {} agree with what was measured"),
-        (wrong, "✗ {} does not", "✗ {} do not"),
-        (
-            open_ones,
-            "{} cannot be measured and is the model's opinion",
-            "{} cannot be measured and are the model's opinion",
-        ),
-    ]
-    counted = [(one if n == 1 else many).format(n) for n, one, many in said if n]
-    key = f"Of {len(found)} {'claim' if len(found) == 1 else 'claims'}: {'; '.join(counted)}."
-    return render("critique", parts, key if found else "")
+    counts = Counter(claim.verdict for claim in checked)
+    words = [(one if counts[v] == 1 else many).format(counts[v]) for v, one, many in _VERDICTS if counts[v]]
+    key = f"Of {len(checked)} {'claim' if len(checked) == 1 else 'claims'}: {'; '.join(words)}."
+    return render("critique", parts, key if checked else "")
 
 
 def words(a: Assessment) -> str:
@@ -116,7 +109,7 @@ def details(a: Assessment) -> str:
             "name": name.replace("_", " "),
             "share": value,
             "value": f"{value:.0f}",
-            "beside": f"{a.residuals[name]:+.1f}" if name in a.residuals else "",
+            "residual": f"{a.residuals[name]:+.1f}" if name in a.residuals else "",
         }
         for name, value in a.attributes.items()
     ]
@@ -131,32 +124,20 @@ def details(a: Assessment) -> str:
     return render("details", a, attributes, facts)
 
 
-def suggestions(found: Sequence[Suggestion], image: Image.Image) -> str:
+def suggestions(edits: Sequence[Suggestion], image: Image.Image) -> str:
     """Each suggested edit, before and after; empty where there is none."""
     small = sized(image, DRAWING_SIDE_PX)
-    shown = [
-        {"text": one.text, "verdict": one.verdict, "image": data_uri(apply_edit(small, one.edit))} for one in found
-    ]
+    shown = [{"text": s.text, "verdict": s.verdict, "image": data_uri(apply_edit(small, s.edit))} for s in edits]
     return render("suggestions", shown, data_uri(small)) if shown else ""
 
 
-def arithmetic(name: str, image: Image.Image, a: Assessment, question: str, worth: Calibration | None) -> str:
+def arithmetic(name: str, image: Image.Image, a: Assessment, question: str, fitted: Calibration | None) -> str:
     """How the score of a photo came about."""
     terms = [
         {"word": word, "p": p, "weight": 100 * weight, "adds": 100 * p * weight}
         for (word, p), weight in zip(a.probabilities.items(), ratings.LEVEL_WEIGHTS, strict=True)
     ]
-    return render(
-        "arithmetic",
-        a,
-        terms,
-        question,
-        name,
-        data_uri(sized(image, 320)),
-        a.score_std,
-        reference=worth.reference if worth else "",
-        reference_n=worth.n if worth else 0,
-    )
+    return render("arithmetic", a, terms, question, name, data_uri(sized(image, 320)), fitted)
 
 
 def explanation(session: ImageSession) -> str:
@@ -164,7 +145,7 @@ def explanation(session: ImageSession) -> str:
     a = session.assessment
     if session.prepared is None:
         return render("refused", session.name, refusal(a.error))
-    said = critique(a) if a.critique is not None else render("waiting", "Looking closer")
-    beside = render("verdict", a) + said + words(a)
-    picture = views(session.name, session.image, a, session.heat)
-    return f'<article class="opened" tabindex="-1"><div>{picture}</div><div>{beside}</div>{details(a)}</article>'
+    text = critique(a) if a.critique is not None else render("waiting", "Writing the critique")
+    photo = views(session.name, session.image, a, session.heat)
+    verdict = render("verdict", a) + text + words(a)
+    return f'<article class="opened" tabindex="-1"><div>{photo}</div><div>{verdict}</div>{details(a)}</article>'

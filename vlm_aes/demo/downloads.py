@@ -39,9 +39,8 @@ def release_memory() -> None:
 
 
 def new_download_folder() -> Path:
-    """A folder of its own below the place that Gradio serves files from."""
-    root = Path(os.environ["GRADIO_TEMP_DIR"])
-    return Path(tempfile.mkdtemp(prefix="taken-", dir=root))
+    """A folder of its own below the one that Gradio serves files from."""
+    return Path(tempfile.mkdtemp(prefix="downloads-", dir=os.environ["GRADIO_TEMP_DIR"]))
 
 
 class DownloadFolder:
@@ -58,33 +57,32 @@ class DownloadFolder:
         self._above = above
         self.folder = Path(tempfile.mkdtemp(prefix="vlm-aes-demo-", dir=above))
         os.environ["GRADIO_TEMP_DIR"] = str(self.folder)
-        self._ended = threading.Event()
-        self._stays: set[Path] = set()
+        self._closed = threading.Event()
+        self._permanent: set[Path] = set()
 
     def begin(self) -> None:
-        """Sweep from now on; what is there already is the page's own and stays."""
-        self._stays = {p for p in self.folder.rglob("*") if p.is_file()}
+        """Sweep from now on; the files that are there already are the page's own and stay."""
+        self._permanent = {p for p in self.folder.rglob("*") if p.is_file()}
         threading.Thread(target=self._sweep, name="sweep", daemon=True).start()
 
-    def sweep(self, now: float | None = None) -> int:
+    def sweep(self) -> int:
         """Delete files older than ``FILE_LIFETIME_S``; gives their number."""
-        now = time.time() if now is None else now
-        gone = 0
-        for file in [p for p in self.folder.rglob("*") if p.is_file() and p not in self._stays]:
+        deleted = 0
+        for file in [p for p in self.folder.rglob("*") if p.is_file() and p not in self._permanent]:
             with suppress(OSError):
-                if now - file.stat().st_mtime > FILE_LIFETIME_S:
+                if time.time() - file.stat().st_mtime > FILE_LIFETIME_S:
                     file.unlink()
-                    gone += 1
-        return gone
+                    deleted += 1
+        return deleted
 
     def _sweep(self) -> None:
-        while not self._ended.wait(SWEEP_INTERVAL_S):
+        while not self._closed.wait(SWEEP_INTERVAL_S):
             self.sweep()
             release_memory()
 
     def close(self) -> None:
         """Delete everything."""
-        self._ended.set()
+        self._closed.set()
         shutil.rmtree(self.folder, ignore_errors=True)
         if self._above is None:
             os.environ.pop("GRADIO_TEMP_DIR", None)
@@ -95,15 +93,14 @@ class DownloadFolder:
 def file_stem(name: str) -> str:
     """A photo's name as part of a file name on every system."""
     stem = shown_name(name).rsplit(".", 1)[0]
-    return re.sub(r'[<>:"/\\|?*\s]+', "-", stem).strip("-.") or "picture"
+    return re.sub(r'[<>:"/\\|?*\s]+', "-", stem).strip("-.") or "image"
 
 
 def write_json(folder: Path, name: str, data: Mapping[str, Any]) -> str:
     """One object as a file; gives its path."""
-    file = folder / name
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, indent=1)
-    file.write_text(text + "\n", encoding="utf-8")
-    return str(file)
+    (folder / name).write_text(text + "\n", encoding="utf-8")
+    return str(folder / name)
 
 
 def zipped(folder: Path, name: str) -> str:
@@ -127,33 +124,26 @@ DOWNLOAD_LABELS = {
 def write_downloads(images: SortedImages, folder: Path) -> list[str]:
     """Write the shown images; gives paths in the order of :data:`DOWNLOAD_LABELS`."""
     rows, columns = images.chosen(), images.columns
-    arrow = table.to_table(rows, columns.schema)
-    for suffix in ("csv", "parquet"):
-        table.write([arrow], columns.schema, folder / f"scores.{suffix}", f".{suffix}")
+    for suffix in (".csv", ".parquet"):
+        table.write([table.to_table(rows, columns.schema)], columns.schema, folder / f"scores{suffix}", suffix)
     items = [ImageSource(row["path"], load=partial(read_file, Path(images.sources[row["path"]]))) for row in rows]
     write_gallery(folder / "gallery.html", lambda: rows, lambda: items)
-    return [
-        str(folder / "scores.csv"),
-        str(folder / "scores.parquet"),
-        _sidecars(rows, folder / "sidecars"),
-        str(folder / "gallery.html"),
-    ]
+    sidecars = _sidecars(rows, folder / "sidecars")
+    return [str(folder / "scores.csv"), str(folder / "scores.parquet"), sidecars, str(folder / "gallery.html")]
 
 
 def _sidecars(rows: list[Row], folder: Path) -> str:
     """New sidecars as an archive; a visitor's own are not here, so nothing is merged."""
     folder.mkdir()
     rule = StarRule()
-    standing = PercentileRank(row["score"] for row in rows if row["score"] is not None)
+    rank = PercentileRank(row["score"] for row in rows if row["score"] is not None)
     for row in rows:
         if row["error"]:
             continue
-        percentile = row["percentile"]
-        if percentile is None:
-            percentile = standing.percentile(row["score"])
-        rated = sidecar_content({**row, "stars": rule.stars(percentile)})
+        percentile = rank.percentile(row["score"]) if row["percentile"] is None else row["percentile"]
+        content = sidecar_content({**row, "stars": rule.stars(percentile)})
         name = PurePosixPath(row["path"].replace("\\", "/"))
         target = folder.joinpath(*[part for part in name.parts if part not in ("..", "/")])
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.with_name(f"{target.name}.xmp").write_bytes(merge_sidecar(None, rated).data)
+        target.with_name(f"{target.name}.xmp").write_bytes(merge_sidecar(None, content).data)
     return zipped(folder, "sidecars.zip")

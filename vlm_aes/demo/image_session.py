@@ -1,4 +1,4 @@
-"""One photo in a visitor's hands, and what is known of it so far."""
+"""One photo of a visitor, and its assessment so far."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -23,22 +24,21 @@ from vlm_aes.images.open import ImageError
 from vlm_aes.images.source import read_file
 from vlm_aes.suggest.engine import Suggestion
 
-_KEPT_SIDE_PX = 480
-"""Long side in pixels of a photo that stays with its visitor."""
+_SETTLED_SIDE_PX = 480
+"""Long side in pixels of a photo that stays in memory."""
 _STREAM_INTERVAL_S = 0.12
-"""Seconds between two looks at a text that is being written."""
+"""Seconds between two updates of a text."""
 
 
 @dataclass
 class ImageSession:
-    """What is known of one photo; each step adds to it.
+    """One photo and the results for it; each step adds one.
 
     Attributes:
         name: as its sender may read it.
-        assessment: with facts and attributes; with the critique once it is written.
-        prepared: for the model; nothing where the photo could not be opened.
-        heat: points that each part adds, once it is known.
-        suggestions: edits that were found better, once they were tried.
+        assessment: with facts and attributes, later with the critique.
+        prepared: for the model; None where the photo could not be opened.
+        heat: occlusion map, points that each part adds.
     """
 
     name: str
@@ -49,52 +49,51 @@ class ImageSession:
 
     @property
     def image(self) -> Image.Image:
-        """The picture, upright."""
+        """The photo, upright."""
         assert self.prepared is not None
         return self.prepared.loaded.image
 
     def settle(self) -> None:
-        """Let go of all that is large, once it is on the page: only a small photo is kept."""
+        """Free the memory of all that is on the page already; a small photo stays."""
         if self.prepared is not None:
             small = self.image.copy()
-            small.thumbnail((_KEPT_SIDE_PX, _KEPT_SIDE_PX))
-            picture = replace(self.prepared.loaded, image=small, native=None)
-            self.prepared = replace(self.prepared, loaded=picture, pixels=None)
+            small.thumbnail((_SETTLED_SIDE_PX, _SETTLED_SIDE_PX))
+            loaded = replace(self.prepared.loaded, image=small, native=None)
+            self.prepared = replace(self.prepared, loaded=loaded, pixels=None)
         self.heat = None
 
     @property
     def explanation(self) -> Explanation:
-        """What is known so far, as ``vlm-aes explain`` has it."""
-        said = claims(self.assessment.critique or "", self.assessment.facts)
-        return Explanation(replace(self.assessment, suggestions=self.suggestions or []), said)
+        """The results so far, as ``vlm-aes explain`` has them."""
+        checked = claims(self.assessment.critique or "", self.assessment.facts)
+        return Explanation(replace(self.assessment, suggestions=self.suggestions or []), checked)
 
 
 class OpenSessions:
-    """The photo in each visitor's hands, so that it is let go of when the visitor leaves."""
+    """The photo of each visitor, whose memory is freed when the visitor leaves."""
 
     def __init__(self) -> None:
-        self._held: WeakValueDictionary[str, ImageSession] = WeakValueDictionary()
+        self._sessions: WeakValueDictionary[str, ImageSession] = WeakValueDictionary()
 
     def hold(self, visitor: str | None, session: ImageSession) -> None:
         """A visitor has a photo now, instead of any other."""
         if visitor:
-            self._held[visitor] = session
+            self._sessions[visitor] = session
 
     def leave(self, visitor: str | None) -> None:
         """A visitor is gone, perhaps to come back: a small photo stays."""
-        session = self._held.pop(visitor, None) if visitor else None
+        session = self._sessions.pop(visitor or "", None)
         if session is not None:
             session.settle()
 
 
 def open_session(model: SharedAssessor, path: str, name: str | None = None) -> ImageSession:
-    """Open and rate a picture. One that cannot be rated has an assessment with ``error``."""
+    """Open and rate a photo. One that cannot be rated has an assessment with ``error``."""
     name = name or shown_name(path)
     data = read_file(Path(path))
     if isinstance(data, ImageError):
         return ImageSession(name, model.error_assessment(data, name))
-    suffix = Path(path).suffix.lower()
-    prepared = model.prepare(data, rationale=model.writes, facts=True, suffix=suffix)
+    prepared = model.prepare(data, rationale=model.writes, facts=True, suffix=Path(path).suffix.lower())
     if isinstance(prepared, ImageError):
         return ImageSession(name, model.error_assessment(prepared, name))
     try:
@@ -105,41 +104,34 @@ def open_session(model: SharedAssessor, path: str, name: str | None = None) -> I
     return ImageSession(name, replace(assessment, path=name), prepared)
 
 
-def add_critique(model: SharedAssessor, session: ImageSession, heard: Callable[[str], None] | None = None) -> None:
-    """Add the critique, checked, where there is a model to write one.
-
-    Args:
-        heard: told what is written before it is checked.
-    """
+def add_critique(model: SharedAssessor, session: ImageSession, on_text: Callable[[str], None] | None = None) -> None:
+    """Add the critique, checked, where there is a model to write one; ``on_text`` gets drafts of it."""
     a = session.assessment
     if session.prepared is None or a.score is None or a.critique is not None or not model.writes:
         return
-    text = model.critiques([session.prepared], [a.score], [a.level], heard)[0]
-    session.assessment = replace(a, critique=text)
+    session.assessment = replace(a, critique=model.critiques([session.prepared], [a.score], [a.level], on_text)[0])
 
 
 def stream_critique(model: SharedAssessor, session: ImageSession) -> Iterator[str]:
-    """Add the critique, and give what is written on the way, which may not stand."""
-    said: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+    """Add the critique, and give its drafts on the way, of which not every sentence may stay."""
+    texts: queue.SimpleQueue[str] = queue.SimpleQueue()
+    result: Future[None] = Future()
 
     def write() -> None:
         try:
-            add_critique(model, session, said.put)
-            said.put(None)
+            result.set_result(add_critique(model, session, texts.put))
         except BaseException as error:  # raised where it is waited for
-            said.put(error)
+            result.set_exception(error)
 
     threading.Thread(target=write, name="critique", daemon=True).start()
-    while (text := said.get()) is not None:
-        while not said.empty() and isinstance(text, str):
-            newer = said.get()
-            if newer is None:
-                return
-            text = newer
-        if isinstance(text, BaseException):
-            raise text
-        yield text
+    while not result.done():
+        text = ""
+        while not texts.empty():
+            text = texts.get()
+        if text:
+            yield text
         time.sleep(_STREAM_INTERVAL_S)
+    result.result()
 
 
 def add_occlusion_map(model: SharedAssessor, session: ImageSession) -> None:
@@ -149,6 +141,6 @@ def add_occlusion_map(model: SharedAssessor, session: ImageSession) -> None:
 
 
 def add_suggestions(model: SharedAssessor, session: ImageSession) -> None:
-    """Add the edits that helped when they were tried."""
+    """Add the edits that the model rates better."""
     if session.prepared is not None and session.suggestions is None:
         session.suggestions = model.suggestions(session.prepared)

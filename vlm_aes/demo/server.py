@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -26,7 +27,7 @@ _FILE_ROUTE = "/file="
 
 
 class OwnFilesOnly:
-    """Middleware: a file that is asked for by a foreign address is refused, not fetched."""
+    """Middleware: a request for a file at a foreign address is refused, not fetched."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -34,8 +35,7 @@ class OwnFilesOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Pass on, or refuse with 403."""
         path = unquote(scope.get("path", ""))
-        wanted = path.partition(_FILE_ROUTE)[2] if _FILE_ROUTE in path else ""
-        if wanted.lower().startswith(FOREIGN_PREFIXES):
+        if path.partition(_FILE_ROUTE)[2].lower().startswith(FOREIGN_PREFIXES):
             refusal = PlainTextResponse("This server passes on its own files only.", 403)
             await refusal(scope, receive, send)
             return
@@ -45,31 +45,27 @@ class OwnFilesOnly:
 FIRST_PORT = 7860
 PORTS_TRIED = 100
 MAX_QUEUED = 200
-"""Requests that may wait in a queue; more are told to come back."""
+"""Requests that may wait in a queue; others are refused."""
 MAX_SESSIONS = 100
-"""Visitors whose photos are held; the oldest go first."""
+"""Visitors whose photos stay in memory; the oldest go first."""
 
 
 class Server:
-    """A running page.
+    """A running page, at ``url``."""
 
-    Attributes:
-        url: where it is.
-    """
-
-    def __init__(self, app: FastAPI, listening: socket.socket, place: DownloadFolder) -> None:
+    def __init__(self, app: FastAPI, listening: socket.socket, folder: DownloadFolder) -> None:
         host, port = listening.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        self._place = place
+        self._folder = folder
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
         self._thread = threading.Thread(target=self._server.run, args=([listening],), name="server", daemon=True)
         self._thread.start()
         while not self._server.started and self._thread.is_alive():
             self._thread.join(0.05)
         if not self._server.started:
-            place.close()
+            folder.close()
             raise OSError("the server did not start")
-        place.begin()
+        folder.begin()
 
     def wait(self) -> None:
         """Until it is interrupted."""
@@ -80,24 +76,24 @@ class Server:
         """Stop, let go of the port, and delete what visitors sent."""
         self._server.should_exit = True
         self._thread.join(10)
-        self._place.close()
+        self._folder.close()
 
 
 def serve(
     assessor: Assessor, *, host: str = "127.0.0.1", port: int | None = None, allowed: Sequence[Path] = ()
 ) -> Server:
-    """Start the page; gives back while it runs.
+    """Start the page; returns while it runs.
 
     Args:
         host: address to listen on; ``0.0.0.0`` for all.
-        port: nothing for the first free one from 7860 on; 0 for any.
-        allowed: folders on the server that visitors may have sorted.
+        port: None for the first free one from 7860 on; 0 for any.
+        allowed: folders on the server that visitors may sort.
 
     Raises:
-        OSError: where the address cannot be had.
+        OSError: for an address that is in use or not this machine's.
     """
     listening = _listen(host, port)
-    place = DownloadFolder()
+    folder = DownloadFolder()
     page = build(assessor, allowed)
     page.queue(max_size=MAX_QUEUED, default_concurrency_limit=4)
     page.state_session_capacity = MAX_SESSIONS
@@ -121,21 +117,18 @@ def serve(
         css_paths=CSS,
         head=head(),
     )
-    return Server(app, listening, place)
+    return Server(app, listening, folder)
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-    if port is not None:
-        return _bound(host, port)
-    for candidate in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED - 1):
-        try:
-            return _bound(host, candidate)
-        except OSError:
-            continue
-    return _bound(host, FIRST_PORT + PORTS_TRIED - 1)
+    last = FIRST_PORT + PORTS_TRIED - 1 if port is None else port
+    for candidate in range(FIRST_PORT if port is None else port, last):
+        with suppress(OSError):
+            return _bind(host, candidate)
+    return _bind(host, last)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:

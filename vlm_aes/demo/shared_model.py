@@ -22,16 +22,11 @@ from vlm_aes.ratings import scale as ratings
 from vlm_aes.suggest.engine import EditComparator, Suggestion
 
 TURN_IMAGES = 8
-"""Pictures a turn where many versions of one are rated: about a quarter of a second on two cores with the
-embedded model."""
+"""Versions of one image that are rated in a turn: about a quarter of a second on two cores."""
 
 
 class SharedAssessor(Assessor):
-    """An assessor that many visitors use at once: what needs the model takes turns.
-
-    Args:
-        assessor: already loaded.
-    """
+    """An assessor that many visitors use at once: calls of the model take turns."""
 
     def __init__(self, assessor: Assessor) -> None:
         a = assessor
@@ -51,23 +46,15 @@ class SharedAssessor(Assessor):
     def _turn(self) -> Any:
         return self._turns.turn(quick=not getattr(self._thread, "low_priority", False))
 
-    def score_prepared(
-        self, session: Sequence[PreparedImage], *, rationale: bool = False, attributes: bool = False
-    ) -> list[Assessment]:
+    def score_prepared(self, *arguments: Any, **options: Any) -> list[Assessment]:
         """As :meth:`Assessor.score_prepared`, in turn."""
         with self._turn():
-            return super().score_prepared(session, rationale=rationale, attributes=attributes)
+            return super().score_prepared(*arguments, **options)
 
-    def critiques(
-        self,
-        session: Sequence[PreparedImage],
-        scores: Sequence[float],
-        levels: Sequence[str],
-        on_text: Callable[[str], None] | None = None,
-    ) -> list[str]:
+    def critiques(self, *arguments: Any, **options: Any) -> list[str]:
         """As :meth:`Assessor.critiques`, in turn."""
         with self._turn():
-            return super().critiques(session, scores, levels, on_text)
+            return super().critiques(*arguments, **options)
 
     def fast_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
         """As :meth:`Assessor.fast_scores`, a turn for every few versions."""
@@ -83,8 +70,7 @@ class SharedAssessor(Assessor):
         self, score: Callable[[Sequence[Image.Image]], NDArray[np.float64]], images: Sequence[Image.Image]
     ) -> NDArray[np.float64]:
         starts = range(0, len(images), TURN_IMAGES)
-        parts = [self._in_turn(score, images[i : i + TURN_IMAGES]) for i in starts]
-        return np.concatenate(parts)
+        return np.concatenate([self._in_turn(score, images[i : i + TURN_IMAGES]) for i in starts])
 
     def heat(self, image: Image.Image) -> NDArray[np.float64]:
         """The occlusion map of a photo; lets others go first."""
@@ -105,9 +91,9 @@ class SharedAssessor(Assessor):
             return None
         return replace(comparator, embed=partial(self._in_turn, comparator.embed))
 
-    def _in_turn(self, look: Callable[..., Any], images: Sequence[Image.Image]) -> Any:
+    def _in_turn(self, function: Callable[..., Any], images: Sequence[Image.Image]) -> Any:
         with self._turn():
-            return look(images)
+            return function(images)
 
     def teaching_obstacle(self) -> str:
         """Why nothing can be taught on top of this model; empty where it can."""
@@ -148,7 +134,7 @@ class SharedAssessor(Assessor):
 
     @property
     def asked(self) -> str:
-        """The exact text that a score answers; empty for a fast head."""
+        """The exact prompt of a score; empty for a fast head."""
         return "" if self.head or self.rater is None else str(self.rater.prompt_text())
 
 
@@ -163,19 +149,19 @@ class PriorityLock:
         self._free = threading.Condition()
         self._owner: int | None = None
         self._depth = 0
-        self._hurried = 0
+        self._quick_waiting = 0
 
     @contextmanager
     def turn(self, *, quick: bool) -> Iterator[None]:
-        """Waits, then holds the model; may be entered again by the thread that holds it."""
+        """Wait for the model, and hold it; the thread that holds it may enter again."""
         me = threading.get_ident()
         with self._free:
             if self._owner != me:
-                self._hurried += quick
+                self._quick_waiting += quick
                 try:
-                    self._free.wait_for(lambda: self._owner is None and (quick or not self._hurried))
+                    self._free.wait_for(lambda: self._owner is None and (quick or not self._quick_waiting))
                 finally:
-                    self._hurried -= quick
+                    self._quick_waiting -= quick
                 self._owner = me
             self._depth += 1
         try:

@@ -20,7 +20,7 @@ MAX_FILES = 500
 MAX_NAME_CHARS = 80
 ACCEPTED = ["image", *sorted(READABLE_SUFFIXES)]
 """What the file dialog of a browser offers; what is sent all the same is opened, and refused with a reason
-where it is no picture."""
+where it is no image."""
 
 _REASONS = {
     "missing": "It did not arrive. Please send it again.",

@@ -165,7 +165,7 @@ def soft_label(mos: float, std: float | None = None, scale: Scale = FIVE_POINTS)
         label: Floats = a * mass + b
         if a > 0 and (label >= 0).all():
             return label
-    return reweighted([mass / mass.sum()], [100 * share])[0]
+    return np.asarray(reweighted([mass / mass.sum()], [100 * share])[0])
 
 
 def soft_label_from_votes(votes: Sequence[float], scale: Scale = FIVE_POINTS) -> Floats:
