@@ -27,7 +27,7 @@ from vlm_aes.ratings.preferences import Preference, PreferenceTable
 from vlm_aes.stats import metrics
 from vlm_aes.training import ridge_residual
 from vlm_aes.training.lora import with_lora
-from vlm_aes.training.objective import PreferenceObjective, RatingObjective, pair_accuracy
+from vlm_aes.training.objective import objective_for, pair_accuracy
 from vlm_aes.training.ridge_residual import DecidedPairs, ModelFeatures
 from vlm_aes.training.trainer import TrainingConfig, train
 
@@ -69,7 +69,7 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
     with tempfile.TemporaryDirectory() as folder:
         if pairs is None:
             table = table_of(photos, round(len(photos) * (1 - CHOOSE)))
-            objective = RatingObjective(table, validation=0.0, test=0.0, config=config)
+            objective = objective_for(table, validation=0.0, test=0.0, config=config)
         else:
             files = [Path(folder) / f"{i}" for i in range(len(photos))]
             for file, photo in zip(files, photos, strict=True):
@@ -77,7 +77,7 @@ def trained(base: Path, photos: list[Photo], seed: int, pairs: list | None) -> A
             named = [(pair, s) for s, part in zip(("train", "validation"), pairs) for pair in part]
             made = [Preference(i, *pair, split=split) for i, (pair, split) in enumerate(named, 1)]
             table = PreferenceTable("pairs", list(map(str, files)), made)
-            objective = PreferenceObjective(table, validation=0.0, test=0.0, config=config)
+            objective = objective_for(table, validation=0.0, test=0.0, config=config)
         train(assessor, objective, config, Path(folder) / "work")
     return assessor
 

@@ -48,7 +48,7 @@ from vlm_aes.stats import metrics
 from vlm_aes.training import ridge_residual
 from vlm_aes.training.lora import with_lora
 from vlm_aes.training.losses import default_weights
-from vlm_aes.training.objective import RatingObjective
+from vlm_aes.training.objective import objective_for
 from vlm_aes.training.personal_head import PersonalHead, embed_images
 from vlm_aes.training.ridge_residual import ModelFeatures
 from vlm_aes.training.trainer import TrainingConfig, train
@@ -185,7 +185,7 @@ def by_adapters(base: Path, run: Run, rated: list[Photo], held: list[Photo]) -> 
     with_lora(
         assessor.rater.backbone.model, rank=config.rank, alpha=config.alpha, dropout=config.dropout, tower=config.tower
     )
-    objective = RatingObjective(table, validation=0.0, test=0.0, config=config)
+    objective = objective_for(table, validation=0.0, test=0.0, config=config)
     with tempfile.TemporaryDirectory() as work:
         train(assessor, objective, config, Path(work))
     found = {"adapters": scores_of(assessor, held)}
@@ -203,9 +203,9 @@ def by_adapters(base: Path, run: Run, rated: list[Photo], held: list[Photo]) -> 
     if taste is None:
         return found | {"together": found["adapters"]}
     seen = columns_of(base, held)
-    print(f"{run.name}: adapters {taste.crowd_weight:.2f}", flush=True)
+    print(f"{run.name}: adapters {taste.base_weight:.2f}", flush=True)
     return found | {
-        "line": replace(taste, crowd_weight=0.0, offset=50.0).score(seen, found["adapters"]),
+        "line": replace(taste, base_weight=0.0, offset=50.0).score(seen, found["adapters"]),
         "together": taste.score(seen, found["adapters"]),
     }
 

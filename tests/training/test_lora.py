@@ -15,7 +15,7 @@ from vlm_aes.prompts import prompt_file
 from vlm_aes.stats import calibration
 from vlm_aes.training.checkpoint import save_adapter
 from vlm_aes.training.lora import language_model, linear_targets, with_lora
-from vlm_aes.training.objective import RatingObjective
+from vlm_aes.training.objective import objective_for
 from vlm_aes.training.trainer import TrainingConfig, train
 
 SMOKE = TrainingConfig(batch_size=8, rank=4, alpha=8, smoke=True, learning_rate=0.02)
@@ -30,7 +30,7 @@ def test_every_family_learns_and_comes_back(family, fresh, tiny_checkpoint, tabl
     network = with_lora(assessor.rater.backbone.model, rank=4, alpha=8, dropout=0.0, tower=False)
     trained = {n for n, p in network.named_parameters() if p.requires_grad}
     assert trained and all("lora_" in name for name in trained)
-    objective = RatingObjective(table, validation=0.1, test=0.7, config=SMOKE)
+    objective = objective_for(table, validation=0.1, test=0.7, config=SMOKE)
     curve = train(assessor, objective, SMOKE, tmp_path / "steps")
     assert any("eval_srcc" in line for line in curve)
     unmerged = [a.score for a in assessor.assess(sources, facts=False)]

@@ -1,8 +1,7 @@
 """The one object that ``finetune`` runs: from a table to a checkpoint folder with its card.
 
-A job trains a model (adapters, or all weights) or fits its fast head, on ratings or on pairs. The
-base is loaded once. The result is read back from its folder once, so that its figures are those of
-what people load.
+A job trains a model (adapters, or all weights) or fits its fast head, on ratings or on pairs. The base is loaded once.
+The result is read back from its folder once, so that its figures are those of what people load.
 """
 
 from __future__ import annotations
@@ -106,8 +105,7 @@ class FinetuneJob:
             callbacks: for the Trainer.
 
         Returns:
-            The figures; None where there are too few images for any, or in other processes than
-            the first of several.
+            The figures; None where there are too few images for any, or in other processes than the first of several.
 
         Raises:
             TrainingError: for a job that cannot be done.
@@ -120,10 +118,12 @@ class FinetuneJob:
         if is_first_process():
             self._begin_work(base, objective)
         objective.measure_base(base)
-        name = self._base_name(base)
+        name = f"{'nano' if self.model is None else self.model} ({base.model_id})"
+        curve: list[dict[str, float]] = []
         if self.fast:
-            curve: list[dict[str, float]] = []
-            self._fit_head(base, objective)
+            name = f"the fast head {base.model_id}"
+            head = _head_of(base)
+            write_personal_head(self.finished, head, *objective.fit_head(head))
         else:
             curve = self._train(base, objective, [ProgressCallback(say), *callbacks])
         if not is_first_process():
@@ -131,10 +131,9 @@ class FinetuneJob:
         del base  # two models of a large family may not fit into memory
         result = Assessor.from_pretrained(self.finished, device=self.device)
         if not self.fast:
-            self._fit_beside(result, objective)
+            self._fit_corrections(result, objective)
         report = objective.report(result)
-        record = self._record(name, result, objective, curve, report)
-        self._publish(record)
+        self._publish(self._record(name, result, objective, curve, report))
         return report
 
     def check(self) -> None:
@@ -148,8 +147,7 @@ class FinetuneJob:
         if self.quantize not in QUANTIZATIONS:
             raise TrainingError(f"--quantize {self.quantize}: choose 4bit or 8bit")
         if self.config.labels not in LABEL_KINDS:
-            known = ", ".join(LABEL_KINDS)
-            raise TrainingError(f"--labels {self.config.labels}: choose one of {known}")
+            raise TrainingError(f"--labels {self.config.labels}: choose one of {', '.join(LABEL_KINDS)}")
         if self.fast and (self.config.full or self.quantize):
             raise TrainingError("--fast fits a head alone: leave --full and --quantize out")
         if self.quantize and self.config.full:
@@ -172,17 +170,8 @@ class FinetuneJob:
         precision = self.quantize or ("fp32" if self.config.full else "auto")
         return Assessor.from_pretrained(self.base, precision=precision, device=_device_of_process(self.device))
 
-    def _base_name(self, base: Assessor) -> str:
-        if self.fast:
-            return f"the fast head {base.model_id}"
-        return f"{'nano' if self.model is None else self.model} ({base.model_id})"
-
     def _begin_work(self, base: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
-        """Make the work folder, or see that it holds this same training.
-
-        Raises:
-            TrainingError: where it holds another training.
-        """
+        """Make the work folder, or see that it holds this same training."""
         same = {
             "table": table_hash(objective.table),
             "model": base.model_id,
@@ -195,20 +184,12 @@ class FinetuneJob:
             known = json.loads(file.read_text(encoding="utf-8"))
             other = sorted(key for key in same if known.get(key) != same[key])
             if other:
-                raise TrainingError(
-                    f"{self.work} holds another training ({', '.join(other)} differ); give the "
-                    "same arguments, or --overwrite"
-                )
+                difference = f"another training ({', '.join(other)} differ)"
+                raise TrainingError(f"{self.work} holds {difference}; give the same arguments, or --overwrite")
             return
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
         file.write_text(json.dumps(same), encoding="utf-8")
-
-    def _fit_head(self, base: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
-        """Fit a residual head on the base's fast head, and write the folder."""
-        head = _head_of(base)
-        residual_head, calibration = objective.fit_head(head)
-        write_personal_head(self.finished, residual_head, head, calibration)
 
     def _train(
         self, base: Assessor, objective: RatingObjective | PreferenceObjective, callbacks: Sequence[TrainerCallback]
@@ -220,9 +201,8 @@ class FinetuneJob:
             train_everything(network, tower=config.tower)
         else:
             torch.manual_seed(config.seed)  # adapters begin at random
-            adapted = with_lora(
-                network, rank=config.rank, alpha=config.alpha, dropout=config.dropout, tower=config.tower
-            )
+            shape = {"rank": config.rank, "alpha": config.alpha, "tower": config.tower}
+            adapted = with_lora(network, dropout=config.dropout, **shape)
         curve = train(base, objective, config, self.work / "steps", callbacks)
         if is_first_process():
             shutil.rmtree(self.finished, ignore_errors=True)
@@ -233,17 +213,17 @@ class FinetuneJob:
                 save_adapter(adapted, self.base, prompt, self.finished)
         return curve
 
-    def _fit_beside(self, result: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
-        """Fit what stands beside trained weights: the ridge residual, then the calibration."""
+    def _fit_corrections(self, result: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
+        """Fit the ridge residual of trained weights, then the calibration."""
         if self.config.ridge and ridge_residual.is_supported(result):
-            taste = objective.fit_ridge(result)
-            if taste is not None:
-                taste.save(self.finished)
-                result.rater.residual_head = taste
+            residual_head = objective.fit_ridge(result)
+            if residual_head is not None:
+                residual_head.save(self.finished)
+                result.rater.residual_head = residual_head
         result.calibration = objective.calibrate(result)
         if result.calibration is not None:
             result.calibration.save(self.finished)
-        # what stands beside the weights is part of the identity
+        # both are part of the identity
         backbone = result.rater.backbone
         of_base, plus, _ = backbone.model_id.rpartition("+")
         backbone.model_id = f"{of_base}{plus}{identity_of(self.finished)}"
@@ -278,8 +258,8 @@ class FinetuneJob:
 
     def _publish(self, record: TrainingRecord) -> None:
         """Give the folder its card and its figures, and put it in its place."""
-        card, figures = finetuned_card(record), json.dumps(record.as_json(), indent=1) + "\n"
-        (self.finished / "README.md").write_text(card, encoding="utf-8")
+        (self.finished / "README.md").write_text(finetuned_card(record), encoding="utf-8")
+        figures = json.dumps(record.as_json(), indent=1) + "\n"
         (self.finished / "training.json").write_text(figures, encoding="utf-8")
         put_in_place(self.finished, self.out)
         shutil.rmtree(self.work)
@@ -295,8 +275,7 @@ def finetune(
     """Finetune a model on ratings or pairs, and write it to a folder.
 
     Args:
-        ratings: a table, or the name of a file with ratings.
-        images: folder that relative paths in that file start from.
+        ratings: a table, or the name of a file with ratings, whose relative paths start from the folder ``images``.
         settings: further attributes of :class:`FinetuneJob`.
 
     Raises:

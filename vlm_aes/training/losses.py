@@ -119,8 +119,7 @@ def pair_gaps(scores: Tensor) -> Tensor:
 
 
 def preference_of_raters(scores: Tensor, stds: Tensor) -> Tensor:
-    """(B, B) probability that a rater puts the row above the column, from (B,) mean and spread of the ratings, in points
-    (Thurstone's model)."""
+    """(B, B) probability that a rater prefers the row to the column (Thurstone's model), from (B,) mean and spread."""
     gap = scores[:, None] - scores[None]
     spread = (2 * (stds[:, None] ** 2 + stds[None] ** 2)).sqrt().clamp_min(1e-6)
     return 0.5 * (1 + torch.erf(gap / spread))

@@ -1,12 +1,13 @@
 """Model cards: what a trained model was made from, how good it is, and where its limits are.
 
-One card for finetuning on ratings or on pairs, with adapters, all weights or a fast head; one for
-a distilled head; one for a personal head.
+One card for finetuning on ratings or on pairs, with adapters, all weights or a fast head; one for a distilled head; one
+for a personal head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from vlm_aes.training.personal_head import CrossValidation
 
 RECORDED_PACKAGES = ("vlm-aes", "torch", "transformers", "peft", "accelerate", "bitsandbytes")
+VALIDATION_METRICS = {"srcc": "SRCC", "plcc": "PLCC", "pair_accuracy": "pair accuracy"}
+"""Metric of a validation step to its name in words."""
 MIN_TEST_IMAGES = 100
 """Test images below which the card warns of wide intervals."""
 
@@ -32,14 +35,10 @@ class TrainingRecord:
     """Everything that the card and ``training.json`` say of one training.
 
     Attributes:
-        name: of the folder.
-        inspection: of the table, with its split.
         counts: split to images, or pairs.
         base: the model that training began from, in words.
-        settings: setting to its value.
         curve: of the training; empty for a fast head, which is fitted in one go.
-        before: figures of the base; in ``report`` for pairs.
-        report: figures of the result; None where there were too few images for any.
+        before, report: figures of base and result; for pairs all are in ``report``. None for too few images.
         measured_on: the split that figures are of.
         calibrated: images that the interval was fitted on; 0 where there is none.
         terms, base_terms: of the ratings and of the base's weights, in words.
@@ -60,15 +59,10 @@ class TrainingRecord:
     terms: str
     base_terms: str
 
-    @property
-    def table_hash(self) -> str:
-        """Hash of the ratings or preferences, and of the split."""
-        return table_hash(self.inspection.table)
-
     def as_json(self) -> dict[str, Any]:
         """What ``training.json`` keeps."""
         inspection, table = self.inspection, self.inspection.table
-        of_table: dict[str, Any] = {"name": table.name, "hash": self.table_hash}
+        of_table: dict[str, Any] = {"name": table.name, "hash": table_hash(table)}
         values: dict[str, Any] = {
             "table": of_table,
             "errors": inspection.errors,
@@ -97,10 +91,8 @@ def package_versions() -> dict[str, str]:
     """Package to installed version."""
     versions = {}
     for name in RECORDED_PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return versions
 
 
@@ -139,16 +131,14 @@ def _list(lines: Sequence[str]) -> str:
 
 def _data(record: TrainingRecord) -> list[str]:
     inspection, counts = record.inspection, record.counts
-    pairs = isinstance(inspection, PairsInspection)
-    noun = "pairs" if pairs else "images"
+    noun = "pairs" if isinstance(inspection, PairsInspection) else "images"
     uses = ["to choose the best step"] if record.curve else []
     uses += ["to calibrate"] if record.calibrated else []
-    lines = [
+    lines = [] if isinstance(inspection, PairsInspection) else [_ratings(inspection.table)]
+    lines.append(
         f"{counts['train']} {noun} to train on, {counts['validation']} "
         f"{' and '.join(uses) or 'not used'}, {counts['test']} for the figures alone."
-    ]
-    if isinstance(inspection, RatingsInspection):
-        lines.insert(0, _ratings(inspection.table))
+    )
     if inspection.own_split:
         lines.append(
             f"The table's own split; {inspection.leaked} {noun} outside training have a version "
@@ -165,8 +155,8 @@ def _data(record: TrainingRecord) -> list[str]:
             f"{inspection.duplicates} images are versions of others."
         )
     if inspection.errors:
-        what = "their pairs were left out" if pairs else "were left out"
-        lines.append(f"{len(inspection.errors)} images could not be opened; they {what}.")
+        what = "their pairs" if noun == "pairs" else "they"
+        lines.append(f"{len(inspection.errors)} images could not be opened; {what} were left out.")
     return lines
 
 
@@ -235,27 +225,22 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-_CURVE_COLUMNS = {"srcc": "SRCC", "plcc": "PLCC", "pair_accuracy": "pair accuracy"}
-
-
 def _curve(record: TrainingRecord) -> str:
-    evaluated = [line for line in record.curve if any(f"eval_{name}" in line for name in _CURVE_COLUMNS)]
+    evaluated = [line for line in record.curve if any(f"eval_{name}" in line for name in VALIDATION_METRICS)]
     if not evaluated:
         return ""
-    names = [name for name in _CURVE_COLUMNS if f"eval_{name}" in evaluated[0]]
+    columns = {f"eval_{name}": words for name, words in VALIDATION_METRICS.items() if f"eval_{name}" in evaluated[0]}
     rows = [
-        [f"{line['step']:.0f}", f"{line['epoch']:.1f}"] + [f"{line[f'eval_{name}']:.3f}" for name in names]
+        [f"{line['step']:.0f}", f"{line['epoch']:.1f}", *(f"{line[name]:.3f}" for name in columns)]
         for line in evaluated
     ]
-    best = _CURVE_COLUMNS[names[0]]
-    return f"## Validation curve\nThe best step by {best} is the one used.\n\n" + _table(
-        ["step", "epoch", *(_CURVE_COLUMNS[name] for name in names)], rows
-    )
+    names = list(columns.values())
+    heading = f"## Validation curve\nThe best step by {names[0]} is the one used.\n\n"
+    return heading + _table(["step", "epoch", *names], rows)
 
 
 def _settings(record: TrainingRecord) -> str:
-    given = [f"{name} {value}" for name, value in record.settings.items() if value != ""]
-    return ", ".join(given).replace("_", " ")
+    return ", ".join(f"{name} {value}" for name, value in record.settings.items() if value != "").replace("_", " ")
 
 
 def _limits(record: TrainingRecord) -> list[str]:
@@ -286,18 +271,17 @@ def _limits(record: TrainingRecord) -> list[str]:
 
 
 def _terms(record: TrainingRecord) -> str:
-    pairs = isinstance(record.inspection, PairsInspection)
     base = record.base_terms or "the terms of its base hold for the weights."
-    what = "Preferences" if pairs else "Ratings"
+    what = "Preferences" if isinstance(record.inspection, PairsInspection) else "Ratings"
     return f"## Terms\n{what}: {record.terms or 'not stated.'}\n\nBase: {base}"
 
 
 def _identity(record: TrainingRecord) -> str:
     packages = ", ".join(f"{name} {number}" for name, number in package_versions().items())
-    pairs = isinstance(record.inspection, PairsInspection)
+    what = "preferences" if isinstance(record.inspection, PairsInspection) else "ratings"
     return (
         f"## Identity\nModel `{record.model_id}`, prompt `{record.prompt_id}`, "
-        f"{'preferences' if pairs else 'ratings'} `{record.table_hash}`. Made with {packages}. "
+        f"{what} `{table_hash(record.inspection.table)}`. Made with {packages}. "
         "Everything in numbers: `training.json`."
     )
 
@@ -324,42 +308,32 @@ def distilled_card(report: DistillReport, tower: str, teacher: str, rated: bool,
         for name, words in _AGREEMENTS.items()
         if (figures := getattr(report, name))
     ]
-    return "\n\n".join(
-        [
-            "# Fast head",
-            f"Learned from {' and '.join(sources)} over {report.n_train} images, on "
-            f"{towers.get(tower, f'`{tower}`')}. It rates; it does not write critiques.",
-            f"Over {report.n_held} held-back images, with 95% intervals:",
-            _table(["", "SRCC", "PLCC", "mean difference, points"], rows),
-            f"Settings: `{settings}`.\n",
-        ]
-    )
+    sections = [
+        "# Fast head",
+        f"Learned from {' and '.join(sources)} over {report.n_train} images, on {towers.get(tower, f'`{tower}`')}. It "
+        "rates; it does not write critiques.",
+        f"Over {report.n_held} held-back images, with 95% intervals:",
+        _table(["", "SRCC", "PLCC", "mean difference, points"], rows),
+        f"Settings: `{settings}`.\n",
+    ]
+    return "\n\n".join(sections)
 
 
 def personal_head_card(name: str, base: str, validation: CrossValidation, folds: int) -> str:
-    """The card of a personal head.
-
-    Args:
-        base: model id of the fast head that it stands on.
-        validation: on the rated images.
-    """
-    return "\n\n".join(
-        [
-            f"# {name}",
-            f"One person's ratings, {validation.n} of 1 to 5 stars, on top of `{base}`. It rates; "
-            "it does not write critiques.",
-            _command(name),
-            f"Over the {validation.n} rated images, each by a head that did not learn from it "
-            f"({folds} folds), with 95% intervals:",
-            _table(
-                ["", "SRCC with the stars"],
-                [
-                    ["**this head**", validation.srcc],
-                    ["the base score", validation.base],
-                    ["difference, on the same images", validation.gain],
-                ],
-            ),
-            "It knows this person's ratings of images like the rated ones; on others it follows "
-            "the base score, and guesses.\n",
-        ]
-    )
+    """The card of a personal head on the fast head with the model id ``base``."""
+    n = validation.n
+    rows = [
+        ["**this head**", validation.srcc],
+        ["the base score", validation.base],
+        ["difference, on the same images", validation.gain],
+    ]
+    sections = [
+        f"# {name}",
+        f"One person's ratings, {n} of 1 to 5 stars, on top of `{base}`. It rates; it does not write critiques.",
+        _command(name),
+        f"Over the {n} rated images, each by a head that did not learn from it ({folds} folds), with 95% intervals:",
+        _table(["", "SRCC with the stars"], rows),
+        "It knows this person's ratings of images like the rated ones; on others it follows the base score, and "
+        "guesses.\n",
+    ]
+    return "\n\n".join(sections)

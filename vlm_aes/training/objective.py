@@ -1,7 +1,7 @@
 """What a table teaches: scores like the ratings, or an order like the preferences.
 
-Each objective holds the inspected table with its splits. It gives the training loop its examples
-and metrics, fits what stands beside the weights, and measures the base and the result.
+Each objective holds the inspected table with its splits. It gives the training loop its examples and metrics, fits the
+residual head and the calibration, and measures the base and the result.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from vlm_aes.ratings.table import RatingTable
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.stats.metrics import Estimate
-from vlm_aes.training import ridge_residual
-from vlm_aes.training.dataset import (
-    PreferenceDataset,
-    RatingDataset,
-    Rows,
-    collate_preferences,
-    collate_ratings,
-    rating_targets,
+from vlm_aes.training import dataset, ridge_residual
+from vlm_aes.training.dataset import PreferenceDataset, RatingDataset, Rows
+from vlm_aes.training.inspect_dataset import (
+    SPLIT_NAMES,
+    PairsInspection,
+    RatingsInspection,
+    inspect_pairs,
+    inspect_ratings,
 )
-from vlm_aes.training.inspect_dataset import SPLIT_NAMES, inspect_pairs, inspect_ratings
 from vlm_aes.training.personal_head import PersonalHead, calibrated, embed_images, fit_preferences
 from vlm_aes.training.ridge_residual import DecidedPairs
 from vlm_aes.training.trainer import TrainingConfig
@@ -47,40 +46,31 @@ def _splits(table: RatingTable | PreferenceTable) -> tuple[dict[str, NDArray[np.
 
 
 class RatingObjective:
-    """Scores like the mean ratings, with a calibration.
-
-    Attributes:
-        inspection: of the table.
-        table: with the images that can be opened.
-        rows: split to places in the table.
-        measured_on: the split that figures are of.
-        before: figures of the base.
-    """
+    """Scores like the mean ratings, with a calibration. ``rows`` maps a split to places in the table, figures are of
+    the split ``measured_on``, ``before`` has those of the base."""
 
     noun = "images"
     target = "scores"
     best_metric = "srcc"
     images_per_example = 1
+    collate = staticmethod(dataset.collate_ratings)
 
-    def __init__(self, table: RatingTable, *, validation: float, test: float, config: TrainingConfig) -> None:
-        self.inspection = inspect_ratings(table, validation, test, config.seed)
-        self.table = self.inspection.table
+    def __init__(self, inspection: RatingsInspection, labels: str) -> None:
+        self.inspection, self.table = inspection, inspection.table
         self.rows, self.measured_on = _splits(self.table)
         self.before: EvaluationReport | None = None
-        self._targets = rating_targets(self.table, config.labels)
+        self._targets = dataset.rating_targets(self.table, labels)
 
     def dataset(self, assessor: Assessor, split: str) -> RatingDataset:
         """The examples of a split."""
         return RatingDataset(assessor, self.table, self._targets, self.rows[split])
 
-    collate = staticmethod(collate_ratings)
-
     def metrics(self, predicted: Any) -> dict[str, float]:
         """SRCC and PLCC of (scores, mean ratings)."""
-        scores, wanted = (np.asarray(a, dtype=np.float64) for a in predicted)
-        if np.ptp(scores) == 0 or np.ptp(wanted) == 0:
+        scores, target = (np.asarray(a, dtype=np.float64) for a in predicted)
+        if np.ptp(scores) == 0 or np.ptp(target) == 0:
             return {"srcc": 0.0, "plcc": 0.0}
-        return {"srcc": metrics.srcc(wanted, scores), "plcc": metrics.plcc(wanted, scores)}
+        return {"srcc": metrics.srcc(target, scores), "plcc": metrics.plcc(target, scores)}
 
     def measure_base(self, assessor: Assessor) -> None:
         """Measure the model that training begins from."""
@@ -116,14 +106,10 @@ class RatingObjective:
         assessed = assessor.assess(sources, facts=False, attributes=True)
         rated = [(row, a.score, a.attributes) for row, a in zip(rows, assessed, strict=True) if a.score is not None]
         attributes = {name: [own[name] for _, _, own in rated] for name in assessor.rating_attributes}
+        scores, target = [score for _, score, _ in rated], self.table.scores()[[row for row, _, _ in rated]]
+        identity = {"prompt": assessor.prompt.id, "reference": self.table.name}
         try:
-            return calibration.fit(
-                [score for _, score, _ in rated],
-                self.table.scores()[[row for row, _, _ in rated]],
-                prompt=assessor.prompt.id,
-                reference=self.table.name,
-                attributes=attributes,
-            )
+            return calibration.fit(scores, target, attributes=attributes, **identity)
         except CalibrationError:
             return None
 
@@ -134,11 +120,11 @@ class RatingObjective:
             TrainingError: where an image can no longer be opened.
         """
         train, validation = self.rows["train"], self.rows["validation"]
-        wanted = self.table.scores()
+        target = self.table.scores()
         embeddings, scores = embed_images(base, self._named(train))
-        taste = PersonalHead.fit_scores(embeddings, wanted[train], scores).residual_head
-        held = taste.score(*embed_images(base, self._named(validation)))
-        return taste, calibrated(base, held, wanted[validation], self.table.name)
+        head = PersonalHead.fit_scores(embeddings, target[train], scores).residual_head
+        held = head.score(*embed_images(base, self._named(validation)))
+        return head, calibrated(base, held, target[validation], self.table.name)
 
     def _named(self, rows: Rows) -> list[tuple[str | bytes, str]]:
         return [(self.table.source(int(i)), self.table.ratings[int(i)].path) for i in rows]
@@ -146,13 +132,8 @@ class RatingObjective:
 
 @dataclass(frozen=True)
 class PreferenceReport:
-    """How often the preferred image of a pair has the higher score.
-
-    Attributes:
-        n: pairs, ties left out.
-        before, after: share of them, of the base and of the result.
-        measured_on: ``test``, or ``validation`` where there are no test pairs.
-    """
+    """How often the preferred image of a pair has the higher score, before and after training, over ``n`` pairs that
+    are no ties; ``measured_on`` names their split."""
 
     n: int
     before: Estimate
@@ -174,31 +155,22 @@ class PreferenceReport:
 
 
 class PreferenceObjective:
-    """An order like the preferences. Pairs do not say how good an image is: no calibration.
-
-    Attributes:
-        inspection: of the table.
-        table: with the pairs whose images can be opened.
-        rows: split to places in the table.
-        measured_on: the split that figures are of.
-    """
+    """An order like the preferences. Pairs do not say how good an image is: no calibration."""
 
     noun = "pairs"
     target = "preferred"
     best_metric = "pair_accuracy"
     images_per_example = 2
+    collate = staticmethod(dataset.collate_preferences)
 
-    def __init__(self, table: PreferenceTable, *, validation: float, test: float, config: TrainingConfig) -> None:
-        self.inspection = inspect_pairs(table, validation, test, config.seed)
-        self.table = self.inspection.table
+    def __init__(self, inspection: PairsInspection) -> None:
+        self.inspection, self.table = inspection, inspection.table
         self.rows, self.measured_on = _splits(self.table)
         self._before = np.zeros(0)
 
     def dataset(self, assessor: Assessor, split: str) -> PreferenceDataset:
         """The examples of a split."""
         return PreferenceDataset(assessor, self.table, self.rows[split])
-
-    collate = staticmethod(collate_preferences)
 
     def metrics(self, predicted: Any) -> dict[str, float]:
         """Pair accuracy of (differences of scores, preferences)."""
@@ -242,15 +214,13 @@ class PreferenceObjective:
         Raises:
             TrainingError: for too few pairs, or an image that can no longer be opened.
         """
-        every = range(len(self.table))
-        places, ends = _images_of_pairs(self.table, every)
-        embeddings, scores = embed_images(base, self._named(places))
         train = self.rows["train"]
+        places, ends = _images_of_pairs(self.table, range(len(self.table)))
+        embeddings, scores = embed_images(base, self._named(places))
         try:
-            taste = fit_preferences(embeddings, scores, ends[train], self._preferred(train))
+            return fit_preferences(embeddings, scores, ends[train], self._preferred(train)), None
         except TrainingError as error:
             raise TrainingError(f"{self.table.name}: {error}") from None
-        return taste, None
 
     def _preferred(self, rows: Rows) -> Floats:
         return np.array([self.table.pairs[int(row)].preferred for row in rows])
@@ -260,8 +230,7 @@ class PreferenceObjective:
 
 
 def _images_of_pairs(table: PreferenceTable, rows: Rows) -> tuple[list[int], NDArray[np.int64]]:
-    """Places in ``paths`` of the images of some pairs, and (P, 2) positions of each pair's two
-    among them."""
+    """Places in ``paths`` of the images of some pairs, and (P, 2) positions of each pair's two among them."""
     pairs = [table.pairs[int(row)] for row in rows]
     places = sorted({end for pair in pairs for end in (pair.a, pair.b)})
     position = {place: i for i, place in enumerate(places)}
@@ -276,21 +245,18 @@ def score_gaps(assessor: Assessor, table: PreferenceTable, rows: Rows) -> Floats
         TrainingError: where an image that could be opened before cannot be rated.
     """
     places, ends = _images_of_pairs(table, rows)
-    scores = []
-    for place, a in zip(places, assessor.assess([table.paths[place] for place in places], facts=False), strict=True):
+    assessed = assessor.assess([table.paths[place] for place in places], facts=False)
+    for place, a in zip(places, assessed, strict=True):
         if a.score is None:
             raise TrainingError(f"{table.paths[place]} could be opened before: {a.error}")
-        scores.append(a.score)
-    values = np.array(scores)
-    gaps: Floats = values[ends[:, 0]] - values[ends[:, 1]]
+    scores = np.array([a.score for a in assessed], dtype=np.float64)
+    gaps: Floats = scores[ends[:, 0]] - scores[ends[:, 1]]
     return gaps
 
 
 def pair_accuracy(gaps: Floats, preferred: Floats) -> float:
-    """Share of the pairs whose scores differ as people preferred.
-
-    Ties of people are left out; a tie of the scores counts half.
-    """
+    """Share of the pairs whose scores differ as people preferred: their ties are left out, a tie of the scores counts
+    half."""
     decided = preferred != 0.5
     if not decided.any():
         return float("nan")
@@ -307,5 +273,5 @@ def objective_for(
         TrainingError: where too little is left to train on or to choose by.
     """
     if isinstance(table, RatingTable):
-        return RatingObjective(table, validation=validation, test=test, config=config)
-    return PreferenceObjective(table, validation=validation, test=test, config=config)
+        return RatingObjective(inspect_ratings(table, validation, test, config.seed), config.labels)
+    return PreferenceObjective(inspect_pairs(table, validation, test, config.seed))

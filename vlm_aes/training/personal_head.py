@@ -206,7 +206,7 @@ class PersonalHead:
         validation = self.cross_validated()
         card = model_card.personal_head_card(name or folder.name, base.model_id, validation, CROSS_VALIDATION_FOLDS)
         fitted = calibrated(base, self.held_back_scores(), self._rated[1], "your ratings")
-        write_personal_head(folder, self.residual_head, base, fitted, card)
+        write_personal_head(folder, base, self.residual_head, fitted, card)
 
 
 def fit_preferences(embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64], preferred: Floats) -> ResidualHead:
@@ -281,7 +281,7 @@ def calibrated(base: FastScorer, scores: Floats, target: Floats, reference: str)
 
 
 def write_personal_head(
-    folder: Path, residual_head: ResidualHead, base: FastScorer, calibration: Calibration | None, card: str = ""
+    folder: Path, base: FastScorer, residual_head: ResidualHead, calibration: Calibration | None, card: str = ""
 ) -> None:
     """Write the folder of a residual head on a fast head, whose tower and terms go along: complete, or not at all."""
     checkpoint = Path(base.critique_model) if base.critique_model else base.folder

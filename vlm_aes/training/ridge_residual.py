@@ -33,7 +33,7 @@ INVERSE_STRENGTHS = np.logspace(-3, 3, 13)
 
 @dataclass(frozen=True)
 class ModelFeatures:
-    """(N, D) features of images, the mean of their tokens in a model and measured features; its (N,) scores, 0 to 100."""
+    """(N, D) features of images, the mean of their tokens and measured features; the model's (N,) scores, 0 to 100."""
 
     features: Floats
     scores: Floats
@@ -123,8 +123,8 @@ def fit(training: ModelFeatures, target: Floats, validation: ModelFeatures, held
 def fit_pairs(
     training: ModelFeatures, pairs: DecidedPairs, validation: ModelFeatures, held_pairs: DecidedPairs
 ) -> ResidualHead | None:
-    """The same from preferences: logistic regression on the differences of two images (Bradley and Terry 1952), and once
-    more over the two scores. They keep the mean and the spread of the model's own: pairs say nothing of either.
+    """The same from preferences: logistic regression on the differences of two images (Bradley and Terry 1952), and
+    once more over the two scores. Mean and spread are those of the model's own: pairs say nothing of either.
 
     Returns:
         None where there are too few pairs that are no ties, or the ridge adds nothing.

@@ -1,5 +1,4 @@
-"""The one training loop: the transformers Trainer on a checkpoint, its steps, the best one,
-resume."""
+"""The one training loop: the transformers Trainer on a checkpoint, its steps, the best one, resume."""
 
 from __future__ import annotations
 
@@ -20,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from vlm_aes.assessor import Assessor
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training import losses
+from vlm_aes.training.model_card import VALIDATION_METRICS
 
 SMOKE_STEPS = 10
 MAX_STEPS_BETWEEN_EVALUATIONS = 500
@@ -74,14 +74,9 @@ class TrainingConfig:
 
 
 class RatingModel(nn.Module):
-    """A checkpoint that answers with its loss, so that it trains wherever a module does.
+    """The checkpoint of an assessor, trained in place, as a module that gives its loss.
 
-    Its state is what is trained and nothing else: a saved step of a 9B model with adapters takes
-    megabytes.
-
-    Args:
-        assessor: with the checkpoint, whose weights are trained in place.
-        config: for the weights of the losses.
+    Its state is what is trained and nothing else: a saved step of a 9B model with adapters takes megabytes.
     """
 
     accepts_loss_kwargs = False
@@ -96,8 +91,7 @@ class RatingModel(nn.Module):
         self.register_buffer("points", torch.tensor(ratings.LEVEL_WEIGHTS) * 100, persistent=False)
 
     def train(self, mode: bool = True) -> RatingModel:
-        """Training mode, in which running statistics stay: batches are too small to make new
-        ones, and inference uses the old."""
+        """Training mode, in which running statistics stay: batches are too small to make new ones."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -128,10 +122,8 @@ class RatingModel(nn.Module):
     ) -> dict[str, Tensor]:
         """``loss`` and ``prediction``: (B,) scores, or (B / 2,) differences of the scores of pairs.
 
-        Args:
-            rating: inputs of the rating prompt; the two images of a pair stand side by side.
-            critique: inputs of the critiques.
-            targets: see :data:`.losses.Targets`.
+        Takes inputs of the rating prompt (the two images of a pair stand side by side) and of the critiques, and
+        :data:`.losses.Targets`.
         """
         hidden = self.backbone.hidden_states(rating)[:, -1]
         logits = self.backbone.token_logits(hidden, self.word_ids)
@@ -141,10 +133,8 @@ class RatingModel(nn.Module):
             assert critique is not None
             return self._critique_logits(critique, targets["answers"])
 
-        outputs = losses.Outputs(logits, scores, critique_logits)
-        loss = losses.total(outputs, targets, self.loss_weights)
-        of_pairs = "preferred" in targets
-        return {"loss": loss, "prediction": losses.pair_gaps(scores) if of_pairs else scores}
+        loss = losses.total(losses.Outputs(logits, scores, critique_logits), targets, self.loss_weights)
+        return {"loss": loss, "prediction": losses.pair_gaps(scores) if "preferred" in targets else scores}
 
     def _critique_logits(self, inputs: dict[str, Tensor], answers: Tensor) -> tuple[Tensor, Tensor]:
         states = self.backbone.hidden_states(inputs)[:, :-1]
@@ -156,12 +146,15 @@ class RatingModel(nn.Module):
 
 
 class Objective(Protocol):
-    """What the training loop needs to know of a kind of table."""
+    """What the training loop needs to know of a kind of table.
+
+    Attributes:
+        target: what predictions are compared with, a key of :data:`.losses.Targets`.
+        best_metric: the best step is that with the highest.
+    """
 
     target: str
-    """The target that predictions are compared with, a key of :data:`.losses.Targets`."""
     best_metric: str
-    """The metric by which the best step is chosen; higher is better."""
     images_per_example: int
 
     def dataset(self, assessor: Assessor, split: str) -> Any:
@@ -177,13 +170,11 @@ class Objective(Protocol):
 def last_whole_step(work: Path) -> Path | None:
     """The folder of the last step that was saved completely; None where there is none.
 
-    A training killed while it saves leaves a folder without ``trainer_state.json``, which is
-    written last, or with half of it. Such folders are deleted.
+    A training killed while it saves leaves a folder without ``trainer_state.json``, which is written last, or with half
+    of it. Such folders are deleted.
     """
-    folders = sorted(
-        work.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda folder: int(folder.name.rpartition("-")[2]), reverse=True
-    )
-    for folder in folders:
+    folders = work.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    for folder in sorted(folders, key=lambda folder: int(folder.name.rpartition("-")[2]), reverse=True):
         try:
             TrainerState.load_from_json(str(folder / "trainer_state.json"))
         except (OSError, ValueError):
@@ -201,13 +192,13 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers h
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
         """Say the validation metrics."""
-        names = {"srcc": "SRCC", "plcc": "PLCC", "pair_accuracy": "pair accuracy"}
         if metrics and state.is_world_process_zero:
             values = [
-                f"{words} {metrics[f'eval_{name}']:.3f}" for name, words in names.items() if f"eval_{name}" in metrics
+                f"{words} {metrics[f'eval_{name}']:.3f}"
+                for name, words in VALIDATION_METRICS.items()
+                if f"eval_{name}" in metrics
             ]
-            step = f"step {state.global_step} of {state.max_steps}"
-            self.say(f"{step}: validation {', '.join(values)}")
+            self.say(f"step {state.global_step} of {state.max_steps}: validation {', '.join(values)}")
 
 
 def train(
@@ -219,8 +210,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Train the assessor's checkpoint in place, and leave it at its best validation step.
 
-    Goes on from the last step saved in ``work``. The same seed gives the same weights, whether or
-    not training was interrupted.
+    Goes on from the last step saved in ``work``. The same seed gives the same weights, whether or not training was
+    interrupted.
 
     Returns:
         The curve: step, epoch, ``loss`` or the objective's metrics, each with ``eval_`` before it.
