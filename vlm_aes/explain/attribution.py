@@ -26,9 +26,7 @@ class Contribution:
     points: float
 
 
-def attribution(
-    assessor: Assessor, image: PreparedImage, assessment: Assessment
-) -> list[Contribution]:
+def attribution(assessor: Assessor, image: PreparedImage, assessment: Assessment) -> list[Contribution]:
     """The contributions that moved the score most, largest first.
 
     They come from the additive model that was fitted to the checkpoint's own scores; empty where

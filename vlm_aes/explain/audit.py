@@ -144,32 +144,21 @@ def _assess(assessor: Assessor, opened: Sequence[tuple[str, LoadedImage]]) -> li
     return [_Audited(*row) for row in rows]
 
 
-def _moves(
-    assessor: Assessor, images: Sequence[LoadedImage], audited: Sequence[_Audited]
-) -> list[float]:
+def _moves(assessor: Assessor, images: Sequence[LoadedImage], audited: Sequence[_Audited]) -> list[float]:
     """Points by which the score of each image moves when it is saved again as a JPEG."""
-    saved = [
-        LoadedImage(resave_as_jpeg(i.image.convert("RGB")), i.width, i.height, "") for i in images
-    ]
+    saved = [LoadedImage(resave_as_jpeg(i.image.convert("RGB")), i.width, i.height, "") for i in images]
     again = assessor.assess_images(saved)
-    return [
-        abs((one.assessment.score or 0) - (other.score or 0))
-        for one, other in zip(audited, again, strict=True)
-    ]
+    return [abs((one.assessment.score or 0) - (other.score or 0)) for one, other in zip(audited, again, strict=True)]
 
 
-def _own_photo_preferred(
-    assessor: Assessor, audited: Sequence[_Audited], batch_size: int
-) -> dict[str, float]:
+def _own_photo_preferred(assessor: Assessor, audited: Sequence[_Audited], batch_size: int) -> dict[str, float]:
     """The wrong-image test: each critique with its own image and with the next one's."""
     strangers = [*audited[1:], audited[0]]
     preferred: dict[str, list[bool]] = {}
     for start in range(0, len(audited), batch_size):
         own, other = audited[start : start + batch_size], strangers[start : start + batch_size]
         texts = [_without_advice(one.critique) for one in own]
-        images = [
-            [_open(assessor, [one.source])[0][1].image for one in side] for side in (own, other)
-        ]
+        images = [[_open(assessor, [one.source])[0][1].image for one in side] for side in (own, other)]
         lines, other_lines = ([facts_sentence(one.facts) for one in side] for side in (own, other))
         nothing = [""] * len(own)
         settings = {
@@ -180,13 +169,9 @@ def _own_photo_preferred(
         for name, facts_lines in settings.items():
             likely, less = (
                 assessor.critic.log_likelihood(
-                    side_images,
-                    [one.inputs(line) for one, line in zip(side, side_lines, strict=True)],
-                    texts,
+                    side_images, [one.inputs(line) for one, line in zip(side, side_lines, strict=True)], texts
                 )
-                for side_images, side, side_lines in zip(
-                    images, (own, other), facts_lines, strict=True
-                )
+                for side_images, side, side_lines in zip(images, (own, other), facts_lines, strict=True)
             )
             won = [a > b for a, b in zip(likely, less, strict=True)]
             preferred.setdefault(name, []).extend(won)

@@ -1,4 +1,4 @@
-"""Two to twenty pictures against each other: their order, how sure it is, and the reasons."""
+"""Two to twenty images against each other: their order, how sure it is, and the reasons."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from vlm_aes.assessor import Assessment, Assessor, Source
 from vlm_aes.errors import CheckpointError, SettingsError
 from vlm_aes.images.open import LoadedImage, open_image
 
-FEWEST, MOST = 2, 20
-REASONS = 3
-NOTABLE = 3.0
+MIN_COMPARED_IMAGES = 2
+MAX_COMPARED_IMAGES = 20
+MAX_REASONS = 3
+NOTABLE_POINTS = 3.0
 """Points by which an attribute must differ to be a reason."""
-_NINE_OF_TEN = 1.645
+_INTERVAL_90_DEVIATIONS = 1.645
 """Standard deviations of a normal distribution on each side of a 90% interval."""
 
 _RANKS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -34,7 +35,7 @@ _RANKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures.
+    """Two images.
 
     Attributes:
         a, b: their paths.
@@ -58,7 +59,7 @@ class Comparison:
     Attributes:
         order: assessments, the best first.
         pairs: every two of them, the better one first.
-        errors: pictures that could not be rated.
+        errors: images that could not be rated.
     """
 
     order: list[Assessment]
@@ -67,38 +68,37 @@ class Comparison:
 
 
 def check_number(sources: Sequence[Source]) -> None:
-    """Raise a :class:`ValueError` for fewer than two pictures or more than twenty."""
-    if not FEWEST <= len(sources) <= MOST:
-        raise SettingsError(f"compare takes {FEWEST} to {MOST} pictures, not {len(sources)}")
+    """Raise a :class:`ValueError` for fewer than two images or more than twenty."""
+    if not MIN_COMPARED_IMAGES <= len(sources) <= MAX_COMPARED_IMAGES:
+        raise SettingsError(f"compare takes {MIN_COMPARED_IMAGES} to {MAX_COMPARED_IMAGES} images, not {len(sources)}")
 
 
 def compare(assessor: Assessor, sources: Sequence[Source]) -> Comparison:
-    """Rank pictures by their scores and say why.
+    """Rank images by their scores and say why.
 
     The order does not depend on the order of ``sources``: equal scores stand in the order of their
-    content's hash. A checkpoint that can look at two pictures is also asked about every two
+    content's hash. A checkpoint that can look at two images is also asked about every two
     neighbours in that order.
 
     Raises:
-        ValueError: for fewer than two pictures or more than twenty.
+        ValueError: for fewer than two images or more than twenty.
     """
     check_number(sources)
-    found = assessor.assess(list(sources), facts=True, attributes=True)
-    rated = [a for a in found if a.score is not None]
+    assessments = assessor.assess(list(sources), facts=True, attributes=True)
+    rated = [a for a in assessments if a.score is not None]
     order = sorted(rated, key=lambda a: (-(a.score or 0.0), a.sha256, a.path))
-    asked = _asked(assessor, order, dict(zip((a.path for a in found), sources, strict=True)))
+    asked = _asked(assessor, order, dict(zip((a.path for a in assessments), sources, strict=True)))
     pairs = [
-        Pair(a.path, b.path, preferred(a, b), why(a, b), asked.get((a.path, b.path)))
-        for a, b in combinations(order, 2)
+        Pair(a.path, b.path, preferred(a, b), why(a, b), asked.get((a.path, b.path))) for a, b in combinations(order, 2)
     ]
-    return Comparison(order, pairs, [a for a in found if a.error])
+    return Comparison(order, pairs, [a for a in assessments if a.error])
 
 
 def _asked(
     assessor: Assessor, order: Sequence[Assessment], sources: Mapping[str, Source]
 ) -> dict[tuple[str, str], float]:
     """What the model says of neighbours, by their paths; empty where it cannot look at two."""
-    if assessor.rater is None or len(order) < FEWEST:
+    if assessor.rater is None or len(order) < MIN_COMPARED_IMAGES:
         return {}
     found = {}
     try:
@@ -106,9 +106,7 @@ def _asked(
 
         pairwise = PairComparator(assessor.rater)
         for a, b in neighbours(order):
-            one, other = (
-                open_image(sources[x.path], needed_side=assessor.needed_side) for x in (a, b)
-            )
+            one, other = (open_image(sources[x.path], needed_side=assessor.needed_side) for x in (a, b))
             if isinstance(one, LoadedImage) and isinstance(other, LoadedImage):
                 found[(a.path, b.path)] = pairwise.preference(one.image, other.image)
     except CheckpointError:
@@ -131,7 +129,7 @@ def preferred(a: Assessment, b: Assessment) -> float:
 
 def _uncertainty(a: Assessment) -> float:
     if a.score_low is not None and a.score_high is not None:
-        return (a.score_high - a.score_low) / (2 * _NINE_OF_TEN)
+        return (a.score_high - a.score_low) / (2 * _INTERVAL_90_DEVIATIONS)
     return a.score_std or 0.0
 
 
@@ -146,9 +144,9 @@ def why(a: Assessment, b: Assessment) -> str:
     differences; where there is none, in what it is worse all the same."""
     better = _measured(a, b) + _rated(a, b)
     if better:
-        return "; ".join(better[:REASONS])
+        return "; ".join(better[:MAX_REASONS])
     worse = _measured(b, a) + _rated(b, a)
-    return f"in spite of: {'; '.join(worse[:REASONS])}" if worse else "no reason stands out"
+    return f"in spite of: {'; '.join(worse[:MAX_REASONS])}" if worse else "no reason stands out"
 
 
 def _measured(a: Assessment, b: Assessment) -> list[str]:
@@ -170,5 +168,5 @@ def _rated(a: Assessment, b: Assessment) -> list[str]:
     return [
         f"{name.replace('_', ' ')} {difference:+.1f}"
         for name, difference in sorted(differences.items(), key=lambda d: -d[1])
-        if difference >= NOTABLE
+        if difference >= NOTABLE_POINTS
     ]

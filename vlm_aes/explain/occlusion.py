@@ -1,6 +1,6 @@
-"""Where in a picture its score comes from.
+"""Where in a image its score comes from.
 
-Each part of the picture is hidden in turn, and what the score loses is that part's share of it
+Each part of the image is hidden in turn, and what the score loses is that part's share of it
 (occlusion: Zeiler and Fergus 2014). A hidden part is blurred beyond recognition, not painted over:
 a grey patch would be a thing of its own, with edges that a model rates.
 """
@@ -18,7 +18,7 @@ from vlm_aes.images.color import to_rgb
 from vlm_aes.suggest.engine import ScoreImages, in_batches
 
 CELLS = 8
-WORKING_SIDE = 448
+OCCLUSION_SIDE_PX = 448
 """Long side at which parts are hidden."""
 _BLUR = 0.09
 """Radius of the blur that hides, as a share of the long side."""
@@ -26,19 +26,15 @@ _EDGE = 0.35
 """Softness of a hidden part's edge, as a share of a cell."""
 
 
-def occlusion_map(
-    image: Image.Image, score: ScoreImages, cells: int = CELLS
-) -> NDArray[np.float64]:
-    """(cells, cells) points of score that each part of the picture adds: positive where it raised
+def occlusion_map(image: Image.Image, score: ScoreImages, cells: int = CELLS) -> NDArray[np.float64]:
+    """(cells, cells) points of score that each part of the image adds: positive where it raised
     the score, negative where it lowered it."""
     plain, hidden = _views(image)
-    windows = [
-        _window(plain.size, row, column, cells) for row in range(cells) for column in range(cells)
-    ]
+    windows = [_window(plain.size, row, column, cells) for row in range(cells) for column in range(cells)]
     whole = float(np.asarray(score([plain]))[0])
     without = in_batches(score, (Image.composite(hidden, plain, window) for window in windows))
-    found: NDArray[np.float64] = (whole - without).reshape(cells, cells)
-    return found
+    heat: NDArray[np.float64] = (whole - without).reshape(cells, cells)
+    return heat
 
 
 @dataclass(frozen=True)
@@ -58,25 +54,23 @@ def curves(image: Image.Image, heat: ArrayLike, score: ScoreImages, steps: int =
     """Deletion and insertion curves of a heat map, as their mean scores over ``steps`` steps.
 
     Args:
-        heat: (cells, cells), any map of the picture; equal cells go row by row.
+        heat: (cells, cells), any map of the image; equal cells go row by row.
     """
     plain, hidden = _views(image)
     values = np.asarray(heat, dtype=np.float64)
     ranks = np.argsort(np.argsort(-values.ravel(), kind="stable")).reshape(values.shape)
     deleted, inserted = [], []
     for step in range(1, steps + 1):
-        hottest = Image.fromarray(
-            (255 * (ranks < ranks.size * step / (steps + 1))).astype(np.uint8)
-        )
+        hottest = Image.fromarray((255 * (ranks < ranks.size * step / (steps + 1))).astype(np.uint8))
         mask = hottest.resize(plain.size, Image.Resampling.NEAREST)
         deleted.append(Image.composite(hidden, plain, mask))
         inserted.append(Image.composite(plain, hidden, mask))
-    found = in_batches(score, [*deleted, *inserted])
-    return Curves(float(found[:steps].mean()), float(found[steps:].mean()))
+    scores = in_batches(score, [*deleted, *inserted])
+    return Curves(float(scores[:steps].mean()), float(scores[steps:].mean()))
 
 
 def drawn(image: Image.Image, heat: ArrayLike) -> Image.Image:
-    """The picture in grey, warm where a part raised the score and blue where it lowered it."""
+    """The image in grey, warm where a part raised the score and blue where it lowered it."""
     plain, _ = _views(image)
     values = np.asarray(heat, dtype=np.float32)
     strongest = float(np.abs(values).max()) or 1.0
@@ -89,9 +83,9 @@ def drawn(image: Image.Image, heat: ArrayLike) -> Image.Image:
 
 
 def _views(image: Image.Image) -> tuple[Image.Image, Image.Image]:
-    """The picture at working size, and the same with everything hidden."""
+    """The image at working size, and the same with everything hidden."""
     plain = to_rgb(image).copy()
-    plain.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+    plain.thumbnail((OCCLUSION_SIDE_PX, OCCLUSION_SIDE_PX), Image.Resampling.BOX)
     return plain, plain.filter(ImageFilter.GaussianBlur(_BLUR * max(plain.size)))
 
 

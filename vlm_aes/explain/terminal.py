@@ -98,8 +98,7 @@ def comparison_as_json(compared: Comparison) -> dict[str, Any]:
         "order": [a.path for a in compared.order],
         "scores": {a.path: a.score for a in compared.order},
         "pairs": [
-            {name: value for name, value in asdict(pair).items() if value is not None}
-            for pair in compared.pairs
+            {name: value for name, value in asdict(pair).items() if value is not None} for pair in compared.pairs
         ],
         "errors": {a.path: a.error for a in compared.errors},
     }
@@ -131,8 +130,7 @@ def audit(console: Console, figures: dict[str, Any]) -> None:
         console.print(f"  {value:>7}  {meaning}")
     judge = figures["judge"]
     console.print(
-        f"\nPraise is judged by a {judge['name']}: SRCC {judge['srcc_with_experts']:.2f} on "
-        f"{judge['measured_on']}.",
+        f"\nPraise is judged by a {judge['name']}: SRCC {judge['srcc_with_experts']:.2f} on {judge['measured_on']}.",
         soft_wrap=True,
     )
 
@@ -143,24 +141,13 @@ def as_json(explanation: Explanation, row: Row) -> dict[str, Any]:
     a = explanation.assessment
     return {
         **row,
-        "facts": {
-            f.name: {"value": f.value, "unit": f.unit, "band": f.band, "at": f.at}
-            for f in a.facts.values()
-        },
+        "facts": {f.name: {"value": f.value, "unit": f.unit, "band": f.band, "at": f.at} for f in a.facts.values()},
         "attributes": {
-            name: {"score": value, "residual": a.residuals.get(name)}
-            for name, value in a.attributes.items()
+            name: {"score": value, "residual": a.residuals.get(name)} for name, value in a.attributes.items()
         },
         "claims": [asdict(claim) for claim in explanation.claims],
         "suggestions": [
-            {
-                "kind": s.kind,
-                "text": s.text,
-                "tried": s.tried,
-                "better": s.better,
-                "gain": s.gain,
-                "edit": dict(s.edit),
-            }
+            {"kind": s.kind, "text": s.text, "tried": s.tried, "better": s.better, "gain": s.gain, "edit": dict(s.edit)}
             for s in a.suggestions
         ],
         "attribution": [asdict(part) for part in explanation.attribution],
