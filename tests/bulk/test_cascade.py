@@ -128,8 +128,7 @@ def test_pictures_that_come_or_go_between_the_rounds(model, photos, tmp_path, mo
         return real(*args)
 
     monkeypatch.setattr("vlm_aes.bulk.score.cascade_tiers", meanwhile)
-    found, _, _, slow = cascade(model, copy, tmp_path / "t.parquet", rationale=False,
-                                fraction=1.0)  # fmt: skip
+    found, _, _, slow = cascade(model, copy, tmp_path / "t.parquet", rationale=False, fraction=1.0)
     by_name = {Path(r["path"]).name: r for r in found}
     assert len(found) == 120
     assert "000.png" not in by_name
@@ -159,8 +158,7 @@ def test_the_commands(model, photos, tmp_path):
     best = sorted((r for r in rows if not r["error"]), key=lambda r: -r["score"])[:5]
     chosen = run("choose", out, "--top-k", 5)
     assert chosen.stdout.splitlines() == [r["path"] for r in best]
-    top = run("score", photos, "--model", model, "--fast", "--top-k", 5, "--rationale",
-              "--out", tmp_path / "top.csv")  # fmt: skip
+    top = run("score", photos, "--model", model, "--fast", "--top-k", 5, "--rationale", "--out", tmp_path / "top.csv")
     assert top.exit_code == 1, top.stderr
     found = list(read_rows(tmp_path / "top.csv", Columns(rationale=True).schema))
     assert [r["path"] for r in found] == [r["path"] for r in best]
@@ -168,8 +166,7 @@ def test_the_commands(model, photos, tmp_path):
     shown = run("score", photos, "--model", model, "--fast", "--top-k", 2, "--per", "folder")
     assert shown.stdout.count(".png") == 6
     each = run("choose", out, "--fraction", 0.01, "--per", "folder")
-    assert sorted(Path(p).parent.name for p in each.stdout.splitlines()) == [
-        "day0", "day1", "day2"]  # fmt: skip
+    assert sorted(Path(p).parent.name for p in each.stdout.splitlines()) == ["day0", "day1", "day2"]
     copy = tmp_path / "photos"
     shutil.copytree(photos, copy)
     shards = f"{tmp_path / 'shards'}/"

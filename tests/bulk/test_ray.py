@@ -1,6 +1,5 @@
-"""The pipeline on a local Ray cluster gives the rows of the local run, whatever happens to a
-worker. In a process of its own: no cluster is left behind, and the suite's ban on connections is
-not in its way."""
+"""The pipeline on a local Ray cluster gives the rows of the local run, whatever happens to a worker. In a
+process of its own: no cluster is left behind, and the suite's ban on connections is not in its way."""
 
 import json
 import os

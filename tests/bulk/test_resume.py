@@ -13,8 +13,7 @@ from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import Scale
 
 
-@settings(max_examples=12, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(1, 10), max_size=3), suffix=st.sampled_from(table.FORMATS))
 def test_resume_gives_the_same_table(assessor, folder, tmp_path_factory, cuts, suffix):
     place = tmp_path_factory.mktemp("resume")

@@ -80,8 +80,8 @@ def test_full_disk_keeps_the_good_part(assessor, folder, tmp_path, monkeypatch):
 
 @pytest.fixture
 def interrupted(checkpoint, tmp_path):
-    """A run over 400 images that gets a signal once a hundred rows are written: its command, its
-    output file, its exit code."""
+    """A run over 400 images that gets a signal once a hundred rows are written: its command, its output file,
+    its exit code."""
 
     def start(signal_number):
         photos = tmp_path / "photos"

@@ -53,8 +53,7 @@ def test_many_rows_are_many_files(tmp_path, monkeypatch):
     monkeypatch.setattr("vlm_aes.output.hf_dataset.ROW_GROUP_ROWS", 2)
     columns = Columns()
     empty = dict.fromkeys(columns.names)
-    rows = [{**empty, "path": str(n), "score": float(n), "model": "m", "prompt": "p"}
-            for n in range(9)]  # fmt: skip
+    rows = [{**empty, "path": str(n), "score": float(n), "model": "m", "prompt": "p"} for n in range(9)]
     items = [ImageSource(str(n), lambda n=n: bytes([n])) for n in [*range(9), 77]]
     assert write_dataset(tmp_path / "out", rows, items, columns.schema) == 9
     names = sorted(f.name for f in (tmp_path / "out" / "data").iterdir())

@@ -21,8 +21,7 @@ def test_the_users_own_rule():
     assert [rule.stars(p) for p in (0, 39, 40, 98.9, 99)] == [0, 0, 1, 4, 5]
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3,4", "1,2,3,4,x", "5,4,3,2,1", "0,1,2,3,101",
-                                  "0,1,2,3,nan", "1,2,3,4,5,6"])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "1,2,3,4", "1,2,3,4,x", "5,4,3,2,1", "0,1,2,3,101", "0,1,2,3,nan", "1,2,3,4,5,6"])
 def test_a_wrong_rule_says_what_is_meant(text):
     with pytest.raises(ValueError, match=r"--stars.*like 0,20,50,80,95"):
         StarRule.parse(text)

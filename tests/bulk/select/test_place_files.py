@@ -16,8 +16,7 @@ def test_files_placed_and_taken_back(tmp_path):
     for way in ("copy", "link", "move"):
         folder = tmp_path / way
         assert place_files(map(str, reversed(files)), folder, way) == 3
-        assert [(folder / f"{r:04d}-{i}.jpg").read_text() for r, i in ((1, 2), (2, 1), (3, 0))] == [
-            "2", "1", "0"]  # fmt: skip
+        assert [(folder / f"{r:04d}-{i}.jpg").read_text() for r, i in ((1, 2), (2, 1), (3, 0))] == ["2", "1", "0"]
         assert all(f.exists() for f in files) == (way != "move")
         with pytest.raises(OutputError, match="earlier choice"):
             place_files([], folder, way)

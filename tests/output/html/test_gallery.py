@@ -67,8 +67,7 @@ def test_what_is_gathered(rows):
     assert (found.n_errors, found.errors[0][1]) == (1, "truncated: get it <anew>")
     # 2, 1, 0, 1, 2 and 3 points apart
     assert found.mean_distance == pytest.approx(1.5)
-    assert [r.rsplit("/", 1)[1] for r in found.disagreements] == [
-        "f.png", NAMES[0], "e.png", NAMES[1], "d.png"]  # fmt: skip
+    assert [r.rsplit("/", 1)[1] for r in found.disagreements] == ["f.png", NAMES[0], "e.png", NAMES[1], "d.png"]
     bars = found.bars()
     assert sum(b["n"] for b in bars) == 7
     assert max(b["height"] for b in bars) == 100

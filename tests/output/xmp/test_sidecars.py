@@ -89,8 +89,7 @@ def test_frame_encoding_and_byte_order_mark_are_kept(name):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_namespaces_are_kept(name):
-    declared = {part.split('"')[1] for part in text_of(LAYOUTS[name]).split("xmlns:")[1:]
-                if '"' in part.split(">")[0]}  # fmt: skip
+    declared = {part.split('"')[1] for part in text_of(LAYOUTS[name]).split("xmlns:")[1:] if '"' in part.split(">")[0]}
     after = text_of(merge_sidecar(LAYOUTS[name], RATED).data)
     assert declared
     assert all(f'"{namespace}"' in after for namespace in declared)
@@ -175,8 +174,7 @@ def test_keywords_are_replaced_by_subject_and_a_persons_stay():
 def test_trees_of_keywords_follow():
     first = merge_sidecar(LAYOUTS["digikam"], RATED).data
     again = read(merge_sidecar(first, SidecarContent(4, ("light: bad",))).data)
-    assert again["Xmp.digiKam.TagsList"] == (
-        "People/Ada, vlm-aes/aesthetics: good, vlm-aes/light: bad")  # fmt: skip
+    assert again["Xmp.digiKam.TagsList"] == ("People/Ada, vlm-aes/aesthetics: good, vlm-aes/light: bad")
 
 
 def test_a_persons_description_stays_and_ours_is_renewed():
@@ -272,8 +270,7 @@ def test_where_a_sidecar_lies(photos):
 
 
 def snapshot(folder):
-    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns, p.stat().st_mode)
-            for p in Path(folder).iterdir()}  # fmt: skip
+    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns, p.stat().st_mode) for p in Path(folder).iterdir()}
 
 
 def row(path, **values):
