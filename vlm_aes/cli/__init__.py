@@ -16,6 +16,7 @@ from vlm_aes.cli.ensemble import ensemble, route
 from vlm_aes.cli.evaluate import audit, evaluate
 from vlm_aes.cli.explain import compare, explain
 from vlm_aes.cli.finetune import distill, finetune
+from vlm_aes.cli.options import set_defaults
 from vlm_aes.cli.publish import export, push
 from vlm_aes.cli.score import score
 
@@ -51,7 +52,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command, _example in COMMANDS.items():
-    app.command(cls=Command, epilog=f"\b\nExample:\n  {_example}")(_command)
+    app.command(cls=Command, epilog=f"\b\nExample:\n  {_example}")(set_defaults(_command))
 
 
 def _print_version(asked: bool) -> None:

@@ -9,19 +9,19 @@ from vlm_aes.cli.loading import load, say
 
 
 def choose(
-    table: opt.TableUnlessUndo = None,
-    top_k: opt.TopK = None,
-    fraction: opt.Fraction = None,
-    threshold: opt.Threshold = None,
-    per: opt.PerBurst = "all",
-    distinct: opt.Distinct = False,
-    bands: opt.Bands = None,
-    model: opt.SimilarityModel = None,
-    device: opt.Device = "auto",
-    copy: opt.Copy = None,
-    link: opt.Link = None,
-    move: opt.Move = None,
-    undo: opt.Undo = None,
+    table: opt.TableUnlessUndo,
+    top_k: opt.TopK,
+    fraction: opt.Fraction,
+    threshold: opt.Threshold,
+    per: opt.PerBurst,
+    distinct: opt.Distinct,
+    bands: opt.Bands,
+    model: opt.SimilarityModel,
+    device: opt.Device,
+    copy: opt.Copy,
+    link: opt.Link,
+    move: opt.Move,
+    undo: opt.Undo,
 ) -> None:
     """Select the best of a table, as paths or as files in a folder.
 
@@ -49,12 +49,12 @@ def choose(
 
 def xmp(
     table: opt.Table,
-    stars: opt.Stars = None,
-    stars_among: opt.StarsAmong = "reference",
-    xmp_layout: opt.XmpLayout = "auto",
-    overwrite_ratings: opt.OverwriteRatings = False,
-    unrated: opt.Unrated = 0,
-    dry_run: opt.DryRun = False,
+    stars: opt.Stars,
+    stars_among: opt.StarsAmong,
+    xmp_layout: opt.XmpLayout,
+    overwrite_ratings: opt.OverwriteRatings,
+    unrated: opt.Unrated,
+    dry_run: opt.DryRun,
 ) -> None:
     """Write a finished table into XMP sidecars beside its images."""
     say(f"Reading {table} ...")
@@ -71,9 +71,7 @@ def xmp(
     exit_if(write_sidecars(sidecars, rows, show=print, say=say))
 
 
-def gallery(
-    table: opt.Table, html: opt.GalleryPage, overwrite: opt.Overwrite = False, fast_table: opt.FastTable = None
-) -> None:
+def gallery(table: opt.Table, html: opt.GalleryPage, overwrite: opt.Overwrite, fast_table: opt.FastTable) -> None:
     """Write a finished table as a gallery: one page without network."""
     say(f"Reading {table} ...")
 

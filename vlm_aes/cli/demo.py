@@ -10,12 +10,7 @@ from vlm_aes.errors import ServerError, SettingsError
 
 
 def demo(
-    model: opt.Model = None,
-    precision: opt.Precision = "auto",
-    device: opt.Device = "auto",
-    host: opt.Host = "127.0.0.1",
-    port: opt.Port = None,
-    allow: opt.Allow = None,
+    model: opt.Model, precision: opt.Precision, device: opt.Device, host: opt.Host, port: opt.Port, allow: opt.Allow
 ) -> None:
     """Open a page to rate, compare, sort and teach in the browser."""
     if find_spec("gradio") is None:

@@ -14,13 +14,13 @@ def ensemble(
     ratings: opt.Ratings,
     member: opt.Members,
     out: opt.RaterFolder,
-    images: opt.Images = None,
-    ratings_scale: opt.RatingsScale = None,
-    precision: opt.Precision = "auto",
-    device: opt.Device = "auto",
-    seed: opt.Seed = 0,
-    json: opt.Json = False,
-    overwrite: opt.Overwrite = False,
+    images: opt.Images,
+    ratings_scale: opt.RatingsScale,
+    precision: opt.Precision,
+    device: opt.Device,
+    seed: opt.Seed,
+    json: opt.Json,
+    overwrite: opt.Overwrite,
 ) -> None:
     """Fit the weights of several models to your ratings."""
     check_absent(out, overwrite=overwrite)
@@ -58,12 +58,12 @@ def route(
     routes: opt.Routes,
     to: opt.RouteModels,
     out: opt.RaterFolder,
-    images: opt.Images = None,
-    tower: opt.RouteTower = "nano",
-    device: opt.Device = "auto",
-    seed: opt.Seed = 0,
-    json: opt.Json = False,
-    overwrite: opt.Overwrite = False,
+    images: opt.Images,
+    tower: opt.RouteTower,
+    device: opt.Device,
+    seed: opt.Seed,
+    json: opt.Json,
+    overwrite: opt.Overwrite,
 ) -> None:
     """Learn which kind of image goes to which model."""
     check_absent(out, overwrite=overwrite)

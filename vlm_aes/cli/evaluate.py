@@ -10,19 +10,19 @@ from vlm_aes.files import check_parent
 
 def evaluate(
     ratings: opt.Ratings,
-    images: opt.Images = None,
-    rating_column: opt.RatingColumn = "rating",
-    ratings_scale: opt.RatingsScale = None,
-    transform: opt.Transform = "",
-    split: opt.Split = None,
-    model: opt.Model = None,
-    fast: opt.Fast = False,
-    precision: opt.Precision = "auto",
-    device: opt.Device = "auto",
-    batch_size: opt.BatchSize = 16,
-    facts: opt.FactsBaseline = True,
-    json: opt.Json = False,
-    html: opt.EvaluationPage = None,
+    images: opt.Images,
+    rating_column: opt.RatingColumn,
+    ratings_scale: opt.RatingsScale,
+    transform: opt.Transform,
+    split: opt.Split,
+    model: opt.Model,
+    fast: opt.Fast,
+    precision: opt.Precision,
+    device: opt.Device,
+    batch_size: opt.BatchSize,
+    facts: opt.FactsBaseline,
+    json: opt.Json,
+    html: opt.EvaluationPage,
 ) -> None:
     """Measure a model on your ratings, with 95% intervals."""
     if html is not None:
@@ -54,11 +54,11 @@ def evaluate(
 
 def audit(
     images: opt.AuditedImages,
-    limit: opt.Limit = 500,
-    model: opt.Model = None,
-    precision: opt.Precision = "auto",
-    device: opt.Device = "auto",
-    json: opt.Json = False,
+    limit: opt.Limit,
+    model: opt.Model,
+    precision: opt.Precision,
+    device: opt.Device,
+    json: opt.Json,
 ) -> None:
     """Measure how far the critiques of a model can be trusted."""
     assessor = load(model, precision, device, reasons=True)

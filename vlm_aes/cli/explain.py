@@ -10,13 +10,13 @@ from vlm_aes.files import check_parent
 
 def explain(
     image: opt.Image,
-    model: opt.Model = None,
-    style: opt.Style = None,
-    language: opt.Language = None,
-    precision: opt.Precision = "auto",
-    device: opt.Device = "auto",
-    json: opt.Json = False,
-    html: opt.ExplanationPage = None,
+    model: opt.Model,
+    style: opt.Style,
+    language: opt.Language,
+    precision: opt.Precision,
+    device: opt.Device,
+    json: opt.Json,
+    html: opt.ExplanationPage,
 ) -> None:
     """Explain the score of one photo: critique, facts, suggestions."""
     if html is not None:
@@ -41,11 +41,7 @@ def explain(
 
 
 def compare(
-    images: opt.ComparedImages,
-    model: opt.Model = None,
-    precision: opt.Precision = "auto",
-    device: opt.Device = "auto",
-    json: opt.Json = False,
+    images: opt.ComparedImages, model: opt.Model, precision: opt.Precision, device: opt.Device, json: opt.Json
 ) -> None:
     """Rank a few photos and give a reason for each step."""
     assessor = load(model, precision, device, reasons=True)

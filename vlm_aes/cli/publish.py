@@ -7,7 +7,7 @@ from vlm_aes.cli.loading import say, say_loading
 from vlm_aes.files import check_absent
 
 
-def export(out: opt.OnnxFile, model: opt.Model = None, overwrite: opt.Overwrite = False) -> None:
+def export(out: opt.OnnxFile, model: opt.Model, overwrite: opt.Overwrite) -> None:
     """Write a fast head as one ONNX file, checked against torch."""
     check_absent(out, overwrite=overwrite)
     say_loading(model)
@@ -25,11 +25,11 @@ def export(out: opt.OnnxFile, model: opt.Model = None, overwrite: opt.Overwrite 
 def push(
     folder: opt.Upload,
     repo: opt.Repository,
-    license: opt.License = None,
-    revision: opt.Revision = None,
-    private: opt.Private = False,
-    message: opt.Message = "",
-    dry_run: opt.ListOnly = False,
+    license: opt.License,
+    revision: opt.Revision,
+    private: opt.Private,
+    message: opt.Message,
+    dry_run: opt.ListOnly,
 ) -> None:
     """Push a model or a dataset with its card to the Hugging Face hub."""
     from vlm_aes.models import hub
