@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from vlm_aes.errors import CheckpointError
@@ -29,10 +31,12 @@ _HASH_READ_BYTES = 2**20
 
 def hub_options(name: str | Path, revision: str | None = None) -> dict[str, Any]:
     """Keyword arguments for ``from_pretrained``: a folder never asks the hub."""
-    options: dict[str, Any] = {"local_files_only": Path(name).is_dir()}
-    if revision:
-        options["revision"] = revision
-    return options
+    return {"local_files_only": Path(name).is_dir()} | ({"revision": revision} if revision else {})
+
+
+def read_config(name: str | Path, revision: str | None = None) -> Any:
+    """The configuration of a checkpoint, from a folder or a hub id."""
+    return AutoConfig.from_pretrained(name, trust_remote_code=False, **hub_options(name, revision))
 
 
 def shown_name(name: str | Path) -> str:
@@ -56,13 +60,10 @@ def quiet() -> Iterator[None]:
 
 
 def check_complete(name: str | Path, info: Mapping[str, Any]) -> None:
-    """Raise if weights are missing, which transformers would initialise randomly.
+    """Raise a :class:`CheckpointError` if weights are missing, which transformers would initialise randomly.
 
     Args:
         info: what ``from_pretrained`` gives with ``output_loading_info``.
-
-    Raises:
-        CheckpointError: names three of the missing weights.
     """
     if info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
@@ -73,15 +74,12 @@ def choose_device(device: str) -> str:
     """The device for ``auto``: CUDA, else Apple's MPS, else the CPU; any other as it is."""
     if device != "auto":
         return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def choose_dtype(precision: str, device: str) -> torch.dtype:
     """The number format of a precision; for any but ``DTYPES`` bf16 on CUDA, fp32 elsewhere."""
-    auto = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    return DTYPES.get(precision, auto)
+    return DTYPES.get(precision, torch.bfloat16 if device.startswith("cuda") else torch.float32)
 
 
 @dataclass(frozen=True)
@@ -102,25 +100,32 @@ class LoadOptions:
     base_folder: Path | None = None
 
     def placement(self, name: str | Path) -> tuple[str, torch.dtype]:
-        """The device and the number format for a network that is never quantized.
-
-        Raises:
-            CheckpointError: for a precision that is for language models alone.
-        """
+        """The device and the number format for a network that is never quantized. Raises CheckpointError for
+        a precision that is for language models alone."""
         if self.precision not in ("auto", *DTYPES):
-            choices = ", ".join(("auto", *DTYPES))
-            raise CheckpointError(name, f"precision {self.precision!r}: choose one of {choices}")
+            raise CheckpointError(name, f"precision {self.precision!r}: choose one of auto, {', '.join(DTYPES)}")
         device = choose_device(self.device)
         return device, choose_dtype(self.precision, device)
 
     def resolve(self, name: str) -> str:
         """Where a path of a rater file lies; the folder of ``nano``; any other name as it is."""
         prefix, colon, path = name.partition(":")
-        if self.base_folder is not None and (self.base_folder / name).exists():
-            return str(self.base_folder / name)
-        if self.base_folder is not None and path and (self.base_folder / path).exists():
-            return f"{prefix}{colon}{self.base_folder / path}"
+        if self.base_folder is not None:
+            if (self.base_folder / name).exists():
+                return str(self.base_folder / name)
+            if path and (self.base_folder / path).exists():
+                return f"{prefix}{colon}{self.base_folder / path}"
         return str(NANO) if name == NANO_NAME else name
+
+
+def text_hash(text: str) -> str:
+    """A short hash, as identities hold it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def json_hash(value: Any) -> str:
+    """The same of plain data."""
+    return text_hash(json.dumps(value, sort_keys=True, default=str))
 
 
 def content_hash(folder: Path) -> str:
@@ -151,10 +156,7 @@ def _block_hash(block: tuple[Path, int]) -> bytes:
     with file.open("rb") as data:
         data.seek(start)
         for _ in range(_HASH_BLOCK_BYTES // _HASH_READ_BYTES):
-            part = data.read(_HASH_READ_BYTES)
-            if not part:
-                break
-            digest.update(part)
+            digest.update(data.read(_HASH_READ_BYTES))
     return digest.digest()
 
 

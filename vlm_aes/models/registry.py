@@ -13,8 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.ensemble import Ensemble, FactsScorer, Member, Route, Router, load_route_classifier
 from vlm_aes.models.external.classifier import load_classifier
@@ -22,7 +20,7 @@ from vlm_aes.models.external.published import is_published, load_published
 from vlm_aes.models.external.zero_shot import DUAL_ENCODER_TYPES, AntonymPairs, load_zero_shot
 from vlm_aes.models.heads import is_head, load_head
 from vlm_aes.models.heads.onnx import is_exported, load_exported
-from vlm_aes.models.pretrained import LoadOptions
+from vlm_aes.models.pretrained import LoadOptions, read_config
 from vlm_aes.models.remote import ServerSettings, is_server, load_server_scorer
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.models.vlm.scorer import load_vlm_scorer
@@ -58,7 +56,7 @@ class ModelRequest:
         if not local and (folder.exists() or not is_hub_id or self.name in PRESETS):
             return None
         try:
-            return _read_config(self.name, self.options.revision, local_files_only=local)
+            return read_config(self.name, self.options.revision)
         except Exception:
             return None
 
@@ -73,12 +71,6 @@ class ModelRequest:
         """Whether it is a model of an image and a text tower."""
         model_type = getattr(self.config, "model_type", None)
         return model_type in DUAL_ENCODER_TYPES and hasattr(self.config, "text_config")
-
-
-def _read_config(name: str, revision: str | None, **hub: Any) -> Any:
-    if revision:
-        hub["revision"] = revision
-    return AutoConfig.from_pretrained(name, trust_remote_code=False, **hub)
 
 
 @dataclass(frozen=True)
@@ -163,11 +155,8 @@ def load_member(model: str, *, fast: bool = False, options: LoadOptions | None =
 
 
 def read_rater_file(file: Path, options: LoadOptions) -> Scorer:
-    """The scorer that a rater file describes.
-
-    Raises:
-        CheckpointError: for another file; says what is missing or unknown.
-    """
+    """The scorer that a rater file describes. Raises CheckpointError for another file; says what is missing
+    or unknown."""
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -207,7 +196,7 @@ def _classifier_of(
     name = options.resolve(model)
     own_scale = None if scale is None else Scale.parse(scale)
     own = replace(options, revision=revision)
-    return load_classifier(name, _read_config(name, revision), own, worth, own_scale)
+    return load_classifier(name, read_config(name, revision), own, worth, own_scale)
 
 
 def _zero_shot_of(
@@ -224,7 +213,7 @@ def _zero_shot_of(
     elif attributes is not None:
         pairs = AntonymPairs(pairs.overall, attributes)
     own = replace(options, revision=revision)
-    return load_zero_shot(name, _read_config(name, revision), own, pairs)
+    return load_zero_shot(name, read_config(name, revision), own, pairs)
 
 
 def _server_of(options: LoadOptions, prompt: str | None = None, **settings: Any) -> Scorer:

@@ -49,11 +49,8 @@ class Scores:
 
     @staticmethod
     def checked(probabilities: Floats, model_id: str, **fields: Any) -> Scores:
-        """Scores from the (B, 5) or (B, 1 + attributes, 5) probabilities of a network.
-
-        Raises:
-            RuntimeError: where one is not a number, as in fp16 when it overflows.
-        """
+        """Scores from the (B, 5) or (B, 1 + attributes, 5) probabilities of a network. Raises RuntimeError
+        where one is not a number, as in fp16 when it overflows."""
         if not np.isfinite(probabilities).all():
             raise RuntimeError(f"{model_id} gives no number; use precision bf16 or fp32")
         if probabilities.ndim == 2:
@@ -134,9 +131,8 @@ class Scorer(ABC):
     ) -> tuple[LoadedImage, Any] | ImageError:
         """An image, opened as large as is needed, and its preprocessed input; in any thread."""
         image = open_image(
-            source, needed_side=self.needed_side, native_side=self.native_side, suffix=suffix,
-            sha256=sha256,
-        )  # fmt: skip
+            source, needed_side=self.needed_side, native_side=self.native_side, suffix=suffix, sha256=sha256
+        )
         return image if isinstance(image, ImageError) else (image, self.preprocess(image))
 
     def score_images(self, images: Sequence[Image.Image]) -> Scores:

@@ -191,10 +191,10 @@ def test_a_router_by_prompts(photos, tmp_path):
         "drawing": Assessor.from_pretrained(tmp_path / "clip").assess(paths, facts=False),
     }
     judge = load_member(str(tmp_path / "clip"))
-    texts = judge.encoder.embed_texts(["a photo", "a photo of a place", "a drawing"])
+    texts = judge.tower.embed_texts(["a photo", "a photo of a place", "a drawing"])
     for i, a in enumerate(found):
         inputs = [judge.open(paths[i])[1]]
-        logits = judge.encoder.logits(judge.encoder.embed_images(inputs), texts)
+        logits = judge.tower.logits(judge.tower.embed_images(inputs), texts)
         shares = logits.detach().softmax(-1)[0]
         route = "photo" if shares[0] + shares[1] > shares[2] else "drawing"
         assert a.columns["route"] == route

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vlm_aes.images.result import ImageError, LoadedImage
+from vlm_aes.models.pretrained import text_hash
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 from vlm_aes.ratings import scale as ratings
 
@@ -64,8 +64,8 @@ class ScorerGroup(Scorer):
             result = scorer.open(source, suffix, sha256)
             if isinstance(result, ImageError):
                 return result
-            opened[sides] = result[0]
-            inputs.append(result[1])
+            opened[sides], own_input = result
+            inputs.append(own_input)
         return opened[max(opened, key=lambda sides: sides[0])], inputs
 
 
@@ -100,10 +100,8 @@ class Ensemble(ScorerGroup):
         self.lines = np.array([m.line for m in members])
         self.folder = folder
         parts = [f"{m.scorer.model_id} {weight:.6g} {m.line}" for m, weight in zip(members, self.weights, strict=True)]
-        text = f"{self.intercept:.6g} " + " ".join(parts)
-        self.model_id = f"ensemble@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        prompts = " ".join(s.prompt_id for s in self.scorers)
-        self.prompt_id = f"{ENSEMBLE_ID}@{hashlib.sha256(prompts.encode()).hexdigest()[:12]}"
+        self.model_id = f"ensemble@{text_hash(' '.join([f'{self.intercept:.6g}', *parts]))}"
+        self.prompt_id = f"{ENSEMBLE_ID}@{text_hash(' '.join(s.prompt_id for s in self.scorers))}"
 
     def score(self, inputs: Sequence[list[Any]], attributes: Sequence[str] = ()) -> Scores:
         """Ask every member; an image that one of them cannot rate gets its error."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from vlm_aes.errors import CheckpointError
 from vlm_aes.files import write_text
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, Fact, measure
+from vlm_aes.models.pretrained import json_hash, text_hash
 from vlm_aes.models.scorer import Floats, Scorer, Scores
 from vlm_aes.ratings.scale import two_hot
 from vlm_aes.stats.ridge import ridge_leave_one_out
@@ -94,10 +94,8 @@ class FactsScorer(Scorer):
 
     def __init__(self, regression: FactsRegression) -> None:
         self.regression = regression
-        text = json.dumps(asdict(regression), sort_keys=True)
-        self.model_id = f"facts@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        names = hashlib.sha256(" ".join(regression.names).encode())
-        self.prompt_id = f"facts-1@{names.hexdigest()[:12]}"
+        self.model_id = f"facts@{json_hash(asdict(regression))}"
+        self.prompt_id = f"facts-1@{text_hash(' '.join(regression.names))}"
 
     def preprocess(self, image: LoadedImage) -> dict[str, Fact]:
         """The facts; in any thread."""
@@ -114,11 +112,8 @@ class FactsScorer(Scorer):
 
     @staticmethod
     def load(file: Path) -> FactsScorer:
-        """Read the regression from JSON.
-
-        Raises:
-            CheckpointError: for another file, or one with facts that are not measured.
-        """
+        """Read the regression from JSON. Raises CheckpointError for another file, or one with facts that are
+        not measured."""
         try:
             return FactsScorer(FactsRegression(**json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError) as error:

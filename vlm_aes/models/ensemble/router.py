@@ -16,7 +16,6 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import AutoConfig
 
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.result import ImageError, LoadedImage
@@ -24,7 +23,7 @@ from vlm_aes.models.ensemble.ensemble import ScorerGroup
 from vlm_aes.models.external.zero_shot import DualEncoder, load_dual_encoder
 from vlm_aes.models.heads.head import MAX_DEVIATIONS
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, find_tower
-from vlm_aes.models.pretrained import LoadOptions
+from vlm_aes.models.pretrained import LoadOptions, read_config, text_hash
 from vlm_aes.models.scorer import ColumnValue, Floats, Scorer, Scores
 from vlm_aes.ratings.scale import LEVELS
 
@@ -59,7 +58,7 @@ class RouteClassifier(ABC):
 
     @abstractmethod
     def probabilities(self, pixels: Sequence[Pixels]) -> Floats:
-        """(B, kinds) probabilities of the kinds."""
+        """(B, kinds) probabilities."""
 
 
 class PromptRouteClassifier(RouteClassifier):
@@ -99,8 +98,7 @@ class TrainedRouteClassifier(RouteClassifier):
         """(B, kinds) probabilities from (B, D) embeddings."""
         standard = _standardised(embeddings, self.weights["mean"], self.weights["scale"])
         logits = standard @ self.weights["weight"].T + self.weights["bias"]
-        result: Floats = logits.double().softmax(-1).numpy()
-        return result
+        return np.asarray(logits.double().softmax(-1))
 
     @staticmethod
     def fit(tower: VisionTower, embeddings: Tensor, kinds: Sequence[int], n: int) -> TrainedRouteClassifier:
@@ -139,11 +137,8 @@ def _standardised(embeddings: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 
 
 class Router(ScorerGroup):
-    """Scores each image with the scorer for its kind, which the column ``route`` names.
-
-    Raises:
-        ValueError: for fewer than two routes, or two of one name.
-    """
+    """Scores each image with the scorer for its kind, which the column ``route`` names. Raises ValueError
+    for fewer than two routes, or two of one name."""
 
     columns = ("route",)
 
@@ -155,10 +150,9 @@ class Router(ScorerGroup):
         self.classifier = classifier
         tower = classifier.tower
         models = [f"{route.name} {route.scorer.model_id}" for route in routes]
-        text = " ".join([classifier.identity, *models])
-        self.model_id = f"router@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        prompts = " ".join([tower.preprocessing, *(s.prompt_id for s in self.scorers)])
-        self.prompt_id = f"router-1@{hashlib.sha256(prompts.encode()).hexdigest()[:12]}"
+        self.model_id = f"router@{text_hash(' '.join([classifier.identity, *models]))}"
+        prompts = [scorer.prompt_id for scorer in self.scorers]
+        self.prompt_id = f"router-1@{text_hash(' '.join([tower.preprocessing, *prompts]))}"
         self.needed_side = max(tower.needed_side, self.needed_side)
 
     def preprocess(self, image: LoadedImage) -> list[Any]:
@@ -207,7 +201,7 @@ def load_route_classifier(
             raise ValueError("a judge with a model needs prompts for every route")
         name = options.resolve(str(settings["model"]))
         try:
-            config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+            config = read_config(name)
         except Exception as error:
             raise CheckpointError(name, f"it has no configuration ({error})") from None
         encoder = load_dual_encoder(name, config, options)
@@ -228,6 +222,5 @@ def load_route_classifier(
         raise CheckpointError(file, "it was learned on another tower; make it anew: vlm-aes route")
     names = ", ".join(route.name for route in routes)
     if ", ".join(kinds) != names:
-        reason = f"it tells {', '.join(kinds)}, in this order; the routes are {names}"
-        raise CheckpointError(file, reason)
+        raise CheckpointError(file, f"it tells {', '.join(kinds)}, in this order; the routes are {names}")
     return TrainedRouteClassifier(tower, weights)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,10 +12,9 @@ from torch import Tensor
 from transformers import AutoModelForImageClassification
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.images.result import LoadedImage
-from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
-from vlm_aes.models.pretrained import LoadOptions, shown_name
-from vlm_aes.models.scorer import Scorer, Scores
+from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, load_with_processor
+from vlm_aes.models.pretrained import LoadOptions, json_hash, shown_name
+from vlm_aes.models.scorer import Scores
 from vlm_aes.ratings.scale import Scale, two_hot
 
 _GOOD = ("good", "high", "hq")
@@ -63,7 +60,7 @@ def label_values(labels: Sequence[str]) -> list[float] | None:
     return None
 
 
-class ClassifierScorer(Scorer):
+class ClassifierScorer(TowerScorer):
     """Scores from the probabilities of a classifier's labels: each label's share goes to the words next to
     its value, so that the score is the mean value. A model of one output gives a number on ``scale`` instead.
 
@@ -76,21 +73,14 @@ class ClassifierScorer(Scorer):
     def __init__(
         self, tower: VisionTower, name: str, class_values: Sequence[float] | None, scale: Scale | None
     ) -> None:
-        self.tower = tower
+        super().__init__(tower)
         self.class_values = class_values
         self.scale = scale
         self.columns = ("score_own",) if scale is not None else ()
         self.model_id = f"{name}@{tower.weights_hash}"
-        processing = json.loads(tower.processor.to_json_string())
         ends = None if scale is None else [scale.low, scale.high]
-        parts = [processing, tower.pixel_backend, class_values, ends]
-        text = json.dumps(parts, sort_keys=True, default=str)
-        self.prompt_id = f"classifier-1@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        self.needed_side = tower.needed_side
-
-    def preprocess(self, image: LoadedImage) -> Pixels:
-        """The inputs of the classifier; in any thread."""
-        return self.tower.pixels(image.image)
+        parts = [tower.settings, tower.pixel_backend, class_values, ends]
+        self.prompt_id = f"classifier-1@{json_hash(parts)}"
 
     @torch.inference_mode()
     def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
@@ -139,12 +129,10 @@ def _values_of(
             )
         return None
     if scale is not None:
-        reason = f"it has {len(labels)} labels; a scale is for one number: leave it out"
-        raise CheckpointError(name, reason)
+        raise CheckpointError(name, f"it has {len(labels)} labels; a scale is for one number: leave it out")
     if class_values is not None:
         if set(class_values) != set(labels) or not all(0 <= v <= 1 for v in class_values.values()):
-            reason = f"give each of its labels a worth from 0 to 1: {', '.join(labels)}"
-            raise CheckpointError(name, reason)
+            raise CheckpointError(name, f"give each of its labels a worth from 0 to 1: {', '.join(labels)}")
         return [float(class_values[label]) for label in labels]
     values = label_values(labels)
     if values is None or config.problem_type == "multi_label_classification":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,23 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, CLIPVisionModelWithProjection, SiglipVisionModel
+from transformers import CLIPVisionModelWithProjection, SiglipVisionModel
 
-from vlm_aes.errors import CheckpointError, short_text
-from vlm_aes.images.result import LoadedImage
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.external.published_heads import PUBLISHED_HEADS, PublishedHead, read_weights, recognise
 from vlm_aes.models.heads.embedding_cache import default_cache
-from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
-from vlm_aes.models.pretrained import LoadOptions, content_hash_of, hub_options
-from vlm_aes.models.scorer import Floats, Scorer, Scores
+from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, brief, load_with_processor
+from vlm_aes.models.pretrained import LoadOptions, content_hash_of, json_hash, read_config, text_hash
+from vlm_aes.models.scorer import Floats, Scores
 
 _SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 """Of the files that a head's weights come in."""
-_TOWER_FOLDER = "tower"
-"""Subfolder beside a head's file that is taken as its tower."""
 
 
-class PublishedScorer(Scorer):
+class PublishedScorer(TowerScorer):
     """Scores as a published head does, from its own scale; see :meth:`Scores.from_outputs`.
 
     Args:
@@ -48,21 +43,13 @@ class PublishedScorer(Scorer):
         digest: str,
         class_values: Sequence[float] | None = None,
     ) -> None:
-        self.tower = tower
+        super().__init__(tower)
         self.network = network
         self.published = PUBLISHED_HEADS[name]
         values = None if class_values is None else list(class_values)
         self.class_values = None if values is None else np.array(values, dtype=np.float64)
-        text = f"{digest} {tower.weights_hash} {'' if values is None else values}"
-        self.model_id = f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        processing = [json.loads(tower.processor.to_json_string()), tower.pixel_backend]
-        parts = json.dumps(processing, sort_keys=True, default=str)
-        self.prompt_id = f"published-1@{hashlib.sha256(parts.encode()).hexdigest()[:12]}"
-        self.needed_side = tower.needed_side
-
-    def preprocess(self, image: LoadedImage) -> Pixels:
-        """The inputs of the tower; in any thread."""
-        return self.tower.pixels(image.image)
+        self.model_id = f"{name}@" + text_hash(f"{digest} {tower.weights_hash} {values or ''}")
+        self.prompt_id = f"published-1@{json_hash([tower.settings, tower.pixel_backend])}"
 
     def embed(self, pixel_values: Tensor) -> Tensor:
         """(B, D) embeddings of the tower from (B, 3, H, W) pixels."""
@@ -120,15 +107,14 @@ def load_published(
     weights = list(network.parameters())
     width, outputs = weights[0].shape[1], weights[-1].shape[0]
     if class_values is not None and len(class_values) != outputs:
-        reason = f"it has {outputs} outputs, and {len(class_values)} are given a worth"
-        raise CheckpointError(file, reason)
+        raise CheckpointError(file, f"it has {outputs} outputs, and {len(class_values)} are given a worth")
     if class_values is None and outputs > 1:
         raise CheckpointError(
             file,
             f"it is a classifier of {outputs} classes; say in a rater file what each is worth: "
             "worth = [0, 0.5, 1] (see docs/published.md)",
         )
-    beside = file.parent / _TOWER_FOLDER
+    beside = file.parent / "tower"
     default = head.towers.get(width) or head.towers[0]
     chosen = tower or (str(beside) if beside.is_dir() else default)
     vision_tower = _load_tower(chosen, name, head, options)
@@ -138,7 +124,7 @@ def load_published(
         raise CheckpointError(
             file, f"{name} reads an embedding of {width} numbers, and {chosen} gives {given}; its tower is {default}"
         )
-    network = network.to(vision_tower.model.device)
+    network.to(vision_tower.model.device)
     return PublishedScorer(vision_tower, network, name, content_hash_of([file]), class_values)
 
 
@@ -162,10 +148,9 @@ def _load_tower(source: str, name: str, head: PublishedHead, options: LoadOption
     projected = head.embedding == "projected"
     loader: Any = CLIPVisionModelWithProjection if projected else SiglipVisionModel
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **hub_options(source))
+        config = read_config(source)
     except Exception as error:
-        reason = f"it cannot be loaded as the tower of {name} ({short_text(error)})"
-        raise CheckpointError(source, reason) from error
+        raise CheckpointError(source, f"it cannot be loaded as the tower of {name} ({brief(error)})") from error
     vision = getattr(config, "vision_config", config)
     if projected and vision is not config:
         vision.projection_dim = config.projection_dim

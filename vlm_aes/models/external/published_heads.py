@@ -169,11 +169,8 @@ PUBLISHED_HEADS = {
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of a torch file of tensors alone.
-
-    Raises:
-        CheckpointError: for a file that is neither.
-    """
+    """The tensors of a ``.safetensors`` file, or of a torch file of tensors alone. Raises CheckpointError
+    for a file that is neither."""
     try:
         if file.suffix == ".safetensors":
             return dict(load_file(file))

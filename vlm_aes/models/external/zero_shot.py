@@ -7,8 +7,6 @@ temperature. Images get the checkpoint's own preprocessing, with its position em
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +17,10 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
-from vlm_aes.errors import CheckpointError, short_text
-from vlm_aes.images.result import LoadedImage
-from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, load_with_processor
-from vlm_aes.models.pretrained import LoadOptions, hub_options, shown_name
-from vlm_aes.models.scorer import Floats, Scorer, Scores
+from vlm_aes.errors import CheckpointError
+from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, brief, load_with_processor
+from vlm_aes.models.pretrained import LoadOptions, hub_options, json_hash, shown_name
+from vlm_aes.models.scorer import Floats, Scores
 from vlm_aes.prompts import PROMPTS_FOLDER
 from vlm_aes.ratings.scale import two_hot
 
@@ -59,12 +56,8 @@ class AntonymPairs:
 
 
 def _is_pair(pair: Any) -> bool:
-    return (
-        isinstance(pair, list | tuple)
-        and len(pair) == 2
-        and all(isinstance(text, str) and text.strip() for text in pair)
-        and pair[0] != pair[1]
-    )
+    texts = isinstance(pair, list | tuple) and all(isinstance(text, str) and text.strip() for text in pair)
+    return texts and len(pair) == 2 and pair[0] != pair[1]
 
 
 class DualEncoder(VisionTower):
@@ -116,72 +109,55 @@ def _unit(out: Any) -> Tensor:
     return unit
 
 
-class ZeroShotScorer(Scorer):
+class ZeroShotScorer(TowerScorer):
     """Scores by how much nearer an image is to the better prompt of each pair."""
 
+    tower: DualEncoder
+
     def __init__(self, encoder: DualEncoder, pairs: AntonymPairs, name: str) -> None:
-        self.encoder = encoder
-        self.pairs = pairs
+        super().__init__(encoder)
         self.attributes = tuple(pairs.attributes)
         self.model_id = f"{name}@{encoder.weights_hash}"
         prompts = [
             list(map(list, pairs.overall)),
             {name: list(map(list, own)) for name, own in pairs.attributes.items()},
         ]
-        processing = json.loads(encoder.processor.to_json_string())
-        text = json.dumps([prompts, processing, encoder.pixel_backend], sort_keys=True, default=str)
-        self.prompt_id = f"zero-shot-1@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-        self.needed_side = encoder.needed_side
+        self.prompt_id = f"zero-shot-1@{json_hash([prompts, encoder.settings, encoder.pixel_backend])}"
         self._texts = {
             name: encoder.embed_texts([text for pair in own for text in pair])
             for name, own in {"": pairs.overall, **pairs.attributes}.items()
         }
 
-    def preprocess(self, image: LoadedImage) -> Pixels:
-        """The inputs of the image tower; in any thread."""
-        return self.encoder.pixels(image.image)
-
     def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
         """Compare images with prompts; see :class:`vlm_aes.models.scorer.Scorer`."""
-        images = self.encoder.embed_images(inputs)
+        images = self.tower.embed_images(inputs)
         shares = np.stack([self._shares(images, name) for name in ("", *attributes)], axis=1)
-        if not np.isfinite(shares).all():
-            raise RuntimeError(f"{self.model_id} gives no number; use precision bf16 or fp32")
-        return Scores(two_hot(np.clip(shares, 0, 1)))
+        return Scores.checked(two_hot(np.clip(shares, 0, 1)), self.model_id)
 
     def _shares(self, images: Tensor, attribute: str) -> Floats:
         """(B,) mean shares of the better prompts, 0 to 1, from (B, D) embeddings."""
-        logits = self.encoder.logits(images, self._texts[attribute])
+        logits = self.tower.logits(images, self._texts[attribute])
         pairs = logits.reshape(len(images), -1, 2).cpu().double().softmax(-1)
         shares: Floats = pairs[..., 0].mean(-1).numpy()
         return shares
 
 
 def load_zero_shot(name: str, config: Any, options: LoadOptions, pairs: AntonymPairs | None = None) -> ZeroShotScorer:
-    """A dual encoder from a folder or the hub, asked with pairs of prompts.
-
-    Raises:
-        CheckpointError: where it cannot be loaded.
-    """
+    """A dual encoder from a folder or the hub, asked with pairs of prompts; see :func:`load_dual_encoder`."""
     encoder = load_dual_encoder(name, config, options)
     return ZeroShotScorer(encoder, pairs or AntonymPairs.default(), shown_name(name))
 
 
 def load_dual_encoder(name: str, config: Any, options: LoadOptions) -> DualEncoder:
-    """A model of an image and a text tower from a folder or the hub.
-
-    Raises:
-        CheckpointError: names it and the reason.
-    """
+    """A model of an image and a text tower from a folder or the hub. Raises CheckpointError: names it and the
+    reason."""
     if config.model_type not in DUAL_ENCODER_TYPES:
-        types = ", ".join(DUAL_ENCODER_TYPES)
-        reason = f"a {config.model_type} model cannot be asked with prompts; take one of {types}"
-        raise CheckpointError(name, reason)
+        kind, types = config.model_type, ", ".join(DUAL_ENCODER_TYPES)
+        raise CheckpointError(name, f"a {kind} model cannot be asked with prompts; take one of {types}")
     purpose = "a dual encoder of images and texts"
     model, processor = load_with_processor(AutoModel, name, purpose, options, config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **hub_options(name, options.revision))
     except Exception as error:
-        reason = f"it cannot be loaded as {purpose} ({short_text(error)})"
-        raise CheckpointError(name, reason) from error
+        raise CheckpointError(name, f"it cannot be loaded as {purpose} ({brief(error)})") from error
     return DualEncoder(model, processor, tokenizer)

@@ -70,11 +70,7 @@ class EmbeddingCache:
             self._n += 1
 
     def rows(self, sha256s: list[str]) -> NDArray[np.float32]:
-        """(N, width) rows of these keys.
-
-        Raises:
-            KeyError: for a key that is not in the cache.
-        """
+        """(N, width) rows of these keys. Raises KeyError for a key that is not in the cache."""
         places = [self._index[bytes.fromhex(s)] for s in sha256s]
         if not places:
             return np.zeros((0, self.width), np.float32)

@@ -84,7 +84,7 @@ def export(scorer: Scorer, out: Path) -> float:
     if tower.model.dtype != torch.float32 or tower.model.device.type != "cpu":
         raise ExportError("it is exported from fp32 on the CPU: --precision fp32 --device cpu")
     try:
-        preprocessing = Preprocessing.of(json.loads(tower.processor.to_json_string()))
+        preprocessing = Preprocessing.of(tower.settings)
         _check_preprocessing(tower, preprocessing)
     except (ValueError, KeyError) as error:
         raise ExportError(f"its preprocessing cannot be written down: {error}") from None
@@ -165,7 +165,7 @@ def trial_images(n: int = 12) -> list[Image.Image]:
 
 def _normalisation(tower: VisionTower) -> tuple[float, list[float], list[float]]:
     """Factor of the levels, then mean and standard deviation of each channel."""
-    settings = json.loads(tower.processor.to_json_string())
+    settings = tower.settings
     scale = settings.get("rescale_factor", 1 / 255) if settings.get("do_rescale", True) else 1
     if not settings.get("do_normalize", True):
         return float(scale), [0.0] * 3, [1.0] * 3
@@ -173,11 +173,7 @@ def _normalisation(tower: VisionTower) -> tuple[float, list[float], list[float]]
 
 
 def _check_preprocessing(tower: VisionTower, preprocessing: Preprocessing) -> None:
-    """Compare what is written down with what the processor does.
-
-    Raises:
-        ValueError: where they differ.
-    """
+    """Compare what is written down with what the processor does. Raises ValueError where they differ."""
     scale, *channels = _normalisation(tower)
     mean, std = (np.array(values)[:, None, None] for values in channels)
     for image in trial_images(4):

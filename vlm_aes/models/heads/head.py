@@ -82,11 +82,7 @@ class HeadConfig:
 
     @staticmethod
     def load(folder: Path) -> HeadConfig:
-        """Read ``fast.json``.
-
-        Raises:
-            CheckpointError: for a damaged file, or one of a later version.
-        """
+        """Read ``fast.json``. Raises CheckpointError for a damaged file, or one of a later version."""
         try:
             data = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
             agreement = data.pop("agreement")
@@ -139,11 +135,7 @@ class RatingHead(nn.Module):
 
     @staticmethod
     def load(folder: Path, config: HeadConfig) -> RatingHead:
-        """Read ``head.safetensors``.
-
-        Raises:
-            CheckpointError: for a file that does not fit.
-        """
+        """Read ``head.safetensors``. Raises CheckpointError for a file that does not fit."""
         head = RatingHead(config.width, config.hidden)
         with refused_unless_fitting(folder, _WEIGHTS_FILE, "distill it anew"):
             state = load_file(folder / _WEIGHTS_FILE)
@@ -181,11 +173,8 @@ def is_head(model: str | Path) -> bool:
 
 
 def find_head(model: str | Path) -> Path:
-    """The folder of a model's fast head.
-
-    Raises:
-        CheckpointError: where there is none; names the command that trains one.
-    """
+    """The folder of a model's fast head. Raises CheckpointError where there is none; names the command that
+    trains one."""
     for folder in (Path(model), Path(model) / HEAD_FOLDER):
         if is_head(folder):
             return folder

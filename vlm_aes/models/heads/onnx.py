@@ -85,11 +85,8 @@ def is_exported(model: str) -> bool:
 
 
 def load_exported(model: str) -> OnnxScorer:
-    """The scorer of ``FILE.onnx``, or of ``openvino:FILE.onnx``.
-
-    Raises:
-        CheckpointError: for another file, or where the runtime is not installed.
-    """
+    """The scorer of ``FILE.onnx``, or of ``openvino:FILE.onnx``. Raises CheckpointError for another file, or
+    where the runtime is not installed."""
     file = Path(model.removeprefix(_OPENVINO_PREFIX))
     return OnnxScorer(file, openvino=model.startswith(_OPENVINO_PREFIX))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,21 +12,20 @@ from PIL import Image
 from torch import Tensor
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.heads.edit_comparator import EditComparatorHead
 from vlm_aes.models.heads.head import HEAD_FOLDER, OWN_TOWER, TOWER_FOLDER, HeadConfig, RatingHead, find_head
 from vlm_aes.models.heads.residual_head import ResidualHead
-from vlm_aes.models.heads.vision_tower import Pixels, VisionTower, checkpoint_tower, load_tower
+from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, checkpoint_tower, load_tower
 from vlm_aes.models.hub import cached_identity
-from vlm_aes.models.pretrained import LoadOptions, content_hash
-from vlm_aes.models.scorer import Floats, Scorer, Scores
+from vlm_aes.models.pretrained import LoadOptions, content_hash, text_hash
+from vlm_aes.models.scorer import Floats, Scores
 from vlm_aes.ratings import scale as ratings
 
 FAST_ID = "fast-1"
 """Name of this way of scoring, in prompt ids and in the ``calibration.json`` of a head."""
 
 
-class FastScorer(Scorer):
+class FastScorer(TowerScorer):
     """Rating-word probabilities from a tower and a head.
 
     Attributes:
@@ -51,7 +49,7 @@ class FastScorer(Scorer):
         residual_head: ResidualHead | None = None,
         edit_comparator: EditComparatorHead | None = None,
     ) -> None:
-        self.tower = tower
+        super().__init__(tower)
         self.head = head
         self.residual_head = residual_head
         self.edit_comparator = edit_comparator
@@ -59,23 +57,14 @@ class FastScorer(Scorer):
         self.folder = folder
         inside = folder.name == HEAD_FOLDER and (folder.parent / "config.json").is_file()
         self.critique_model = str(folder.parent) if inside else None
-        digest = hashlib.sha256(f"{content_hash(folder)} {tower.weights_hash}".encode())
-        self.model_id = cached_identity(folder) or f"{name}@{digest.hexdigest()[:12]}"
+        own_identity = f"{name}@{text_hash(f'{content_hash(folder)} {tower.weights_hash}')}"
+        self.model_id = cached_identity(folder) or own_identity
         self.prompt_id = f"{FAST_ID}@{tower.preprocessing}"
-        self.needed_side = tower.needed_side
         self.parallel = tower.model.device.type == "cpu"
-
-    def preprocess(self, image: LoadedImage) -> Pixels:
-        """The inputs of the tower; in any thread."""
-        return self.tower.pixels(image.image)
 
     @torch.inference_mode()
     def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
-        """Score what the tower reads of each image.
-
-        Raises:
-            RuntimeError: where the tower gives no number, as fp16 may when it overflows.
-        """
+        """Run tower and head; see :meth:`probabilities`."""
         embeddings = self.tower.embed(inputs)
         return Scores(self.probabilities(embeddings)[:, None], embeddings.cpu().double().numpy())
 
@@ -88,10 +77,7 @@ class FastScorer(Scorer):
     @torch.inference_mode()
     def probabilities(self, embeddings: Tensor) -> Floats:
         """(B, 5) probabilities, bad to excellent, from (B, D) embeddings; the residual head is in them.
-
-        Raises:
-            RuntimeError: where the tower gives no number, as fp16 may when it overflows.
-        """
+        Raises RuntimeError where the tower gives no number, as fp16 may when it overflows."""
         shares = self.head(embeddings).cpu().double().softmax(-1).numpy()
         result = Scores.checked(shares, self.model_id).probabilities[:, 0]
         if self.residual_head is None:
@@ -101,12 +87,8 @@ class FastScorer(Scorer):
 
 
 def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto") -> FastScorer:
-    """The fast head that a folder is or holds, on its tower.
-
-    Raises:
-        CheckpointError: where there is none (names the command that trains one), or it was trained on another
-            tower.
-    """
+    """The fast head that a folder is or holds, on its tower. Raises CheckpointError where there is none
+    (names the command that trains one), or it was trained on another tower."""
     folder = find_head(model)
     config = HeadConfig.load(folder)
     options = LoadOptions(precision, device, config.revision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,22 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.color import to_rgb
+from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.nano import NANO, NANO_NAME
-from vlm_aes.models.pretrained import LoadOptions, check_complete, hub_options, quiet, weights_hash
-from vlm_aes.models.scorer import MIN_DECODED_SIDE_PX
+from vlm_aes.models.pretrained import (
+    LoadOptions,
+    check_complete,
+    hub_options,
+    json_hash,
+    quiet,
+    read_config,
+    weights_hash,
+)
+from vlm_aes.models.scorer import MIN_DECODED_SIDE_PX, Scorer
 from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 
 Pixels = dict[str, Tensor]
@@ -46,11 +54,14 @@ class VisionTower:
         self.pixel_backend = pixel_backend("auto")
 
     @property
+    def settings(self) -> Any:
+        """The settings of the image processor, as its JSON has them."""
+        return json.loads(self.processor.to_json_string())
+
+    @property
     def preprocessing(self) -> str:
         """A hash of the preprocessing, the pixel backend and the pooling."""
-        parts = [json.loads(self.processor.to_json_string()), self.pixel_backend, _POOLING]
-        text = json.dumps(parts, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return json_hash([self.settings, self.pixel_backend, _POOLING])
 
     @property
     def identity(self) -> str:
@@ -60,8 +71,7 @@ class VisionTower:
     @property
     def needed_side(self) -> int:
         """Long side in pixels that is enough: twice what the tower reads."""
-        size = dict(getattr(self.processor, "size", None) or {})
-        sides = [v for v in size.values() if isinstance(v, int)]
+        sides = [v for v in dict(getattr(self.processor, "size", None) or {}).values() if isinstance(v, int)]
         return max(MIN_DECODED_SIDE_PX, 2 * max(sides)) if sides else _ANY_SIZE_SIDE_PX
 
     def pixels(self, image: Image.Image) -> Pixels:
@@ -86,6 +96,18 @@ class VisionTower:
         """Write it as a checkpoint that ``AutoModel`` loads."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+
+class TowerScorer(Scorer):
+    """Base of the scorers that read the pixels of a vision tower."""
+
+    def __init__(self, tower: VisionTower) -> None:
+        self.tower = tower
+        self.needed_side = tower.needed_side
+
+    def preprocess(self, image: LoadedImage) -> Pixels:
+        """The inputs of the tower; in any thread."""
+        return self.tower.pixels(image.image)
 
 
 def pooled(out: Any, mask: Tensor | None = None) -> Tensor:
@@ -122,66 +144,56 @@ def load_with_processor(
         CheckpointError: names it and the reason.
     """
     device, dtype = options.placement(name)
-    hub = hub_options(name, options.revision)
-    hub["trust_remote_code"] = False
+    hub = hub_options(name, options.revision) | {"trust_remote_code": False}
     try:
-        config = config or AutoConfig.from_pretrained(name, **hub)
+        config = config or read_config(name, options.revision)
         processor = load_image_processor(str(name), config, pixel_backend("auto"), hub)
         with quiet():
             network, info = loader.from_pretrained(name, config=config, dtype=dtype, output_loading_info=True, **hub)
     except Exception as error:
-        text = short_text(error) or type(error).__name__
-        raise CheckpointError(name, f"it cannot be loaded as {purpose} ({text})") from error
+        raise CheckpointError(name, f"it cannot be loaded as {purpose} ({brief(error)})") from error
     if complete:
         check_complete(name, info)
     return network.to(device), processor
 
 
 def load_tower(name: str | Path, options: LoadOptions = PLAIN_CPU) -> VisionTower:
-    """A tower from a folder or a hub id; of a model with text and image towers, the image's.
-
-    Raises:
-        CheckpointError: names it and the reason.
-    """
+    """A tower from a folder or a hub id; of a model with text and image towers, the image's."""
     model, processor = load_with_processor(AutoModel, name, "a vision tower", options, complete=False)
     return VisionTower(getattr(model, "vision_model", model), processor)
 
 
 def checkpoint_tower(checkpoint: Path, options: LoadOptions = PLAIN_CPU) -> VisionTower:
-    """The vision tower inside a checkpoint's folder; nothing else of it is read.
-
-    Raises:
-        CheckpointError: where it has none that reads plain images.
-    """
+    """The vision tower inside a checkpoint's folder; nothing else of it is read. Raises CheckpointError
+    where it has none that reads plain images."""
     device, dtype = options.placement(checkpoint)
     try:
-        hub = hub_options(checkpoint)
-        config = AutoConfig.from_pretrained(checkpoint, **hub)
-        processor = load_image_processor(str(checkpoint), config, pixel_backend("auto"), hub)
+        config = read_config(checkpoint)
+        processor = load_image_processor(str(checkpoint), config, pixel_backend("auto"), hub_options(checkpoint))
         model = AutoModel.from_config(config.vision_config, dtype=dtype)
         model.load_state_dict(_weights_of(checkpoint, list(model.state_dict())))
     except Exception as error:
-        text = short_text(error) or type(error).__name__
-        reason = f"its own vision tower cannot be used alone ({text}); name a --tower"
+        reason = f"its own vision tower cannot be used alone ({brief(error)}); name a --tower"
         raise CheckpointError(checkpoint, reason) from error
     return VisionTower(getattr(model, "vision_model", model).to(device), processor)
 
 
 def find_tower(name: str, options: LoadOptions) -> VisionTower:
-    """The vision tower of ``nano``, the embedded checkpoint, or of a checkpoint, a folder or a hub id.
-
-    Raises:
-        CheckpointError: names it and the reason.
-    """
+    """The vision tower of ``nano``, the embedded checkpoint, or of a checkpoint, a folder or a hub id."""
     if name == NANO_NAME:
         return checkpoint_tower(NANO, options)
     folder = Path(name)
     if (folder / "config.json").is_file():
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = read_config(folder)
         # the language model behind the tower is not needed for embeddings
         if hasattr(config, "vision_config") and hasattr(config, "image_token_index"):
             return checkpoint_tower(folder, options)
     return load_tower(name, options)
+
+
+def brief(error: Exception) -> str:
+    """The message of an error in one line; its class where it has none."""
+    return short_text(error) or type(error).__name__
 
 
 def _weights_of(checkpoint: Path, names: list[str]) -> dict[str, Tensor]:
@@ -194,12 +206,10 @@ def _weights_of(checkpoint: Path, names: list[str]) -> dict[str, Tensor]:
     prefixes = {k.removesuffix(needed[0]) for k in files if k.endswith(needed[0])}
     for prefix in sorted(prefixes, key=len):
         if all(prefix + name in files for name in needed):
-            state: dict[str, Tensor] = {}
+            state = dict.fromkeys(names, torch.tensor(0))
             for name in names:
                 if prefix + name in files:
                     with safe_open(files[prefix + name], "pt") as content:
                         state[name] = content.get_tensor(prefix + name)
-                else:
-                    state[name] = torch.tensor(0)
             return state
     raise ValueError(f"no weights of it in {checkpoint}")

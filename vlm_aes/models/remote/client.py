@@ -42,11 +42,8 @@ class ServerClient:
         self._unreachable = threading.Event()
 
     def request(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The JSON answer to a GET, or to a POST where there is a body.
-
-        Raises:
-            ServerError: after the last attempt, or at once for an answer that will stay the same.
-        """
+        """The JSON answer to a GET, or to a POST where there is a body. Raises ServerError after the last
+        attempt, or at once for an answer that will stay the same."""
         attempts = 1 if self._unreachable.is_set() else self.attempts
         pause = FIRST_PAUSE_S
         for attempt in range(1, attempts + 1):

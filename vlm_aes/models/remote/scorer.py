@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from PIL import Image
 
 from vlm_aes.errors import CheckpointError, ServerError
 from vlm_aes.images.result import LoadedImage
+from vlm_aes.models.pretrained import json_hash, text_hash
 from vlm_aes.models.remote.client import REQUEST_TIMEOUT_S, ServerClient
 from vlm_aes.models.remote.logprobs import LabelProbabilities, label_probabilities
 from vlm_aes.models.scorer import Scorer, Scores
@@ -52,11 +52,7 @@ class ServerSettings:
 
     @staticmethod
     def parse(text: str) -> ServerSettings:
-        """The settings of ``openai:URL#NAME``.
-
-        Raises:
-            CheckpointError: for something else.
-        """
+        """The settings of ``openai:URL#NAME``. Raises CheckpointError for something else."""
         url, _, name = text.removeprefix(_SCHEME).partition("#")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -87,8 +83,7 @@ class ServerScorer(Scorer):
         self.name = name
         self.client = ServerClient(settings.url, timeout_s=settings.timeout)
         self.attributes = tuple(prompt.questions)
-        digest = hashlib.sha256(description.encode()).hexdigest()[:12]
-        self.model_id = f"{_SCHEME}{name}@{digest}"
+        self.model_id = f"{_SCHEME}{name}@{text_hash(description)}"
         parts = {
             "texts": [self.prompt.question_and_stem(a) for a in (None, *prompt.questions)],
             "system": prompt.system,
@@ -98,8 +93,7 @@ class ServerScorer(Scorer):
             "side": settings.side,
             "top": settings.top,
         }
-        text = json.dumps(parts, sort_keys=True)
-        self.prompt_id = f"served-{prompt.name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        self.prompt_id = f"served-{prompt.name}@{json_hash(parts)}"
         self.needed_side = settings.side
 
     def preprocess(self, image: LoadedImage) -> str:
@@ -187,11 +181,8 @@ class ServerScorer(Scorer):
         return body
 
     def probe(self) -> None:
-        """Ask once about a plain image.
-
-        Raises:
-            CheckpointError: where the server does not answer, or not with what rating needs.
-        """
+        """Ask once about a plain image. Raises CheckpointError where the server does not answer, or not with
+        what rating needs."""
         plain = Image.linear_gradient("L").convert("RGB")
         answer = self._answer(self.preprocess(LoadedImage(plain, *plain.size, "")), None)
         if isinstance(answer, str):
@@ -210,18 +201,14 @@ def load_server_scorer(settings: ServerSettings, prompt_for: Callable[[str], Rat
     """
     address = f"{_SCHEME}{settings.url}#{settings.name}"
     if settings.top < 1 or settings.concurrency < 1 or settings.side < _MIN_SENT_SIDE_PX:
-        reason = f"top and concurrency are at least 1, side at least {_MIN_SENT_SIDE_PX} pixels"
-        raise CheckpointError(address, reason)
+        raise CheckpointError(address, f"top and concurrency are at least 1, side at least {_MIN_SENT_SIDE_PX} pixels")
     try:
-        client = ServerClient(settings.url, timeout_s=settings.timeout)
-        entries = client.request("models")["data"]
+        entries = ServerClient(settings.url, timeout_s=settings.timeout).request("models")["data"]
         known = {str(entry["id"]): entry for entry in entries}
     except ServerError as error:
-        reason = f"the server gave {error}; start it, or correct the address"
-        raise CheckpointError(address, reason) from None
+        raise CheckpointError(address, f"the server gave {error}; start it, or correct the address") from None
     except (KeyError, TypeError):
-        reason = "its list of models cannot be read; is the address right?"
-        raise CheckpointError(address, reason) from None
+        raise CheckpointError(address, "its list of models cannot be read; is the address right?") from None
     name = settings.name or (next(iter(known)) if len(known) == 1 else "")
     if name not in known:
         raise CheckpointError(

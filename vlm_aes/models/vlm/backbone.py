@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jinja2 import TemplateError
@@ -21,38 +21,29 @@ _PROCESSOR_ONLY_INPUTS = ("image_sizes_original",)
 
 
 class _TextStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is untyped
-    """Passes on the first row's text so far, whenever a token has been added.
-
-    Args:
-        on_text: receives the whole text, not what is new in it.
-    """
+    """Passes on the first row's whole text so far, whenever a token has been added."""
 
     def __init__(self, tokenizer: Any, on_text: Callable[[str], None]) -> None:
         self._tokenizer = tokenizer
         self._on_text = on_text
-        self._prompt_passed = False
-        self._ids: list[int] = []
+        self._ids: list[int] | None = None
 
     def put(self, value: Tensor) -> None:
-        """The prompt (B, T) at first, then a token (B,) a step."""
-        if not self._prompt_passed:
-            self._prompt_passed = True
+        if self._ids is None:  # the prompt, (B, T), comes first; then a token (B,) a step
+            self._ids = []
             return
         self._ids.append(int(value.flatten()[0]))
-        text = self._tokenizer.decode(self._ids, skip_special_tokens=True).strip()
-        if text:
+        if text := self._tokenizer.decode(self._ids, skip_special_tokens=True).strip():
             self._on_text(text)
 
     def end(self) -> None:
-        """Nothing is held back."""
+        pass
 
 
 class Backbone:
     """A vision-language model with its processor; made by :func:`vlm_aes.models.vlm.load_backbone`.
 
     Attributes:
-        model: the ``...ForConditionalGeneration`` model, in evaluation mode.
-        processor: the family's own processor.
         tokenizer: the processor's, with the checkpoint's chat template.
         padding_side: left, so that the last token of every row is the one that is read.
         family: ``config.model_type``.
@@ -62,8 +53,7 @@ class Backbone:
             suite proves it for the family.
         model_id: hub id and commit, or a hash of the folder's content.
         pixel_backend: ``pil`` or ``torchvision``.
-        folder: folder of a local checkpoint.
-        adapter: folder of the LoRA adapter that is merged into the weights.
+        folder, adapter: of a local checkpoint, and of the LoRA adapter that is merged into its weights.
     """
 
     def __init__(
@@ -101,17 +91,14 @@ class Backbone:
     @property
     def dtype(self) -> torch.dtype:
         """The number format of images at input; weights may be quantized below it."""
-        dtype: torch.dtype = self.model.dtype
-        return dtype
+        return cast(torch.dtype, self.model.dtype)
 
     @property
     def image_token_id(self) -> int | None:
         """The placeholder token of a piece of the image; None where the family has none."""
         config = self.model.config
-        for name in ("image_token_id", "image_token_index"):
-            if getattr(config, name, None) is not None:
-                return int(getattr(config, name))
-        return None
+        token = getattr(config, "image_token_id", None)
+        return getattr(config, "image_token_index", None) if token is None else token
 
     @property
     def needed_side(self) -> int | None:
@@ -142,9 +129,6 @@ class Backbone:
         whatever they are given. Where the template ends in a word or a colon (``ASSISTANT:``), a space sets
         the stem off.
 
-        Args:
-            images: number of images that the question is about.
-
         Raises:
             CheckpointError: where the template is missing or cannot take an image.
         """
@@ -159,17 +143,15 @@ class Backbone:
         content = [*placeholders, text] if image_first else [text, *placeholders]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if system:
-            part = [{"type": "text", "text": system}]
-            messages.insert(0, {"role": "system", "content": part})
-        options = {} if thinking is None else {"enable_thinking": thinking}
+            messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
+        options = {"tokenize": False, "add_generation_prompt": True}
+        if thinking is not None:
+            options["enable_thinking"] = thinking
         try:
-            rendered = str(
-                self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
-            )
+            rendered = str(self.tokenizer.apply_chat_template(messages, **options))
         except (TemplateError, TypeError) as error:
-            raise CheckpointError(
-                self.model_id, f"its chat template cannot take an image and a question ({error})"
-            ) from error
+            reason = f"its chat template cannot take an image and a question ({error})"
+            raise CheckpointError(self.model_id, reason) from error
         needs_space = rendered[-1:].isalnum() or rendered.endswith(":")
         space = " " if needs_space and stem and not stem[0].isspace() else ""
         return rendered + space + stem
@@ -186,9 +168,7 @@ class Backbone:
         """
         bos = self.tokenizer.bos_token
         required = self._needs.required_inputs
-        options: dict[str, Any] = {}
-        if "mm_token_type_ids" in required:
-            options["return_mm_token_type_ids"] = True
+        options = {"return_mm_token_type_ids": True} if "mm_token_type_ids" in required else {}
         encoded = self.processor(
             images=[[to_rgb(one) for one in ([row] if isinstance(row, Image.Image) else row)] for row in images],
             text=list(texts),
@@ -205,10 +185,8 @@ class Backbone:
                 f"its processor gives no {', '.join(missing)}, without which it rates wrongly; "
                 "install another version of transformers",
             )
-        inputs: dict[str, Tensor] = {
-            k: v.to(self.device) for k, v in encoded.items()
-            if isinstance(v, Tensor) and k not in _PROCESSOR_ONLY_INPUTS
-        }  # fmt: skip
+        tensors = {k: v.to(self.device) for k, v in encoded.items() if isinstance(v, Tensor)}
+        inputs = {k: v for k, v in tensors.items() if k not in _PROCESSOR_ONLY_INPUTS}
         inputs["pixel_values"] = inputs["pixel_values"].to(self.dtype)
         return inputs
 
@@ -221,8 +199,7 @@ class Backbone:
     def hidden_states(self, inputs: dict[str, Tensor]) -> Tensor:
         """(B, T, H) hidden states of every token, with gradients where they are on."""
         out = self.model.model(**inputs, **self.positions(inputs["attention_mask"]), use_cache=False)
-        states: Tensor = out.last_hidden_state
-        return states
+        return cast(Tensor, out.last_hidden_state)
 
     @torch.inference_mode()
     def last_hidden(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -233,8 +210,7 @@ class Backbone:
     def full_logits(self, inputs: dict[str, Tensor]) -> Tensor:
         """(B, vocabulary) logits of the next token by the model's own head: the slow reference."""
         positions = self.positions(inputs["attention_mask"])
-        logits: Tensor = self.model(**inputs, **positions, logits_to_keep=1).logits[:, -1]
-        return logits
+        return cast(Tensor, self.model(**inputs, **positions, logits_to_keep=1).logits[:, -1])
 
     @torch.inference_mode()
     def log_likelihood(
@@ -242,11 +218,8 @@ class Backbone:
     ) -> list[float]:
         """Mean log probability of the tokens of each ending after its text; 0 for an empty one."""
         whole = [text + ending for text, ending in zip(texts, endings, strict=True)]
-        lengths = [
-            len(self.tokenizer(w, add_special_tokens=False)["input_ids"])
-            - len(self.tokenizer(t, add_special_tokens=False)["input_ids"])
-            for w, t in zip(whole, texts, strict=True)
-        ]
+        long, short = (self.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (whole, list(texts)))
+        lengths = [len(a) - len(b) for a, b in zip(long, short, strict=True)]
         inputs = self.encode(images, whole)
         positions = self.positions(inputs["attention_mask"])
         kept = max(lengths) + 1
@@ -268,10 +241,8 @@ class Backbone:
             return self.scale_logits(logits.to(torch.promote_types(logits.dtype, torch.float32)))
         index = torch.tensor(list(tokens), device=head.weight.device)
         dtype = torch.promote_types(hidden.dtype, torch.float32)
-        logits = hidden.to(dtype) @ head.weight[index].to(dtype).T
-        if getattr(head, "bias", None) is not None:
-            logits = logits + head.bias[index].to(dtype)
-        return self.scale_logits(logits)
+        bias = None if head.bias is None else head.bias[index].to(dtype)
+        return self.scale_logits(torch.nn.functional.linear(hidden.to(dtype), head.weight[index].to(dtype), bias))
 
     def scale_logits(self, logits: Tensor) -> Tensor:
         """Raw logits with the checkpoint's logit scale and soft cap applied."""
@@ -302,7 +273,6 @@ class Backbone:
         """
         inputs = self.encode(images, texts)
         length = inputs["input_ids"].shape[1]
-        processors = LogitsProcessorList([sampler(length)] if sampler else [])
         out = self.model.generate(
             **inputs,
             max_new_tokens=max_new_tokens,
@@ -311,7 +281,7 @@ class Backbone:
             temperature=None,
             top_p=None,
             top_k=None,
-            logits_processor=processors,
+            logits_processor=LogitsProcessorList([sampler(length)] if sampler else []),
             streamer=_TextStreamer(self.tokenizer, on_text) if on_text else None,
             pad_token_id=self.tokenizer.pad_token_id,
         )

@@ -52,14 +52,8 @@ VLM_FAMILIES = {
 }
 """``config.model_type`` to the needs of the family."""
 
-UNQUANTIZED_MODULES = (
-    "model.visual",
-    "model.vision_tower",
-    "model.vision_model",
-    "model.multi_modal_projector",
-    "model.connector",
-    "lm_head",
-)
+_VISION_MODULES = ("visual", "vision_tower", "vision_model", "multi_modal_projector", "connector")
+UNQUANTIZED_MODULES = (*(f"model.{name}" for name in _VISION_MODULES), "lm_head")
 """Modules that stay whole in 8 and 4 bits: the vision tower and the output head. The names of modules must
 begin with ``model.``."""
 

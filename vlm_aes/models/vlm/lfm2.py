@@ -77,11 +77,10 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         columns, rows = (max(cell, round(n / cell) * cell) for n in (width, height))
         if columns * rows > high:
             shrink = math.sqrt(width * height / high)
-            return (max(cell, math.floor(width / shrink / cell) * cell),
-                    max(cell, math.floor(height / shrink / cell) * cell))  # fmt: skip
-        if columns * rows < low:
+            columns, rows = (max(cell, math.floor(n / shrink / cell) * cell) for n in (width, height))
+        elif columns * rows < low:
             grow = math.sqrt(low / (width * height))
-            return math.ceil(width * grow / cell) * cell, math.ceil(height * grow / cell) * cell
+            columns, rows = (math.ceil(n * grow / cell) * cell for n in (width, height))
         return columns, rows
 
     def _is_large(self, width: int, height: int) -> bool:
@@ -93,16 +92,9 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
     def _grid(self, width: int, height: int) -> tuple[int, int]:
         """Columns and rows of tiles nearest in aspect; of equals, the larger where the image fills half of
         it."""
-        choices = sorted(
-            {
-                (c, r)
-                for n in range(self.min_tiles, self.max_tiles + 1)
-                for c in range(1, n + 1)
-                for r in range(1, n + 1)
-                if self.min_tiles <= c * r <= self.max_tiles
-            },
-            key=lambda grid: grid[0] * grid[1],
-        )
+        sides = range(1, self.max_tiles + 1)
+        grids = {(c, r) for c in sides for r in sides if self.min_tiles <= c * r <= self.max_tiles}
+        choices = sorted(grids, key=lambda grid: grid[0] * grid[1])
         best, nearest = (1, 1), math.inf
         for columns, rows in choices:
             distance = abs(width / height - columns / rows)
@@ -122,11 +114,8 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         columns, rows = self._grid(image.width, image.height)
         side = self.tile_size
         sheet = image.resize((side * columns, side * rows), resample)
-        tiles = [
-            sheet.crop((c * side, r * side, (c + 1) * side, (r + 1) * side))
-            for r in range(rows)
-            for c in range(columns)
-        ]
+        corners = [(c * side, r * side) for r in range(rows) for c in range(columns)]
+        tiles = [sheet.crop((x, y, x + side, y + side)) for x, y in corners]
         if self.use_thumbnail and columns * rows != 1:
             tiles.append(small)
         return tiles, rows, columns, [whole[1], whole[0]]

@@ -21,8 +21,7 @@ from vlm_aes.models.vlm.processors import load_processor, pixel_backend
 from vlm_aes.prompts import PRESETS
 
 _QUANTIZED = ("8bit", "4bit")
-PRECISIONS = ("auto", *DTYPES, *_QUANTIZED)
-"""Names of the number formats that a checkpoint can be loaded in."""
+_PRECISIONS = ("auto", *DTYPES, *_QUANTIZED)
 
 
 @dataclass(frozen=True)
@@ -30,28 +29,23 @@ class ModelLocation:
     """The places of a model's parts.
 
     Attributes:
-        base: folder or hub id of the checkpoint.
-        revision: branch, tag or commit of a hub id.
-        folder: of a local checkpoint.
-        adapter: folder of a LoRA adapter on it.
+        base, revision: folder or hub id of the checkpoint; branch, tag or commit of a hub id.
+        folder, adapter: of a local checkpoint, and of a LoRA adapter on it.
     """
 
     base: str
     revision: str | None
-    folder: Path | None
-    adapter: Path | None
+    folder: Path | None = None
+    adapter: Path | None = None
 
 
 def locate(model: str | Path, revision: str | None = None) -> ModelLocation:
-    """The location of a preset, a checkpoint folder, an adapter folder or a hub id.
-
-    Raises:
-        CheckpointError: for a folder without a checkpoint, or a name that is none of these.
-    """
+    """The location of a preset, a checkpoint folder, an adapter folder or a hub id. Raises CheckpointError
+    for a folder without a checkpoint, or a name that is none of these."""
     name = str(model)
     if name in PRESETS:
         preset = PRESETS[name]
-        return ModelLocation(preset.model, revision or preset.revision, None, None)
+        return ModelLocation(preset.model, revision or preset.revision)
     folder = Path(model)
     if folder.is_dir():
         if (folder / "adapter_config.json").is_file():
@@ -62,13 +56,13 @@ def locate(model: str | Path, revision: str | None = None) -> ModelLocation:
             base = locate(inside if inside.is_dir() else base_name, config.get("revision"))
             return ModelLocation(base.base, base.revision, base.folder, folder)
         if (folder / "config.json").is_file():
-            return ModelLocation(name, None, folder, None)
+            return ModelLocation(name, None, folder)
         raise CheckpointError(
             model, "this folder holds no config.json and no adapter_config.json; name a checkpoint or an adapter"
         )
     hub_id = parse_hub_id(name, revision)
     if hub_id is not None:
-        return ModelLocation(*hub_id, None, None)
+        return ModelLocation(*hub_id)
     raise CheckpointError(
         model,
         "no such folder, and neither a preset nor a hub id (OWNER/NAME, or "
@@ -82,15 +76,11 @@ def _quantization(name: str, precision: str) -> Any:
             raise CheckpointError(name, f"{precision} needs {package}: pip install 'vlm-aes[quantize]'")
     from transformers import BitsAndBytesConfig
 
-    skipped = list(UNQUANTIZED_MODULES)
-    if precision == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skipped)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_compute_dtype=torch.bfloat16 if torch.cuda.is_available() else torch.float32,
-        llm_int8_skip_modules=skipped,
-    )
+    options: dict[str, Any] = {"llm_int8_skip_modules": list(UNQUANTIZED_MODULES), f"load_in_{precision}": True}
+    if precision == "4bit":
+        compute = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+        options |= {"bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": compute}
+    return BitsAndBytesConfig(**options)
 
 
 def load_backbone(
@@ -115,8 +105,8 @@ def load_backbone(
     Raises:
         CheckpointError: names the checkpoint and the reason.
     """
-    if precision not in PRECISIONS:
-        raise CheckpointError(model, f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+    if precision not in _PRECISIONS:
+        raise CheckpointError(model, f"precision {precision!r}: choose one of {', '.join(_PRECISIONS)}")
     location = locate(model, revision)
     adapter_folder = _check_adapter(Path(adapter)) if adapter else location.adapter
     hub: dict[str, Any] = {"local_files_only": location.folder is not None}
@@ -132,9 +122,8 @@ def load_backbone(
     except CheckpointError:
         raise
     except Exception as error:
-        kind, text = type(error).__name__, short_text(error, 400)
-        reason = f"it cannot be loaded as an image-text-to-text model ({kind}: {text})"
-        raise CheckpointError(model, reason) from error
+        text = f"{type(error).__name__}: {short_text(error, 400)}"
+        raise CheckpointError(model, f"it cannot be loaded as an image-text-to-text model ({text})") from error
     if location.folder is not None:
         identity = identity_of(location.folder)
     else:
@@ -150,7 +139,7 @@ def load_backbone(
 
 
 def _check_adapter(folder: Path) -> Path:
-    """An adapter's folder. It is checked here, because peft takes an unknown name to the hub."""
+    """The same folder, checked, because peft takes an unknown name to the hub."""
     if not (folder / "adapter_config.json").is_file():
         raise CheckpointError(folder, "this folder holds no adapter_config.json; name an adapter")
     return folder

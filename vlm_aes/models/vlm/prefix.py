@@ -14,13 +14,8 @@ from vlm_aes.models.vlm.backbone import Backbone
 
 @dataclass
 class Prefix:
-    """A prefilled beginning of B rows, to be continued by several endings.
-
-    Attributes:
-        cache: key-value cache (or recurrent state).
-        mask: (B, T) attention mask.
-        rope_deltas: (B, 1) of the families with multimodal positions, as they stood right after the prefill.
-    """
+    """A prefilled beginning of B rows: its cache (keys and values, or a recurrent state), its (B, T) attention
+    mask, and the (B, 1) offsets of a family with multimodal positions right after the prefill."""
 
     cache: Any
     mask: Tensor
@@ -49,12 +44,9 @@ def continue_from(backbone: Backbone, prefix: Prefix, suffixes: Sequence[Sequenc
     """
     rows, endings, device = len(prefix.mask), len(suffixes), backbone.device
     width = max(map(len, suffixes))
-    ids = torch.full((endings, width), backbone.tokenizer.pad_token_id)
-    real = torch.zeros((endings, width), dtype=prefix.mask.dtype)
-    for i, suffix in enumerate(suffixes):
-        ids[i, : len(suffix)] = torch.tensor(list(suffix))
-        real[i, : len(suffix)] = 1
-    ids, real = ids.to(device), real.to(device)
+    padding = backbone.tokenizer.pad_token_id
+    ids = torch.tensor([[*s, *[padding] * (width - len(s))] for s in suffixes], device=device)
+    real = torch.tensor([[1] * len(s) + [0] * (width - len(s)) for s in suffixes], device=device).to(prefix.mask)
     order = torch.arange(rows, device=device).repeat_interleave(endings)
     prefix.cache.reorder_cache(order)
     mask = torch.cat([prefix.mask[order], real.repeat(rows, 1)], dim=1)
@@ -73,6 +65,5 @@ def continue_from(backbone: Backbone, prefix: Prefix, suffixes: Sequence[Sequenc
         use_cache=True,
     )
     last = torch.tensor([len(s) - 1 for s in suffixes], device=device).repeat(rows)
-    hidden = out.last_hidden_state[torch.arange(len(last), device=device), last]
-    shaped: Tensor = hidden.reshape(rows, endings, -1)
-    return shaped
+    states: Tensor = out.last_hidden_state
+    return states[torch.arange(len(last), device=device), last].reshape(rows, endings, -1)

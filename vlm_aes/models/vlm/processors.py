@@ -20,28 +20,14 @@ from transformers.utils import cached_file, is_torchvision_available
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.vlm.families import family_of
 
-_PARTS = frozenset(
-    (
-        "image_processor",
-        "tokenizer",
-        "video_processor",
-        "processor_class",
-        "auto_map",
-        "feature_extractor",
-        "chat_template",
-        "audio_tokenizer",
-    )
-)
+_PARTS = ("image_processor", "tokenizer", "video_processor", "feature_extractor", "audio_tokenizer")
+_PARTS += ("processor_class", "auto_map", "chat_template")
 """Entries of ``processor_config.json`` that are no settings of the processor itself."""
 
 
 def pixel_backend(name: str) -> str:
     """``pil`` or ``torchvision``; ``auto`` is always ``pil``, so that a score does not depend on what else is
-    installed.
-
-    Raises:
-        ValueError: for another name, or torchvision where it is not installed.
-    """
+    installed. Raises ValueError for another name, or torchvision where it is not installed."""
     if name in ("auto", "pil"):
         return "pil"
     if name != "torchvision":
@@ -53,14 +39,8 @@ def pixel_backend(name: str) -> str:
 
 def _read_json(name: str, file: str, hub: dict[str, Any]) -> dict[str, Any]:
     try:
-        path = cached_file(
-            name,
-            file,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-            **hub,
-        )
-    except OSError:
+        path = cached_file(name, file, **hub)
+    except OSError:  # there is none
         path = None
     return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
 
@@ -84,10 +64,9 @@ def _processor_class(name: str, config: Any, settings: dict[str, Any]) -> type[P
 
 
 def load_processor(name: str, config: AutoConfig, pixels: str, hub: dict[str, Any]) -> Any:
-    """The family's own processor for ``name``, with or without its video processor.
+    """The family's own processor for a folder or a hub id, without its video processor.
 
     Args:
-        name: folder or hub id.
         pixels: ``pil`` or ``torchvision``.
         hub: ``revision`` and ``local_files_only``.
 
@@ -112,8 +91,10 @@ def load_processor(name: str, config: AutoConfig, pixels: str, hub: dict[str, An
     extra = {k: v for k, v in settings.items() if k in accepted and k not in _PARTS}
     if "video_processor" in accepted:
         extra["video_processor"] = None
-    template = _chat_template(name, tokenizer, hub)
-    return lenient(image_processor=image_processor, tokenizer=tokenizer, chat_template=template, **extra)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = _read_json(name, "chat_template.json", hub).get("chat_template")
+    extra["chat_template"] = tokenizer.chat_template
+    return lenient(image_processor=image_processor, tokenizer=tokenizer, **extra)
 
 
 def load_image_processor(name: str, config: Any, pixels: str, hub: dict[str, Any]) -> Any:
@@ -121,17 +102,7 @@ def load_image_processor(name: str, config: Any, pixels: str, hub: dict[str, Any
     if config.model_type == "lfm2_vl" and pixels == "pil":
         from vlm_aes.models.vlm.lfm2 import Lfm2VlPilImageProcessor
 
-        settings = _read_json(name, "preprocessor_config.json", hub) or _read_json(
-            name, "processor_config.json", hub
-        ).get("image_processor", {})
-        return Lfm2VlPilImageProcessor.from_settings(settings)
+        settings = _read_json(name, "preprocessor_config.json", hub)
+        whole = _read_json(name, "processor_config.json", hub)
+        return Lfm2VlPilImageProcessor.from_settings(settings or whole.get("image_processor", {}))
     return AutoImageProcessor.from_pretrained(name, backend=pixels, **hub)
-
-
-def _chat_template(name: str, tokenizer: Any, hub: dict[str, Any]) -> str | None:
-    if tokenizer.chat_template:
-        return str(tokenizer.chat_template)
-    found = _read_json(name, "chat_template.json", hub).get("chat_template")
-    if found:
-        tokenizer.chat_template = found
-    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
 from vlm_aes.errors import CheckpointError
+from vlm_aes.models.pretrained import json_hash
 from vlm_aes.models.vlm.backbone import Backbone
 from vlm_aes.prompts import RatingPrompt
 
@@ -63,8 +64,7 @@ class TokenizedPrompt:
         }
         if prompt.mirrored:
             parts["mirrored"] = True
-        text = json.dumps(parts, sort_keys=True, default=str)
-        return f"{prompt.name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return f"{prompt.name}@{json_hash(parts)}"
 
     def render(self, attribute: str | None = None, facts: str | None = None) -> str:
         """The exact text of the overall question or an attribute's, before the placeholder of the image is
@@ -79,14 +79,9 @@ class TokenizedPrompt:
 
     def render_question(self, question: str, stem: str, images: int = 1) -> str:
         """The exact text of any question with the beginning of its answer."""
-        return self.backbone.render(
-            question,
-            stem,
-            image_first=self.prompt.image_first,
-            system=self.prompt.system,
-            thinking=self.prompt.thinking,
-            images=images,
-        )
+        prompt = self.prompt
+        options: dict[str, Any] = {"image_first": prompt.image_first, "system": prompt.system}
+        return self.backbone.render(question, stem, thinking=prompt.thinking, images=images, **options)
 
     def first_tokens(self, text: str, stem: str, words: Sequence[str]) -> list[int]:
         """The first token of each word where it stands, right after a rendered text.
@@ -101,13 +96,10 @@ class TokenizedPrompt:
         ids = []
         for word in words:
             after = self._ids(text + word)
-            if after[: len(before)] == before:
-                own = after[len(before) :]
-            elif self.prompt.first_token:
+            own = after[len(before) :] if after[: len(before)] == before else []
+            if not own and self.prompt.first_token:
                 # the stem is fed as it was in training, the word's token stands by itself
                 own = self._ids(word)
-            else:
-                own = []
             if not own or (len(own) > 1 and not self.prompt.first_token):
                 raise self._refusal(
                     f"rating word {word!r} is {len(own) or 'not'} tokens of its own after "

@@ -27,9 +27,8 @@ from vlm_aes.models.vlm.prompting import TokenizedPrompt
 from vlm_aes.prompts import RatingPrompt, prompt_for
 from vlm_aes.ratings import scale as ratings
 
-AMPLE_SIDE_PX = 4096
-"""Long side at which an image is decoded for a checkpoint that names no size of its own: more than any of
-them reads."""
+_AMPLE_SIDE_PX = 4096
+"""Long side of a decoded image for a checkpoint that names no size of its own: more than any reads."""
 _LARGEST_HEAD_ERROR = 0.02
 """Largest difference between probabilities from five rows and from the full logits."""
 _LEAST_PROBABILITY = 1e-6
@@ -37,15 +36,10 @@ _LEAST_PROBABILITY = 1e-6
 
 
 class VlmScorer(Scorer):
-    """Asks a checkpoint to rate, and reads five rows of its output head.
+    """Asks a checkpoint to rate, and reads five rows of its output head; a finetuned one may have a residual head.
 
-    One prefill an image; several questions about one image share everything up to the question.
-
-    Args:
-        residual_head: what a finetuned model adds to its own answer, where it does.
-
-    Raises:
-        CheckpointError: names the checkpoint and why it cannot be asked this prompt.
+    One prefill an image; several questions about one image share everything up to the question. Raises
+    CheckpointError: names the checkpoint and why it cannot be asked this prompt.
     """
 
     def __init__(self, backbone: Backbone, prompt: RatingPrompt, residual_head: ResidualHead | None = None) -> None:
@@ -63,7 +57,7 @@ class VlmScorer(Scorer):
         # an adapter changes the scores: the calibration of its base does not hold for them
         self.folder = backbone.adapter or backbone.folder
         self.attributes = tuple(prompt.questions)
-        self.needed_side = max(measures.ANALYSIS_SIDE_PX, backbone.needed_side or AMPLE_SIDE_PX)
+        self.needed_side = max(measures.ANALYSIS_SIDE_PX, backbone.needed_side or _AMPLE_SIDE_PX)
 
     def preprocess(self, image: LoadedImage) -> tuple[Image.Image, str | None]:
         """The image, and the line of measured facts where the prompt states them."""
@@ -72,7 +66,6 @@ class VlmScorer(Scorer):
         return image.image, measures.facts_sentence(measures.measure_for_prompt(image.image))
 
     def score(self, inputs: Sequence[tuple[Image.Image, str | None]], attributes: Sequence[str] = ()) -> Scores:
-        """Ask the model; see :class:`vlm_aes.models.scorer.Scorer`."""
         images, lines = zip(*inputs, strict=True)
         facts = None if lines[0] is None else list(lines)
         probabilities, states = self.predict_with_states(list(images), attributes, facts)
@@ -85,17 +78,13 @@ class VlmScorer(Scorer):
     def predict(
         self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> Floats:
-        """(B, 1 + attributes, 5) probabilities, bad to excellent; the overall question first.
-
-        See :meth:`hidden_states` for arguments and exceptions.
-        """
+        """(B, 1 + attributes, 5) probabilities, bad to excellent; see :meth:`hidden_states` for the arguments."""
         return self.predict_with_states(images, attributes, facts)[0]
 
     def predict_with_states(
         self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
     ) -> tuple[Floats, Tensor]:
-        """The probabilities of :meth:`predict`, with the residual head in the overall question, and the
-        states of :meth:`hidden_states`."""
+        """The probabilities of :meth:`predict` and the states of :meth:`hidden_states`."""
         if self.residual_head is None:
             states = self.hidden_states(images, attributes, facts)
             return self.probabilities(states), states
@@ -156,10 +145,8 @@ class VlmScorer(Scorer):
         # doubled on the CPU: not every device has doubles
         result: Floats = logits.cpu().double().softmax(-1).numpy()
         if not np.isfinite(result).all():
-            raise RuntimeError(
-                f"{self.backbone.model_id} gives no number in {self.backbone.dtype}; "
-                "load it with precision bf16 or fp32"
-            )
+            name, dtype = self.backbone.model_id, self.backbone.dtype
+            raise RuntimeError(f"{name} gives no number in {dtype}; load it with precision bf16 or fp32")
         return result
 
     def degradation_probabilities(self, images: Sequence[Image.Image]) -> Floats:
@@ -210,14 +197,8 @@ def load_vlm_scorer(model: str | Path, options: LoadOptions) -> VlmScorer:
         PromptError: for a prompt that cannot be used.
     """
     prompt = prompt_for(model, options.prompt)
-    backbone = load_backbone(
-        model,
-        adapter=options.adapter,
-        precision=options.precision,
-        device=options.device,
-        revision=options.revision,
-        pixels=options.pixels,
-    )
+    names = ("adapter", "precision", "device", "revision", "pixels")
+    backbone = load_backbone(model, **{name: getattr(options, name) for name in names})
     folder = backbone.adapter or backbone.folder
     residual_head = None
     if folder is not None and (folder / RESIDUAL_HEAD_FILE).is_file():
@@ -228,11 +209,8 @@ def load_vlm_scorer(model: str | Path, options: LoadOptions) -> VlmScorer:
 
 @contextmanager
 def _image_token_means(backbone: Backbone) -> Iterator[list[Tensor]]:
-    """Collects how images enter the language model.
-
-    For each batch that is read from its beginning meanwhile, the list gets the (B, H) mean over the tokens of
-    each row's image.
-    """
+    """Collects how images enter the language model: for each batch that is read from its beginning, the (B, H)
+    mean over the tokens of each row's image."""
     ids: list[Tensor] = []
     means: list[Tensor] = []
 
@@ -259,11 +237,8 @@ def _image_token_means(backbone: Backbone) -> Iterator[list[Tensor]]:
 
 class PairComparator:
     """Asks a checkpoint that takes two images which is the better one, in both orders: most models favour a
-    place, and both orders together do not.
-
-    Raises:
-        CheckpointError: names why the checkpoint cannot be asked about two images.
-    """
+    place, and both orders together do not. Raises CheckpointError: names why the checkpoint cannot be asked
+    about two images."""
 
     def __init__(self, scorer: VlmScorer) -> None:
         self.scorer = scorer
@@ -278,17 +253,13 @@ class PairComparator:
 
     def preference(self, a: Image.Image, b: Image.Image) -> float:
         """Probability, 0 to 1, that ``a`` is the better one: from the mean log odds of both orders, so that
-        ``preference(b, a)`` is one minus this.
-
-        Raises:
-            CheckpointError: where its processor does not take two images.
-        """
+        ``preference(b, a)`` is one minus this. Raises CheckpointError where its processor does not take two
+        images."""
         backbone = self.scorer.backbone
         try:
             inputs = backbone.encode([[a, b], [b, a]], [self.text] * 2)
         except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
-            reason = f"its processor cannot take two images ({error})"
-            raise CheckpointError(backbone.model_id, reason) from error
+            raise CheckpointError(backbone.model_id, f"its processor cannot take two images ({error})") from error
         first = self.scorer.probabilities(backbone.last_hidden(inputs), self.word_ids)[:, 0]
         p = np.clip(first, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
         forward, backward = np.log(p / (1 - p))
