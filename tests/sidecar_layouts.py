@@ -36,9 +36,7 @@ DARKTABLE = f"""<?xml version="1.0" encoding="UTF-8"?>
    darktable:xmp_version="5"
    darktable:history_end="2"
    darktable:iop_order_version="4">
-   <darktable:masks_history>
-    <rdf:Seq/>
-   </darktable:masks_history>
+   <darktable:masks_history><rdf:Seq/></darktable:masks_history>
    <darktable:history>
     <rdf:Seq>
      <rdf:li
@@ -54,16 +52,8 @@ DARKTABLE = f"""<?xml version="1.0" encoding="UTF-8"?>
       darktable:params="gz09"/>
     </rdf:Seq>
    </darktable:history>
-   <dc:subject>
-    <rdf:Bag>
-     <rdf:li>Küste</rdf:li>
-    </rdf:Bag>
-   </dc:subject>
-   <lr:hierarchicalSubject>
-    <rdf:Bag>
-     <rdf:li>Orte|Küste</rdf:li>
-    </rdf:Bag>
-   </lr:hierarchicalSubject>
+   <dc:subject><rdf:Bag><rdf:li>Küste</rdf:li></rdf:Bag></dc:subject>
+   <lr:hierarchicalSubject><rdf:Bag><rdf:li>Orte|Küste</rdf:li></rdf:Bag></lr:hierarchicalSubject>
   </rdf:Description>
  </rdf:RDF>
 </x:xmpmeta>
@@ -81,9 +71,7 @@ LIGHTROOM = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 7.0-
      <rdf:li rdf:parseType="Resource"><stEvt:action>derived</stEvt:action></rdf:li>
     </rdf:Seq>
    </xmpMM:History>
-   <dc:description>
-    <rdf:Alt><rdf:li xml:lang="de-DE">Das Meer</rdf:li></rdf:Alt>
-   </dc:description>
+   <dc:description><rdf:Alt><rdf:li xml:lang="de-DE">Das Meer</rdf:li></rdf:Alt></dc:description>
    <crs:ToneCurvePV2012>
     <rdf:Seq><rdf:li>0, 0</rdf:li><rdf:li>255, 255</rdf:li></rdf:Seq>
    </crs:ToneCurvePV2012>
@@ -115,16 +103,8 @@ DIGIKAM = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
    digiKam:PickLabel="0"
    digiKam:ColorLabel="3"
    MicrosoftPhoto:Rating="0">
-   <digiKam:TagsList>
-    <rdf:Seq>
-     <rdf:li>People/Ada</rdf:li>
-    </rdf:Seq>
-   </digiKam:TagsList>
-   <dc:subject>
-    <rdf:Bag>
-     <rdf:li>Ada</rdf:li>
-    </rdf:Bag>
-   </dc:subject>
+   <digiKam:TagsList><rdf:Seq><rdf:li>People/Ada</rdf:li></rdf:Seq></digiKam:TagsList>
+   <dc:subject><rdf:Bag><rdf:li>Ada</rdf:li></rdf:Bag></dc:subject>
    <dc:title>
     <rdf:Alt>
      <rdf:li xml:lang="x-default">A &amp; B &lt; C</rdf:li>

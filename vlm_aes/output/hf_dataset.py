@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,35 +63,23 @@ def write_dataset(folder: Path, rows: Iterable[Row], sources: Iterable[ImageSour
 
 
 def _write_files(folder: Path, rows: dict[str, Row], sources: Iterable[ImageSource], schema: pa.Schema) -> int:
+    """Write the images with a row; gives their number. Without any, one empty file is written."""
+    images = (
+        {"image": {"bytes": data, "path": Path(source.path).name}, **rows[source.path]}
+        for source in sources
+        if source.path in rows and isinstance(data := source.read(), bytes)
+    )
     n = 0
-    group: list[Row] = []
     files: list[Path] = []
-    writer: pq.ParquetWriter | None = None
-
-    def write_group() -> None:
-        nonlocal writer, group
-        if writer is None:
-            files.append(folder / f"{len(files):05d}.tmp")
-            writer = pq.ParquetWriter(files[-1], schema)
-        writer.write_table(pa.Table.from_pylist(group, schema))
-        group = []
-
-    for source in sources:
-        row = rows.get(source.path)
-        data = source.read() if row is not None else None
-        if row is None or not isinstance(data, bytes):
-            continue
-        group.append({"image": {"bytes": data, "path": Path(source.path).name}, **row})
-        n += 1
-        if len(group) == ROW_GROUP_ROWS:
-            write_group()
-            if n % FILE_ROWS == 0 and writer is not None:
-                writer.close()
-                writer = None
-    if group or not files:
-        write_group()
-    if writer is not None:
-        writer.close()
+    first = next(images, None)
+    while first is not None or not files:
+        part = chain([first] if first else [], islice(images, FILE_ROWS - 1))
+        files.append(folder / f"{len(files):05d}.tmp")
+        with pq.ParquetWriter(files[-1], schema) as writer:
+            while group := list(islice(part, ROW_GROUP_ROWS)):
+                writer.write_table(pa.Table.from_pylist(group, schema))
+                n += len(group)
+        first = next(images, None)
     for number, file in enumerate(files):
         file.rename(folder / f"train-{number:05d}-of-{len(files):05d}.parquet")
     return n

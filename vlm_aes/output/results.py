@@ -32,8 +32,7 @@ def read_rows(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
     """
     # a choice may leave an empty folder
     for file in table_files(place, allow_empty=schema is not None):
-        for rows in read_batches(file, schema or read_schema(file)):
-            yield from rows
+        yield from chain.from_iterable(read_batches(file, schema or read_schema(file)))
 
 
 def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
@@ -93,9 +92,7 @@ def read_schema(file: Path) -> pa.Schema:
 def _typed(value: Any, kind: pa.DataType) -> Any:
     if value is None or value == "":
         return None
-    if kind == REAL:
-        return float(value)
-    return int(value) if kind == WHOLE else str(value)
+    return float(value) if kind == REAL else int(value) if kind == WHOLE else str(value)
 
 
 def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
@@ -111,12 +108,10 @@ def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row
     if rule.among == "run":
         rank = PercentileRank(r["score"] for r in rows() if r["score"] is not None)
     for row in rows():
+        percentile = row["percentile"] if rank is None else rank.percentile(row["score"])
         if keep and row.get("stars") is not None:
             yield row
-            continue
-        score, percentile = row["score"], row["percentile"]
-        if rank is not None:
-            percentile = rank.percentile(score)
-        elif score is not None and percentile is None:
+        elif percentile is None and row["score"] is not None:
             raise TableError("this table has no percentiles, its model has no reference photos", "--stars-among run")
-        yield {**row, "stars": rule.stars(percentile)}
+        else:
+            yield {**row, "stars": rule.stars(percentile)}

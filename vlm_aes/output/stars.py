@@ -30,11 +30,9 @@ class StarRule:
 
     def __post_init__(self) -> None:
         if self.among not in STAR_REFERENCES:
-            known = ", ".join(STAR_REFERENCES)
-            raise SettingsError(f"--stars-among {self.among}: choose one of {known}")
-        ascending = list(self.percentiles) == sorted(self.percentiles)
-        inside = all(0 <= p <= 100 for p in self.percentiles)
-        if len(self.percentiles) != 5 or not ascending or not inside:
+            raise SettingsError(f"--stars-among {self.among}: choose one of {', '.join(STAR_REFERENCES)}")
+        p = self.percentiles
+        if len(p) != 5 or list(p) != sorted(p) or not all(0 <= value <= 100 for value in p):
             raise SettingsError(
                 "--stars takes five ascending percentiles, 0 to 100, from which 1 to 5 stars are "
                 "given, like 0,20,50,80,95"
@@ -57,9 +55,7 @@ class StarRule:
 
     def stars(self, percentile: float | None) -> int | None:
         """0 to 5 for a percentile from 0 to 100; None for None."""
-        if percentile is None:
-            return None
-        return sum(percentile >= p for p in self.percentiles)
+        return None if percentile is None else sum(percentile >= p for p in self.percentiles)
 
 
 class PercentileRank:

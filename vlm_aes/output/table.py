@@ -1,6 +1,6 @@
 """The one definition of a row: its columns, their order and types, and how they are filled.
 
-To add a column that every row has, list it in ``BASE_COLUMNS`` and fill it in :meth:`Columns.row`. For a
+To add a column that every row has, list it in ``BASE_COLUMNS`` and give ``Assessment`` an attribute of that name. For a
 column that an option adds, give :class:`Columns` an argument and list the column in ``OPTIONAL_COLUMNS``, so
 that ``xmp`` and ``gallery`` read it. Columns of a single scorer stand in ``SCORER_COLUMNS``. Columns of facts
 come from :mod:`vlm_aes.measure` without a change here. Older tables that lack an optional column are still
@@ -128,22 +128,11 @@ class Columns:
     def row(self, assessment: Assessment) -> Row:
         """An assessment as a row: None for a missing value, never NaN."""
         a = assessment
+        own = (name for name, _ in BASE_COLUMNS if not name.startswith("p_"))
         values: Row = {
-            "path": a.path,
-            "sha256": a.sha256 or None,
-            "width": a.width,
-            "height": a.height,
-            "score": a.score,
-            "score_std": a.score_std,
-            "score_low": a.score_low,
-            "score_high": a.score_high,
-            "percentile": a.percentile,
-            "level": a.level or None,
+            **{name: getattr(a, name) for name in own},
+            **{name: getattr(a, name) or None for name in ("sha256", "level", "warning", "error")},
             **{f"p_{word}": a.probabilities.get(word) for word in LEVELS},
-            "model": a.model,
-            "prompt": a.prompt,
-            "warning": a.warning or None,
-            "error": a.error or None,
             **{fact.column: fact.value for fact in a.facts.values()},
             **{f"attr_{name}": value for name, value in a.attributes.items()},
             **{f"attr_{name}_residual": value for name, value in a.residuals.items()},
@@ -202,14 +191,12 @@ def to_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
     rows = list(rows)
     try:
         return pa.Table.from_pylist(rows, schema=schema)
-    except (UnicodeEncodeError, pa.ArrowInvalid):
-        pass  # rare, and to look for it in every row takes half of the time
-    clean = [{k: _encodable(v) if isinstance(v, str) else v for k, v in row.items()} for row in rows]
-    return pa.Table.from_pylist(clean, schema=schema)
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
+    except (UnicodeEncodeError, pa.ArrowInvalid):  # rare, and to look for it in every row takes half of the time
+        clean = [
+            {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in row.items()}
+            for row in rows
+        ]
+        return pa.Table.from_pylist(clean, schema=schema)
 
 
 def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str) -> None:

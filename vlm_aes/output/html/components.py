@@ -29,20 +29,13 @@ THUMBNAIL_QUALITIES = (78, 62, 46, 30, 12)
 MAX_THUMBNAIL_THREADS = 16
 
 
-def environment(folder: Path) -> jinja2.Environment:
-    """The templates of a folder: values are escaped, and a name without a value is an error."""
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-
-
 def render(template: Path, **values: Any) -> str:
-    """The HTML of a template file."""
-    return environment(template.parent).get_template(template.name).render(**values)
+    """The HTML of a template file: values are escaped, and a name without a value is an error."""
+    loader, strict = jinja2.FileSystemLoader(template.parent), jinja2.StrictUndefined
+    templates = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict
+    )
+    return templates.get_template(template.name).render(**values)
 
 
 def write_page(file: Path, html: str) -> None:
@@ -98,5 +91,4 @@ def _thumbnail_uri(source: ImageSource) -> str:
     loaded = open_image(data, needed_side=THUMBNAIL_SIDE_PX, suffix=source.suffix)
     if isinstance(loaded, ImageError):
         return ""
-    encoded = base64.b64encode(thumbnail(loaded.image)).decode()
-    return f"data:image/webp;base64,{encoded}"
+    return "data:image/webp;base64," + base64.b64encode(thumbnail(loaded.image)).decode()

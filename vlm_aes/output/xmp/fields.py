@@ -27,13 +27,11 @@ class SidecarFields:
     """The fields of a sidecar while a rating is put into them.
 
     Args:
-        library: exiv2.
-        data: its ``XmpData``; changed in place.
+        data: ``XmpData`` of the ``library``, exiv2; changed in place.
 
     Attributes:
         changed: whether anything was.
-        changes: new values, in words.
-        kept: a person's values, which stay, in words.
+        changes, kept: new values, and a person's, which stay, in words.
         replaced: values that made room, by property.
     """
 
@@ -52,9 +50,9 @@ class SidecarFields:
             embedded: rating that the image file itself holds.
             unrated: rating that stands for none.
         """
-        now, ours = (whole_number(self._get(k)) for k in (RATING, _own("rating")))
+        now, ours = (whole_number(text_of(self._data, key)) for key in (RATING, own_key("rating")))
         if ours is None:
-            others = map(whole_number, map(self._get, OTHER_RATINGS))
+            others = (whole_number(text_of(self._data, key)) for key in OTHER_RATINGS)
             rating = next((v for v in (now, *others) if v and v != unrated), 0) or embedded
             is_persons = rating not in (0, unrated)
         else:
@@ -68,7 +66,7 @@ class SidecarFields:
             if now != stars:
                 self.put(RATING, str(stars))
                 self.changes.append(f"rating {stars}")
-            self.note("rating", str(stars))
+            self.put(own_key("rating"), str(stars))
 
     def keywords(self, keywords: tuple[str, ...]) -> None:
         """Add keywords to the plain list and to each tree that is there; one of ours with the same subject is
@@ -76,7 +74,7 @@ class SidecarFields:
         if not keywords:
             return
         subjects = {_subject(k) for k in keywords}
-        present, earlier = self._list(_KEYWORDS), self._list(_own("keywords"))
+        present, earlier = self._list(_KEYWORDS), self._list(own_key("keywords"))
         stale = [k for k in earlier if _subject(k) in subjects and k not in keywords]
         new = [k for k in keywords if k not in present]
         self._set_list(_KEYWORDS, [*(k for k in present if k not in stale), *new])
@@ -88,7 +86,7 @@ class SidecarFields:
                 rest = [k for k in leaves if k not in stale_leaves]
                 self._set_list(key, [*rest, *(k for k in new_leaves if k not in rest)])
         ours = [*(k for k in earlier if k not in stale), *new]
-        self._set_list(_own("keywords"), list(dict.fromkeys(ours)))
+        self._set_list(own_key("keywords"), list(dict.fromkeys(ours)))
         if new:
             self.changes.append(", ".join(new))
 
@@ -103,7 +101,7 @@ class SidecarFields:
                 self.kept.append("description")
                 return
         now = dict(languages).get(_DEFAULT_LANGUAGE, "")
-        ours = self._get(_own("description"))
+        ours = text_of(self._data, own_key("description"))
         if now.strip() != (ours or ""):
             self.kept.append("description")
             return
@@ -114,15 +112,11 @@ class SidecarFields:
             self._data[_DESCRIPTION] = languages
             self.changed = True
             self.changes.append("description")
-        self.note("description", text)
-
-    def note(self, name: str, text: str) -> None:
-        """Set a text in our own namespace."""
-        self.put(_own(name), text)
+        self.put(own_key("description"), text)
 
     def put(self, key: str, text: str) -> None:
         """Set a plain text."""
-        now = self._get(key)
+        now = text_of(self._data, key)
         if now != text:
             if now is not None:
                 self.replaced.append((self._named(key), now))
@@ -133,9 +127,6 @@ class SidecarFields:
         """``{namespace}name`` of a key."""
         _, prefix, name = key.split(".", 2)
         return f"{{{self._library.XmpProperties.ns(prefix)}}}{name}"
-
-    def _get(self, key: str) -> str | None:
-        return text_of(self._data, key)
 
     def _list(self, key: str) -> list[str]:
         if key not in self._data:
@@ -153,7 +144,7 @@ class SidecarFields:
             self.changed = True
 
 
-def _own(name: str) -> str:
+def own_key(name: str) -> str:
     return f"Xmp.{PREFIX}.{name}"
 
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from vlm_aes.errors import OutputError
-from vlm_aes.output.xmp.fields import NAMESPACE, OTHER_RATINGS, PREFIX, RATING, SidecarFields, text_of, whole_number
+from vlm_aes.output.xmp.fields import (
+    NAMESPACE,
+    OTHER_RATINGS,
+    PREFIX,
+    RATING,
+    SidecarFields,
+    own_key,
+    text_of,
+    whole_number,
+)
 from vlm_aes.output.xmp.packet import Packet, leaves
 
 _EXTENSION = "Xmp.photoshop.SidecarForExtension"
@@ -38,8 +48,7 @@ class MergedSidecar:
 
     Attributes:
         data: the whole file; the old bytes where nothing changes.
-        changes: new values, in words.
-        kept: a person's values, which stay, in words.
+        changes, kept: new values, and a person's, which stay, in words.
     """
 
     data: bytes
@@ -93,20 +102,17 @@ def merge_sidecar(
     edit.keywords(content.keywords)
     edit.describe(content.description)
     for name, text in content.notes.items():
-        edit.note(name, text)
+        edit.put(own_key(name), text)
     if not edit.changed:
         return MergedSidecar(old or b"", (), tuple(edit.kept))
     data = _written(sidecar)
-    if old is None:
-        return MergedSidecar(data, tuple(edit.changes), tuple(edit.kept))
-    frame = Packet.read(old)
-    data = frame.with_body(Packet.read(data))
-    lost = leaves(frame) - leaves(Packet.read(data))
-    for leaf in edit.replaced:
-        lost[leaf] -= 1
-    gone = sorted(name for (name, _), count in lost.items() if count > 0)
-    if gone:
-        raise OutputError(f"it would lose {', '.join(gone[:3])}; it is left as it is")
+    if old is not None:
+        frame = Packet.read(old)
+        data = frame.with_body(Packet.read(data))
+        lost = leaves(frame) - leaves(Packet.read(data)) - Counter(edit.replaced)
+        if lost:
+            names = sorted(name for name, _ in lost)
+            raise OutputError(f"it would lose {', '.join(names[:3])}; it is left as it is")
     return MergedSidecar(data, tuple(edit.changes), tuple(edit.kept))
 
 
@@ -141,10 +147,9 @@ def named_extension(data: bytes) -> str:
     """The extension of the file that a sidecar says it is for, in lower case; empty where it names none or is
     no XMP."""
     try:
-        image = _open(library(), data)
+        return (text_of(_open(library(), data).xmpData(), _EXTENSION) or "").lower()
     except OutputError:
         return ""
-    return (text_of(image.xmpData(), _EXTENSION) or "").lower()
 
 
 def embedded_rating(image_file: Path) -> int:
@@ -160,10 +165,7 @@ def embedded_rating(image_file: Path) -> int:
         data = image.exifData() if key.startswith("Exif") else image.xmpData()
         rating = whole_number(text_of(data, key))
         if rating:
-            return rating if key in (RATING, "Exif.Image.Rating") else _stars_of_percent(rating)
+            # MicrosoftPhoto's are 1, 25, 50, 75, 99; smaller numbers are stars already
+            is_percent = key in OTHER_RATINGS and (rating > 5 or rating == 1)
+            return 1 + round(rating / 25) if is_percent else rating
     return 0
-
-
-def _stars_of_percent(value: int) -> int:
-    """Stars for MicrosoftPhoto's 1, 25, 50, 75, 99; smaller numbers are stars already."""
-    return value if value <= 5 and value != 1 else 1 + round(value / 25)

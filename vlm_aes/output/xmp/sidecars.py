@@ -54,9 +54,7 @@ class SidecarWriter:
 
     Attributes:
         layout: one of :data:`SIDECAR_LAYOUTS`.
-        overwrite_ratings: replace a person's rating.
-        unrated: the rating that stands for none.
-        dry_run: write nothing.
+        overwrite_ratings: replace a person's rating; ``unrated`` is the rating that stands for none.
 
     Raises:
         OutputError: where exiv2 is not installed.
@@ -110,7 +108,12 @@ class SidecarWriter:
         same = merged.data == (old or b"")
         action = "same" if same else ("new" if old is None else "changed")
         if not (same or self.dry_run):
-            _replace(sidecar, merged.data)
+            # a link goes on pointing to the same file
+            target = sidecar.resolve() if sidecar.is_symlink() else sidecar
+            with replaced(target) as staging:
+                staging.write_bytes(merged.data)
+                if target.exists():
+                    shutil.copymode(target, staging)
         return SidecarOutcome(row["path"], sidecar, action, merged.changes, merged.kept)
 
 
@@ -139,15 +142,12 @@ def sidecar_paths(image_file: Path, layout: str) -> list[Path]:
         OutputError: where ``name.xmp`` was asked for and belongs to another file, or could.
     """
     own = image_file.with_name(f"{image_file.name}.xmp")
-    shared = image_file.with_suffix(".xmp")
-    upper = image_file.with_suffix(".XMP")
-    if not shared.exists() and upper.exists():
-        shared = upper
+    names = [image_file.with_suffix(suffix) for suffix in (".xmp", ".XMP")]
+    shared = next((name for name in names if name.exists()), names[0])
     if layout == "darktable":
         return [own]
     if layout == "adobe":
-        reason = _another_owner(image_file, shared)
-        if reason:
+        if reason := _another_owner(image_file, shared):
             raise OutputError(reason)
         return [shared]
     existing = [own] if own.exists() else []
@@ -164,19 +164,8 @@ def _another_owner(image_file: Path, shared: Path) -> str:
         is_own = extension == suffix[1:]
         return "" if is_own else f"{shared.name} is for the .{extension} file: --xmp-layout darktable"
     others = {
-        other
-        for other in READABLE_SUFFIXES - {suffix}
-        if image_file.with_suffix(other).exists() or image_file.with_suffix(other.upper()).exists()
+        s for s in READABLE_SUFFIXES - {suffix} if any(image_file.with_suffix(x).exists() for x in (s, s.upper()))
     }
     if not others or (suffix in RAW_SUFFIXES and not others & RAW_SUFFIXES):
         return ""
     return f"{shared.name} could be for {', '.join(sorted(others))} of the same name: --xmp-layout darktable"
-
-
-def _replace(sidecar: Path, data: bytes) -> None:
-    """Write the file anew with its access rights; a link goes on pointing to the same file."""
-    target = sidecar.resolve() if sidecar.is_symlink() else sidecar
-    with replaced(target) as staging:
-        staging.write_bytes(data)
-        if target.exists():
-            shutil.copymode(target, staging)
