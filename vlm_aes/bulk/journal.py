@@ -69,11 +69,7 @@ class Journal:
         self._synced = time.monotonic()
 
     def append(self, rows: Iterable[tuple[Row, Fingerprint]]) -> None:
-        """Add rows: all of them, or none.
-
-        Raises:
-            OSError: for a full disk.
-        """
+        """Add rows: all of them, or, for a full disk, none."""
         assert self._handle is not None
         lines = "".join(json.dumps({"row": row, "source": mark}) + "\n" for row, mark in rows)
         data = lines.encode()

@@ -149,7 +149,6 @@ def score_images(
         sources: as from :func:`vlm_aes.bulk.sources.find_sources`, or paths; may be endless.
         batch_size: images of a forward pass.
         sink: entered already; gets every row, and is asked for those that are done.
-        stats: counts along.
         workers: decoding threads, and parts of a batch that are rated side by side where the scorer allows
             it; by default one a core, at most sixteen.
         completed: rows that need not be done again, of a sink that was begun; by default, it is begun here.

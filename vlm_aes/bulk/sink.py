@@ -12,8 +12,8 @@ import os
 import shutil
 import sys
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,12 @@ def row_place(ordinal: int, row: int) -> int:
 
 
 class Sink:
-    """Gathers rows in ``FILE.part/`` and turns them into FILE at the end.
-
-    With a folder as target, the shards are the result. Use it as a context manager; rows of a call that was
-    cut short stay for ``--resume``.
+    """Gathers rows in ``FILE.part/`` and turns them into FILE at the end; in a folder, the shards are the
+    result. A context manager; rows of a call that was cut short stay for ``--resume``.
 
     Args:
         target: ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder (a path that ends in ``/``, or is one).
-        schema: of the rows.
-        resume: go on from what is there.
-        overwrite: start afresh, whatever is there.
+        resume, overwrite: go on from what is there, or start afresh.
 
     Raises:
         OutputError: for an unknown suffix, an existing target without permission, or one that another run is
@@ -69,10 +65,8 @@ class Sink:
                 f"{target}: name a file that ends in {', '.join(table.FORMATS)}, or a folder (with a / at the end)"
             )
         self.part = self.path if self.is_folder else self.path.with_name(self.path.name + ".part")
-        if self.is_folder:
-            exists = any(p for n in ("*.parquet", f"{JOURNAL}*") for p in self.path.glob(n))
-        else:
-            exists = self.path.exists()
+        shards_or_journals = (p for n in ("*.parquet", f"{JOURNAL}*") for p in self.path.glob(n))
+        exists = any(shards_or_journals) if self.is_folder else self.path.exists()
         if exists and not (resume or overwrite):
             raise OutputError(f"{target} exists already", "--resume goes on with it, --overwrite replaces it")
         self._lock: RunLock | None = None
@@ -82,7 +76,7 @@ class Sink:
         self._shards: list[Path] = []
         self._earlier_shards: list[Path] = []
         self._generation = 1
-        self._cache: OrderedDict[int, tuple[list[Row], list[Fingerprint]]] = OrderedDict()
+        self._shard_content = lru_cache(CACHED_SHARDS)(self._read_shard)
         self._cache_lock = threading.Lock()
 
     def __enter__(self) -> Sink:
@@ -94,9 +88,9 @@ class Sink:
         except OSError as error:
             raise OutputError(f"{self.part}: {error.strerror}", "choose another --out") from None
         if not self.resume:
-            leftovers = ("shard-*.parquet", f"{JOURNAL}-*.jsonl", MANIFEST)
-            for file in [p for name in leftovers for p in self.part.glob(name)]:
-                file.unlink(missing_ok=True)
+            for pattern in ("shard-*.parquet", f"{JOURNAL}-*.jsonl", MANIFEST):
+                for file in list(self.part.glob(pattern)):
+                    file.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,17 +154,13 @@ class Sink:
         if ordinal == len(self._shards):
             return self._pending[i]
         with self._cache_lock:
-            content = self._cache.get(ordinal)
-            if content is None:
-                shard = pq.read_table(self._shards[ordinal])
-                notes = json.loads((shard.schema.metadata or {}).get(FINGERPRINTS_KEY, b"[]"))
-                content = shard.select(self.schema.names).to_pylist(), notes
-                self._cache[ordinal] = content
-                if len(self._cache) > CACHED_SHARDS:
-                    self._cache.popitem(last=False)
-            self._cache.move_to_end(ordinal)
-        rows, fingerprints = content
+            rows, fingerprints = self._shard_content(ordinal)
         return dict(rows[i]), fingerprints[i] if i < len(fingerprints) else {}
+
+    def _read_shard(self, ordinal: int) -> tuple[list[Row], list[Fingerprint]]:
+        shard = pq.read_table(self._shards[ordinal])
+        fingerprints = json.loads((shard.schema.metadata or {}).get(FINGERPRINTS_KEY, b"[]"))
+        return shard.select(self.schema.names).to_pylist(), fingerprints
 
     def add(self, row: Row, fingerprint: Fingerprint) -> int:
         """Take a row, and give its place; :meth:`commit` makes it last."""
@@ -180,11 +170,7 @@ class Sink:
         return place
 
     def commit(self) -> None:
-        """Append what was added to the journal; whole shards go to disk.
-
-        Raises:
-            OutputError: for a full disk; what was committed before is kept.
-        """
+        """Append what was added to the journal; whole shards go to disk."""
         if self._uncommitted:
             assert self._journal is not None, "begin() comes first"
             try:

@@ -100,7 +100,6 @@ def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> N
     """(N,) the score of each frame of one burst among the others.
 
     Args:
-        score: 0 to 100.
         stops: exposure; NaN where it is not known.
         area: pixels.
     """
@@ -108,8 +107,7 @@ def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> N
     known = ~np.isnan(stops)
     off = np.abs(stops - np.median(stops[known])) if known.any() else stops
     smaller = np.log(np.maximum(area, 1) / max(float(area.max(initial=1)), 1))
-    value: NDArray[np.float64] = score - EXPOSURE_PENALTY * np.nan_to_num(off) + AREA_WEIGHT * smaller
-    return value
+    return np.asarray(score - EXPOSURE_PENALTY * np.nan_to_num(off) + AREA_WEIGHT * smaller)
 
 
 def find_bursts(
@@ -124,12 +122,11 @@ def find_bursts(
     """
     for chunk in _chunks(runs):
         features = extract([paths[int(number)] for run in chunk for number in run])
-        start = 0
-        for run in chunk:
-            of_run = features.take(slice(start, start + len(run)))
-            start += len(run)
+        ends = np.cumsum([len(run) for run in chunk])
+        for run, end in zip(chunk, ends.tolist(), strict=True):
+            of_run = features.take(slice(end - len(run), end))
             labels = label_bursts(of_run)
-            for label in range(int(labels.max()) + 1):
+            for label in np.unique(labels):
                 members = np.flatnonzero(labels == label)
                 if len(members) > 1:
                     yield run[members], of_run.take(members)

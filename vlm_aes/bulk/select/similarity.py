@@ -134,20 +134,16 @@ def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
 
 def maybe_same_scene(features: ImageFeatures) -> NDArray[np.bool_]:
     """(N, N) the pairs that are alike enough for one burst, if they were taken within seconds."""
-    pairs: NDArray[np.bool_] = (features.embedding @ features.embedding.T >= SAME_SCENE_COSINE) | (
-        features.layout @ features.layout.T >= SAME_SCENE_COSINE
-    )
-    return pairs
+    views, layouts = features.embedding @ features.embedding.T, features.layout @ features.layout.T
+    return np.asarray(np.fmax(views, layouts) >= SAME_SCENE_COSINE)
 
 
 def near_duplicates(one: ImageFeatures, other: ImageFeatures) -> NDArray[np.bool_]:
     """(N, M) the pairs that are near-duplicates: the same frame at another exposure, focus or quality, or
     nearly the same view."""
-    layouts = one.layout @ other.layout.T
-    views = one.embedding @ other.embedding.T
+    views, layouts = one.embedding @ other.embedding.T, one.layout @ other.layout.T
     view, view_layout = SAME_VIEW_COSINES
-    pairs: NDArray[np.bool_] = (layouts >= SAME_LAYOUT_COSINE) | ((views >= view) & (layouts >= view_layout))
-    return pairs
+    return np.asarray((layouts >= SAME_LAYOUT_COSINE) | ((views >= view) & (layouts >= view_layout)))
 
 
 def distinct_rows(
