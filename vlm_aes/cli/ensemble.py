@@ -23,8 +23,8 @@ def ensemble(
     overwrite: opt.Overwrite,
 ) -> None:
     """Fit the weights of several models to your ratings."""
-    check_absent(out, overwrite=overwrite)
     table = read_table(ratings, images, ratings_scale, min_images=20)
+    check_absent(out, overwrite=overwrite)
     say_loading(*member)
 
     from vlm_aes.output.terminal import count_text

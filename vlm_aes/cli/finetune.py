@@ -69,30 +69,19 @@ def finetune(
         batch_size=batch_size,
         accumulate=accumulate,
         learning_rate=learning_rate,
+        ridge=not no_ridge,
         full=full,
         tower=train_tower,
         rank=lora_rank,
         alpha=2 * lora_rank,
         labels=labels,
         loss_weights=default_weights() | {"rating": rating_weight, "rank": ranking_weight, "critique": critique_weight},
-        ridge=not no_ridge,
         checkpointing=checkpointing,
         smoke=smoke,
         seed=seed,
     )
     job = FinetuneJob(
-        table,
-        out,
-        config,
-        model=model,
-        fast=fast,
-        quantize=quantize,
-        device=device,
-        validation=validation_share,
-        test=test_share,
-        terms=terms,
-        resume=resume,
-        overwrite=overwrite,
+        table, out, config, model, fast, quantize, device, validation_share, test_share, terms, resume, overwrite
     )
     job.check()
     say(job.base_terms)

@@ -68,7 +68,7 @@ class Comparison:
 
 
 def check_number(sources: Sequence[Source]) -> None:
-    """Raise a :class:`ValueError` for fewer than two images or more than twenty."""
+    """Raise a :class:`SettingsError` for fewer than two images or more than twenty."""
     if not MIN_COMPARED_IMAGES <= len(sources) <= MAX_COMPARED_IMAGES:
         raise SettingsError(f"compare takes {MIN_COMPARED_IMAGES} to {MAX_COMPARED_IMAGES} images, not {len(sources)}")
 
@@ -81,7 +81,7 @@ def compare(assessor: Assessor, sources: Sequence[Source]) -> Comparison:
     neighbours in that order.
 
     Raises:
-        ValueError: for fewer than two images or more than twenty.
+        SettingsError: for fewer than two images or more than twenty.
     """
     check_number(sources)
     assessments = assessor.assess(list(sources), facts=True, attributes=True)
