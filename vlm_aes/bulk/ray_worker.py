@@ -20,7 +20,7 @@ from vlm_aes.bulk.journal import Fingerprint
 from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, score_images
 from vlm_aes.bulk.resume import CompletedRow
 from vlm_aes.bulk.sources import find_sources
-from vlm_aes.bulk.sources.tables import unnamed_image
+from vlm_aes.bulk.sources.containers import unnamed_image
 from vlm_aes.errors import EngineError
 from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import ImageContainer, ImageSource

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vlm_aes.bulk.resume import DiskIndex
-from vlm_aes.bulk.sources.archives import ARCHIVE_SUFFIXES, archive_images
+from vlm_aes.bulk.sources.containers import container_images, container_suffix
 from vlm_aes.bulk.sources.hf_datasets import dataset_images, is_hub_name, is_saved_dataset
-from vlm_aes.bulk.sources.tables import TABLE_SUFFIXES, holds_images, table_images
 from vlm_aes.images.formats import READABLE_SUFFIXES
-from vlm_aes.images.source import ImageContainer, ImageSource
+from vlm_aes.images.source import ImageSource
 
 
 def find_sources(
@@ -42,7 +41,7 @@ def find_sources(
         SourceError: for a table without such a column, or an address that nothing can open.
     """
     sources = (s for path in paths for s in _expand(path, stdin, column, keep_containers))
-    if len(paths) == 1 and paths[0] != "-" and not _container_suffix(paths[0]):
+    if len(paths) == 1 and paths[0] != "-" and not container_suffix(paths[0]):
         yield from sources  # a folder or a glob names no file twice
         return
     index = DiskIndex()
@@ -56,22 +55,13 @@ def find_image_paths(paths: Sequence[str], stdin: Iterable[str] | None = None) -
     return (source.path for source in find_sources(paths, stdin))
 
 
-def open_containers(sources: Iterable[ImageSource], column: str | None = None) -> Iterator[ImageSource]:
-    """The same images, with those of each container in its place."""
-    for source in sources:
-        if isinstance(source, ImageContainer):
-            yield from _container_images(source.path, column)
-        else:
-            yield source
-
-
 def count_images(paths: Sequence[str], column: str | None = None) -> int | None:
     """The number of images; None where archives or a list would have to be read for it."""
     if not all(map(_is_quick_to_count, paths)):
         return None
     total = 0
     for path in paths:
-        if _container_suffix(path) == ".parquet":
+        if container_suffix(path) == ".parquet":
             import pyarrow.parquet as pq
 
             total += sum(int(pq.read_metadata(f).num_rows) for f in _matches(path))
@@ -83,22 +73,7 @@ def count_images(paths: Sequence[str], column: str | None = None) -> int | None:
 def _is_quick_to_count(path: str) -> bool:
     if path == "-" or "://" in path or is_saved_dataset(path):
         return False
-    return _container_suffix(path) in ("", ".parquet")
-
-
-def _container_suffix(path: str) -> str:
-    """The suffix of a table or an archive; empty for any other path."""
-    lower = path.lower()
-    return next((s for s in TABLE_SUFFIXES + ARCHIVE_SUFFIXES if lower.endswith(s)), "")
-
-
-def _container_images(file: str, column: str | None, keep_containers: bool = False) -> Iterator[ImageSource]:
-    """The images of a table or an archive; as one container where that is asked for."""
-    is_archive = _container_suffix(file) in ARCHIVE_SUFFIXES
-    if keep_containers and (is_archive or holds_images(file, column)):
-        yield ImageContainer(file)
-    else:
-        yield from archive_images(file) if is_archive else table_images(file, column)
+    return container_suffix(path) in ("", ".parquet")
 
 
 def _expand(
@@ -116,10 +91,10 @@ def _expand(
         yield from remote_images(path)
     elif Path(path).is_dir():
         yield from map(ImageSource, _walk(path))
-    elif _container_suffix(path):
+    elif container_suffix(path):
         for match in _matches(path):
             if Path(match).is_file():
-                yield from _container_images(match, column, keep_containers)
+                yield from container_images(match, column, keep_containers)
             else:
                 yield ImageSource(match)
     elif not os.path.lexists(path) and glob.has_magic(path):

@@ -1,8 +1,10 @@
-"""The images that a table names by path, or that a Parquet file holds as bytes."""
+"""The images of a container: a table that names them by path, a Parquet file that holds them, or a WebDataset
+archive (``.tar``, ``.tar.gz``), which is read in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,42 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlm_aes.errors import SourceError, TableError, short_text
+from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.result import ImageError
-from vlm_aes.images.source import ImageSource, file_fingerprint
+from vlm_aes.images.source import MAX_FILE_BYTES, ImageContainer, ImageSource, file_fingerprint, file_too_large
 from vlm_aes.ratings.records import iter_rows
 
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 IMAGE_COLUMNS = ("path", "image", "file_name", "filename", "file", "jpg", "png", "webp")
 """Columns that name or hold the images, the first that is there, when no column is named."""
 _NAME_COLUMNS = ("path", "image_id", "__key__", "file_name")
 """Columns that may name an image whose bytes stand in another one."""
 _BYTES_BATCH_ROWS, _PATH_BATCH_ROWS = 16, 8192
+
+
+def open_containers(sources: Iterable[ImageSource], column: str | None = None) -> Iterator[ImageSource]:
+    """The same images, with those of each container in its place."""
+    for source in sources:
+        if isinstance(source, ImageContainer):
+            yield from container_images(source.path, column)
+        else:
+            yield source
+
+
+def container_suffix(path: str) -> str:
+    """The suffix of a table or an archive; empty for any other path."""
+    lower = path.lower()
+    return next((s for s in TABLE_SUFFIXES + ARCHIVE_SUFFIXES if lower.endswith(s)), "")
+
+
+def container_images(file: str, column: str | None, keep_containers: bool = False) -> Iterator[ImageSource]:
+    """The images of a table or an archive; as one container where that is asked for."""
+    is_archive = container_suffix(file) in ARCHIVE_SUFFIXES
+    if keep_containers and (is_archive or holds_images(file, column)):
+        yield ImageContainer(file)
+    else:
+        yield from archive_images(file) if is_archive else table_images(file, column)
 
 
 def table_images(file: str, column: str | None) -> Iterator[ImageSource]:
@@ -126,3 +154,34 @@ def _held_image(file: str, number: int, cells: list[Any], fingerprint: dict[str,
     path = f"{file}/{number}" + (f"/{name}" if name else "")
     data: bytes | ImageError = value or ImageError("missing", "the row holds no image")
     return ImageSource(path, lambda: data, {**fingerprint, "row": number})
+
+
+def archive_images(file: str) -> Iterator[ImageSource]:
+    """The images of an archive, called ``FILE/NAME``; hidden files and other files are left out.
+
+    An archive that breaks off gives the images before the break, then itself as an error row.
+    """
+    fingerprint = file_fingerprint(file)
+    try:
+        with tarfile.open(file, "r|*") as archive:
+            for member in archive:
+                name = Path(member.name)
+                hidden = name.name.startswith(".")
+                if member.isfile() and not hidden and name.suffix.lower() in READABLE_SUFFIXES:
+                    yield _member_image(file, archive, member, fingerprint)
+    except (tarfile.TarError, EOFError, OSError) as error:
+        advice = f"the archive breaks off ({short_text(error, 160)}); get it anew"
+        damage = ImageError("truncated", advice)
+        yield ImageSource(file, lambda: damage)
+
+
+def _member_image(
+    file: str, archive: tarfile.TarFile, member: tarfile.TarInfo, fingerprint: dict[str, Any]
+) -> ImageSource:
+    data: bytes | ImageError
+    if member.size > MAX_FILE_BYTES:
+        data = file_too_large(member.size)
+    else:
+        content = archive.extractfile(member)
+        data = content.read() if content else ImageError("unreadable", "it cannot be read")
+    return ImageSource(f"{file}/{member.name}", lambda: data, {**fingerprint, "offset": member.offset})
