@@ -34,13 +34,8 @@ LARGE_TABLE_IMAGES = 10_000
 
 @dataclass(frozen=True)
 class MeasuredTable:
-    """The images of a table that can be opened, in numbers.
-
-    Attributes:
-        places: of these images in the table.
-        rows: (K, measures) facts and features, NaN for what an image gives no evidence of.
-        contents: (K,) hash of each file.
-    """
+    """The images of a table that can be opened: their places, (K, measures) facts and features, NaN for what an image
+    gives no evidence of, and the hash of each file."""
 
     places: list[int]
     rows: Floats
@@ -50,8 +45,8 @@ class MeasuredTable:
 def rater_agreement(rated: Sequence[Rating], seed: int = 0) -> dict[str, dict[str, Any] | None]:
     """How well people agree with each other, from votes over random raters and images.
 
-    ``one_rater`` is the SRCC of one rater with the mean of the others, ``split_half`` that of half
-    of the raters with the other half. Both are None where too few images have votes.
+    ``one_rater`` is the SRCC of one rater with the mean of the others, ``split_half`` that of half of the raters with
+    the other half. Both are None where too few images have votes.
     """
     votes = [np.array(list(r.votes.values())) for r in rated if len(r.votes) > 1]
     if len(votes) < MIN_VOTED_IMAGES:
@@ -75,9 +70,7 @@ def rater_agreement(rated: Sequence[Rating], seed: int = 0) -> dict[str, dict[st
 
 
 def _srcc(pairs: Floats) -> float:
-    if (np.ptp(pairs, axis=0) == 0).any():
-        return float("nan")
-    return metrics.srcc(pairs[:, 0], pairs[:, 1])
+    return float("nan") if (np.ptp(pairs, axis=0) == 0).any() else metrics.srcc(pairs[:, 0], pairs[:, 1])
 
 
 def _two_sides(votes: Floats, half: bool, rng: np.random.Generator) -> tuple[float, float]:
@@ -99,23 +92,18 @@ def measure_table(table: RatingTable) -> MeasuredTable:
 
 
 def measures(image: Image.Image, native: Image.Image | None = None) -> list[float]:
-    """Every fact and every feature of an image.
-
-    Args:
-        native: the middle of it at native size, where ``image`` was decoded smaller.
-    """
+    """Every fact and every feature of an image; ``native`` is its middle at native size, if it was decoded smaller."""
     facts = [fact.value for fact in measure(image, native).values()]
     return [math.nan if value is None else value for value in facts] + [*features(image).values()]
 
 
-def facts_predictions(table: RatingTable, others: RatingTable | None, wanted: Floats, seed: int = 0) -> Floats | None:
-    """(N,) what boosted trees make of the measures of each image; they never saw its rating.
+def facts_predictions(table: RatingTable, others: RatingTable | None, seed: int = 0) -> Floats | None:
+    """(N,) ratings that boosted trees predict from the measures of each image, without its own rating.
 
     Args:
         table: images that can all be opened.
-        others: rated images to learn from. Without them, or with too few, each image is predicted
-            from the others of ``table``, equal ones and groups together in a fold.
-        wanted: (N,) ratings.
+        others: rated images to learn from. Without them, or with too few, each image is predicted from the others of
+            ``table``, equal ones and groups together in a fold.
 
     Returns:
         None where there are too few images to learn from.
@@ -129,14 +117,14 @@ def facts_predictions(table: RatingTable, others: RatingTable | None, wanted: Fl
     cluster = splits.clusters(len(table), links)
     if len(set(cluster.tolist())) < 2 * FOLDS:
         return None
-    return cross_fitted(measured.rows, wanted, cluster, seed)
+    return cross_fitted(measured.rows, table.scores(), cluster, seed)
 
 
-def fit_trees(rows: Floats, wanted: Floats, seed: int = 0) -> Any:
+def fit_trees(rows: Floats, target: Floats, seed: int = 0) -> Any:
     """Boosted trees on (N, measures) and (N,) ratings."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    large = len(wanted) >= LARGE_TABLE_IMAGES
+    large = len(target) >= LARGE_TABLE_IMAGES
     trees = HistGradientBoostingRegressor(
         max_iter=800 if large else 200,
         learning_rate=0.05,
@@ -148,15 +136,15 @@ def fit_trees(rows: Floats, wanted: Floats, seed: int = 0) -> Any:
         random_state=seed,
     )
     # trees cannot make bins of a column that holds nothing at all
-    return trees.fit(np.where(np.isnan(rows).all(0), 0.0, rows), wanted)
+    return trees.fit(np.where(np.isnan(rows).all(0), 0.0, rows), target)
 
 
-def cross_fitted(rows: Floats, wanted: Floats, cluster: NDArray[np.int64], seed: int = 0) -> Floats:
+def cross_fitted(rows: Floats, target: Floats, cluster: NDArray[np.int64], seed: int = 0) -> Floats:
     """(N,) what boosted trees predict for each image, learned from the clusters of the others."""
     from sklearn.model_selection import GroupKFold
 
-    predictions = np.zeros(len(wanted))
+    predictions = np.zeros(len(target))
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for rest, fold in folds.split(rows, wanted, cluster):
-        predictions[fold] = fit_trees(rows[rest], wanted[rest], seed).predict(rows[fold])
+    for rest, fold in folds.split(rows, target, cluster):
+        predictions[fold] = fit_trees(rows[rest], target[rest], seed).predict(rows[fold])
     return predictions

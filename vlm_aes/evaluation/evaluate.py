@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -55,11 +56,9 @@ class RatedImage:
 
     Attributes:
         row: place in the table.
-        name: of the image.
         rating, score: 0 to 100.
-        label: (5,) the raters' distribution over the rating words; two-hot where only a mean is
-            known.
-        probabilities: (5,) the model's.
+        label, probabilities: (5,) distributions of raters and model over the rating words; two-hot where only a mean
+            is known.
     """
 
     row: int
@@ -79,16 +78,13 @@ class EvaluationReport:
     Attributes:
         n: images that were rated by both; ``n_error`` could not be opened or rated.
         srcc, krcc, plcc: correlations of score and mean rating.
-        plcc_fitted: the same after a four-parameter logistic, as image-quality papers give it.
+        plcc_fitted: PLCC after a four-parameter logistic, as image-quality papers give it.
         rmse, mae: in points of the score, 0 to 100.
         accuracy: share on the same side of the middle of the scale.
-        emd, kl, chi_square: between the five words' probabilities and what the raters' votes, or
-            mean and spread, make of them.
+        emd, kl, chi_square: distances from the raters' distribution, known from votes or from mean and spread.
         coverage_90: share of mean ratings inside the 90% interval; ``interval_width`` in points.
-        baselines: SRCC of facts with boosted trees (never trained on the image that they rate), of
-            one rater against the mean of the others, and of half of the raters against the rest.
+        baselines: SRCC of facts with boosted trees, of one rater, and of half of the raters (:mod:`.baselines`).
         notes: why something is missing.
-        images: each one that was rated.
     """
 
     n: int
@@ -143,8 +139,7 @@ def evaluate(
     """Rate every image of ``table`` and compare with its ratings.
 
     Args:
-        others: rated images outside ``table`` that the facts baseline learns from. Without them it
-            is cross-fitted inside ``table``.
+        others: rated images outside ``table`` that the facts baseline learns from; None to cross-fit it in ``table``.
         facts: give the facts baseline (opening and measuring take about 70 ms an image).
         batch_size: images a forward pass.
         progress: called after each batch with the number of images done.
@@ -158,33 +153,30 @@ def evaluate(
         why = f"; {assessed[0].error}" if assessed and assessed[0].error else ""
         raise EvaluationError(f"{len(good)} of {len(assessed)} images could be rated; {MIN_IMAGES} are needed{why}")
     table, rated = table.select(good), [assessed[i] for i in good]
-    wanted, scores = table.scores(), np.array([a.score for a in rated], dtype=np.float64)
+    target, scores = table.scores(), np.array([a.score for a in rated], dtype=np.float64)
     notes: list[str] = []
     known: dict[str, dict[str, Any] | None] = {"facts": None}
     known |= baselines.rater_agreement(table.ratings, seed)
     if facts and find_spec("sklearn") is None:
         notes.append("no facts baseline: pip install 'vlm-aes[train]'")
     elif facts:
-        known["facts"] = _facts_baseline(table, others, wanted, seed, notes)
+        known["facts"] = _facts_baseline(table, others, seed, notes)
     constant = np.ptp(scores) == 0
     if constant:
         notes.append("every image has the same score: no correlation")
-    fitted = scores if constant else metrics.fit_logistic(wanted, scores)
+    fitted = scores if constant else metrics.fit_logistic(target, scores)
+    statistics = (metrics.srcc, metrics.krcc, metrics.plcc, metrics.rmse, metrics.mae)
     return EvaluationReport(
         n=len(good),
         n_error=len(assessed) - len(good),
-        srcc=_estimate(metrics.srcc, wanted, scores, seed=seed),
-        krcc=_estimate(metrics.krcc, wanted, scores, seed=seed),
-        plcc=_estimate(metrics.plcc, wanted, scores, seed=seed),
-        plcc_fitted=_estimate(metrics.plcc, wanted, fitted, seed=seed),
-        rmse=_estimate(metrics.rmse, wanted, scores, seed=seed),
-        mae=_estimate(metrics.mae, wanted, scores, seed=seed),
-        accuracy=_estimate(lambda w, s: metrics.accuracy(w, s, 50.0), wanted, scores, seed=seed),
+        plcc_fitted=_estimate(metrics.plcc, target, fitted, seed=seed),
+        accuracy=_estimate(partial(metrics.accuracy, cut=50.0), target, scores, seed=seed),
         baselines=known,
         notes=notes,
         images=_rated_images(table, good, rated),
+        **{statistic.__name__: _estimate(statistic, target, scores, seed=seed) for statistic in statistics},
         **_distances(table, rated, seed),
-        **_intervals(wanted, rated, seed),
+        **_intervals(target, rated, seed),
     )
 
 
@@ -197,9 +189,8 @@ def _assessed(
         try:
             yield from assessor.assess(sources, facts=False)
         except (RuntimeError, MemoryError):
-            # one by one: an image that the model cannot take must not take others with it
-            for source in sources:
-                yield _alone(assessor, source)
+            # one by one: an image that fails must not take others with it
+            yield from (_alone(assessor, source) for source in sources)
         progress(rows.stop)
 
 
@@ -234,19 +225,15 @@ def _distances(table: RatingTable, rated: Sequence[Assessment], seed: int) -> di
     if not pairs:
         return {}
     labels, probabilities = (np.array(side) for side in zip(*pairs, strict=True))
-    return {
-        "emd": _estimate(metrics.emd, labels, probabilities, seed=seed),
-        "kl": _estimate(metrics.kl, labels, probabilities, seed=seed),
-        "chi_square": _estimate(metrics.chi_square, labels, probabilities, seed=seed),
-    }
+    statistics = (metrics.emd, metrics.kl, metrics.chi_square)
+    return {statistic.__name__: _estimate(statistic, labels, probabilities, seed=seed) for statistic in statistics}
 
 
-def _intervals(wanted: Floats, rated: Sequence[Assessment], seed: int) -> dict[str, Any]:
+def _intervals(target: Floats, rated: Sequence[Assessment], seed: int) -> dict[str, Any]:
     if any(a.score_low is None or a.score_high is None for a in rated):
         return {}
-    low = np.array([a.score_low for a in rated], dtype=np.float64)
-    high = np.array([a.score_high for a in rated], dtype=np.float64)
-    inside = ((wanted >= low) & (wanted <= high)).astype(np.float64)
+    low, high = np.array([(a.score_low, a.score_high) for a in rated], dtype=np.float64).T
+    inside = ((target >= low) & (target <= high)).astype(np.float64)
     return {
         "coverage_90": _estimate(metrics.mean, inside, seed=seed),
         "interval_width": _estimate(metrics.mean, high - low, seed=seed),
@@ -254,28 +241,19 @@ def _intervals(wanted: Floats, rated: Sequence[Assessment], seed: int) -> dict[s
 
 
 def _facts_baseline(
-    table: RatingTable, others: RatingTable | None, wanted: Floats, seed: int, notes: list[str]
+    table: RatingTable, others: RatingTable | None, seed: int, notes: list[str]
 ) -> dict[str, Any] | None:
-    predictions = baselines.facts_predictions(table, others, wanted, seed)
+    predictions = baselines.facts_predictions(table, others, seed)
     if predictions is None:
         notes.append("no facts baseline: too few images to learn from")
         return None
-    overall = _estimate(metrics.srcc, wanted, predictions, seed=seed)
-    linear = _estimate(metrics.plcc, wanted, predictions, seed=seed)
-    if overall is None:
-        return None
-    return asdict(overall) | {"plcc": None if linear is None else asdict(linear)}
+    srcc, plcc = (_estimate(m, table.scores(), predictions, seed=seed) for m in (metrics.srcc, metrics.plcc))
+    return asdict(srcc) | {"plcc": asdict(plcc) if plcc else None} if srcc else None
 
 
 def _rated_images(table: RatingTable, rows: Sequence[int], rated: Sequence[Assessment]) -> list[RatedImage]:
+    labels = [tuple(rating.label(table.scale).tolist()) for rating in table.ratings]
     return [
-        RatedImage(
-            row,
-            rating.path,
-            float(wanted),
-            float(a.score or 0.0),
-            tuple(rating.label(table.scale).tolist()),
-            tuple(a.probabilities.values()),
-        )
-        for row, rating, wanted, a in zip(rows, table.ratings, table.scores(), rated, strict=True)
+        RatedImage(row, rating.path, float(mean), float(a.score or 0.0), label, tuple(a.probabilities.values()))
+        for row, rating, mean, label, a in zip(rows, table.ratings, table.scores(), labels, rated, strict=True)
     ]

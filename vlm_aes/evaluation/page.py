@@ -8,17 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes import files
 from vlm_aes.evaluation.evaluate import EvaluationReport, RatedImage
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
-from vlm_aes.output.html.components import data_uri, render, sized
+from vlm_aes.output.html.components import data_uri, render, sized, write_page
 from vlm_aes.ratings.scale import LEVELS
 from vlm_aes.ratings.table import RatingTable
 
 MAX_OUTLIERS = 6
-"""Images shown of each kind of miss."""
 OUTLIER_SIDE_PX = 320
 CALIBRATION_BINS = 10
 HISTOGRAM_BINS = 20
@@ -30,12 +28,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """One of ten equal parts of the images, by score.
-
-    Attributes:
-        score, rating: means, 0 to 100.
-        n: images.
-    """
+    """Mean score and mean rating, 0 to 100, of one of ten equal parts of the images, by score."""
 
     score: float
     rating: float
@@ -44,11 +37,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Outlier:
-    """An image that the model rates far from people.
-
-    Attributes:
-        thumbnail: a small copy as a data URI; None where the image can no longer be opened.
-    """
+    """An image that the model rates far from people, with a thumbnail as a data URI where it can still be opened."""
 
     name: str
     score: float
@@ -57,13 +46,7 @@ class Outlier:
 
 
 def evaluation_page(report: EvaluationReport, table: RatingTable, *, model: str, prompt: str, terms: str = "") -> str:
-    """HTML of an evaluation.
-
-    Args:
-        table: that was evaluated; its worst outliers are opened once more.
-        model, prompt: identity of what was evaluated.
-        terms: of the weights, for the foot of the page.
-    """
+    """HTML of an evaluation of ``table``, whose outliers are opened once more, by a model with a prompt and terms."""
     images = report.images
     score, rating = (np.array([getattr(i, name) for i in images]) for name in ("score", "rating"))
     labels, probabilities = (
@@ -95,9 +78,7 @@ def write_evaluation(
     Raises:
         OSError: where the file cannot be written.
     """
-    page = evaluation_page(report, table, model=model, prompt=prompt, terms=terms)
-    # names of files may hold bytes that are no text
-    files.write_bytes(file, page.encode("utf-8", errors="replace"))
+    write_page(file, evaluation_page(report, table, model=model, prompt=prompt, terms=terms))
 
 
 def calibration_bins(score: Floats, rating: Floats, n: int = CALIBRATION_BINS) -> list[CalibrationBin]:
@@ -125,6 +106,4 @@ def _outliers(table: RatingTable, images: list[RatedImage], gap: Floats) -> list
 
 def _thumbnail(source: str | bytes) -> str | None:
     opened = open_image(source, needed_side=OUTLIER_SIDE_PX)
-    if not isinstance(opened, LoadedImage):
-        return None
-    return data_uri(sized(to_rgb(opened.image), OUTLIER_SIDE_PX))
+    return data_uri(sized(to_rgb(opened.image), OUTLIER_SIDE_PX)) if isinstance(opened, LoadedImage) else None

@@ -201,8 +201,9 @@ class FinetuneJob:
             train_everything(network, tower=config.tower)
         else:
             torch.manual_seed(config.seed)  # adapters begin at random
-            shape = {"rank": config.rank, "alpha": config.alpha, "tower": config.tower}
-            adapted = with_lora(network, dropout=config.dropout, **shape)
+            adapted = with_lora(
+                network, rank=config.rank, alpha=config.alpha, dropout=config.dropout, tower=config.tower
+            )
         curve = train(base, objective, config, self.work / "steps", callbacks)
         if is_first_process():
             shutil.rmtree(self.finished, ignore_errors=True)
