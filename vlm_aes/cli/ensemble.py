@@ -23,8 +23,8 @@ def ensemble(
     overwrite: opt.Overwrite,
 ) -> None:
     """Fit the weights of several models to your ratings."""
-    table = read_table(ratings, images, ratings_scale, min_images=20)
     check_absent(out, overwrite=overwrite)
+    table = read_table(ratings, images, ratings_scale, min_images=20)
     say_loading(*member)
 
     from vlm_aes.output.terminal import count_text
@@ -58,12 +58,12 @@ def route(
     routes: opt.Routes,
     to: opt.RouteModels,
     out: opt.RaterFolder,
+    json: opt.Json,
+    overwrite: opt.Overwrite,
     images: opt.Images,
     tower: opt.RouteTower,
     device: opt.Device,
     seed: opt.Seed,
-    json: opt.Json,
-    overwrite: opt.Overwrite,
 ) -> None:
     """Learn which kind of image goes to which model."""
     check_absent(out, overwrite=overwrite)
