@@ -5,10 +5,10 @@ import io
 import tempfile
 from pathlib import Path
 
-from tests import demo_server
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from tests import demo_server
 from vlm_aes.images.samples import write_samples
 
 OUT = Path(__file__).parent.parent / "docs" / "demo"

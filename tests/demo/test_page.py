@@ -15,7 +15,9 @@ from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+import vlm_aes
 from tests import demo_server
+from vlm_aes.demo.uploads import MAX_UPLOAD_BYTES
 from vlm_aes.images.degrade import DEGRADATIONS
 from vlm_aes.images.samples import write_samples
 
@@ -82,7 +84,7 @@ def visit(server, chromium):
             "request", lambda r: None if r.url.startswith((server.url, "data:", "blob:")) else trouble.append(r.url)
         )
 
-    def one(width=1280, height=900, **options):
+    def one(tab="", width=1280, height=900, **options):
         context = chromium.new_context(viewport={"width": width, "height": height}, accept_downloads=True, **options)
         context.set_default_timeout(SLOW)
         context.grant_permissions(["camera"], origin=server.url)
@@ -91,6 +93,8 @@ def visit(server, chromium):
         page.goto(server.url)
         page.wait_for_selector("#one-drop input[type=file]", state="attached")
         opened.append(context)
+        if tab:
+            demo_server.choose_tab(page, tab)
         return page
 
     yield one
@@ -189,8 +193,10 @@ def test_a_photo_can_be_pasted_or_taken(visit, samples):
 
 
 def test_compare(visit, samples):
-    page = visit()
-    page.get_by_role("tab", name="Compare").click()
+    page = visit("Compare")
+    send(page, "compare-drop", samples / "coffee.png")
+    page.wait_for_selector("#compare-note .refused")
+    assert "2 to 20" in page.inner_text("#compare-note")
     names = ["coffee.png", "coffee-blur.png", "coffee-tilt.png"]
     send(page, "compare-drop", *(samples / name for name in names))
     page.wait_for_selector(".ranking li")
@@ -206,17 +212,8 @@ def test_compare(visit, samples):
     assert page.inner_text(".burst figure h2") == f"Keep {order[0]}"
 
 
-def test_compare_says_what_it_needs(visit, samples):
-    page = visit()
-    page.get_by_role("tab", name="Compare").click()
-    send(page, "compare-drop", samples / "coffee.png")
-    page.wait_for_selector("#compare-note .refused")
-    assert "2 to 20 pictures" in page.inner_text("#compare-note")
-
-
 def test_sort_uploads(visit, samples, tmp_path):
-    page = visit()
-    page.get_by_role("tab", name="Sort a folder").click()
+    page = visit("Sort a folder")
     broken = tmp_path / "broken.png"
     broken.write_bytes((samples / "coffee.png").read_bytes()[:5000])
     names = ["coffee.png", *(f"coffee-{fault}.png" for fault in DEGRADATIONS)]
@@ -248,8 +245,7 @@ def test_sort_uploads(visit, samples, tmp_path):
 
 
 def test_sort_a_folder_of_the_operator_and_stop(visit, samples):
-    page = visit()
-    page.get_by_role("tab", name="Sort a folder").click()
+    page = visit("Sort a folder")
     page.get_by_label("Facts, attributes and critiques").check()
     page.click("#sort-start")
     page.wait_for_selector("#sort-gallery li")
@@ -263,8 +259,7 @@ def test_sort_a_folder_of_the_operator_and_stop(visit, samples):
 
 
 def test_teach_it_by_keyboard(visit, tmp_path):
-    page = visit()
-    page.get_by_role("tab", name="Teach it").click()
+    page = visit("Teach it")
     page.click("#teach-ours")
     page.wait_for_selector(".lesson img")
     given = {}
@@ -302,9 +297,7 @@ def test_teach_it_by_keyboard(visit, tmp_path):
     assert name == "my-taste.zip"
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         archive.extractall(tmp_path / "my-taste")
-    from vlm_aes import Assessor
-
-    own = Assessor.from_pretrained(tmp_path / "my-taste")
+    own = vlm_aes.Assessor.from_pretrained(tmp_path / "my-taste")
     photos = {p.name: p for p in write_samples(tmp_path / "samples")}
     rated = list(given)
     scores = [a.score for a in own.assess([photos[n] for n in rated], facts=False)]
@@ -313,8 +306,7 @@ def test_teach_it_by_keyboard(visit, tmp_path):
 
 def test_keys_as_fast_as_photos_come(visit):
     """Each key is pressed the moment that a photo is there: none is lost."""
-    page = visit()
-    page.get_by_role("tab", name="Teach it").click()
+    page = visit("Teach it")
     page.evaluate("""() => {
         let seen = 0;
         let last;
@@ -334,10 +326,9 @@ def test_keys_as_fast_as_photos_come(visit):
 
 
 def test_visitors_do_not_see_each_other(visit, samples):
-    one, other = visit(), visit()
+    one, other = visit(), visit("How a score is made")
     send(one, "one-drop", samples / "rocket.png")
     one.wait_for_selector("#one-verdict .score")
-    other.get_by_role("tab", name="How a score is made").click()
     other.wait_for_selector("#how h2")
     assert "a sample" in other.inner_text("#how h2")
     assert "rocket" not in other.content().replace("rocket.jpg", "").replace("Rocket", "")
@@ -345,7 +336,7 @@ def test_visitors_do_not_see_each_other(visit, samples):
     one.wait_for_selector("#how h2:has-text('rocket.png')")
 
 
-def test_a_file_that_is_no_picture_is_refused_in_words(visit, tmp_path):
+def test_a_file_that_is_no_image_is_refused_in_words(visit, tmp_path):
     page = visit()
     nasty = tmp_path / "<img src=x onerror=alert(1)>.png"
     nasty.write_bytes(b"this is text")
@@ -357,7 +348,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(visit, tmp_path):
 
 @pytest.mark.parametrize("width", [390, 1440])
 def test_nothing_overflows_and_no_text_is_tiny(visit, samples, width):
-    page = visit(width)
+    page = visit(width=width)
     send(page, "one-drop", samples / "coffee.png")
     page.wait_for_selector("#one-critique .critique")
     for name in TABS:
@@ -402,12 +393,9 @@ def client(server):
     return Client(server.url, verbose=False)
 
 
-def test_the_endpoints_are_named(client):
+def test_rate_and_critique_by_a_program(client, samples):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(named) == {"/rate", "/critique", "/compare", "/batch"}
-
-
-def test_rate_and_critique_by_a_program(client, samples):
     photo = handle_file(str(samples / "coffee.png"))
     row = client.predict(photo, api_name="/rate")
     assert row["score"] == pytest.approx(FROZEN["coffee.png"], abs=0.01)
@@ -446,17 +434,8 @@ def asked_by_hand(server, path):
 
 
 def test_no_other_file_of_the_machine_can_be_had(server, samples):
-    import vlm_aes
-
-    elsewhere = [
-        "/etc/passwd",
-        "/proc/self/environ",
-        vlm_aes.__file__,
-        str(samples / "coffee.png"),
-        "http://192.0.2.1/x.png",
-        "https://192.0.2.1/x.png",
-    ]
-    for path in elsewhere:
+    files = ["/etc/passwd", "/proc/self/environ", vlm_aes.__file__, str(samples / "coffee.png")]
+    for path in [*files, "http://192.0.2.1/x.png", "https://192.0.2.1/x.png"]:
         answer = httpx.get(f"{server.url}/gradio_api/file={path}", timeout=60)
         assert answer.status_code in (403, 404), path
         said = asked_by_hand(server, path)
@@ -475,9 +454,7 @@ def test_names_with_paths_in_them_stay_names(server, samples):
     assert not Path("/tmp/escaped.png").exists()
 
 
-def test_what_is_too_large_is_not_taken(server):
-    from vlm_aes.demo.uploads import MAX_UPLOAD_BYTES
-
+def test_an_upload_that_is_too_large_is_refused(server):
     data = b"\xff\xd8" + bytes(MAX_UPLOAD_BYTES + 2**20)
     answer = httpx.post(f"{server.url}/gradio_api/upload", files={"files": ("huge.jpg", data)}, timeout=120)
     assert answer.status_code == 413
@@ -494,13 +471,10 @@ def test_bad_files_get_a_reason_and_the_server_goes_on(client, samples, tmp_path
         "zeros.png": bytes(5000),
         "gif.gif": b"GIF89a" + b"\xff" * 40,
     }
-    files = []
     for name, data in bad.items():
         (tmp_path / name).write_bytes(data)
-        files.append(handle_file(str(tmp_path / name)))
     Image.new("RGB", (4, 4)).save(tmp_path / "tiny.png")
-    files.append(handle_file(str(tmp_path / "tiny.png")))
-    rows = client.predict(files, api_name="/batch")
+    rows = client.predict([handle_file(str(file)) for file in tmp_path.iterdir()], api_name="/batch")
     assert all(row["score"] is None and ": " in row["error"] for row in rows)
     row = client.predict(handle_file(str(samples / "coffee.png")), api_name="/rate")
     assert row["score"] == pytest.approx(FROZEN["coffee.png"], abs=0.01)

@@ -1,6 +1,7 @@
 import io
 import resource
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -28,13 +29,8 @@ def png_header(width, height):
         crc = zlib.crc32(kind + data)
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
-        + chunk(b"IEND", b"")
-    )
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP"])
@@ -62,35 +58,37 @@ def test_images_are_set_upright_by_their_exif_orientation():
     assert small.image.height > small.image.width
 
 
-def test_transparency_is_laid_over_white():
-    image = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
-    assert open_image(encoded(image, "PNG")).image.getpixel((3, 3)) == (255, 255, 255)
-    palette = Image.new("P", (16, 16), 1)
-    palette.putpalette([0, 0, 0, 10, 20, 30])
-    opened = open_image(encoded(palette, "PNG", transparency=1))
-    assert opened.image.getpixel((3, 3)) == (255, 255, 255)
-    assert open_image(encoded(palette, "PNG")).image.getpixel((3, 3)) == (10, 20, 30)
+def palette():
+    image = Image.new("P", (16, 16), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    return image
 
 
-def test_cmyk_and_gray_become_rgb():
-    for mode in ("CMYK", "L"):
-        opened = open_image(encoded(photo().convert(mode), "JPEG")).image
-        assert opened.mode == "RGB"
+CLEAR = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
+HALF_OF_16_BITS = Image.fromarray(np.full((16, 16), 32768, np.uint16))
+HALF_OF_A_FLOAT = Image.fromarray(np.full((16, 16), 0.5, np.float32))
+RED, BLUE = (Image.new("RGB", (16, 16), color) for color in ("red", "blue"))
 
 
-def test_sixteen_bits_are_scaled_not_cut():
-    values = np.full((16, 16), 32768, np.uint16)
-    for kind in ("PNG", "TIFF"):
-        opened = open_image(encoded(Image.fromarray(values), kind))
-        assert opened.image.getpixel((3, 3)) == (128, 128, 128)
-    unit = Image.fromarray(np.full((16, 16), 0.5, np.float32))
-    assert open_image(encoded(unit, "TIFF")).image.getpixel((3, 3)) == (128, 128, 128)
-
-
-def test_an_animation_gives_its_first_frame():
-    frames = [Image.new("RGB", (16, 16), color) for color in ("red", "blue")]
-    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert open_image(data).image.getpixel((3, 3)) == (255, 0, 0)
+@pytest.mark.parametrize(
+    ("image", "kind", "options", "pixel"),
+    [
+        (CLEAR, "PNG", {}, (255, 255, 255)),
+        (palette(), "PNG", {"transparency": 1}, (255, 255, 255)),
+        (palette(), "PNG", {}, (10, 20, 30)),
+        (HALF_OF_16_BITS, "PNG", {}, (128, 128, 128)),
+        (HALF_OF_16_BITS, "TIFF", {}, (128, 128, 128)),
+        (HALF_OF_A_FLOAT, "TIFF", {}, (128, 128, 128)),
+        (RED, "GIF", {"save_all": True, "append_images": [BLUE]}, (255, 0, 0)),
+        (RED.convert("CMYK"), "TIFF", {}, (255, 0, 0)),
+        (RED.convert("L"), "JPEG", {}, (76, 76, 76)),
+    ],
+)
+def test_every_mode_becomes_rgb(image, kind, options, pixel):
+    """Transparency over white, 16 bits and floats scaled, of an animation the first frame."""
+    opened = open_image(encoded(image, kind, **options)).image
+    assert opened.mode == "RGB"
+    assert opened.getpixel((3, 3)) == pixel
 
 
 def test_a_jpeg_is_decoded_smaller_and_keeps_its_full_size():
@@ -126,29 +124,35 @@ def test_a_path_bytes_and_a_pil_image_give_the_same_pixels(tmp_path):
     assert ways[0].sha256 == ways[1].sha256
 
 
-def kind_of(source):
+JPEG = encoded(photo(640, 480), "JPEG")
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("nothing.jpg", "missing"),
+        ("x" * 5000, "missing"),
+        ("a\0b.jpg", "missing"),
+        (".", "unreadable"),
+        (b"", "truncated"),
+        (JPEG[: len(JPEG) // 2], "truncated"),
+        (JPEG[:20], "truncated"),
+        (encoded(photo(), "PNG")[:100], "truncated"),
+        (b"once upon a time, a text was named .jpg", "not_an_image"),
+        (encoded(Image.new("RGB", (1, 1)), "PNG"), "too_small"),
+        (Image.new("RGB", (7, 100)), "too_small"),
+        (encoded(photo(), "PPM"), "unsupported"),
+    ],
+)
+def test_bad_files_have_the_kind_of_their_error(source, kind):
     error = open_image(source)
     assert isinstance(error, ImageError)
-    assert str(error).startswith(f"{error.kind}: ")
-    return error.kind
+    assert str(error).startswith(f"{kind}: ")
 
 
-def test_bad_files_have_the_kind_of_their_error(tmp_path):
-    jpeg = encoded(photo(640, 480), "JPEG")
-    assert kind_of(tmp_path / "nothing.jpg") == "missing"
+def test_a_link_to_nowhere_is_a_missing_file(tmp_path):
     (tmp_path / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    assert kind_of(tmp_path / "link.jpg") == "missing"
-    assert kind_of("x" * 5000) == "missing"
-    assert kind_of("a\0b.jpg") == "missing"
-    assert kind_of(tmp_path) == "unreadable"
-    assert kind_of(b"") == "truncated"
-    assert kind_of(jpeg[: len(jpeg) // 2]) == "truncated"
-    assert kind_of(jpeg[:20]) == "truncated"
-    assert kind_of(encoded(photo(), "PNG")[:100]) == "truncated"
-    assert kind_of(b"once upon a time, a text was named .jpg") == "not_an_image"
-    assert kind_of(encoded(Image.new("RGB", (1, 1)), "PNG")) == "too_small"
-    assert kind_of(Image.new("RGB", (7, 100))) == "too_small"
-    assert kind_of(encoded(photo(), "PPM")) == "unsupported"
+    assert str(open_image(tmp_path / "link.jpg")).startswith("missing: the link points nowhere")
 
 
 def test_a_huge_image_is_refused_before_it_is_decoded():
@@ -160,16 +164,8 @@ def test_a_huge_image_is_refused_before_it_is_decoded():
 
 @pytest.mark.parametrize(("name", "extra"), [("x.heic", "heic"), ("x.nef", "raw")])
 def test_extras_say_how_to_install_themselves(name, extra, tmp_path, monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without(module, *args, **kwargs):
-        if module in ("pillow_heif", "rawpy"):
-            raise ImportError(module)
-        return real(module, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    for module in ("pillow_heif", "rawpy"):
+        monkeypatch.setitem(sys.modules, module, None)
     (tmp_path / name).write_bytes(b"\0" * 100)
     error = open_image(tmp_path / name)
     assert error.kind == "unsupported"

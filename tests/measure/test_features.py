@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vlm_aes.measure.features import FEATURES_SIDE_PX as SIDE
-from vlm_aes.measure.features import FeatureImage, feature_count, features, grid_cells
+from vlm_aes.measure.features import feature_count, features, grid_cells
 
 
 def flat(*color):
@@ -76,7 +76,3 @@ def test_any_image_has_the_same_finite_features(width, height, mode):
     assert list(result) == list(features(flat(1, 2, 3)))
     assert len(result) == feature_count()
     assert np.isfinite(list(result.values())).all()
-
-
-def test_a_feature_image_is_square():
-    assert FeatureImage(flat(1, 2, 3)).rgb.shape == (SIDE, SIDE, 3)

@@ -1,6 +1,6 @@
 """Blur, measured on edges and estimated by the net that is shipped."""
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 from finetune.image_nets.optics import apply_kernel, disc, trajectory
 from tests.photos import PHOTOS
 from vlm_aes.measure import measure, measure_for_prompt
-from vlm_aes.measure.focus import BLUR_NET, BLUR_WINDOW_PX, estimate_blur, is_blurred, with_blur_evidence
+from vlm_aes.measure.focus import BLUR_WINDOW_PX, estimate_blur, is_blurred, with_blur_evidence
 
 
 def window(photo):
@@ -73,13 +73,10 @@ def test_a_flat_image_is_not_blurred(shape):
 
 
 def test_each_thread_has_its_own_net():
-    expected, results = estimate_blur(WINDOWS[0]), []
-    threads = [threading.Thread(target=lambda: results.append(estimate_blur(WINDOWS[0]))) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [expected] * 4
+    expected = estimate_blur(WINDOWS[0])
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(estimate_blur, [WINDOWS[0]] * 8))
+    assert results == [expected] * 8
 
 
 def test_the_net_is_evidence_where_the_score_is_low():
@@ -91,7 +88,3 @@ def test_the_net_is_evidence_where_the_score_is_low():
     changed = with_blur_evidence(facts, shaken, 20.0)
     assert is_blurred(changed)
     assert changed["sharpness"].value == facts["sharpness"].value
-
-
-def test_the_shipped_net_names_no_folder():
-    assert b"site-packages" not in BLUR_NET.read_bytes()

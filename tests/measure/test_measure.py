@@ -8,6 +8,8 @@ from scipy.stats import spearmanr
 from tests.photos import PHOTOS, gray
 from vlm_aes.images.degrade import degrade
 from vlm_aes.measure import fact_columns, facts_sentence, measure, measure_for_prompt
+from vlm_aes.measure.focus import BLUR_NET
+from vlm_aes.measure.tilt import TILT_NET
 
 BOTH = pytest.mark.parametrize("measured", [measure, measure_for_prompt])
 
@@ -55,6 +57,11 @@ def test_a_stronger_degradation_measures_stronger(measured, photo, degradation, 
     small = photo.resize((300, 300))
     values = [measured(degrade(small, degradation, s, 1))[fact].value for s in strengths]
     assert spearmanr(strengths, values).statistic * sign >= 0.9
+
+
+@pytest.mark.parametrize("net", [BLUR_NET, TILT_NET])
+def test_a_shipped_net_names_no_folder(net):
+    assert b"site-packages" not in net.read_bytes()
 
 
 def test_flat_and_tiny_images_have_no_tilt():

@@ -8,14 +8,7 @@ from PIL import Image, ImageDraw
 from tests.photos import gray
 from vlm_aes.images.degrade import rotate_and_crop
 from vlm_aes.measure import measure, tilt
-from vlm_aes.measure.tilt import (
-    TILT_CLASSES_DEGREES,
-    TILT_NET,
-    TILT_WINDOW_PX,
-    TILTED_BANDS,
-    estimate_tilt,
-    tilted_probability,
-)
+from vlm_aes.measure.tilt import TILT_CLASSES_DEGREES, TILT_WINDOW_PX, TILTED_BANDS, estimate_tilt, tilted_probability
 from vlm_aes.measure.windows import square_windows
 
 PHOTO = Image.fromarray(skimage.data.camera()).convert("RGB")
@@ -83,7 +76,3 @@ def test_windows_cover_both_ends_of_an_image(size, n):
     windows = square_windows(image, TILT_WINDOW_PX)
     assert [w.shape for w in windows] == [(TILT_WINDOW_PX, TILT_WINDOW_PX)] * n
     assert windows[0][0, 0] and windows[-1][-1, -1]
-
-
-def test_the_shipped_net_names_no_folder():
-    assert b"site-packages" not in TILT_NET.read_bytes()

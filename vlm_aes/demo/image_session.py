@@ -119,7 +119,8 @@ def stream_critique(model: SharedAssessor, session: ImageSession) -> Iterator[st
 
     def write() -> None:
         try:
-            result.set_result(add_critique(model, session, texts.put))
+            add_critique(model, session, texts.put)
+            result.set_result(None)
         except BaseException as error:  # raised where it is waited for
             result.set_exception(error)
 
