@@ -82,10 +82,17 @@ class Assessor(VersionRater):
         """
         return cls(
             *load_parts(
-                model, adapter=adapter, prompt=prompt, precision=precision, device=device,
-                revision=revision, pixels=pixels, fast=fast, with_critic=critic,
+                model,
+                adapter=adapter,
+                prompt=prompt,
+                precision=precision,
+                device=device,
+                revision=revision,
+                pixels=pixels,
+                fast=fast,
+                with_critic=critic,
             )
-        )  # fmt: skip
+        )
 
     @property
     def model_id(self) -> str:
@@ -139,14 +146,18 @@ class Assessor(VersionRater):
 
     @overload
     def assess(  # type: ignore[overload-overlap]
-        self, source: Source, *, rationale: bool = ..., facts: bool = ..., attributes: bool = ...,
-        batch_size: int = ...,
-    ) -> Assessment: ...  # fmt: skip
+        self, source: Source, *, rationale: bool = ..., facts: bool = ..., attributes: bool = ..., batch_size: int = ...
+    ) -> Assessment: ...
     @overload
     def assess(
-        self, source: Sequence[Source], *, rationale: bool = ..., facts: bool = ...,
-        attributes: bool = ..., batch_size: int = ...,
-    ) -> list[Assessment]: ...  # fmt: skip
+        self,
+        source: Sequence[Source],
+        *,
+        rationale: bool = ...,
+        facts: bool = ...,
+        attributes: bool = ...,
+        batch_size: int = ...,
+    ) -> list[Assessment]: ...
     def assess(
         self,
         source: Source | Sequence[Source],
@@ -196,9 +207,8 @@ class Assessor(VersionRater):
         return self.score_prepared(prepared, rationale=rationale, attributes=attributes)
 
     def prepare(
-        self, source: Source, *, rationale: bool = False, facts: bool = False, suffix: str = "",
-        sha256: str = "",
-    ) -> PreparedImage | ImageError:  # fmt: skip
+        self, source: Source, *, rationale: bool = False, facts: bool = False, suffix: str = "", sha256: str = ""
+    ) -> PreparedImage | ImageError:
         """Open an image and measure what is asked for: all that needs no model, in any thread.
 
         A fast head decodes no more than its tower reads; what else is measured does not change
@@ -211,9 +221,12 @@ class Assessor(VersionRater):
         prepared: PreparedImage | None = None
         if self.head is None or rationale or facts:
             loaded = open_image(
-                source, needed_side=self.needed_side, suffix=suffix, sha256=sha256,
+                source,
+                needed_side=self.needed_side,
+                suffix=suffix,
+                sha256=sha256,
                 native_side=measures.NATIVE_CROP_SIDE_PX if facts else None,
-            )  # fmt: skip
+            )
             if isinstance(loaded, ImageError):
                 return loaded
             prepared = self.prepare_loaded(loaded, rationale=rationale, facts=facts)

@@ -43,13 +43,7 @@ class Critic:
         self.backbone = backbone
         self.prompt = prompt
 
-    def instruction(
-        self,
-        facts: str,
-        score: float,
-        level: str,
-        degradation: str | None = None,
-    ) -> str:
+    def instruction(self, facts: str, score: float, level: str, degradation: str | None = None) -> str:
         """The instruction for one image."""
         text: str = self.prompt.critique
         question = self.prompt.degradation
@@ -96,10 +90,7 @@ class Critic:
         return [whole_sentences(text.strip()) for text in texts]
 
     def log_likelihood(
-        self,
-        images: Sequence[Image.Image],
-        inputs: Sequence[InstructionInputs],
-        texts: Sequence[str],
+        self, images: Sequence[Image.Image], inputs: Sequence[InstructionInputs], texts: Sequence[str]
     ) -> list[float]:
         """Mean log probability, at most 0, of the tokens of each text as the critique of an image.
 

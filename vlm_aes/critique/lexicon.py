@@ -102,9 +102,7 @@ def lexicon() -> Lexicon:
     return Lexicon(
         phrases=tuple(phrases),
         aspects=aspects,
-        imperative=re.compile(
-            rf"^\s*{_any_word(words['imperative']).pattern}(?! tones| hues)", re.I
-        ),
+        imperative=re.compile(rf"^\s*{_any_word(words['imperative']).pattern}(?! tones| hues)", re.I),
         praise=_any_word(words["praise"]),
         fault=_any_word(words["fault"]),
         denial=re.compile(rf"{denial}(?: \w+){{0,3}} ?$", re.I),
@@ -120,8 +118,5 @@ def _filled(pattern: str, slots: Mapping[str, Mapping[str, object]], group: str)
 
 
 def _any_word(words: str) -> re.Pattern[str]:
-    stems = "|".join(
-        re.escape(word[:-1]) + r"\w*" if word.endswith("*") else re.escape(word)
-        for word in words.split()
-    )
+    stems = "|".join(re.escape(word[:-1]) + r"\w*" if word.endswith("*") else re.escape(word) for word in words.split())
     return re.compile(rf"\b(?:{stems})\b", re.I)

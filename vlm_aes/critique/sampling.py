@@ -25,9 +25,7 @@ class SeededSampling(LogitsProcessor):  # type: ignore[misc]  # transformers is 
         prompt_length: tokens before the first generated one; the step counts from there.
     """
 
-    def __init__(
-        self, seeds: Sequence[int], temperature: float, top_p: float, prompt_length: int
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], temperature: float, top_p: float, prompt_length: int) -> None:
         self.seeds = list(seeds)
         self.temperature = temperature
         self.top_p = top_p

@@ -23,10 +23,7 @@ def sentiment(text: str) -> float:
             fault += 1
             continue
         fault += len(words.fault.findall(sentence))
-        praise += sum(
-            not words.denial.search(sentence[: match.start()])
-            for match in words.praise.finditer(sentence)
-        )
+        praise += sum(not words.denial.search(sentence[: match.start()]) for match in words.praise.finditer(sentence))
     return (praise - fault) / (praise + fault + 1)
 
 

@@ -57,9 +57,7 @@ def parse(text: str) -> list[Statement]:
 
 
 def _mentions(clause: str) -> tuple[Mention, ...]:
-    return tuple(
-        Mention(phrase, word) for phrase in lexicon().phrases for word in phrase.words(clause)
-    )
+    return tuple(Mention(phrase, word) for phrase in lexicon().phrases for word in phrase.words(clause))
 
 
 def sentences(text: str) -> list[str]:

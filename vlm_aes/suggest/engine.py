@@ -182,12 +182,10 @@ def try_edits(
     moves = [edit.kind in FRAME_KINDS for edit in tried]
     if comparator is None:
         trimmed = crop(plain, crop_box(0.97, (0.5, 0.5)))
-        pairs += [(one, plain) for one in (trimmed, resave_as_jpeg(plain),
-                                           multiply_light(plain, 2.0**0.1))]  # fmt: skip
+        pairs += [(one, plain) for one in (trimmed, resave_as_jpeg(plain), multiply_light(plain, 2.0**0.1))]
         moves += [True, False, False]
     upright = {id(one): one for pair in pairs for one in pair}
-    moved = {id(one): one for pair, moving in zip(pairs, moves, strict=True) if moving
-             for one in pair}  # fmt: skip
+    moved = {id(one): one for pair, moving in zip(pairs, moves, strict=True) if moving for one in pair}
     images = [*upright.values(), *map(mirror, moved.values())]
     row = {key: n for n, key in enumerate(upright)}
     mirror_row = {**row, **{key: len(row) + n for n, key in enumerate(moved)}}
@@ -206,10 +204,7 @@ def try_edits(
     parts = [comparator.embed(part) for part in _batches(images)]
     scores, embeddings = (np.concatenate(part) for part in zip(*parts, strict=True))
     classes = [edit.edit_class for edit in tried]
-    odds = [
-        comparator.log_odds(embeddings[a], embeddings[b], classes)
-        for a, b in zip(after, before, strict=True)
-    ]
+    odds = [comparator.log_odds(embeddings[a], embeddings[b], classes) for a, b in zip(after, before, strict=True)]
     return Trial(tried, (scores[after] - scores[before]).mean(0), np.mean(odds, axis=0))
 
 
@@ -228,9 +223,7 @@ def best_of_each_class(trial: Trial, thresholds: Thresholds) -> list[Suggestion]
             threshold = (fitted or DEFAULT_LOG_ODDS)[not edit.measured]
             passed = log_odds > threshold and gain > -MAX_LOSS_POINTS
         if passed:
-            suggestion = Suggestion(
-                edit.kind, edit.text, edit.parameters, gain, log_odds, threshold, edit.measured
-            )
+            suggestion = Suggestion(edit.kind, edit.text, edit.parameters, gain, log_odds, threshold, edit.measured)
             other = best.get(edit.edit_class)
             if other is None or _rank(suggestion) > _rank(other):
                 best[edit.edit_class] = suggestion
@@ -241,9 +234,7 @@ def _rank(suggestion: Suggestion) -> tuple[bool, float]:
     return suggestion.measured, suggestion.margin
 
 
-def edited_versions(
-    plain: Image.Image, parameters: Iterable[Parameters]
-) -> list[tuple[Image.Image, Image.Image]]:
+def edited_versions(plain: Image.Image, parameters: Iterable[Parameters]) -> list[tuple[Image.Image, Image.Image]]:
     """The image after each edit, and the image that it is compared with."""
     return [(apply_edit(plain, p), edit_reference(plain, p)) for p in parameters]
 
