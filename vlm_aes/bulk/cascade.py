@@ -66,12 +66,10 @@ def _expected_cut(score: NDArray[np.float64], spread: float, places: int) -> flo
 
 
 class CascadeRows(CompletedRows):
-    """Rows that the model need not rate: those that the head decided, and those that an earlier run's model
-    has rated.
+    """Rows that the model need not rate: those that the head decided, and those that an earlier run's model rated.
 
     Args:
-        fast_sink: with the head's rows.
-        tiers: (N,) of these rows.
+        fast_sink, tiers: the head's rows, and (N,) their tiers.
         earlier: the model's own rows of an earlier run.
     """
 

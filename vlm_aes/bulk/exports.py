@@ -18,12 +18,8 @@ Say = Callable[[str], None]
 
 
 def write_sidecars(sidecars: SidecarWriter, rows: Iterable[Row], *, show: Say, say: Say) -> int:
-    """Write the sidecars of rows and say what was done; gives how many could not be written.
-
-    Args:
-        show: gets a line for each sidecar in a dry run.
-        say: gets failures and the counts.
-    """
+    """Write the sidecars of rows; gives how many could not be written. ``show`` gets a line for each in a dry
+    run, ``say`` failures and the counts."""
     counts: Counter[str] = Counter()
     failed = 0
     for outcome in sidecars.write(rows):
@@ -39,14 +35,10 @@ def write_sidecars(sidecars: SidecarWriter, rows: Iterable[Row], *, show: Say, s
 
 
 def export_gallery(table: Path, html: Path, *, fast_table: Path | None = None, overwrite: bool = False) -> None:
-    """Write a finished table as a gallery.
-
-    Args:
-        fast_table: of the same images by a fast head, to show where the two disagree.
+    """Write a finished table as a gallery; with a ``fast_table`` of the same images, it shows where the two disagree.
 
     Raises:
-        OutputError: for a page that exists or has no folder.
-        TableError: for a table that ``score`` did not write.
+        OutputError, TableError: for a page that exists or has no folder; for a table of another program.
     """
     check_parent(html)
     check_absent(html, overwrite=overwrite)

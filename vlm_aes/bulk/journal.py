@@ -23,8 +23,7 @@ class RunLock:
     """An exclusive lock on a file; the system releases it when the process ends, however it ends.
 
     Raises:
-        BlockingIOError: when another process holds it.
-        OSError: when the file cannot be opened.
+        BlockingIOError, OSError: when another process holds it; when the file cannot be opened.
     """
 
     def __init__(self, file: Path) -> None:

@@ -26,10 +26,8 @@ class ParallelScorer:
     """Rates batches, until it is closed.
 
     Args:
-        assessor: rates.
-        rationale, attributes: whether they are asked for.
-        workers: most parts side by side; by default one a core, at most sixteen. One where the scorer cannot
-            be used from several threads.
+        workers: most parts side by side; by default one a core, at most sixteen. One where the scorer cannot be
+            used from several threads.
 
     Attributes:
         parts: the most there are: with as many forward passes' images all cores are busy.

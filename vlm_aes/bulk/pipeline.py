@@ -44,10 +44,8 @@ class RunStats:
 
     Attributes:
         rated, rated_again: by the model in this run, and by the slow model of a cascade.
-        resumed: taken from an earlier run.
-        repeated: of content that was rated before.
-        errors: rows by the kind of their error.
-        scores: rows by their score in tenths of a point.
+        resumed, repeated: taken from an earlier run; of content that was rated before.
+        errors, scores: rows by the kind of their error, and by their score in tenths of a point.
     """
 
     rows: int = 0

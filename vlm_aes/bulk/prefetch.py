@@ -36,7 +36,6 @@ class PrefetchEntry(Generic[Prepared]):
     equal content came before it.
 
     Attributes:
-        fingerprint: tells later that its file is unchanged.
         completed: an earlier run's row.
         error: why it could not be read.
         decoding: gives the prepared image, for content that is new.
@@ -62,13 +61,12 @@ class PrefetchEntry(Generic[Prepared]):
 
 
 class Prefetcher(Generic[Prepared]):
-    """Entries in the order of the sources, each read and prepared while the model is busy with those before
-    it. A context manager: leaving it ends the threads.
+    """Entries in the order of the sources, each read and prepared while the model is busy with those before it.
+    A context manager: leaving it ends the threads.
 
     Args:
         sources: iterated in a thread of its own; may be endless.
         prepare: is applied to new content.
-        batch_size: images that the model takes at a time.
         completed: rows that need not be done again.
         is_known: whether a row of this content can be had already.
         workers: threads; by default one a core, at most sixteen.

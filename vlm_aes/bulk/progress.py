@@ -39,12 +39,7 @@ def count_in_background(paths: Sequence[str], column: str | None) -> Total:
 
 
 class Progress:
-    """A line that renews itself on a terminal; elsewhere one a minute.
-
-    Args:
-        stats: counts of the run.
-        total: gives the number of images, where it is known.
-    """
+    """A line that renews itself on a terminal; elsewhere one a minute."""
 
     def __init__(self, stats: RunStats, total: Total) -> None:
         self.stats = stats

@@ -31,14 +31,11 @@ STORE_BYTES = 200 * 2**20
 
 
 class RayEngine:
-    """Rates on a Ray cluster: the one that ``RAY_ADDRESS`` names, or one started here.
-
-    A context manager; leaving it ends what was started.
+    """Rates on a Ray cluster: the one that ``RAY_ADDRESS`` names, or one started here, which leaving it ends.
 
     Args:
         worker_model: gives the arguments with which workers load the model of an assessor.
         workers: in the pool; by default one a GPU, without any one for two processors.
-        column: of a table's images.
 
     Raises:
         EngineError: where Ray is not installed or cannot be reached.
@@ -93,11 +90,8 @@ class RayEngine:
         completed: CompletedRows | None = None,
         amend: Callable[[Row], Row] | None = None,
     ) -> Iterator[Row]:
-        """As :func:`vlm_aes.bulk.pipeline.score_images`, with the same rows in the same order; equal content
-        is rated once by each worker for each of its pieces.
-
-        Args:
-            sources: with their containers kept.
+        """As :func:`vlm_aes.bulk.pipeline.score_images`, with the same rows in the same order; equal content is
+        rated once by each worker for each of its pieces. Containers among the sources are opened by the workers.
 
         Raises:
             EngineError: for what a worker cannot do; rows so far are kept.

@@ -47,8 +47,6 @@ class WorkerTask:
     Attributes:
         model: arguments of :meth:`Assessor.from_pretrained`.
         identity: model and prompt that it must turn out to be.
-        columns, options, batch_size: as for :func:`vlm_aes.bulk.pipeline.score_images`.
-        column: of a table's images.
         folder: that relative paths start from.
         threads: of the model on a processor.
     """

@@ -35,8 +35,8 @@ class CompletedRow:
 class CompletedRows:
     """Rows of earlier runs that still hold: same model and prompt, no error, same file.
 
-    The same file is told by its fingerprint, else by the hash of its bytes. Only the places of the rows are
-    kept; the rows stay on disk.
+    The same file is told by its fingerprint, else by the hash of its bytes. Only the places of the rows are kept;
+    the rows stay on disk.
 
     Args:
         sink: begun already.

@@ -49,13 +49,10 @@ class ScoreRun:
     The constructor finds the first image, then loads the models; nothing is written yet.
 
     Args:
-        settings: of the call.
         stdin: lines for the path ``-``.
 
     Attributes:
-        assessor: rates every image.
-        slow: rates borderline images again, in a cascade.
-        stats: counts along.
+        assessor, slow: rates every image; rates borderline images again, in a cascade.
 
     Raises:
         VlmAesError: for settings, a source or a model that cannot be used.
@@ -123,11 +120,8 @@ class ScoreRun:
             self._fill(sink)
 
     def export(self, show: Say, say: Say) -> int:
-        """Write what was asked for beside the table; gives how many sidecars failed.
-
-        Args:
-            show: gets a line for each sidecar in a dry run.
-            say: gets what was written, and failures.
+        """Write what was asked for beside the table; gives how many sidecars failed. ``show`` gets a line for each
+        sidecar in a dry run, ``say`` what was written, and failures.
 
         Raises:
             OutputError: where the dataset cannot be written.

@@ -41,20 +41,17 @@ class RunSettings(SelectionSettings):
     Attributes:
         paths: files, folders, globs, tables, archives, addresses; ``-`` for a list on stdin.
         image_column: column of a table that holds paths or images; by default path or image.
-        model, precision, device, fast: as for :meth:`vlm_aes.Assessor.from_pretrained`.
-        rationale, facts, attributes: columns that are added.
-        scale: ``1-10`` or the like; adds ``score_scaled``.
+        fast, precision: as for :meth:`vlm_aes.Assessor.from_pretrained`, like model and device.
+        rationale, facts, attributes: columns that are added; ``scale`` (``1-10``) adds ``score_scaled``.
         stars: five percentiles with commas; ``stars_among`` is ``reference`` or ``run``.
         cascade: rate with the fast head, then borderline images with the model.
         out: table file, or a folder that ends in a slash; nothing gives rows as they are rated.
         html, dataset, stats: gallery page, dataset folder, and statistics file to write as well.
-        xmp: write sidecars, in ``xmp_layout``; the next three are as in
-            :class:`vlm_aes.output.xmp.sidecars.SidecarWriter`.
+        xmp: write sidecars; what follows is as in :class:`vlm_aes.output.xmp.sidecars.SidecarWriter`.
         engine: ``local``, or ``ray`` with so many ``workers``.
 
     Raises:
-        SettingsError: for settings that exclude or need each other.
-        OutputError: for a page that exists or has no folder.
+        SettingsError, OutputError: for settings that exclude or need each other; for a page that exists.
     """
 
     paths: Sequence[str]
@@ -121,12 +118,10 @@ class ChooseSettings(SelectionSettings):
     """One call of ``choose``: which rows of a finished table, and where their files go.
 
     Attributes:
-        model, device: checkpoint with the fast head that measures similarity.
         table: what ``score`` wrote; not needed to ``undo``.
-        distinct: of near-duplicates, keep only the best.
+        distinct: of near-duplicates, keep only the best, by the fast head of the model.
         bands: scores with commas between them, at which all images are parted.
-        copy, link, move: folder for the files, at most one of them.
-        undo: folder whose files go back.
+        copy, link, move, undo: folder for the files, at most one of them; folder whose files go back.
 
     Raises:
         SettingsError: for settings that exclude or need each other.

@@ -38,8 +38,7 @@ def write_dataset(folder: Path, rows: Iterable[Row], sources: Iterable[ImageSour
 
     Args:
         rows: those with errors are left out; they are held in memory, the images are not.
-        sources: their images.
-        schema: of the rows.
+        sources, schema: their images; the columns.
 
     Raises:
         OutputError: where it cannot be written; nothing is left then.

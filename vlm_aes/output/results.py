@@ -22,10 +22,7 @@ READ_BATCH_ROWS = 8192
 
 
 def read_rows(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
-    """The rows, in order, a few thousand in memory at a time.
-
-    Args:
-        schema: the columns; by default those of ours that the table has.
+    """The rows, in order, a few thousand in memory at a time; by default with those columns of ours that the table has.
 
     Raises:
         TableError: for a place that is no such table.
@@ -96,10 +93,7 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
 
 
 def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
-    """The rows with ``stars`` by a rule.
-
-    Args:
-        keep: stars that a row has already stay.
+    """The rows with ``stars`` by a rule; with ``keep``, stars that a row has already stay.
 
     Raises:
         TableError: for rows without percentiles, where the rule needs them.

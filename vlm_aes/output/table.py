@@ -77,11 +77,9 @@ class Columns:
     """The columns of one call, by what was asked for.
 
     Args:
-        facts: adds ``fact_*``.
-        attributes: adds ``attr_NAME`` and ``attr_NAME_residual``.
+        facts, attributes: add ``fact_*``, and ``attr_NAME`` with ``attr_NAME_residual``.
         rationale: adds :data:`RATIONALE_COLUMNS`.
-        scale: adds ``score_scaled``.
-        cascade: adds ``score_fast``.
+        scale, cascade: add ``score_scaled`` and ``score_fast``.
         stars: adds ``stars``; empty until the end where they stand for a place in the run.
         added: names from :data:`SCORER_COLUMNS`.
     """

@@ -76,12 +76,10 @@ def capture_runs(paths: Iterable[Sequence[str]]) -> list[NDArray[np.int64]]:
 def time_runs(
     folder: NDArray[np.int64], taken: NDArray[np.float64], gap_s: float = BURST_GAP_S
 ) -> list[NDArray[np.int64]]:
-    """Numbers of images that were taken close after one another in one folder, two or more a run, in the
-    order of time.
+    """Numbers of images that were taken close after one another in one folder, two or more a run, by time.
 
     Args:
-        folder: (N,) the folder's number.
-        taken: (N,) seconds; NaN where it is not known.
+        folder, taken: (N,) the folder's number; (N,) seconds, NaN where it is not known.
     """
     known = np.flatnonzero(~np.isnan(taken))
     order = known[np.lexsort((known, taken[known], folder[known]))]
@@ -97,12 +95,8 @@ def label_bursts(features: ImageFeatures) -> NDArray[np.int64]:
 
 
 def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> NDArray[np.float64]:
-    """(N,) the score of each frame of one burst among the others.
-
-    Args:
-        stops: exposure; NaN where it is not known.
-        area: pixels.
-    """
+    """(N,) the score of each frame of one burst among the others, from its score, its exposure in stops (NaN where
+    it is not known) and its area in pixels."""
     score, stops, area = (np.asarray(v, dtype=np.float64) for v in (score, stops, area))
     known = ~np.isnan(stops)
     off = np.abs(stops - np.median(stops[known])) if known.any() else stops
@@ -113,12 +107,10 @@ def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> N
 def find_bursts(
     runs: Iterable[NDArray[np.int64]], paths: dict[int, str], extract: FeatureExtractor
 ) -> Iterator[tuple[NDArray[np.int64], ImageFeatures]]:
-    """Each burst of two or more: the numbers of its images, and their features. Memory holds the features of
-    one chunk.
+    """Each burst of two or more: the numbers of its images, and their features, held chunk by chunk.
 
     Args:
-        runs: from :func:`time_runs`.
-        paths: of every image in the runs, by its number.
+        runs, paths: from :func:`time_runs`; of every image in the runs, by its number.
     """
     for chunk in _chunks(runs):
         features = extract([paths[int(number)] for run in chunk for number in run])

@@ -23,8 +23,7 @@ class Cut:
     """How many images are selected; exactly one of the first three.
 
     Attributes:
-        top_k: the best of them, by number.
-        fraction: the best share, 0 to 1, at least one image.
+        top_k, fraction: the best of them, by number; the best share, 0 to 1, at least one image.
         threshold: those with this score or a higher one.
         per: of ``all``, of each ``folder``, or of each ``burst``.
 

@@ -59,15 +59,13 @@ class ScoredTable:
 
 
 def choose_from_table(settings: ChooseSettings, head: Scorer | None = None) -> tuple[list[Row], list[str] | None]:
-    """The rows that a call of ``choose`` selects, the best first, and the name of each one's band where there
-    are bands.
+    """The rows that a call of ``choose`` selects, the best first, and the name of each one's band, if there are any.
 
     Args:
         head: fast head that measures similarity, where the settings need it.
 
     Raises:
-        TableError: for a table that ``score`` did not write.
-        CheckpointError: for a head that cannot measure similarity.
+        TableError, CheckpointError: for a table of another program; for a head that cannot measure similarity.
     """
     assert settings.table is not None
     table = ScoredTable(settings.table)
@@ -87,11 +85,8 @@ def choose_from_table(settings: ChooseSettings, head: Scorer | None = None) -> t
 def choose_rows(
     table: ScoredTable, cut: Cut, extract: FeatureExtractor | None = None, *, distinct: bool = False
 ) -> list[Row]:
-    """The selected rows, the best first.
-
-    Args:
-        extract: needed for bursts, and for ``distinct``.
-        distinct: of near-duplicates, select the best alone.
+    """The selected rows, the best first; with ``distinct``, only the best of near-duplicates. ``extract`` is needed
+    for that, and for bursts.
 
     Raises:
         TableError: for a table that ``score`` did not write.

@@ -22,16 +22,12 @@ PLACEMENT_LOG = "vlm-aes-placed.jsonl"
 
 
 def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterable[str] | None = None) -> int:
-    """Put images into ``folder``, numbered in the order given (``0001-name.jpg``).
+    """Put images into ``folder``, numbered in the order given (``0001-name.jpg``); gives their number.
 
     Args:
         paths: the best first.
-        subfolders: for each, the folder below ``folder`` that it goes into.
-        folder: made if it is not there.
         way: ``copy``, ``link`` (a symbolic link) or ``move``.
-
-    Returns:
-        The number of placed files.
+        subfolders: for each, the folder below ``folder`` that it goes into.
 
     Raises:
         OutputError: for a folder that has been placed into before, or a file that cannot be read or written;
@@ -91,14 +87,11 @@ def _move(file: Path, target: Path) -> None:
 
 
 def undo_placement(folder: Path) -> int:
-    """Take a choice back: links and copies go, moved files return to where they were.
-
-    Returns:
-        The number of files that were taken back.
+    """Take a choice back: links and copies go, moved files return to where they were; gives their number.
 
     Raises:
-        OutputError: for a folder without a log, or where something else stands in a file's old place; nothing
-            is overwritten.
+        OutputError: for a folder without a log, or where something else stands in a file's old place; nothing is
+            overwritten.
     """
     log = folder / PLACEMENT_LOG
     try:

@@ -153,14 +153,12 @@ def distinct_rows(
     paths: Iterable[str],
     extract: FeatureExtractor,
 ) -> NDArray[np.int64]:
-    """Of ``order``, the best first, the first ``places`` of each group that are no near-duplicates of a
-    better one. No more images are opened than it takes.
+    """Of ``order``, the best first, the first ``places`` of each group that are no near-duplicates of a better one.
+    No more images are opened than it takes.
 
     Args:
-        order: row numbers.
+        order, group, paths: row numbers, and the group's number and the path of each.
         places: of each group, by its number.
-        group: (len(order),) numbers.
-        paths: in that order.
     """
     free = np.array(places)
     selected: list[int] = []

@@ -22,20 +22,17 @@ def find_sources(
     *,
     keep_containers: bool = False,
 ) -> Iterator[ImageSource]:
-    """Every image once, in the order given, folders by name; nothing is read yet.
+    """Every image once, in the order given, folders by name; nothing is read yet. Their path is the argument as
+    typed, joined with what is below it; nothing is resolved.
 
     Args:
-        paths: a file (named, so it is given whatever it is), a folder (recursive, readable suffixes, hidden
-            files skipped), a quoted glob, ``-``, a table (CSV, JSONL or Parquet with a column of paths, or
-            Parquet with images), a WebDataset archive (``.tar``), a dataset (a folder of ``save_to_disk``,
+        paths: a file (named, so it is given whatever it is), a folder (recursive, readable suffixes, hidden files
+            skipped), a quoted glob, ``-``, a table (CSV, JSONL or Parquet with a column of paths, or Parquet with
+            images), a WebDataset archive (``.tar``), a dataset (a folder of ``save_to_disk``,
             ``hf://datasets/OWNER/NAME@REVISION``), or an address that fsspec knows (``s3://bucket/photos``).
         stdin: lines for ``-``, one path each.
         column: of paths, or of images, in a table; by default ``path`` or ``image``.
-        keep_containers: give an archive, or a table that holds images, as one
-            :class:`~vlm_aes.images.source.ImageContainer`.
-
-    Yields:
-        Sources whose path is the argument as typed, joined with what is below it; nothing is resolved.
+        keep_containers: give an archive, or a table that holds images, as one ``ImageContainer``.
 
     Raises:
         SourceError: for a table without such a column, or an address that nothing can open.

@@ -113,9 +113,6 @@ def write_gallery(
         rows: gives the same rows each time it is called.
         sources: their images; only those that are shown are read.
         fast_scores: path to the fast head's score, where it is not in the rows.
-
-    Raises:
-        OSError: where the file cannot be written.
     """
     gallery = Gallery.gather(rows, fast_scores)
     paths = {row["path"] for row in gallery.shown}
@@ -124,12 +121,8 @@ def write_gallery(
 
 
 def gallery_page(gallery: Gallery, images: Mapping[str, str], folder: Path) -> str:
-    """HTML of a gallery.
-
-    Args:
-        images: path to data URI.
-        folder: where the page will lie; links to the images start there.
-    """
+    """HTML of a gallery, from the data URI of each path's image, and the folder where the page will lie, at which
+    links to the images start."""
     number = {row["path"]: i for i, row in enumerate(gallery.shown)}
     n = len(gallery.shown)
     strip = min(STRIP_IMAGES, n // 2)

@@ -44,12 +44,8 @@ class SidecarFields:
         self.replaced: list[Leaf] = []
 
     def rating(self, stars: int | None, embedded: int, unrated: int, overwrite: bool) -> None:
-        """Set the rating, unless a person did: here, in the image, or with another program.
-
-        Args:
-            embedded: rating that the image file itself holds.
-            unrated: rating that stands for none.
-        """
+        """Set the rating, unless a person did: here, in the image (``embedded``), or with another program.
+        ``unrated`` is the rating that stands for none."""
         now, ours = (whole_number(text_of(self._data, key)) for key in (RATING, own_key("rating")))
         if ours is None:
             others = (whole_number(text_of(self._data, key)) for key in OTHER_RATINGS)

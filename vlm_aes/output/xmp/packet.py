@@ -32,10 +32,9 @@ class Packet:
     """XMP as text, and its frame in the file.
 
     Attributes:
-        mark: the byte order mark, where there is one.
-        encoding: of the file.
-        head, tail: before and behind the ``x:xmpmeta`` element; an XML header, the packet wrapper.
-        body: the element.
+        body: the ``x:xmpmeta`` element.
+        mark, encoding: the byte order mark, where there is one, and the encoding of the file.
+        head, tail: before and behind the element; an XML header, the packet wrapper.
     """
 
     body: str

@@ -32,8 +32,7 @@ class SidecarContent:
     Attributes:
         stars: 0 (none) to 5; None where they are not known.
         keywords: each ``subject: word``; one with the same subject is replaced.
-        description: the critique.
-        notes: name to text, kept in our own namespace only.
+        description, notes: the critique; name to text, kept in our own namespace only.
     """
 
     stars: int | None = None
@@ -44,12 +43,8 @@ class SidecarContent:
 
 @dataclass(frozen=True)
 class MergedSidecar:
-    """A sidecar with a rating in it.
-
-    Attributes:
-        data: the whole file; the old bytes where nothing changes.
-        changes, kept: new values, and a person's, which stay, in words.
-    """
+    """A sidecar with a rating in it: the whole file (the old bytes where nothing changes), and in words the new
+    values and a person's, which stay."""
 
     data: bytes
     changes: tuple[str, ...]

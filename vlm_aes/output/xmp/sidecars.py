@@ -26,9 +26,8 @@ class SidecarOutcome:
 
     Attributes:
         sidecar: the file; None for an image that has no place for one.
-        action: ``new``, ``changed``, ``same`` or ``left``.
+        action: ``new``, ``changed``, ``same`` or ``left``, for a ``reason``.
         changes, kept: in words.
-        reason: why it was left.
         failed: it should have been written.
     """
 
@@ -57,8 +56,7 @@ class SidecarWriter:
         overwrite_ratings: replace a person's rating; ``unrated`` is the rating that stands for none.
 
     Raises:
-        OutputError: where exiv2 is not installed.
-        SettingsError: for another layout.
+        OutputError, SettingsError: where exiv2 is not installed; for another layout.
     """
 
     layout: str = "auto"
