@@ -10,7 +10,7 @@ from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.training.inspect_dataset import inspect_ratings
 
 
-def test_broken_pictures_versions_and_splits(shoot, tmp_path):
+def test_broken_images_versions_and_splits(shoot, tmp_path):
     def named(*rows):
         made = [Rating(i, str(p), float(m), split=s) for i, (p, m, s) in enumerate(rows, 1)]
         return RatingTable("t.csv", made, ratings.FIVE_POINTS, declared=True)

@@ -24,7 +24,7 @@ QUICK = TrainingConfig(epochs=12, batch_size=8, learning_rate=3e-3)
 
 @pytest.fixture(scope="module")
 def shoot(tmp_path_factory):
-    """The brighter of two pictures is preferred, whatever is on it."""
+    """The brighter of two images is preferred, whatever it shows."""
     folder = tmp_path_factory.mktemp("shoot")
     rng = np.random.default_rng(0)
     bright_images(folder, 2 * N, lambda i: rng.uniform(0.1, 0.4) + 0.5 * (i % 2))
@@ -43,12 +43,12 @@ def table(shoot):
 
 
 def test_accuracy_counts_a_tied_score_half_and_leaves_peoples_ties_out():
-    gaps, said = np.array([3.0, -1, 0, 5, -2]), np.array([1.0, 0, 1, 0.5, 1])
-    assert pair_accuracy(gaps, said) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
-    assert np.isnan(pair_accuracy(gaps[3:4], said[3:4]))
+    gaps, preferred = np.array([3.0, -1, 0, 5, -2]), np.array([1.0, 0, 1, 0.5, 1])
+    assert pair_accuracy(gaps, preferred) == pytest.approx((1 + 1 + 0.5 + 0) / 4)
+    assert np.isnan(pair_accuracy(gaps[3:4], preferred[3:4]))
 
 
-def test_a_batch_holds_the_two_pictures_of_a_pair_side_by_side(table, tiny_checkpoint):
+def test_a_batch_holds_the_two_images_of_a_pair_side_by_side(table, tiny_checkpoint):
     assessor = Assessor.from_pretrained(tiny_checkpoint("fast_vlm"))
     pairs = PreferenceDataset(assessor, table, range(4))
     pad = assessor.rater.backbone.tokenizer.pad_token_id
@@ -58,31 +58,30 @@ def test_a_batch_holds_the_two_pictures_of_a_pair_side_by_side(table, tiny_check
     assert batch["preferred"].tolist() == [0, 1, 1, 0]
 
 
-def test_no_picture_is_on_two_sides(table):
+def assert_no_image_in_two_splits(table):
+    splits = {}
+    for pair in table.pairs:
+        assert splits.setdefault(pair.a, pair.split) == splits.setdefault(pair.b, pair.split) == pair.split
+    assert set(splits.values()) == {"train", "validation", "test"}
+
+
+def test_no_image_is_in_two_splits(table):
     found = inspect_pairs(table, 0.2, 0.2, 0)
     assert found.straddling == found.leaked == 0
-    sides = {}
-    for pair in found.table.pairs:
-        for end in (pair.a, pair.b):
-            assert sides.setdefault(end, pair.split) == pair.split
-    assert {p.split for p in found.table.pairs} == {"train", "validation", "test"}
+    assert_no_image_in_two_splits(found.table)
 
 
-def test_where_all_hang_together_the_pictures_are_split_and_pairs_between_left_out(table):
+def test_where_all_pairs_are_connected_images_are_split_and_pairs_between_left_out(table):
     rng = np.random.default_rng(0)
     ends = [rng.choice(2 * N, 2, replace=False) for _ in range(400)]
     pairs = [Preference(i, int(a), int(b), 1.0) for i, (a, b) in enumerate(ends, 1)]
     found = inspect_pairs(PreferenceTable("p.csv", table.paths, pairs), 0.2, 0.2, 0)
     assert 0 < found.straddling < 400
     assert len(found.table) == 400 - found.straddling
-    of = {
-        side: {e for p in found.table.pairs if p.split == side for e in (p.a, p.b)}
-        for side in ("train", "validation", "test")
-    }
-    assert not of["train"] & of["validation"] and not of["train"] & of["test"]
+    assert_no_image_in_two_splits(found.table)
 
 
-def test_an_own_split_is_kept_and_its_leaks_told(table):
+def test_the_split_of_a_table_stays_and_its_leaks_are_counted(table):
     sides = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
     pairs = [replace(p, split=s) for p, s in zip(table.pairs, sides, strict=True)]
     pairs[59] = replace(pairs[59], a=0)
@@ -96,24 +95,9 @@ def test_an_own_split_is_kept_and_its_leaks_told(table):
 
 def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, tmp_path):
     out = tmp_path / "bright"
-    words = [
-        "finetune",
-        shoot / "pairs.csv",
-        "--images",
-        shoot,
-        "--out",
-        out,
-        "--epochs",
-        24,
-        "--batch-size",
-        8,
-        "--learning-rate",
-        1e-2,
-        "--terms",
-        "made up",
-        "--model",
-        tiny_checkpoint("fast_vlm"),
-    ]
+    settings = ["--epochs", 24, "--batch-size", 8, "--learning-rate", 1e-2, "--terms", "made up"]
+    words = ["finetune", shoot / "pairs.csv", "--images", shoot, "--out", out, *settings]
+    words += ["--model", tiny_checkpoint("fast_vlm")]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output
     assert "42 train, 9 validation, 9 test pairs" in done.stderr
@@ -127,15 +111,8 @@ def test_a_preference_is_learned_and_loads_by_its_path(shoot, tiny_checkpoint, t
     assert rated[0].score_low is None
     assert kept["model"] == bright.model_id
     card = (out / "README.md").read_text()
-    for wanted in (
-        "pairs.csv",
-        "made up",
-        "42 pairs to train on",
-        bright.model_id,
-        "its base, untouched",
-        "trust the order",
-    ):
-        assert wanted in card, wanted
+    texts = ("pairs.csv", "made up", "42 pairs to train on", bright.model_id, "its base, untouched", "trust the order")
+    assert not [text for text in texts if text not in card]
     assert "pair accuracy" in done.stdout
 
 
@@ -147,7 +124,7 @@ def test_pairs_hold_no_ratings(shoot, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_that_cannot_be_opened_takes_its_pairs_along(table, tmp_path):
+def test_an_image_that_cannot_be_opened_takes_its_pairs_along(table, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     paths = [*table.paths, str(tmp_path / "broken.png")]
     pairs = [*table.pairs, Preference(61, 0, len(table.paths), 1.0)]
