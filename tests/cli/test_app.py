@@ -7,6 +7,7 @@ from inspect import signature
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import vlm_aes
@@ -25,8 +26,7 @@ def run(*words):
 
 
 def test_the_help_lists_the_commands_in_the_order_people_need():
-    shown = re.findall(r"^  ([a-z]+)  ", run("--help").output.partition("Commands:")[2], re.M)
-    assert shown == NAMES
+    assert re.findall(r"^  ([a-z]+)  ", run("--help").output.partition("Commands:")[2], re.M) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,13 +50,12 @@ def test_the_version_is_that_of_the_package():
     assert run("--version").output == f"vlm-aes {vlm_aes.__version__}\n"
 
 
-@pytest.mark.parametrize("command", [(score, RunSettings), (choose, ChooseSettings)])
-def test_every_option_is_a_setting_of_the_same_name(command):
-    function, settings = command
-    assert set(signature(function).parameters) == set(signature(settings).parameters)
-    for name, parameter in signature(function).parameters.items():
-        if parameter.default is not parameter.empty:
-            assert parameter.default == signature(settings).parameters[name].default, name
+@pytest.mark.parametrize(("command", "settings"), [(score, RunSettings), (choose, ChooseSettings)])
+def test_every_option_is_a_setting_of_the_same_name_and_default(command, settings):
+    of_command, of_settings = (
+        {p.name: p.default for p in signature(f).parameters.values()} for f in (command, settings)
+    )
+    assert of_command == of_settings
 
 
 @pytest.mark.parametrize("name", OLD_OPTIONS)
@@ -76,7 +75,6 @@ WRONG = [
     ("score", "Missing argument"),
     ("score EMPTY", "no image found in"),
     ("score GOOD --model nowhere", "neither a preset nor a hub id"),
-    ("score GOOD --out x.docx", "ends in .csv"),
     ("score GOOD --resume", "--resume goes with --out"),
     ("score GOOD --overwrite", "--overwrite goes with --out or --html"),
     ("score GOOD --out x.csv --resume --overwrite", "exclude each other"),
@@ -102,7 +100,6 @@ WRONG = [
     ("compare GOOD", "2 to 20"),
     ("choose", "name a table that score wrote"),
     ("choose gone.csv --top-k 1", "gone.csv cannot be read as a table"),
-    ("choose t.csv --copy a --link b", "name one of --copy, --link and --move"),
     ("choose t.csv --bands 40,60 --top-k 1", "leave the other choices out"),
     ("choose --undo EMPTY", "holds no choice"),
     ("gallery gone.csv", "Missing option '--html'"),
@@ -124,12 +121,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("words", "message"), WRONG)
 def test_a_wrong_call_says_what_to_do_ends_with_two_and_writes_nothing(tmp_path, monkeypatch, words, message):
-    from tests import tiny_checkpoints as tiny
-
     monkeypatch.chdir(tmp_path)
     Path("none-here").mkdir()
-    Path("good.jpg").write_bytes(b"")
-    tiny.images(1)[0].save("good.jpg")
+    Image.new("RGB", (32, 32)).save("good.jpg")
     Path("r.csv").write_text(RATINGS)
     Path("p.csv").write_text(PAIRS)
     places = {"EMPTY": "none-here", "GOOD": "good.jpg"}
@@ -149,24 +143,19 @@ PROGRAM = "import sys; sys.argv = ['vlm-aes', 'samples', 'x']; from vlm_aes.cli 
     [
         ("KeyboardInterrupt()", 130, "vlm-aes: interrupted"),
         ("BrokenPipeError(32, 'Broken pipe')", 0, ""),
-        ("OSError(28, 'No space left on device', 'x.csv')", 2,
-         "vlm-aes: x.csv: No space left on device"),
+        ("OSError(28, 'No space left on device', 'x.csv')", 2, "vlm-aes: x.csv: No space left on device"),
         ("OutputError('x.csv exists', 'name another')", 2, "vlm-aes: x.csv exists: name another"),
         ("KeyError('a bug')", 1, "Traceback"),
     ],
-)  # fmt: skip
+)
 def test_an_error_becomes_an_exit_code_in_one_place(error, code, message):
     program = (
-        "import vlm_aes.images.samples as s\n"
-        "from vlm_aes.errors import OutputError\n"
-        f"def fail(folder): raise {error}\n"
-        "s.write_samples = fail\n"
-        f"{PROGRAM} main()"
+        "import vlm_aes.images.samples as s\nfrom vlm_aes.errors import OutputError\n"
+        f"def fail(folder): raise {error}\ns.write_samples = fail\n{PROGRAM} main()"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == code, result.stderr
-    assert message in result.stderr
-    assert bool(result.stderr) == bool(message)
+    assert message in result.stderr if message else result.stderr == ""
 
 
 def test_a_reader_that_has_gone_is_no_error(tmp_path):
