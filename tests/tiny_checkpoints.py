@@ -354,3 +354,20 @@ def stretch(rater, images: list[Image.Image], span: float = 20.0) -> None:
             rows -= (rows @ centre)[:, None] * centre / centre.square().sum()
             head.weight[rater.word_ids] = rows.to(head.weight.dtype)
     raise AssertionError(f"scores span only {np.ptp(scores):.1f} points")
+
+
+def stretched(folder: Path) -> Path:
+    """A checkpoint whose scores span twenty points, saved into ``folder``."""
+    from vlm_aes.models.pretrained import LoadOptions
+    from vlm_aes.models.vlm.scorer import load_vlm_scorer
+
+    scorer = load_vlm_scorer(build("fast_vlm", folder), LoadOptions("fp32", "cpu"))
+    stretch(scorer, images(8))
+    save_untied(scorer.backbone.model, folder)
+    return folder
+
+
+def save_untied(model, folder: Path) -> None:
+    """Save a checkpoint whose output head has been changed, and its embedding of tokens has not."""
+    model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = False
+    model.save_pretrained(folder)

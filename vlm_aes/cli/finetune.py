@@ -10,6 +10,7 @@ from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if
 from vlm_aes.cli.loading import console, load, print_json, read_table, say, say_loading, say_saved
 from vlm_aes.errors import RatingsError, SettingsError
+from vlm_aes.models.nano import NANO_NAME
 
 if TYPE_CHECKING:
     from vlm_aes.ratings.preferences import PreferenceTable
@@ -119,7 +120,7 @@ def distill(
     json: opt.Json,
 ) -> None:
     """Make a fast head that scores as a model, as people, or both."""
-    is_nano = teacher == "nano" or (teacher is None and ratings is None)
+    is_nano = teacher == NANO_NAME or (teacher is None and ratings is None)
     checkpoint = None if is_nano else teacher
     people = {}
     if ratings is not None:

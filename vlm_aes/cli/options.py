@@ -9,6 +9,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from vlm_aes.models.nano import NANO_NAME
+
 INPUT = "Input"
 MODEL = "Model"
 COLUMNS = "Columns"
@@ -148,7 +150,7 @@ RouteModels = Annotated[
     option(..., MODEL, "ROUTE=MODEL", "Model of a route, or ROUTE=fast:MODEL for its fast head; repeat it for each."),
 ]
 RouteTower = Annotated[
-    str, option("nano", MODEL, "TOWER", "Vision tower that tells the routes apart: folder, hub id, or nano.")
+    str, option(NANO_NAME, MODEL, "TOWER", "Vision tower that tells the routes apart: folder, hub id, or nano.")
 ]
 Teacher = Annotated[
     str | None, option(None, MODEL, "MODEL", "Model whose scores are learned. Default: nano, or none with --ratings.")

@@ -44,15 +44,14 @@ def fetch(model: str | Path, revision: str | None = None) -> tuple[str | Path, s
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
-    try:
-        for file in _OWN_FILES:
-            try:
-                hf_hub_download(name, file, revision=revision)
-            except EntryNotFoundError:
-                continue
+    for file in _OWN_FILES:
+        try:
+            hf_hub_download(name, file, revision=revision)
             return Path(snapshot_download(name, revision=revision)), None
-    except (HfHubHTTPError, OSError, ValueError):
-        pass
+        except EntryNotFoundError:
+            continue
+        except (HfHubHTTPError, OSError, ValueError):
+            break
     return name, revision
 
 
@@ -62,8 +61,7 @@ def cached_identity(folder: Path) -> str | None:
     for i, part in enumerate(parts[:-2]):
         if part.startswith("models--") and parts[i + 1] == "snapshots":
             name = part.removeprefix("models--").replace("--", "/")
-            inside = "/".join(parts[i + 3 :])
-            return f"{name}@{parts[i + 2]}" + (f"/{inside}" if inside else "")
+            return "/".join([f"{name}@{parts[i + 2]}", *parts[i + 3 :]])
     return None
 
 
@@ -74,8 +72,7 @@ class HubUpload:
     Attributes:
         kind: ``model`` or ``dataset``.
         files: path in the repository to the file here, by name; the card is not among them.
-        card: the whole card, its metadata completed.
-        license: as the card names it.
+        card, license: the whole card, its metadata completed; the license as it names it.
     """
 
     kind: str
@@ -141,22 +138,18 @@ def push(upload: HubUpload, repo: str, *, revision: str | None = None, private: 
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    operations = [
-        CommitOperationAdd(_CARD, upload.card.encode()),
-        *(CommitOperationAdd(name, str(file)) for name, file in upload.files.items()),
-    ]
+    contents: dict[str, str | bytes] = {
+        _CARD: upload.card.encode(),
+        **{name: str(file) for name, file in upload.files.items()},
+    }
+    operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
+    message = message or f"vlm-aes push {upload.kind}"
     hub = HfApi()
     try:
         hub.create_repo(repo, repo_type=upload.kind, private=private, exist_ok=True)
         if revision:
             hub.create_branch(repo, branch=revision, repo_type=upload.kind, exist_ok=True)
-        commit = hub.create_commit(
-            repo,
-            operations,
-            commit_message=message or f"vlm-aes push {upload.kind}",
-            repo_type=upload.kind,
-            revision=revision,
-        )
+        commit = hub.create_commit(repo, operations, commit_message=message, repo_type=upload.kind, revision=revision)
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise HubError(f"{repo}: {short_text(error)}; logged in? hf auth login") from None
     return str(commit.oid)

@@ -84,12 +84,8 @@ def choose_dtype(precision: str, device: str) -> torch.dtype:
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """The options of a load; each loader takes those that it knows.
-
-    Attributes:
-        precision, device, revision, prompt, adapter, pixels: as ``Assessor.from_pretrained`` takes them.
-        base_folder: folder that the paths of a rater file are below.
-    """
+    """The options of a load, as ``Assessor.from_pretrained`` takes them; each loader takes those that it knows.
+    The paths of a rater file are below ``base_folder``."""
 
     precision: str = "auto"
     device: str = "auto"

@@ -62,26 +62,18 @@ class ModelRequest:
 
     @property
     def is_classifier(self) -> bool:
-        """Whether it is an image classifier."""
         kinds = getattr(self.config, "architectures", None) or ()
         return any(kind.endswith("ForImageClassification") for kind in kinds)
 
     @property
     def is_dual_encoder(self) -> bool:
-        """Whether it is a model of an image and a text tower."""
         model_type = getattr(self.config, "model_type", None)
         return model_type in DUAL_ENCODER_TYPES and hasattr(self.config, "text_config")
 
 
 @dataclass(frozen=True)
 class ScorerFamily:
-    """One row of :data:`SCORER_FAMILIES`.
-
-    Attributes:
-        names: what a user writes for it.
-        matches: whether a model belongs to it.
-        load: its scorer.
-    """
+    """One row of :data:`SCORER_FAMILIES`: what a user writes for it, whether a model belongs to it, its loader."""
 
     names: str
     matches: Callable[[ModelRequest], bool]
@@ -163,8 +155,7 @@ def read_rater_file(file: Path, options: LoadOptions) -> Scorer:
         raise CheckpointError(file, f"it cannot be read as a rater file ({error})") from None
     kind = data.pop("kind", None)
     if kind not in RATER_FILE_KINDS:
-        kinds = ", ".join(RATER_FILE_KINDS)
-        raise CheckpointError(file, f"kind = {kind!r}; it is one of {kinds}")
+        raise CheckpointError(file, f"kind = {kind!r}; it is one of {', '.join(RATER_FILE_KINDS)}")
     load = RATER_FILE_KINDS[kind]
     try:
         return load(replace(options, base_folder=file.parent), **data)
@@ -208,10 +199,8 @@ def _zero_shot_of(
 ) -> Scorer:
     name = options.resolve(model)
     pairs = AntonymPairs.default()
-    if overall is not None:
-        pairs = AntonymPairs(overall, attributes or {})
-    elif attributes is not None:
-        pairs = AntonymPairs(pairs.overall, attributes)
+    if overall is not None or attributes is not None:
+        pairs = AntonymPairs(pairs.overall if overall is None else overall, attributes or {})
     own = replace(options, revision=revision)
     return load_zero_shot(name, read_config(name, revision), own, pairs)
 
@@ -248,8 +237,7 @@ def _router_of(options: LoadOptions, route: list[dict[str, Any]], judge: dict[st
 def _check_keys(what: str, entry: dict[str, Any], needed: set[str], optional: set[str]) -> None:
     if not needed <= set(entry) <= needed | optional:
         names, known = " and ".join(sorted(needed)), ", ".join(sorted(needed | optional))
-        verb = "is" if len(needed) == 1 else "are"
-        raise ValueError(f"a {what} has {known}; {names} {verb} needed")
+        raise ValueError(f"a {what} has {known}; {names} {'is' if len(needed) == 1 else 'are'} needed")
 
 
 RATER_FILE_KINDS: dict[str, Callable[..., Scorer]] = {

@@ -44,13 +44,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     """A tiny vision-language model whose scores differ."""
-    folder = tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "slow")
-    assessor = Assessor.from_pretrained(folder)
-    tiny.stretch(assessor.rater, tiny.images(8))
-    config = assessor.rater.backbone.model.config
-    config.tie_word_embeddings = config.text_config.tie_word_embeddings = False
-    assessor.rater.backbone.model.save_pretrained(folder)
-    return folder
+    return tiny.stretched(tmp_path_factory.mktemp("tiny") / "slow")
 
 
 def run(*words):

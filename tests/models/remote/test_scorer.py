@@ -19,8 +19,10 @@ from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.cli import app
 from vlm_aes.errors import CheckpointError
+from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.remote import ServerSettings, client
 from vlm_aes.models.remote.logprobs import label_probabilities
+from vlm_aes.models.vlm.scorer import load_vlm_scorer
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings import scale as ratings
@@ -45,20 +47,17 @@ def no_network(monkeypatch):
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """One whose rating words are among its most probable next tokens, each picture its own."""
-    folder = tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "fast_vlm")
-    rater = Assessor.from_pretrained(folder, device="cpu").rater
-    tiny.stretch(rater, tiny.images(8))
-    backbone, images = rater.backbone, tiny.images(8)
-    texts = [rater.prompt_text()] * len(images)
+    folder = tiny.stretched(tmp_path_factory.mktemp("tiny") / "fast_vlm")
+    scorer = load_vlm_scorer(folder, LoadOptions("fp32", "cpu"))
+    backbone, images = scorer.backbone, tiny.images(8)
+    texts = [scorer.prompt_text()] * len(images)
     hidden = backbone.last_hidden(backbone.encode(images, texts))
     with torch.no_grad():
         weight = backbone.model.get_output_embeddings().weight
         centre = hidden.mean(0) / hidden.mean(0).square().sum()
         others = backbone.full_logits(backbone.encode(images, texts)).max()
-        weight[rater.word_ids] += (others + 1) * centre
-    backbone.model.config.tie_word_embeddings = False
-    backbone.model.config.text_config.tie_word_embeddings = False
-    backbone.model.save_pretrained(folder)
+        weight[scorer.word_ids] += (others + 1) * centre
+    tiny.save_untied(backbone.model, folder)
     return folder
 
 

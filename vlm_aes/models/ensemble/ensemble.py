@@ -44,7 +44,6 @@ class ScorerGroup(Scorer):
         self.native_side = max((s.native_side or 0 for s in scorers), default=0) or None
 
     def preprocess(self, image: LoadedImage) -> list[Any]:
-        """The input of each scorer."""
         return [scorer.preprocess(image) for scorer in self.scorers]
 
     def open(
@@ -77,7 +76,6 @@ class Ensemble(ScorerGroup):
     people's ratings first, where that was fitted.
 
     Args:
-        members: at least two.
         intercept: points that are added; without it the weights are shares, and are normalised to sum to one.
         folder: of its calibration.
 
@@ -122,10 +120,8 @@ class Ensemble(ScorerGroup):
 
     def combined(self, scores: Floats) -> Floats:
         """(N,) scores of the ensemble, 0 to 100, from (members, N) scores."""
-        result: Floats = np.clip(self.intercept + self.weights @ scores, 0, 100)
-        return result
+        return np.asarray(np.clip(self.intercept + self.weights @ scores, 0, 100))
 
     def disagreement(self, scores: Floats) -> Floats:
         """(N,) standard deviations in points, from (members, N) scores."""
-        result: Floats = (self.lines[:, :1] + self.lines[:, 1:] * scores).std(0)
-        return result
+        return np.asarray((self.lines[:, :1] + self.lines[:, 1:] * scores).std(0))

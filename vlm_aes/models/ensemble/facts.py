@@ -33,8 +33,7 @@ class FactsRegression:
         names: of the facts.
         knots: (facts, K) where each function bends.
         middle, spread: mean and standard deviation of each column of the basis.
-        weights: points a standard deviation of each column.
-        intercept: points.
+        weights, intercept: points a standard deviation of each column, and points.
     """
 
     names: list[str]
@@ -48,8 +47,7 @@ class FactsRegression:
         """(N,) points of N images, not clipped to 0 to 100."""
         columns = _basis(_values(facts, self.names), np.array(self.knots))
         standard = (columns - np.array(self.middle)) / np.array(self.spread)
-        points: Floats = self.intercept + standard @ np.array(self.weights)
-        return points
+        return np.asarray(self.intercept + standard @ np.array(self.weights))
 
     @staticmethod
     def fit(facts: Sequence[Mapping[str, Fact]], target: Floats) -> FactsRegression:
@@ -82,8 +80,7 @@ def _basis(values: Floats, knots: Floats) -> Floats:
     filled = np.clip(filled, knots[:, 0], knots[:, -1])
     bends = np.maximum(0, filled[:, :, None] - knots[None, :, 1:-1])
     parts = np.concatenate([filled[:, :, None], bends, known[:, :, None].astype(float)], axis=2)
-    columns: Floats = parts.reshape(len(values), -1)
-    return columns
+    return np.asarray(parts.reshape(len(values), -1))
 
 
 class FactsScorer(Scorer):
@@ -98,11 +95,9 @@ class FactsScorer(Scorer):
         self.prompt_id = f"facts-1@{text_hash(' '.join(regression.names))}"
 
     def preprocess(self, image: LoadedImage) -> dict[str, Fact]:
-        """The facts; in any thread."""
         return measure(image.image, image.native)
 
     def score(self, inputs: Sequence[dict[str, Fact]], attributes: Sequence[str] = ()) -> Scores:
-        """Predict from the facts; see :class:`vlm_aes.models.scorer.Scorer`."""
         shares = np.clip(self.regression.predict(inputs) / 100, 0, 1)
         return Scores(two_hot(shares)[:, None])
 
@@ -117,5 +112,6 @@ class FactsScorer(Scorer):
         try:
             return FactsScorer(FactsRegression(**json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError) as error:
-            reason = f"it cannot be read as weights of facts ({error}); fit it anew: vlm-aes ensemble"
-            raise CheckpointError(file, reason) from None
+            raise CheckpointError(
+                file, f"it cannot be read as weights of facts ({error}); fit it anew: vlm-aes ensemble"
+            ) from None

@@ -34,11 +34,7 @@ _L2_PENALTY = 3.0
 
 @dataclass(frozen=True)
 class Route:
-    """A kind of image and its scorer.
-
-    Attributes:
-        prompts: texts by which a dual encoder recognises this kind.
-    """
+    """A kind of image, its scorer, and the prompts by which a dual encoder recognises it."""
 
     name: str
     scorer: Scorer
@@ -46,12 +42,7 @@ class Route:
 
 
 class RouteClassifier(ABC):
-    """Recognises the kind of an image.
-
-    Attributes:
-        tower: the vision tower that it reads.
-        identity: of all that decides.
-    """
+    """Recognises the kind of an image on a vision tower; its identity covers all that decides."""
 
     tower: VisionTower
     identity: str
@@ -72,7 +63,6 @@ class PromptRouteClassifier(RouteClassifier):
         self.identity = f"{encoder.weights_hash} {json.dumps([list(kind) for kind in prompts])}"
 
     def probabilities(self, pixels: Sequence[Pixels]) -> Floats:
-        """(B, kinds) probabilities of the kinds."""
         logits = self._encoder.logits(self._encoder.embed_images(pixels), self._texts)
         each = logits.cpu().double().softmax(-1).numpy()
         kinds = range(int(self._kinds.max()) + 1)
@@ -91,7 +81,6 @@ class TrainedRouteClassifier(RouteClassifier):
         self.identity = f"{tower.weights_hash} {digest.hexdigest()[:12]}"
 
     def probabilities(self, pixels: Sequence[Pixels]) -> Floats:
-        """(B, kinds) probabilities of the kinds."""
         return self.from_embeddings(self.tower.embed(pixels).cpu())
 
     def from_embeddings(self, embeddings: Tensor) -> Floats:
@@ -110,8 +99,8 @@ class TrainedRouteClassifier(RouteClassifier):
         # each kind counts the same, however many images it has
         share = 1 / torch.bincount(labels, minlength=n).clamp(min=1)
         layer = torch.nn.Linear(x.shape[1], n)
-        torch.nn.init.zeros_(layer.weight)
-        torch.nn.init.zeros_(layer.bias)
+        for parameter in layer.parameters():
+            torch.nn.init.zeros_(parameter)
         optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
@@ -122,9 +111,8 @@ class TrainedRouteClassifier(RouteClassifier):
             return value
 
         optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        weight, bias = layer.weight.detach(), layer.bias.detach()
-        weights = {"mean": mean, "scale": scale, "weight": weight, "bias": bias}
-        return TrainedRouteClassifier(tower, weights)
+        trained = {name: parameter.detach() for name, parameter in layer.named_parameters()}
+        return TrainedRouteClassifier(tower, {"mean": mean, "scale": scale, **trained})
 
     def save(self, file: Path, kinds: Sequence[str]) -> None:
         """Write it, with the names of the kinds and the hash of its tower."""
@@ -162,7 +150,6 @@ class Router(ScorerGroup):
     def open(
         self, source: str | Path | bytes | Image.Image, suffix: str = "", sha256: str = ""
     ) -> tuple[LoadedImage, list[Any]] | ImageError:
-        """Open the image as each scorer by itself does."""
         result = super().open(source, suffix, sha256)
         if isinstance(result, ImageError):
             return result
@@ -170,7 +157,6 @@ class Router(ScorerGroup):
         return image, [self.classifier.tower.pixels(image.image), *inputs]
 
     def score(self, inputs: Sequence[list[Any]], attributes: Sequence[str] = ()) -> Scores:
-        """Classify, then score; see :class:`vlm_aes.models.scorer.Scorer`."""
         kinds = self.classifier.probabilities([own[0] for own in inputs]).argmax(1)
         probabilities = np.zeros((len(inputs), 1 + len(attributes), len(LEVELS)))
         errors = [""] * len(inputs)
@@ -216,8 +202,7 @@ def load_route_classifier(
             weights = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
         kinds = json.loads(metadata["kinds"])
     except (OSError, SafetensorError, ValueError, KeyError) as error:
-        reason = f"it cannot be read as a judge ({error}); make it anew: vlm-aes route"
-        raise CheckpointError(file, reason) from None
+        raise CheckpointError(file, f"it cannot be read as a judge ({error}); make it anew: vlm-aes route") from None
     if metadata["tower"] != tower.weights_hash:
         raise CheckpointError(file, "it was learned on another tower; make it anew: vlm-aes route")
     names = ", ".join(route.name for route in routes)

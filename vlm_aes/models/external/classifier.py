@@ -84,7 +84,6 @@ class ClassifierScorer(TowerScorer):
 
     @torch.inference_mode()
     def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
-        """Run the classifier; see :class:`vlm_aes.models.scorer.Scorer`."""
         pixels = self.tower.batch(inputs)["pixel_values"]
         logits: Tensor = self.tower.model(pixel_values=pixels).logits.cpu().double()
         if self.scale is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,21 +55,17 @@ class PublishedScorer(TowerScorer):
         """(B, D) embeddings of the tower from (B, 3, H, W) pixels."""
         model = self.tower.model
         out = model(pixel_values=pixel_values.to(model.device, model.dtype))
-        projected = self.published.embedding == "projected"
-        result: Tensor = out.image_embeds if projected else out.pooler_output
-        return result
+        return cast(Tensor, out.image_embeds if self.published.embedding == "projected" else out.pooler_output)
 
     def outputs(self, embeddings: Tensor) -> Tensor:
         """(B, outputs) numbers on the head's own scale from (B, D) embeddings of the tower."""
         x = embeddings.float()
         if self.published.normalised:
             x = x / x.norm(dim=-1, keepdim=True)
-        result: Tensor = self.network(x)
-        return result
+        return cast(Tensor, self.network(x))
 
     @torch.inference_mode()
     def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
-        """Run tower and head; see :class:`vlm_aes.models.scorer.Scorer`."""
         pixels = torch.cat([one["pixel_values"] for one in inputs])
         outputs: Floats = self.outputs(self.embed(pixels)).cpu().double().numpy()
         return Scores.from_outputs(outputs, self.model_id, self.published.scale, self.class_values)
@@ -133,9 +129,8 @@ def _file_of(name: str, path: str) -> Path:
         return Path(path)
     folder = default_cache() / "heads"
     candidates = [folder / f"{name}{suffix}" for suffix in _SUFFIXES]
-    for file in candidates:
-        if file.is_file():
-            return file
+    if present := [file for file in candidates if file.is_file()]:
+        return present[0]
     raise CheckpointError(
         name,
         f"its weights are not at {folder}; get {PUBLISHED_HEADS[name].file}, and name the file "

@@ -38,14 +38,8 @@ class CityHead(nn.Module):
         super().__init__()
         self.outputs = outputs
         self.up = nn.Sequential(nn.Linear(width, 1024), _ResidualBlock(1024))
-        self.down = nn.Sequential(
-            nn.Linear(1024, 128),
-            nn.Linear(128, 64),
-            nn.Dropout(0.1),
-            nn.LeakyReLU(0.01),
-            nn.Linear(64, 32),
-            nn.Linear(32, outputs),
-        )
+        middle = (nn.Linear(128, 64), nn.Dropout(0.1), nn.LeakyReLU(0.01), nn.Linear(64, 32))
+        self.down = nn.Sequential(nn.Linear(1024, 128), *middle, nn.Linear(32, outputs))
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """(B, D) embeddings to (B, 1) numbers, 0 to 1, or (B, outputs) probabilities."""
@@ -57,42 +51,22 @@ class CityHead(nn.Module):
 class _ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.long = nn.Sequential(
-            nn.Linear(width, width),
-            nn.LeakyReLU(0.1),
-            nn.Linear(width, width),
-            nn.LeakyReLU(0.1),
-            nn.Linear(width, width),
-        )
+        first, second, third = (nn.Linear(width, width) for _ in range(3))
+        self.long = nn.Sequential(first, nn.LeakyReLU(0.1), second, nn.LeakyReLU(0.1), third)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, W) to (B, W)."""
         return torch.relu(self.long(x) + x)
 
 
-def _linear_head(width: int, outputs: int) -> nn.Module:
-    return nn.Linear(width, 1)
-
-
-def _laion_v2_head(width: int, outputs: int) -> nn.Module:
-    return _stack("layers", width, *_narrowing(), nn.Linear(64, 16), nn.Linear(16, 1))
-
-
-def _v2_5_head(width: int, outputs: int) -> nn.Module:
-    last = (nn.Linear(64, 16), nn.Dropout(), nn.Linear(16, 1))
-    return _stack("scoring_head", width, *_narrowing(), *last)
-
-
-def _narrowing() -> tuple[nn.Module, ...]:
-    # the dropouts do nothing when rating; they count in the numbers of the layers
-    layers = (nn.Dropout(), nn.Linear(1024, 128), nn.Dropout(), nn.Linear(128, 64), nn.Dropout())
-    return layers
-
-
-def _stack(name: str, width: int, *layers: nn.Module) -> nn.Module:
-    """Linear layers without activations, below ``name`` as the published file has them."""
-    stack = nn.Sequential(nn.Linear(width, 1024), *layers)
-    return nn.Sequential(OrderedDict({name: stack}))
+def _linear_layers(name: str, width: int, dropouts: int) -> nn.Module:
+    """Five linear layers without activations, below ``name`` as the published file has them."""
+    sizes = (width, 1024, 128, 64, 16, 1)
+    layers: list[nn.Module] = []
+    for i in range(5):
+        layers.append(nn.Linear(sizes[i], sizes[i + 1]))
+        if i < dropouts:  # it does nothing when rating, and counts in the numbers of the layers
+            layers.append(nn.Dropout())
+    return nn.Sequential(OrderedDict({name: nn.Sequential(*layers)}))
 
 
 @dataclass(frozen=True)
@@ -101,11 +75,10 @@ class PublishedHead:
 
     Attributes:
         file: what its authors call the weights, and where they keep them.
-        scale: of its numbers.
         towers: width of an embedding to the tower that gives it; a width of 0 stands for any.
         network: from the width and the number of outputs to the network.
-        embedding: ``projected``, CLIP's image embedding; or ``pooled``, from a vision tower's own pooling.
-        normalised: whether the head reads the embedding at length one.
+        embedding, normalised: ``projected``, CLIP's image embedding, or ``pooled``, from a vision tower's own
+            pooling; whether it is read at length one.
     """
 
     file: str
@@ -142,19 +115,19 @@ PUBLISHED_HEADS = {
         "sa_0_4_vit_l_14_linear.pth or sa_0_4_vit_b_32_linear.pth, from LAION-AI/aesthetic-predictor",
         _TEN_POINTS,
         {512: "openai/clip-vit-base-patch32", 768: _CLIP_L14},
-        _linear_head,
+        lambda width, _: nn.Linear(width, 1),
     ),
     "laion-v2": PublishedHead(
         "sac+logos+ava1-l14-linearMSE.pth, from christophschuhmann/improved-aesthetic-predictor",
         _TEN_POINTS,
         {768: _CLIP_L14},
-        _laion_v2_head,
+        lambda width, _: _linear_layers("layers", width, dropouts=3),
     ),
     "aesthetic-v2.5": PublishedHead(
         "aesthetic_predictor_v2_5.pth, from discus0434/aesthetic-predictor-v2-5",
         _TEN_POINTS,
         {1152: "google/siglip-so400m-patch14-384"},
-        _v2_5_head,
+        lambda width, _: _linear_layers("scoring_head", width, dropouts=4),
         embedding="pooled",
     ),
     "city": PublishedHead(
@@ -176,11 +149,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             return dict(load_file(file))
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-        reason = f"it cannot be read ({_brief(error)}); name a file of weights"
-        raise CheckpointError(file, reason) from None
+        raise CheckpointError(file, f"it cannot be read ({_brief(error)}); name a file of weights") from None
     except Exception as error:  # what a torch file that holds more than tensors raises
-        reason = f"it holds more than tensors, and is not run ({_brief(error)})"
-        raise CheckpointError(file, reason) from None
+        raise CheckpointError(file, f"it holds more than tensors, and is not run ({_brief(error)})") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
@@ -204,17 +175,16 @@ def recognise(file: Path, state: Mapping[str, Tensor], expected: str | None = No
             what is expected and what is there.
     """
     present = shapes_of(state)
-    known = (name for name, head in PUBLISHED_HEADS.items() if head.size_of(present))
-    match = next(known, None)
+    match = next((name for name, head in PUBLISHED_HEADS.items() if head.size_of(present)), None)
     if match is not None and expected in (None, match):
         return match
     if expected is None:
-        names = ", ".join(PUBLISHED_HEADS)
-        raise CheckpointError(file, f"it holds {_listed(present)}, which is laid out as none of {names}")
+        layouts = ", ".join(PUBLISHED_HEADS)
+        raise CheckpointError(file, f"it holds {_listed(present)}, which is laid out as none of {layouts}")
     other = f", which is the layout of {match}" if match else ""
     head = PUBLISHED_HEADS[expected]
-    layouts = [head.shapes(width or 768) for width in head.towers]
-    nearest = min(layouts, key=lambda shapes: len(_without(shapes, present)))
+    own = (head.shapes(width or 768) for width in head.towers)
+    nearest = min(own, key=lambda shapes: len(_without(shapes, present)))
     raise CheckpointError(
         file,
         f"{expected} is laid out as {_listed(_without(nearest, present) or nearest)}; "

@@ -61,11 +61,7 @@ def _is_pair(pair: Any) -> bool:
 
 
 class DualEncoder(VisionTower):
-    """A model of an image tower and a text tower, with its tokenizer.
-
-    Attributes:
-        model: with ``get_image_features`` and ``get_text_features``.
-    """
+    """A model of an image tower and a text tower, with its tokenizer."""
 
     def __init__(self, model: Any, processor: Any, tokenizer: Any) -> None:
         super().__init__(model, processor)
@@ -99,14 +95,12 @@ class DualEncoder(VisionTower):
 
         SigLIP's bias is the same for all texts, so that it drops out of every softmax.
         """
-        result: Tensor = self.model.logit_scale.exp().float() * images @ texts.T
-        return result
+        return torch.as_tensor(self.model.logit_scale.exp().float() * images @ texts.T)
 
 
 def _unit(out: Any) -> Tensor:
-    embedding = (out if isinstance(out, Tensor) else out.pooler_output).float()
-    unit: Tensor = embedding / embedding.norm(dim=-1, keepdim=True)
-    return unit
+    embedding: Tensor = (out if isinstance(out, Tensor) else out.pooler_output).float()
+    return torch.nn.functional.normalize(embedding, dim=-1)
 
 
 class ZeroShotScorer(TowerScorer):
@@ -129,7 +123,6 @@ class ZeroShotScorer(TowerScorer):
         }
 
     def score(self, inputs: Sequence[Pixels], attributes: Sequence[str] = ()) -> Scores:
-        """Compare images with prompts; see :class:`vlm_aes.models.scorer.Scorer`."""
         images = self.tower.embed_images(inputs)
         shares = np.stack([self._shares(images, name) for name in ("", *attributes)], axis=1)
         return Scores.checked(two_hot(np.clip(shares, 0, 1)), self.model_id)

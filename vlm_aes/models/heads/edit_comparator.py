@@ -34,7 +34,6 @@ class EditComparatorHead(nn.Module):
         kinds: kinds of edits, by name.
         thresholds: kind to the log odds from which an edit is suggested: of an edit that a measurement
             proposes, and of another.
-        dropout: in training.
     """
 
     def __init__(
@@ -92,14 +91,8 @@ class EditComparatorHead(nn.Module):
 
     @staticmethod
     def load(folder: Path, width: int) -> EditComparatorHead | None:
-        """The comparator in a head's folder; None where there is none.
-
-        Args:
-            width: numbers of an embedding.
-
-        Raises:
-            CheckpointError: for a file that does not fit.
-        """
+        """The comparator in a head's folder for embeddings of ``width`` numbers; None where there is none.
+        Raises CheckpointError for a file that does not fit."""
         path = folder / EDIT_COMPARATOR_FILE
         if not path.is_file():
             return None

@@ -27,10 +27,8 @@ class EmbeddingCache:
 
     Args:
         folder: of all caches.
-        identity: of what computes the rows (model and preprocessing); another identity has a cache of its
-            own.
-        width: numbers a row.
-        dtype: of the numbers.
+        identity: of what computes the rows (model and preprocessing); another one has a cache of its own.
+        width, dtype: how many numbers a row has, and their format.
     """
 
     def __init__(self, folder: Path, identity: str, width: int, dtype: type[np.floating] = np.float16) -> None:

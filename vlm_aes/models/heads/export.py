@@ -4,6 +4,8 @@ before it and the calibration of its scores are in its metadata."""
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,14 +20,7 @@ from vlm_aes.errors import ExportError, short_text
 from vlm_aes.files import replaced
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.external.published import PublishedScorer
-from vlm_aes.models.heads.onnx import (
-    EMBEDDING_OUTPUT,
-    EXPORT_VERSION,
-    IMAGE_INPUT,
-    METADATA_KEY,
-    RATING_OUTPUT,
-    OnnxScorer,
-)
+from vlm_aes.models.heads.onnx import EXPORT_VERSION, GRAPH_OUTPUTS, IMAGE_INPUT, METADATA_KEY, OnnxScorer
 from vlm_aes.models.heads.preprocessing import Preprocessing
 from vlm_aes.models.heads.scorer import FastScorer
 from vlm_aes.models.heads.vision_tower import VisionTower, pooled
@@ -77,6 +72,8 @@ def export(scorer: Scorer, out: Path) -> float:
     """
     if not isinstance(scorer, FastScorer | PublishedScorer):
         raise ExportError("only a fast head or a published head is exported: name one")
+    if out.suffix != ".onnx":
+        raise ExportError(f"{out}: an exported file ends in .onnx")
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise ExportError(f"export needs {', '.join(missing)}: pip install 'vlm-aes[onnx]'")
@@ -99,9 +96,7 @@ def export(scorer: Scorer, out: Path) -> float:
 
 def _metadata(scorer: FastScorer | PublishedScorer, preprocessing: Preprocessing) -> dict[str, Any]:
     """The identity, preprocessing and calibration of a scorer; the keys are those of the file."""
-    fitted = None
-    if scorer.folder is not None:
-        fitted = calibration.load(scorer.folder, scorer.calibration_id)
+    fitted = None if scorer.folder is None else calibration.load(scorer.folder, scorer.calibration_id)
     scale = class_values = None
     if isinstance(scorer, PublishedScorer):
         scale = [scorer.published.scale.low, scorer.published.scale.high]
@@ -124,21 +119,24 @@ def _write(scorer: FastScorer | PublishedScorer, preprocessing: Preprocessing, f
     width, height = preprocessing.size
     example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), torch.no_grad(), warnings.catch_warnings():
+            # torch deep-copies its own graph while it exports; users can change nothing about either
+            warnings.filterwarnings("ignore", module=r"torch\.onnx")
+            warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+            logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # "torchvision is not installed"
             torch.onnx.export(
                 ExportGraph(scorer).eval(),
                 (example,),
                 str(file),
                 input_names=[IMAGE_INPUT],
-                output_names=[EMBEDDING_OUTPUT, RATING_OUTPUT],
+                output_names=list(GRAPH_OUTPUTS),
                 dynamo=True,
                 external_data=False,
-                dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+                dynamic_shapes={IMAGE_INPUT: {0: torch.export.Dim("batch")}},
                 verbose=False,
             )
     except Exception as error:
-        text = f"{type(error).__name__}: {short_text(error, 300)}"
-        raise ExportError(f"torch cannot export it ({text})") from error
+        raise ExportError(f"torch cannot export it ({type(error).__name__}: {short_text(error, 300)})") from error
     model = onnx.load(str(file))
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(_metadata(scorer, preprocessing))

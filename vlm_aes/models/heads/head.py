@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -33,7 +34,6 @@ _VERSION = 1
 HEAD_HIDDEN_UNITS = 128
 MAX_DEVIATIONS = 10.0
 """Standard deviations at which a standardised embedding is clipped, so that no value overflows."""
-_UNHALVED = ("mean", "scale")
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Agreement:
 
     Attributes:
         model, prompt: the teacher's identity.
-        low, high: added to the head's score they give the interval that held the teacher's in nine cases of
-            ten.
+        low, high: added to the head's score they give the interval that held nine in ten of the teacher's.
         n: held-out images.
     """
 
@@ -59,12 +58,10 @@ class HeadConfig:
     """The content of ``fast.json``.
 
     Attributes:
-        tower: ``own`` for the vision tower of the checkpoint around it, ``tower`` for the one in its
-            subfolder, or a hub id.
-        revision: of a hub id.
+        tower, revision: ``own`` for the vision tower of the checkpoint around it, ``tower`` for the one in its
+            subfolder, or a hub id and its revision.
         tower_hash: of the weights of the tower that the head was trained on.
-        width: numbers of an embedding.
-        hidden: units of the hidden layer.
+        width, hidden: numbers of an embedding, units of the hidden layer.
         agreement: with its teacher, where it had one.
     """
 
@@ -88,25 +85,16 @@ class HeadConfig:
             agreement = data.pop("agreement")
             config = HeadConfig(**data, agreement=Agreement(**agreement) if agreement else None)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            reason = f"{CONFIG_FILE} cannot be read ({error}); distill it anew"
-            raise CheckpointError(folder, reason) from None
+            raise CheckpointError(folder, f"{CONFIG_FILE} cannot be read ({error}); distill it anew") from None
         if config.version != _VERSION:
-            raise CheckpointError(
-                folder,
-                f"its fast head is of version {config.version}, this is {_VERSION}: distill it anew, or update vlm-aes",
-            )
+            versions = f"its fast head is of version {config.version}, this is {_VERSION}"
+            raise CheckpointError(folder, f"{versions}: distill it anew, or update vlm-aes")
         return config
 
 
 class RatingHead(nn.Module):
-    """Logits of the five words from an embedding: a linear layer over the standardised embedding, plus a
-    layer of ``hidden`` units for what is not linear.
-
-    Args:
-        width: numbers of an embedding.
-        hidden: units.
-        dropout: in training.
-    """
+    """Logits of the five words from an embedding of ``width`` numbers: a linear layer over the standardised
+    embedding, plus a layer of ``hidden`` units for what is not linear."""
 
     def __init__(self, width: int, hidden: int = HEAD_HIDDEN_UNITS, dropout: float = 0.2) -> None:
         super().__init__()
@@ -126,8 +114,7 @@ class RatingHead(nn.Module):
         """(B, D) embeddings to (B, 5) logits, bad to excellent."""
         standard = ((embeddings - self.mean) * self.scale).clamp(-MAX_DEVIATIONS, MAX_DEVIATIONS)
         x = self.dropout(standard)
-        logits: Tensor = self.line(x) + self.outer(self.dropout(nn.functional.gelu(self.inner(x))))
-        return logits
+        return cast(Tensor, self.line(x) + self.outer(self.dropout(nn.functional.gelu(self.inner(x)))))
 
     def save(self, folder: Path) -> None:
         """Write ``head.safetensors``, the layers in fp16."""
@@ -145,26 +132,19 @@ class RatingHead(nn.Module):
 
 def save_halved(network: nn.Module, file: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a head's weights, the layers in fp16, mean and scale as they are."""
-    state = {
-        name: (value if name in _UNHALVED else value.half()).contiguous()
-        for name, value in network.state_dict().items()
-    }
+    weights = network.state_dict().items()
+    state = {name: (value if name in ("mean", "scale") else value.half()).contiguous() for name, value in weights}
     with replaced(file) as staging:
         save_file(state, staging, metadata)
 
 
 @contextmanager
 def refused_unless_fitting(folder: Path, file: str, remedy: str) -> Iterator[None]:
-    """Turn what a damaged or foreign file of weights raises into a :class:`CheckpointError`.
-
-    Args:
-        remedy: what to do about it.
-    """
+    """Turn what a damaged or foreign file of weights raises into a :class:`CheckpointError` with a remedy."""
     try:
         yield
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = f"{file} does not fit ({short_text(error)}); {remedy}"
-        raise CheckpointError(folder, reason) from None
+        raise CheckpointError(folder, f"{file} does not fit ({short_text(error)}); {remedy}") from None
 
 
 def is_head(model: str | Path) -> bool:

@@ -21,9 +21,8 @@ METADATA_KEY = "vlm_aes"
 """Entry of the file's metadata with identity, preprocessing and calibration, as JSON."""
 EXPORT_VERSION = 1
 IMAGE_INPUT = "image"
-EMBEDDING_OUTPUT = "picture_embedding"
-RATING_OUTPUT = "rating"
-"""The graph's input and outputs; no tower has tensors of these names inside."""
+GRAPH_OUTPUTS = ("picture_embedding", "rating")
+"""Names of the embedding and the head's output in the graph; no tower has tensors of these names inside."""
 _SUFFIX = ".onnx"
 _OPENVINO_PREFIX = "openvino:"
 """Before a file's name: run by OpenVINO instead of ONNX Runtime."""
@@ -33,15 +32,8 @@ Run = Callable[[Bytes], tuple[Floats, Floats]]
 
 
 class OnnxScorer(Scorer):
-    """Scores with an ONNX file that ``vlm-aes export`` wrote, as the scorer that it is made from.
-
-    Args:
-        file: the ``.onnx`` file.
-        openvino: run it with OpenVINO.
-
-    Raises:
-        CheckpointError: for another file, or where the runtime is not installed.
-    """
+    """Scores with an ``.onnx`` file that ``vlm-aes export`` wrote, as the scorer that it is made from. Raises
+    CheckpointError for another file, or where the runtime is not installed."""
 
     def __init__(self, file: Path, *, openvino: bool = False) -> None:
         self.file = file
@@ -50,9 +42,8 @@ class OnnxScorer(Scorer):
         try:
             data = json.loads(metadata[METADATA_KEY])
             if data["version"] != EXPORT_VERSION:
-                raise CheckpointError(
-                    file, f"it is of version {data['version']}, this is {EXPORT_VERSION}: export it anew"
-                )
+                versions = f"it is of version {data['version']}, this is {EXPORT_VERSION}"
+                raise CheckpointError(file, f"{versions}: export it anew")
             self.preprocessing = Preprocessing.parse(data["framing"])
             self.scale = Scale(*data["scale"]) if data["scale"] else None
             self.class_values = None if data["worth"] is None else np.array(data["worth"])
@@ -62,8 +53,9 @@ class OnnxScorer(Scorer):
             self.prompt_id = str(data["prompt"])
             self.needed_side = int(data["needed_side"])
         except (KeyError, TypeError, ValueError) as error:
-            reason = f"vlm-aes export did not write it ({error}); name a file that it wrote"
-            raise CheckpointError(file, reason) from None
+            raise CheckpointError(
+                file, f"vlm-aes export did not write it ({error}); name a file that it wrote"
+            ) from None
         self.columns = () if self.scale is None else ("score_own",)
 
     def preprocess(self, image: LoadedImage) -> Bytes:
@@ -71,7 +63,6 @@ class OnnxScorer(Scorer):
         return self.preprocessing.apply(image.image)
 
     def score(self, inputs: Sequence[Bytes], attributes: Sequence[str] = ()) -> Scores:
-        """Run the graph; see :class:`vlm_aes.models.scorer.Scorer`."""
         states, outputs = self._run(np.stack(inputs))
         if self.scale is not None:
             return Scores.from_outputs(outputs, self.model_id, self.scale, self.class_values)
@@ -104,8 +95,8 @@ def _onnxruntime(file: Path) -> tuple[Run, dict[str, str]]:
         raise _unreadable(file, error) from None
 
     def run(images: Bytes) -> tuple[Floats, Floats]:
-        outputs = session.run([EMBEDDING_OUTPUT, RATING_OUTPUT], {IMAGE_INPUT: images})
-        return np.asarray(outputs[0], np.float64), np.asarray(outputs[1], np.float64)
+        states, rating = session.run(list(GRAPH_OUTPUTS), {IMAGE_INPUT: images})
+        return np.asarray(states, np.float64), np.asarray(rating, np.float64)
 
     return run, dict(session.get_modelmeta().custom_metadata_map)
 
@@ -129,7 +120,7 @@ def _openvino(file: Path) -> tuple[Run, dict[str, str]]:
 
     def run(images: Bytes) -> tuple[Floats, Floats]:
         outputs = model({IMAGE_INPUT: images})
-        states, rating = outputs[EMBEDDING_OUTPUT], outputs[RATING_OUTPUT]
+        states, rating = (outputs[name] for name in GRAPH_OUTPUTS)
         return np.asarray(states, np.float64), np.asarray(rating, np.float64)
 
     return run, metadata
@@ -137,5 +128,4 @@ def _openvino(file: Path) -> tuple[Run, dict[str, str]]:
 
 def _unreadable(file: Path, error: Exception) -> CheckpointError:
     text = short_text(error) or type(error).__name__
-    reason = f"it cannot be read as an ONNX file ({text}); write it anew: vlm-aes export"
-    return CheckpointError(file, reason)
+    return CheckpointError(file, f"it cannot be read as an ONNX file ({text}); write it anew: vlm-aes export")

@@ -60,24 +60,15 @@ class Preprocessing:
         Raises:
             KeyError, TypeError, ValueError: for other data.
         """
-        resize, crop = data["resize"], data["crop"]
-        return Preprocessing(
-            None if resize is None else (int(resize[0]), int(resize[1])),
-            data["short_side"],
-            None if crop is None else (int(crop[0]), int(crop[1])),
-            int(data["resample"]),
+        resize, crop = (
+            None if pair is None else (int(pair[0]), int(pair[1])) for pair in (data["resize"], data["crop"])
         )
+        return Preprocessing(resize, data["short_side"], crop, int(data["resample"]))
 
     @staticmethod
     def of(settings: dict[str, Any]) -> Preprocessing:
-        """The preprocessing of an image processor.
-
-        Args:
-            settings: as its JSON has them.
-
-        Raises:
-            ValueError: for one that does something else, such as cutting an image into tiles.
-        """
+        """The preprocessing of an image processor with these settings. Raises ValueError for one that does
+        something else, such as cutting an image into tiles."""
         size, crop_size = (dict(settings.get(key) or {}) for key in ("size", "crop_size"))
         resize = short = None
         if not settings.get("do_resize", True):

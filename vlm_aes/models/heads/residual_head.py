@@ -54,14 +54,8 @@ class ResidualHead:
 
     @staticmethod
     def load(folder: Path, width: int) -> ResidualHead | None:
-        """The residual head in a folder; None where there is none.
-
-        Args:
-            width: numbers of an embedding.
-
-        Raises:
-            CheckpointError: for a file that does not fit.
-        """
+        """The residual head in a folder for embeddings of ``width`` numbers; None where there is none.
+        Raises CheckpointError for a file that does not fit."""
         if not (folder / RESIDUAL_HEAD_FILE).is_file():
             return None
         with refused_unless_fitting(folder, RESIDUAL_HEAD_FILE, "train it anew"):

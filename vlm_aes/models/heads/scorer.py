@@ -26,14 +26,11 @@ FAST_ID = "fast-1"
 
 
 class FastScorer(TowerScorer):
-    """Rating-word probabilities from a tower and a head.
+    """Rating-word probabilities from a tower and a head; ``config`` is its ``fast.json``.
 
     Attributes:
-        folder: of the head.
-        config: its ``fast.json``.
         residual_head: one person's correction of the head's score; None for a head without.
-        edit_comparator: tells which of two versions of an image is better; None for a head that was not
-            trained for it.
+        edit_comparator: tells which of two versions of an image is better; None where it was not trained.
     """
 
     folder: Path

@@ -35,16 +35,15 @@ class ServerClient:
         timeout_s: seconds that an answer may take.
     """
 
-    def __init__(self, base: str, *, timeout_s: float = REQUEST_TIMEOUT_S, attempts: int = _ATTEMPTS) -> None:
+    def __init__(self, base: str, *, timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         self.base = base.rstrip("/")
         self.timeout_s = timeout_s
-        self.attempts = attempts
         self._unreachable = threading.Event()
 
     def request(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The JSON answer to a GET, or to a POST where there is a body. Raises ServerError after the last
         attempt, or at once for an answer that will stay the same."""
-        attempts = 1 if self._unreachable.is_set() else self.attempts
+        attempts = 1 if self._unreachable.is_set() else _ATTEMPTS
         pause = FIRST_PAUSE_S
         for attempt in range(1, attempts + 1):
             message, temporary, wait = "", True, 0.0

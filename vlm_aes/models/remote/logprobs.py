@@ -18,12 +18,8 @@ _SPACE_MARKS = " Ġ▁\n\t"
 
 @dataclass(frozen=True)
 class LabelProbabilities:
-    """The five words, as far as the most probable tokens tell.
-
-    Attributes:
-        probabilities: (5,) of the words among themselves; 0 for a word that is not among the tokens.
-        slack: points that the score may at most be off for those words.
-    """
+    """(5,) probabilities of the words among themselves, 0 for one that is not among the most probable tokens;
+    and the points that the score may at most be off for those."""
 
     probabilities: Floats
     slack: float

@@ -35,8 +35,7 @@ class ServerSettings:
     """The settings of a server; the names are those of a rater file.
 
     Attributes:
-        url: its address, with the ``/v1`` that it mostly has.
-        name: of the model there; empty for the only one.
+        url, name: its address, with the ``/v1`` that it mostly has; the model there, empty for the only one.
         top: number of most probable tokens that it is asked for.
         concurrency: requests at a time.
         side: long side in pixels of what is sent; larger images are resized.
@@ -84,24 +83,17 @@ class ServerScorer(Scorer):
         self.client = ServerClient(settings.url, timeout_s=settings.timeout)
         self.attributes = tuple(prompt.questions)
         self.model_id = f"{_SCHEME}{name}@{text_hash(description)}"
-        parts = {
-            "texts": [self.prompt.question_and_stem(a) for a in (None, *prompt.questions)],
-            "system": prompt.system,
-            "words": prompt.words,
-            "image_first": prompt.image_first,
-            "thinking": prompt.thinking,
-            "side": settings.side,
-            "top": settings.top,
-        }
+        parts = {name: getattr(prompt, name) for name in ("system", "words", "image_first", "thinking")}
+        parts["texts"] = [prompt.question_and_stem(a) for a in (None, *prompt.questions)]
+        parts |= {"side": settings.side, "top": settings.top}
         self.prompt_id = f"served-{prompt.name}@{json_hash(parts)}"
         self.needed_side = settings.side
 
     def preprocess(self, image: LoadedImage) -> str:
         """The image as it is sent: a PNG, so that nothing is lost, as a data address."""
         pixels = image.image
-        longest = max(pixels.size)
-        if longest > self.settings.side:
-            factor = self.settings.side / longest
+        factor = self.settings.side / max(pixels.size)
+        if factor < 1:
             size = (max(1, round(pixels.width * factor)), max(1, round(pixels.height * factor)))
             pixels = pixels.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         file = io.BytesIO()
@@ -109,7 +101,6 @@ class ServerScorer(Scorer):
         return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
     def score(self, inputs: Sequence[str], attributes: Sequence[str] = ()) -> Scores:
-        """Ask about each image; see :class:`vlm_aes.models.scorer.Scorer`."""
         questions = [None, *attributes]
         jobs = [(image, attribute) for image in inputs for attribute in questions]
         with ThreadPoolExecutor(min(self.settings.concurrency, len(jobs))) as pool:
@@ -211,9 +202,8 @@ def load_server_scorer(settings: ServerSettings, prompt_for: Callable[[str], Rat
         raise CheckpointError(address, "its list of models cannot be read; is the address right?") from None
     name = settings.name or (next(iter(known)) if len(known) == 1 else "")
     if name not in known:
-        raise CheckpointError(
-            address, f"the server has no model {name!r}; it has {', '.join(known) or 'none'}: name one behind a #"
-        )
+        names = ", ".join(known) or "none"
+        raise CheckpointError(address, f"the server has no model {name!r}; it has {names}: name one behind a #")
     prompt = prompt_for(name)
     if prompt.facts_line:
         reason = f"prompt {prompt.name!r} states facts, which no server gets: name another --prompt"

@@ -47,24 +47,15 @@ class Backbone:
         tokenizer: the processor's, with the checkpoint's chat template.
         padding_side: left, so that the last token of every row is the one that is read.
         family: ``config.model_type``.
-        multimodal_rope: whether the family computes three-dimensional positions itself and keeps
-            ``rope_deltas``.
-        shares_prefix: whether several questions may share a prefix (:mod:`vlm_aes.models.vlm.prefix`): the
-            suite proves it for the family.
+        multimodal_rope: whether the family computes three-dimensional positions and keeps ``rope_deltas``.
+        shares_prefix: whether questions may share a prefix (``prefix.py``): the suite proves it for the family.
         model_id: hub id and commit, or a hash of the folder's content.
         pixel_backend: ``pil`` or ``torchvision``.
         folder, adapter: of a local checkpoint, and of the LoRA adapter that is merged into its weights.
     """
 
     def __init__(
-        self,
-        model: Any,
-        processor: Any,
-        *,
-        model_id: str,
-        pixel_backend: str,
-        folder: Path | None,
-        adapter: Path | None = None,
+        self, model: Any, processor: Any, model_id: str, pixel_backend: str, folder: Path | None, adapter: Path | None
     ) -> None:
         self.model = model.eval()
         self.processor = processor
@@ -103,9 +94,9 @@ class Backbone:
     @property
     def needed_side(self) -> int | None:
         """Long side in pixels beyond which the checkpoint reads no more; None where unknown."""
-        size = getattr(self.processor.image_processor, "size", None) or {}
-        sides = [v for k, v in dict(size).items() if v and k in ("height", "width")]
-        return max(sides) if sides and self._needs.fixed_image_size else None
+        size = dict(getattr(self.processor.image_processor, "size", None) or {})
+        side = max(size.get("height") or 0, size.get("width") or 0)
+        return side if side and self._needs.fixed_image_size else None
 
     @property
     def language_model(self) -> Any:

@@ -97,8 +97,7 @@ def load_backbone(
     Args:
         model: preset, hub id, checkpoint folder, or a folder with a LoRA adapter.
         adapter: a LoRA adapter to put on ``model``.
-        precision: ``auto`` is bf16 on CUDA, fp32 elsewhere.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision, device: ``auto`` is bf16 on CUDA, fp32 elsewhere; ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         revision: branch, tag or commit of a hub id.
         pixels: ``auto`` (PIL), ``pil`` or ``torchvision``.
 

@@ -21,7 +21,7 @@ from vlm_aes.errors import CheckpointError
 from vlm_aes.models.vlm.families import family_of
 
 _PARTS = ("image_processor", "tokenizer", "video_processor", "feature_extractor", "audio_tokenizer")
-_PARTS += ("processor_class", "auto_map", "chat_template")
+_NOT_SETTINGS = (*_PARTS, "processor_class", "auto_map", "chat_template")
 """Entries of ``processor_config.json`` that are no settings of the processor itself."""
 
 
@@ -88,7 +88,7 @@ def load_processor(name: str, config: AutoConfig, pixels: str, hub: dict[str, An
     # the same name, because the class's name decides how it is saved and found
     lenient = type(base.__name__, (base,), {"check_argument_for_proper_class": check})
     accepted = inspect.signature(base.__init__).parameters
-    extra = {k: v for k, v in settings.items() if k in accepted and k not in _PARTS}
+    extra = {k: v for k, v in settings.items() if k in accepted and k not in _NOT_SETTINGS}
     if "video_processor" in accepted:
         extra["video_processor"] = None
     if not tokenizer.chat_template:
