@@ -25,10 +25,10 @@ FLOORS = (
     ("output",),
     ("evaluation", "explain"),
     ("training",),
+    ("__init__",),
     ("bulk",),
     ("demo",),
     ("cli",),
-    ("__init__",),
 )
 """Rooms from the lowest floor to the highest. A room imports rooms of lower floors alone."""
 
