@@ -25,9 +25,7 @@ _NO_DEGRADATION = "none"
 
 @dataclass(frozen=True)
 class DegradationQuestion:
-    """The question about degradations of an image, asked before its critique.
-
-    The attributes are the entries of the section ``[faults]`` of a prompt file.
+    """The question about degradations of an image, asked before its critique: ``[faults]`` of a prompt file.
 
     Attributes:
         question, stem: as for a rating; the next token names the degradation.
@@ -46,10 +44,7 @@ class DegradationQuestion:
     sure_of: dict[str, float] = field(default_factory=dict)
 
     def most_probable(self, probabilities: Sequence[float]) -> str | None:
-        """The degradation to name, by the probability of each of ``words``.
-
-        None where no probability reaches its threshold.
-        """
+        """The degradation to name, by the probability of each of ``words``; None below the thresholds."""
         by_name = dict(zip(self.words, map(float, probabilities), strict=True))
         if 1 - by_name.pop(_NO_DEGRADATION) < self.sure:
             by_name = {name: p for name, p in by_name.items() if p >= self.sure_of.get(name, 1.0)}
@@ -64,9 +59,7 @@ class DegradationQuestion:
 class PairQuestion:
     """The question about two images, for a checkpoint that reads both at once.
 
-    Attributes:
-        question, stem: as for a rating; the next token names one of the two.
-        words: for the first and for the second, as they follow the stem.
+    ``words`` name the first and the second image, as they follow the stem.
     """
 
     question: str
@@ -171,12 +164,10 @@ class Preset:
     revision: str | None = None
 
 
-def _presets() -> dict[str, Preset]:
-    with (PROMPTS_FOLDER / "presets.toml").open("rb") as file:
-        return {name: Preset(name=name, **entry) for name, entry in tomllib.load(file).items()}
-
-
-PRESETS: dict[str, Preset] = _presets()
+PRESETS: dict[str, Preset] = {
+    name: Preset(name=name, **entry)
+    for name, entry in tomllib.loads((PROMPTS_FOLDER / "presets.toml").read_text(encoding="utf-8")).items()
+}
 
 
 def load_prompt(name_or_path: str | Path) -> RatingPrompt:
@@ -187,8 +178,7 @@ def load_prompt(name_or_path: str | Path) -> RatingPrompt:
     """
     path = _file_of(name_or_path)
     try:
-        with path.open("rb") as file:
-            data: dict[str, Any] = tomllib.load(file)
+        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = ", ".join(sorted(f.stem for f in PROMPTS_FOLDER.glob("*.toml") if f.stem != "presets"))
         raise PromptError(f"no prompt {name_or_path}: give a TOML file or one of {known}") from None
@@ -226,17 +216,11 @@ def prompt_file(model: str | Path, given: str | Path | None = None) -> Path:
         base = json.loads(adapter.read_text(encoding="utf-8")).get("base_model_name_or_path")
         if base:
             return prompt_file(folder / base if (folder / base).is_dir() else base)
-    for preset in PRESETS.values():
-        if preset.model == str(model):
-            return _file_of(preset.prompt)
-    return _file_of("default")
+    return _file_of(next((p.prompt for p in PRESETS.values() if p.model == str(model)), "default"))
 
 
 def prompt_for(model: str | Path, given: str | Path | None = None) -> RatingPrompt:
-    """The prompt for a model.
-
-    The one given, else its preset's, its folder's own, or its base model's; else ``default``.
-    """
+    """The prompt given, else the model's preset's, its folder's own, or its base model's; else ``default``."""
     return load_prompt(prompt_file(model, given))
 
 

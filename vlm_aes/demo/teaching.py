@@ -55,12 +55,11 @@ class TeachingSession:
     """Photos in the order of asking.
 
     Attributes:
-        refused: messages about files that were no photos.
+        refused: messages about files that are no photos.
         at: place of the photo that is shown.
         asks: whether the next photo is the one that the head is least sure of.
-        head, cross_validation: what was learned, and how good it is.
-        learned_from: number of ratings then.
-        failure: why nothing could be learned.
+        learned_from: number of ratings that the head was fitted to.
+        failure: reason why no head could be fitted.
     """
 
     photos: list[TeachingPhoto] = field(default_factory=list)
@@ -109,12 +108,11 @@ class TeachingSession:
 
     def is_due(self) -> bool:
         """Whether there is something new to learn from: a correction, or enough new ratings."""
-        n = len(self.rated)
-        fresh = n - self.learned_from
-        return n >= MIN_RATINGS and (self._corrected or fresh >= (LEARN_EVERY_RATINGS if self.head else 1))
+        n, needed = len(self.rated), LEARN_EVERY_RATINGS if self.head else 1
+        return n >= MIN_RATINGS and (self._corrected or n - self.learned_from >= needed)
 
     def learn(self) -> None:
-        """Fit a head to the stars, and see how good it is."""
+        """Fit a head to the stars, and measure it."""
         self._corrected = False
         rated = self.rated
         embeddings, base_score = self._numbers()
@@ -127,10 +125,7 @@ class TeachingSession:
         self.learned_from = len(rated)
 
     def _numbers(self) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        return (
-            np.stack([photo.embedding for photo in self.photos]),
-            np.array([photo.base_score for photo in self.photos]),
-        )
+        return np.stack([p.embedding for p in self.photos]), np.array([p.base_score for p in self.photos])
 
     def shown(self) -> str:
         """The photo to rate."""
@@ -152,32 +147,26 @@ class TeachingSession:
         best = unrated[np.argsort(-own[unrated])]
         half = min(_STRIP_PHOTOS, len(best) // 2)
         strips = [
-            ("You would place higher than the crowd", self._strip(higher[:_STRIP_PHOTOS])),
-            ("You would place lower", self._strip(higher[::-1][:_STRIP_PHOTOS])),
-            ("It would show you first: is it right?", self._strip(best[:half])),
-            ("It would hide: is it right?", self._strip(best[::-1][:half])),
-            ("It thinks too much of these", self._strip(_largest(error, rated))),
-            ("It thinks too little of these", self._strip(_largest(-error, rated))),
+            ("You would place higher than the crowd", higher[:_STRIP_PHOTOS]),
+            ("You would place lower", higher[::-1][:_STRIP_PHOTOS]),
+            ("It would show you first: is it right?", best[:half]),
+            ("It would hide: is it right?", best[::-1][:half]),
+            ("It thinks too much of these", _largest(error, rated)),
+            ("It thinks too little of these", _largest(-error, rated)),
         ]
         verdict = "It does not yet differ from the crowd's: rate more, or your taste is the crowd's."
         if self.cross_validation.gain.low > 0:
             verdict = "It knows your taste better than the crowd does."
         elif self.cross_validation.gain.high < 0:
             verdict = "The crowd's order is still nearer to your stars: rate more."
-        strips = [(title, strip) for title, strip in strips if strip]
+        shown = [(title, [self._thumbnail(int(i)) for i in places]) for title, places in strips if len(places)]
         agreement = metrics.srcc(own, base_score)
-        return components.render("learned", self.cross_validation, verdict, agreement, strips, self.failure)
+        return components.render("learned", self.cross_validation, verdict, agreement, shown, self.failure)
 
-    def _strip(self, places: NDArray[np.int64]) -> list[dict[str, Any]]:
-        return [
-            {
-                "at": int(i),
-                "image": self.photos[i].thumbnail,
-                "name": self.photos[i].name,
-                "label": f"{'★' * (self.photos[i].stars or 0)}" or "not rated",
-            }
-            for i in places
-        ]
+    def _thumbnail(self, place: int) -> dict[str, Any]:
+        photo = self.photos[place]
+        label = "★" * (photo.stars or 0) or "not rated"
+        return {"at": place, "image": photo.thumbnail, "name": photo.name, "label": label}
 
     def ratings(self) -> str:
         """The stars as a ratings table, for ``vlm-aes finetune``."""

@@ -27,6 +27,7 @@ __all__ = [
     "facts_sentence",
     "measure",
     "measure_for_prompt",
+    "measure_tilt",
 ]
 
 _PROMPT_MEASURES: tuple[Measure, ...] = (
@@ -62,17 +63,20 @@ def _measure(image: AnalysisImage, measures: Iterable[Measure]) -> dict[str, Fac
 def measure(image: Image.Image, native: Image.Image | None = None) -> dict[str, Fact]:
     """Every fact of an image by name, in a fixed order, as tables and people get them.
 
-    Args:
-        image: with a long side of at least ``ANALYSIS_SIDE_PX`` if it has as many pixels.
-        native: the middle of it at native size, where ``image`` was decoded smaller.
+    ``native`` is the middle of it at native size, where ``image`` was decoded smaller.
     """
-    analysis = AnalysisImage(image, square=False, native=native)
-    return _measure(analysis, _PROMPT_MEASURES + _TABLE_MEASURES)
+    return _measure(AnalysisImage(image, square=False, native=native), _PROMPT_MEASURES + _TABLE_MEASURES)
 
 
 def measure_for_prompt(image: Image.Image) -> dict[str, Fact]:
     """The facts that a prompt holds, measured on the image squashed to a square."""
     return _measure(AnalysisImage(image, square=True), _PROMPT_MEASURES)
+
+
+def measure_tilt(image: Image.Image) -> Fact:
+    """The tilt of an image, as :func:`measure` gives it."""
+    (fact,) = tilt.tilt(AnalysisImage(image, square=False))
+    return fact
 
 
 def fact_columns() -> tuple[str, ...]:
