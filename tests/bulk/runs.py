@@ -2,15 +2,15 @@
 
 import pytest
 
-from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_image_paths, score_images
+from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_sources, score_images
 from vlm_aes.output.table import Columns
 
 COLUMNS = Columns()
 
 
-def run(assessor, folder, out=None, columns=COLUMNS, limit=None, **sink_options):
+def run(assessor, folder, out=None, columns=COLUMNS, limit=None, archives=(), **sink_options):
     stats = RunStats()
-    paths = find_image_paths([str(folder)])
+    paths = find_sources([str(folder), *map(str, archives)])
     if out is None:
         return list(score_images(assessor, paths, columns, ScoreOptions(), batch_size=4, stats=stats)), stats
     done = []

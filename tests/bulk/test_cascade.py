@@ -167,16 +167,9 @@ def test_the_commands(model, photos, tmp_path):
     assert shown.stdout.count(".png") == 6
     each = run("choose", out, "--fraction", 0.01, "--per", "folder")
     assert sorted(Path(p).parent.name for p in each.stdout.splitlines()) == ["day0", "day1", "day2"]
-    copy = tmp_path / "photos"
-    shutil.copytree(photos, copy)
     shards = f"{tmp_path / 'shards'}/"
-    assert run("score", copy, "--model", model, "--fast", "--out", shards).exit_code == 1
-    before = sorted(str(p) for p in copy.rglob("*"))
-    moved = run("choose", shards, "--top-k", 3, "--move", tmp_path / "best")
-    assert moved.exit_code == 0, moved.stderr
-    assert len(list((tmp_path / "best").glob("0*.png"))) == 3
-    assert run("choose", "--undo", tmp_path / "best").exit_code == 0
-    assert sorted(str(p) for p in copy.rglob("*")) == before
+    assert run("score", photos, "--model", model, "--fast", "--out", shards).exit_code == 1
+    assert run("choose", shards, "--top-k", 5).stdout == chosen.stdout
     for words, reason in (
         ([out], "name one of --top-k"),
         ([], "name a table"),

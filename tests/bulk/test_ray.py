@@ -12,8 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests import tiny_checkpoints as tiny
+from tests.bulk.runs import run, same_rows
 from vlm_aes import Assessor
-from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_sources, score_images
+from vlm_aes.bulk import Sink
 from vlm_aes.bulk.cascade import OPEN, REJECTED, SELECTED, CascadeRows
 from vlm_aes.bulk.ray_worker import MAX_PIECE_PATHS, OPENED, PLAIN, UNNAMED, completed_digests, source_pieces
 from vlm_aes.bulk.resume import CompletedRow, CompletedRows
@@ -23,7 +24,7 @@ from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 
 pytest.importorskip("ray")
-PICTURES = 120
+IMAGES = 120
 DRIVER = """
 import json, os, signal, sys, threading, time
 import psutil, ray
@@ -69,32 +70,14 @@ def model(tmp_path_factory):
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ray") / "photos"
     folder.mkdir()
-    for i, image in enumerate(tiny.images(PICTURES)):
+    for i, image in enumerate(tiny.images(IMAGES)):
         image.resize((48, 40)).save(folder / f"{i:04d}.png")
-    (folder / "bad.jpg").write_text("no picture")
+    (folder / "bad.jpg").write_text("no image")
     return folder
 
 
-def local(model, paths, out, limit=None):
-    """Rows of a run in this process; with a limit, of one that ends there."""
-    columns = Columns()
-    with Sink(str(out), columns.schema) as sink:
-        every = score_images(Assessor.from_pretrained(model), find_sources(paths), columns, ScoreOptions(),
-                     batch_size=2, sink=sink, stats=RunStats())  # fmt: skip
-        for number, _ in enumerate(every, 1):
-            if number == limit:
-                sink.flush()
-                return []
-        sink.finish()
-    return list(read_rows(out, columns.schema))
-
-
-def same(one, other):
-    return len(one) == len(other) and all(
-        abs(a[k] - b[k]) <= 0.01 if isinstance(a[k], float) else a[k] == b[k]
-        for a, b in zip(one, other, strict=True)
-        for k in a
-    )
+def rows_of(file):
+    return list(read_rows(file, Columns().schema))
 
 
 def test_a_worker_is_killed_and_a_run_is_gone_on_with(model, photos, tmp_path):
@@ -102,9 +85,10 @@ def test_a_worker_is_killed_and_a_run_is_gone_on_with(model, photos, tmp_path):
     with tarfile.open(archive, "w") as tar:
         for file in sorted(photos.glob("000*.png")):
             tar.add(file, f"again/{file.name}")
-    whole = local(model, [str(photos)], tmp_path / "whole.parquet")
-    both = local(model, [str(photos), str(archive)], tmp_path / "both.parquet")
-    local(model, [str(photos), str(archive)], tmp_path / "resumed.parquet", limit=60)
+    assessor = Assessor.from_pretrained(model)
+    run(assessor, photos, tmp_path / "whole.parquet")
+    run(assessor, photos, tmp_path / "both.parquet", archives=[archive])
+    run(assessor, photos, tmp_path / "resumed.parquet", limit=60, archives=[archive])
     words = [str(photos), str(archive), str(model), str(tmp_path)]
     environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
     done = subprocess.run([sys.executable, "-c", DRIVER, *words], capture_output=True, text=True,
@@ -112,15 +96,15 @@ def test_a_worker_is_killed_and_a_run_is_gone_on_with(model, photos, tmp_path):
     assert done.returncode == 0, done.stderr
     # Ray may print there, too
     told = json.loads(next(x for x in done.stdout.splitlines() if x.startswith("{")))
-    assert told == {"codes": [1, 1, 1], "killed": [2]}, done.stderr  # one picture is none
-    schema = Columns().schema
-    assert same(list(read_rows(tmp_path / "killed.parquet", schema)), whole)
-    assert same(list(read_rows(tmp_path / "resumed.parquet", schema)), both)
+    assert told == {"codes": [1, 1, 1], "killed": [2]}, done.stderr  # one file is no image
+    whole = rows_of(tmp_path / "whole.parquet")
+    same_rows(rows_of(tmp_path / "killed.parquet"), whole)
+    same_rows(rows_of(tmp_path / "resumed.parquet"), rows_of(tmp_path / "both.parquet"))
     assert "60 kept" in done.stderr
     assert not (tmp_path / "killed.parquet.part").exists()
     good = [r for r in whole if not r["error"]]
     best = sorted(good, key=lambda r: -r["score"])[:5]
-    assert [r["path"] for r in read_rows(tmp_path / "best.jsonl", schema)] == [r["path"] for r in best]
+    assert [r["path"] for r in rows_of(tmp_path / "best.jsonl")] == [r["path"] for r in best]
 
 
 def test_without_ray_the_call_says_what_to_install(photos, tmp_path, monkeypatch):

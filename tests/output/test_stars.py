@@ -1,7 +1,7 @@
 """Stars follow the percentiles that the user sets."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vlm_aes.output.stars import PercentileRank, StarRule
@@ -29,6 +29,7 @@ def test_a_wrong_rule_says_what_is_meant(text):
         StarRule.parse(None, "friends")
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(PERCENT, min_size=5, max_size=5).map(sorted), PERCENT, PERCENT)
 def test_a_higher_percentile_never_gets_fewer_stars(percentiles, a, b):
     rule = StarRule(tuple(percentiles))
