@@ -6,6 +6,7 @@ stretched until its scores over eight pictures span twenty points.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,11 @@ def tokenizer(image: str, others: dict[str, str] | None = None) -> t.PreTrainedT
         [prompt.question, prompt.stem, *prompt.words * 50],
         trainers.BpeTrainer(
             vocab_size=VOCABULARY - 20,
-            special_tokens=["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>",
-                            *dict.fromkeys(special.values())],
+            special_tokens=["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", *dict.fromkeys(special.values())],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         ),
-    )  # fmt: skip
+    )
     return t.PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         pad_token="<|pad|>",
@@ -103,8 +103,7 @@ def clip_processor(side: int) -> CLIPImageProcessorPil:
 
 def _fast_vlm(folder: Path):
     words = tokenizer("<image>")
-    vision = t.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1],
-                            layer_type="basic", hidden_size=32)  # fmt: skip
+    vision = t.ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic", hidden_size=32)
     config = t.FastVlmConfig(
         vision_config=vision,
         text_config=t.Qwen3Config(**_TEXT, head_dim=8, tie_word_embeddings=True),
@@ -161,8 +160,6 @@ def _llava_onevision(folder: Path):
 
 
 def _settings(folder: Path, name: str, **settings) -> None:
-    import json
-
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "processor_config.json").write_text(json.dumps({"processor_class": name, **settings}))
 
@@ -172,12 +169,8 @@ _QWEN = {"vision_start_token": "<|vision_start|>", "vision_end_token": "<|vision
 
 def _qwen(folder: Path, family: str, hidden: int = 32):
     words = tokenizer("<|image_pad|>", _QWEN)
-    ids = {
-        "image_token_id": words.convert_tokens_to_ids("<|image_pad|>"),
-        "video_token_id": words.convert_tokens_to_ids("<|video_pad|>"),
-        "vision_start_token_id": words.convert_tokens_to_ids("<|vision_start|>"),
-        "vision_end_token_id": words.convert_tokens_to_ids("<|vision_end|>"),
-    }
+    tokens = {"image_token": "<|image_pad|>", **_QWEN}
+    ids = {f"{name}_id": words.convert_tokens_to_ids(token) for name, token in tokens.items()}
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     patch = 14 if family == "qwen2_5_vl" else 16
@@ -188,8 +181,7 @@ def _qwen(folder: Path, family: str, hidden: int = 32):
     words.save_pretrained(folder)
     part = hidden // 32
     # bitsandbytes on the CPU packs 4 bits only where every layer has 32 outputs: 4 or 32 heads
-    rope = {"rope_type": "default", "mrope_section": [part, part, 2 * part],
-            "rope_theta": 10000.0}  # fmt: skip
+    rope = {"rope_type": "default", "mrope_section": [part, part, 2 * part], "rope_theta": 10000.0}
     if family == "qwen2_5_vl":
         _settings(folder, "Qwen2_5_VLProcessor")
         config = t.Qwen2_5_VLConfig(
@@ -206,10 +198,9 @@ def _qwen(folder: Path, family: str, hidden: int = 32):
     if family == "qwen3_vl":
         config = t.Qwen3VLConfig(
             vision_config=vision,
-            text_config={**_TEXT, "head_dim": 8,
-                         "rope_parameters": {**rope, "mrope_interleaved": True}},
+            text_config={**_TEXT, "head_dim": 8, "rope_parameters": {**rope, "mrope_interleaved": True}},
             **ids,
-        )  # fmt: skip
+        )
         return t.Qwen3VLForConditionalGeneration(config)
     vision.pop("deepstack_visual_indexes")
     vision["out_hidden_size"] = hidden
@@ -294,8 +285,6 @@ def _gemma3(folder: Path):
 
 
 def _lfm2_vl(folder: Path):
-    import json
-
     names = {"image_start_token": "<|image_start|>", "image_end_token": "<|image_end|>",
              "image_thumbnail_token": "<|img_thumbnail|>"}  # fmt: skip
     words = tokenizer("<image>", names)

@@ -43,8 +43,7 @@ def trained(tmp_path):
 def test_an_upload_holds_the_files_and_a_completed_card(trained):
     parcel = prepare_upload(trained, "apache-2.0")
     assert parcel.kind == "model"
-    assert list(parcel.files) == ["adapter_config.json", "adapter_model.safetensors",
-                                  "nano/config.json"]  # fmt: skip
+    assert list(parcel.files) == ["adapter_config.json", "adapter_model.safetensors", "nano/config.json"]
     about = ModelCard(parcel.card).data
     assert (about.license, about.library_name) == ("apache-2.0", "vlm-aes")
     assert parcel.card.endswith("# my-taste\n\nRates images as I do.\n")
@@ -116,9 +115,9 @@ class Hub(BaseHTTPRequestHandler):
             return self._answer({"url": "http://127.0.0.1/me/my-taste", "id": "me/my-taste"})
         if "/preupload/" in self.path:
             files = json.loads(body)["files"]
-            return self._answer({"files": [
-                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files
-            ]})  # fmt: skip
+            return self._answer(
+                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
+            )
         if "/commit/" in self.path:
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":

@@ -146,8 +146,7 @@ def test_cached_answers_are_not_computed_again(teacher, items, tmp_path, monkeyp
 
 
 def test_degraded_copies_count_as_familiar(teacher, items, tmp_path):
-    material = collect(items[:40], checkpoint_tower(teacher), Assessor.from_pretrained(teacher), {},
-                      tmp_path)  # fmt: skip
+    material = collect(items[:40], checkpoint_tower(teacher), Assessor.from_pretrained(teacher), {}, tmp_path)
     learnt = material.embeddings[~material.held]
     assert material.degraded.shape == learnt.shape
     differs = np.abs(material.degraded - learnt).max(1) > 0
@@ -183,15 +182,13 @@ def test_the_commands(teacher, photos, tmp_path):
     out = tmp_path / "head"
     table_file = tmp_path / "ratings.csv"
     names = sorted(f.name for f in photos.iterdir())
-    table_file.write_text("path,rating\n" + "".join(
-        f"{n},{1 + i % 5}\n" for i, n in enumerate(names)))  # fmt: skip
+    table_file.write_text("path,rating\n" + "".join(f"{n},{1 + i % 5}\n" for i, n in enumerate(names)))
     made = run("distill", "--images", photos, "--teacher", teacher, "--out", out, "--cache",
                tmp_path / "cache", "--ratings", table_file, "--json")  # fmt: skip
     assert made.exit_code == 0, made.stderr
     report = json.loads(made.stdout)
     assert set(report["teacher"]["srcc"]) == {"value", "low", "high"}
-    rated = run("score", photos, "--model", out, "--out", tmp_path / "t.parquet",
-                "--stats", tmp_path / "s.json")  # fmt: skip
+    rated = run("score", photos, "--model", out, "--out", tmp_path / "t.parquet", "--stats", tmp_path / "s.json")
     assert rated.exit_code == 0, rated.stderr
     assert len(list(read_rows(tmp_path / "t.parquet", Columns().schema))) == 260
     assert json.loads((tmp_path / "s.json").read_text())["rated"] == 260

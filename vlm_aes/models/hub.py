@@ -138,11 +138,8 @@ def push(upload: HubUpload, repo: str, *, revision: str | None = None, private: 
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    contents: dict[str, str | bytes] = {
-        _CARD: upload.card.encode(),
-        **{name: str(file) for name, file in upload.files.items()},
-    }
-    operations = [CommitOperationAdd(name, content) for name, content in contents.items()]
+    operations = [CommitOperationAdd(_CARD, upload.card.encode())]
+    operations += [CommitOperationAdd(name, str(file)) for name, file in upload.files.items()]
     message = message or f"vlm-aes push {upload.kind}"
     hub = HfApi()
     try:

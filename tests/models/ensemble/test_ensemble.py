@@ -64,8 +64,7 @@ def test_weights_of_ones_own(photos, slow, tmp_path):
     for a, b, c in zip(one, two, found, strict=True):
         assert c.score == pytest.approx(0.75 * a.score + 0.25 * b.score, abs=0.01)
         assert c.columns["disagreement"] == pytest.approx(abs(a.score - b.score) / 2, abs=0.01)
-        mixed = [0.75 * p + 0.25 * q for p, q in zip(a.probabilities.values(),
-                                                     b.probabilities.values())]  # fmt: skip
+        mixed = [0.75 * p + 0.25 * q for p, q in zip(a.probabilities.values(), b.probabilities.values())]
         np.testing.assert_allclose(list(c.probabilities.values()), mixed, atol=1e-4)
         assert (c.sha256, c.width, c.height) == (a.sha256, a.width, a.height)
 
@@ -108,10 +107,9 @@ def test_facts_learn_a_bend_and_bear_what_is_missing():
     gone = rng.uniform(size=300) < 0.2
     wanted = 30 + 40 * np.abs(x - 0.5) + 10 * gone
     facts = [
-        {"a": Fact("a", float(u), "share", ""),
-         "b": Fact("b", None if g else float(v), "share", "")}
+        {"a": Fact("a", float(u), "share", ""), "b": Fact("b", None if g else float(v), "share", "")}
         for u, v, g in zip(x, y, gone)
-    ]  # fmt: skip
+    ]
     model = FactsRegression.fit(facts[:200], wanted[:200])
     assert np.abs(model.predict(facts[200:]) - wanted[200:]).mean() < 1.5
 
@@ -150,8 +148,7 @@ def test_fitted_to_ratings(photos, slow, tmp_path):
     rows = list(read_rows(tmp_path / "rows.parquet", Columns(added=("disagreement",)).schema))
     assert len(rows) == N
     assert all(row["disagreement"] >= 0 for row in rows)
-    measured = run("evaluate", photos / "ratings.csv", "--images", photos, "--model", out,
-                   "--no-facts", "--json")  # fmt: skip
+    measured = run("evaluate", photos / "ratings.csv", "--images", photos, "--model", out, "--no-facts", "--json")
     assert measured.exit_code == 0, measured.stderr
     assert json.loads(measured.stdout)["srcc"]["value"] > 0.8
 
@@ -160,10 +157,9 @@ def test_what_no_ensemble_is(tmp_path):
     file = tmp_path / "mine.toml"
     for text, reason in (
         ('[[member]]\nmodel = "nano"', "at least two members"),
-        ('[[member]]\nmodel = "nano"\nweight = -1\n[[member]]\nmodel = "nano"\nfast = true',
-         "weights are at least 0"),
+        ('[[member]]\nmodel = "nano"\nweight = -1\n[[member]]\nmodel = "nano"\nfast = true', "weights are at least 0"),
         ("[[member]]\nweight = 1", "model is needed"),
-    ):  # fmt: skip
+    ):
         file.write_text(f'kind = "ensemble"\n{text}\n')
         with pytest.raises(CheckpointError, match=reason):
             Assessor.from_pretrained(file)

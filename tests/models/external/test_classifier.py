@@ -41,8 +41,7 @@ def logits(folder, images):
     [
         (["hq", "lq"], [1, 0]),
         (["not_aesthetic", "aesthetic"], [0, 1]),
-        (["masterpiece", "best", "great", "good", "normal", "low", "worst"],
-         [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]),
+        (["masterpiece", "best", "great", "good", "normal", "low", "worst"], [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]),
         (["Bad", "Poor", "Fair", "Good", "Excellent"], [0, 0.25, 0.5, 0.75, 1]),
         (["10", "1", "4"], [1, 0, 1 / 3]),
         (["1 star", "2 stars", "3 stars"], [0, 0.5, 1]),
@@ -53,7 +52,7 @@ def logits(folder, images):
         (["cat", "not cat"], None),
         (["good"], None),
     ],
-)  # fmt: skip
+)
 def test_labels_tell_their_worth_or_do_not(labels, worth):
     found = label_values(labels)
     assert found is None if worth is None else found == pytest.approx(worth)
@@ -65,8 +64,7 @@ def test_the_score_is_the_mean_worth(tmp_path):
     images = [image.resize((48, 40)) for image in tiny.images(5)]
     shares = logits(folder, images).softmax(-1).numpy()
     found = Assessor.from_pretrained(folder).assess(images, facts=False)
-    np.testing.assert_allclose([a.score for a in found],
-                               100 * shares @ np.linspace(1, 0, 7), atol=1e-2)  # fmt: skip
+    np.testing.assert_allclose([a.score for a in found], 100 * shares @ np.linspace(1, 0, 7), atol=1e-2)
     assert np.ptp([a.score for a in found]) > 0
     assert all(sum(a.probabilities.values()) == pytest.approx(1) for a in found)
     assert found[0].model.startswith("anime@")

@@ -10,8 +10,7 @@ from vlm_aes import Assessor
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.external.zero_shot import AntonymPairs
 
-SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-         "num_attention_heads": 2}  # fmt: skip
+SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 EYES = {**SMALL, "image_size": 32, "patch_size": 16}
 
 

@@ -177,15 +177,13 @@ def test_a_server_killed_in_the_middle(checkpoint, tmp_path):
 
     def start(*answers):
         process = subprocess.Popen(
-            [sys.executable, str(script), str(checkpoint), "0", *answers],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, str(script), str(checkpoint), "0", *answers], stdout=subprocess.PIPE, text=True
+        )
         ours.append(process)
         return f"openai:http://127.0.0.1:{process.stdout.readline().strip()}/v1#tiny"
 
     def score(model, *more):
-        words = ["score", folder, "--model", model, "--out", tmp_path / "rows.csv",
-                 "--batch-size", 4, *more]  # fmt: skip
+        words = ["score", folder, "--model", model, "--out", tmp_path / "rows.csv", "--batch-size", 4, *more]
         return CliRunner().invoke(app, list(map(str, words)))
 
     try:

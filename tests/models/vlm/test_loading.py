@@ -21,11 +21,6 @@ PROMPT = load_prompt("default")
 EIGHT = tiny.images(8)
 
 
-@pytest.fixture(scope="module")
-def llava(tiny_checkpoint):
-    return tiny_checkpoint("llava")
-
-
 def test_identity_follows_the_content(llava, tmp_path):
     copy = shutil.copytree(llava, tmp_path / "llava")
     first = load_backbone(llava).model_id
@@ -72,8 +67,7 @@ def test_quantized_bases_rate_with_a_whole_vision_tower_and_head(tiny_checkpoint
     exact = VlmScorer(load_backbone(folder), PROMPT).predict(EIGHT)
     scorer = VlmScorer(load_backbone(folder, precision=precision, device="cpu"), PROMPT)
     model = scorer.backbone.model
-    kinds = {name: type(m).__name__ for name, m in model.named_modules() if "Linear" in
-             type(m).__name__}  # fmt: skip
+    kinds = {name: type(m).__name__ for name, m in model.named_modules() if "Linear" in type(m).__name__}
     for name, kind in kinds.items():
         whole = any(part in name for part in ("vision_tower", "projector", "lm_head"))
         assert (kind not in ("Linear8bitLt", "Linear4bit")) == whole, (name, kind)

@@ -14,11 +14,6 @@ PROMPT = replace(load_prompt("default"), facts_line="{facts}")
 EIGHT = tiny.images(8)
 
 
-@pytest.fixture(scope="module")
-def llava(tiny_checkpoint):
-    return tiny_checkpoint("llava")
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -93,8 +88,7 @@ def test_trained_prompts_keep_their_stem_apart(tiny_checkpoint, name):
     first = backbone.tokenizer(prompt.question[:4], add_special_tokens=False)["input_ids"][0]
     image_place, question_place = ids.index(backbone.image_token_id), ids.index(first)
     assert (image_place < question_place) == prompt.image_first
-    firsts = [backbone.tokenizer(word, add_special_tokens=False)["input_ids"][0]
-              for word in prompt.words]  # fmt: skip
+    firsts = [backbone.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in prompt.words]
     assert scorer.word_ids == firsts
 
 

@@ -77,8 +77,7 @@ FACTS = ["", "Measured: very dark. " * 6, "Sharp. ", "Soft. " * 20]
 def unequal_difference(scorer):
     images = EIGHT[:4]
     together = ratings.score(scorer.predict(images, facts=FACTS)[:, 0])
-    alone = [ratings.score(scorer.predict([image], facts=[facts])[:, 0])[0]
-             for image, facts in zip(images, FACTS)]  # fmt: skip
+    alone = [ratings.score(scorer.predict([image], facts=[facts])[:, 0])[0] for image, facts in zip(images, FACTS)]
     return abs(together - alone).max()
 
 
@@ -105,9 +104,8 @@ def test_positions_of_another_row_are_noticed(scorer, monkeypatch):
     else:
         positions = backbone.positions
         monkeypatch.setattr(
-            backbone, "positions",
-            lambda mask: {name: value.roll(1, 0) for name, value in positions(mask).items()},
-        )  # fmt: skip
+            backbone, "positions", lambda mask: {name: value.roll(1, 0) for name, value in positions(mask).items()}
+        )
     assert unequal_difference(scorer) > 0.01
 
 
@@ -181,10 +179,7 @@ def test_wrong_positions_are_noticed(scorer, monkeypatch):
             return real(backbone, prefix, suffixes)
         inner = backbone.language_model
         forward = inner.forward
-        monkeypatch.setattr(
-            inner, "forward",
-            lambda position_ids, **kw: forward(position_ids=position_ids + 7, **kw),
-        )  # fmt: skip
+        monkeypatch.setattr(inner, "forward", lambda position_ids, **kw: forward(position_ids=position_ids + 7, **kw))
         return real(backbone, prefix, suffixes)
 
     monkeypatch.setattr(vlm_scorer, "continue_from", shifted)
@@ -227,11 +222,6 @@ def test_a_model_that_gives_no_number_gives_no_score(llava):
         scorer.backbone.model.get_output_embeddings().weight.fill_(torch.nan)
     with pytest.raises(RuntimeError, match="gives no number in torch.float32"):
         scorer.predict(EIGHT[:1])
-
-
-@pytest.fixture(scope="module")
-def llava(tiny_checkpoint):
-    return tiny_checkpoint("llava")
 
 
 # the tiny tokenizers know the rating words as tokens, and few others
