@@ -1,7 +1,7 @@
 """Tiny random checkpoints of each family, built from their configurations and saved to disk.
 
 A fresh random model is too flat to test anything with: noise is added to its weights, and its output rows are
-stretched until its scores over eight pictures span twenty points.
+stretched until its scores over eight images span twenty points.
 """
 
 from __future__ import annotations
@@ -339,7 +339,7 @@ def stretch(rater, images: list[Image.Image], span: float = 20.0) -> None:
         centre = hidden.mean(0)
         with torch.no_grad():
             rows = head.weight[rater.word_ids].float() * 1.5
-            # without the common part every picture gets the same word
+            # without the common part every image gets the same word
             rows -= (rows @ centre)[:, None] * centre / centre.square().sum()
             head.weight[rater.word_ids] = rows.to(head.weight.dtype)
     raise AssertionError(f"scores span only {np.ptp(scores):.1f} points")

@@ -150,7 +150,7 @@ def test_degraded_copies_count_as_familiar(teacher, items, tmp_path):
     learnt = material.embeddings[~material.held]
     assert material.degraded.shape == learnt.shape
     differs = np.abs(material.degraded - learnt).max(1) > 0
-    assert differs.mean() > 0.8  # an even picture looks the same when it is tilted
+    assert differs.mean() > 0.8  # an even image looks the same when it is tilted
     assert len(material.familiar) == 2 * len(learnt)
     limit = Familiarity.fit(material.familiar).limit
     assert np.isfinite(limit) and limit > 0
@@ -193,7 +193,7 @@ def test_the_commands(teacher, photos, tmp_path):
     assert len(list(read_rows(tmp_path / "t.parquet", Columns().schema))) == 260
     assert json.loads((tmp_path / "s.json").read_text())["rated"] == 260
     for words, reason in (
-        (["--attributes"], "rates the picture as a whole"),
+        (["--attributes"], "rates the image as a whole"),
         (["--rationale"], "writes no critiques"),
         (["--cascade"], "go with --top-k"),
         (["--cascade", "--top-k", 3], "needs a checkpoint with a fast head"),

@@ -1,4 +1,4 @@
-"""Several raters as one: joined, fitted, and each for its kind of picture."""
+"""Several raters as one: joined, fitted, and each for its kind of image."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ N = 48
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Pictures, and ratings that follow their brightness."""
+    """Images, and ratings that follow their brightness."""
     folder = tmp_path_factory.mktemp("photos")
     lines = ["path,rating"]
     for i, image in enumerate(tiny.images(N, seed=5)):
@@ -131,8 +131,8 @@ def test_fitted_to_ratings(photos, slow, tmp_path):
 
     path = str(photos / "07.png")
     found = Assessor.from_pretrained(out).assess(path, facts=False)
-    picture = open_image(path)
-    measured = measure(picture.image, picture.native)
+    image = open_image(path)
+    measured = measure(image.image, image.native)
     facts = json.loads((out / "facts" / "facts.json").read_text())
     scores = [
         float(np.clip(FactsRegression(**facts).predict([measured])[0], 0, 100)),
@@ -192,7 +192,7 @@ def test_a_router_by_prompts(photos, tmp_path):
 
 
 def test_a_router_learns_from_a_table(tmp_path):
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)
     lines = ["path,route"]
@@ -228,6 +228,6 @@ def test_a_router_learns_from_a_table(tmp_path):
     assert "row 1" in wrong.stderr
     file = tmp_path / "router" / "rater.toml"
     text = file.read_text()
-    file.write_text(text.replace('name = "photo"', 'name = "picture"'))
+    file.write_text(text.replace('name = "photo"', 'name = "image"'))
     with pytest.raises(CheckpointError, match="it tells photo, drawing"):
         Assessor.from_pretrained(tmp_path / "router")

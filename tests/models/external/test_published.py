@@ -234,7 +234,7 @@ def test_as_a_rater_of_score_and_evaluate(tmp_path, heads):
     folder.mkdir()
     for i, image in enumerate(tiny.images(24)):
         image.save(folder / f"{i:02d}.png")
-    (folder / "bad.jpg").write_text("no picture")
+    (folder / "bad.jpg").write_text("no image")
     model = f"laion-v2:{heads['laion-v2'][0]}"
 
     def run(*words):

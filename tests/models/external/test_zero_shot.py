@@ -1,4 +1,4 @@
-"""Towers of pictures and words, asked with antonyms."""
+"""Towers of images and words, asked with antonyms."""
 
 import numpy as np
 import pytest

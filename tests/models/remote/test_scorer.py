@@ -46,7 +46,7 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """One whose rating words are among its most probable next tokens, each picture its own."""
+    """One whose rating words are among its most probable next tokens, each image its own."""
     folder = tiny.stretched(tmp_path_factory.mktemp("tiny") / "fast_vlm")
     scorer = load_vlm_scorer(folder, LoadOptions("fp32", "cpu"))
     backbone, images = scorer.backbone, tiny.images(8)
@@ -136,11 +136,11 @@ def test_passing_refusals_are_tried_again_others_are_not(served):
     served.refusals[:] = [busy, (429, {}, ("Retry-After", "0"))]
     assert assessor.assess(image, facts=False).score is not None
     before = len(served.requests)
-    served.refusals[:] = [(400, {"error": {"message": "picture too large"}})]
+    served.refusals[:] = [(400, {"error": {"message": "image too large"}})]
     a = assessor.assess(image, facts=False)
     assert a.score is None
     assert a.error.startswith("model: ")
-    assert "400 picture too large" in a.error
+    assert "400 image too large" in a.error
     assert len(served.requests) == before + 1
     served.refusals[:] = [busy] * 4
     assert "503 busy" in assessor.assess(image, facts=False).error

@@ -40,7 +40,7 @@ def scores_of(scorer, images):
 
 
 def worst_difference(scorer):
-    """Between a picture alone, in a batch of 16, and in the batch turned round."""
+    """Between a image alone, in a batch of 16, and in the batch turned round."""
     alone = np.array([scores_of(scorer, [image])[0] for image in SIXTEEN])
     together = scores_of(scorer, SIXTEEN)
     turned = scores_of(scorer, SIXTEEN[::-1])[::-1]
@@ -71,7 +71,7 @@ def test_a_mirrored_rating_is_that_of_the_mirror_image(scorer):
 
 
 FACTS = ["", "Measured: very dark. " * 6, "Sharp. ", "Soft. " * 20]
-"""Facts of unequal length, so that rows are padded whatever the family makes of its pictures."""
+"""Facts of unequal length, so that rows are padded whatever the family makes of its images."""
 
 
 def unequal_difference(scorer):
