@@ -16,7 +16,7 @@ from vlm_aes.errors import EvaluationError
 from vlm_aes.evaluation.baselines import cross_fitted, rater_agreement
 from vlm_aes.evaluation.evaluate import EvaluationReport, evaluate
 from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings.table import Rating, RatingTable
+from vlm_aes.ratings.table import Rating, RatingTable, read_ratings
 from vlm_aes.stats import metrics
 
 RNG = np.random.default_rng(0)
@@ -51,55 +51,43 @@ def table(means, names=None, **columns):
     return RatingTable("t", made, UNIT, declared=True)
 
 
-def test_figures_are_scipys():
+def test_metrics_equal_those_of_scipy():
     wanted = RNG.uniform(0, 1, N)
     scores = 100 * np.clip(wanted + RNG.normal(0, 0.2, N), 0, 1)
-    low = [s - 20 for s in scores]
-    high = [s + 20 for s in scores]
-    report = evaluate(
-        Known([None, *scores], score_low=[None, *low], score_high=[None, *high]),
-        table([0.5, *wanted], std=[0.1] * (N + 1)),
-        facts=False,
-    )
+    model = Known([None, *scores], score_low=[None, *(scores - 20)], score_high=[None, *(scores + 20)])
+    report = evaluate(model, table([0.5, *wanted], std=[0.1] * (N + 1)), facts=False)
     assert (report.n, report.n_error) == (N, 1)
-    assert report.srcc.value == pytest.approx(stats.spearmanr(wanted, scores).statistic)
-    assert report.krcc.value == pytest.approx(stats.kendalltau(wanted, scores).statistic)
-    assert report.plcc.value == pytest.approx(stats.pearsonr(wanted, scores).statistic)
-    assert report.plcc_fitted.value >= report.plcc.value
-    assert report.rmse.value == pytest.approx(np.sqrt(np.mean((100 * wanted - scores) ** 2)))
-    assert report.mae.value == pytest.approx(np.abs(100 * wanted - scores).mean())
-    assert report.accuracy.value == np.mean((wanted > 0.5) == (scores > 50))
-    assert report.coverage_90.value == np.mean(abs(100 * wanted - scores) <= 20)
-    assert report.interval_width.value == pytest.approx(40)
     labels = [ratings.soft_label(w, 0.1, UNIT) for w in wanted]
     answers = [ratings.soft_label(s / 100, scale=UNIT) for s in scores]
-    assert report.emd.value == pytest.approx(metrics.emd(labels, answers))
-    assert report.kl.value == pytest.approx(metrics.kl(labels, answers))
-    assert report.chi_square.value == pytest.approx(metrics.chi_square(labels, answers))
+    errors = 100 * wanted - scores
+    values = {
+        "srcc": stats.spearmanr(wanted, scores).statistic,
+        "krcc": stats.kendalltau(wanted, scores).statistic,
+        "plcc": stats.pearsonr(wanted, scores).statistic,
+        "rmse": np.sqrt(np.mean(errors**2)),
+        "mae": np.abs(errors).mean(),
+        "accuracy": np.mean((wanted > 0.5) == (scores > 50)),
+        "coverage_90": np.mean(abs(errors) <= 20),
+        "interval_width": 40,
+        "emd": metrics.emd(labels, answers),
+        "kl": metrics.kl(labels, answers),
+        "chi_square": metrics.chi_square(labels, answers),
+    }
+    assert {name: getattr(report, name).value for name in values} == pytest.approx(values)
+    assert report.plcc_fitted.value >= report.plcc.value
     assert report.srcc.low < report.srcc.value < report.srcc.high
 
 
-CONTRACT = {
-    "n",
-    "n_error",
-    "srcc",
-    "krcc",
-    "plcc",
-    "plcc_fitted",
-    "rmse",
-    "mae",
-    "accuracy",
-    "emd",
-    "coverage_90",
-    "interval_width",
-    "baselines",
-}
+FIELDS = {
+    "n", "n_error", "srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy", "emd", "coverage_90",
+    "interval_width", "baselines",
+}  # fmt: skip
 
 
-def test_what_cannot_be_told_is_null_and_never_nan():
+def test_a_metric_that_is_undefined_is_null_and_never_nan():
     report = evaluate(Known([50] * 30), table(RNG.uniform(0, 1, 30)), facts=False)
     found = json.loads(json.dumps(report.as_json(), allow_nan=False))
-    assert set(found) >= CONTRACT
+    assert set(found) >= FIELDS
     assert found["srcc"] is found["emd"] is found["coverage_90"] is None
     assert found["baselines"] == {"facts": None, "one_rater": None, "split_half": None}
     assert found["mae"]["low"] <= found["mae"]["value"]
@@ -108,12 +96,12 @@ def test_what_cannot_be_told_is_null_and_never_nan():
         evaluate(Known([None, None, 5]), table([0, 0.5, 1]), facts=False)
 
 
-def test_facts_explain_what_they_explain_and_no_more():
+def test_facts_predict_what_depends_on_them_and_no_noise():
     facts = RNG.normal(size=(300, 3))
     told = 0.5 + 0.1 * np.tanh(facts[:, 0])
     clusters = np.arange(300)
     assert metrics.srcc(told, cross_fitted(facts, told, clusters)) > 0.9
-    # each picture twice: unless the copies stay together, trees know noise by heart
+    # each image twice: unless the copies stay together, trees learn noise by heart
     noise = np.repeat(RNG.normal(size=150), 2)
     twice = np.repeat(facts[:150], 2, axis=0)
     together = cross_fitted(twice, noise, np.repeat(np.arange(150), 2))
@@ -131,16 +119,15 @@ def test_facts_baseline_in_a_report(tmp_path):
     report = evaluate(Known(scores, files), table(light / 255, files))
     assert report.baselines["facts"]["value"] > 0.8
     assert set(report.baselines["facts"]) == {"value", "low", "high", "plcc"}
-    learned = evaluate(
-        Known(scores[:30], files), table(light[:30] / 255, files), others=table(light[30:] / 255, files[30:])
-    )
+    others = table(light[30:] / 255, files[30:])
+    learned = evaluate(Known(scores[:30], files), table(light[:30] / 255, files), others=others)
     assert learned.baselines["facts"]["value"] > 0.8
     few = evaluate(Known([1, 2, 3], files), table(light[:3] / 255, files))
     assert few.baselines["facts"] is None
-    assert "too few pictures to learn from" in few.notes[0]
+    assert "too few images to learn from" in few.notes[0]
 
 
-def test_people_agree_as_much_as_they_do():
+def test_agreement_of_raters_is_that_of_their_votes():
     rng = np.random.default_rng(0)
     truth = rng.normal(size=400)
     votes = truth[:, None] + rng.normal(size=(400, 8))
@@ -167,9 +154,8 @@ def shoot(tmp_path_factory):
 
 
 def command(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "vlm_aes.cli", "evaluate", *map(str, words)], capture_output=True, text=True, check=False
-    )
+    whole = [sys.executable, "-m", "vlm_aes.cli", "evaluate", *map(str, words)]
+    return subprocess.run(whole, capture_output=True, text=True, check=False)
 
 
 def test_command(shoot, tiny_checkpoint):
@@ -190,10 +176,8 @@ def test_command(shoot, tiny_checkpoint):
 
 
 def test_evaluate_uses_what_score_uses(shoot, tiny_checkpoint):
-    from vlm_aes.ratings.table import read_ratings
-
     assessor = Assessor.from_pretrained(tiny_checkpoint("fast_vlm"))
-    read = read_ratings(shoot / "r.csv", shoot, fewest=3)
+    read = read_ratings(shoot / "r.csv", shoot, min_images=3)
     scores = [a.score for a in assessor.assess([read.source(i) for i in range(len(read))])]
     report = evaluate(assessor, read, facts=False, batch_size=5)
     assert isinstance(report, EvaluationReport)

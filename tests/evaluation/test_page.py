@@ -19,14 +19,8 @@ NAMES = {"model": "nano@1", "prompt": "nano@2", "terms": "for research"}
 
 
 def judged(place, name, rating, score):
-    return RatedImage(
-        place,
-        name,
-        rating,
-        score,
-        tuple(ratings.soft_label(rating, 14, HUNDRED)),
-        tuple(ratings.soft_label(score, 14, HUNDRED)),
-    )
+    label, probabilities = (tuple(ratings.soft_label(value, 14, HUNDRED)) for value in (rating, score))
+    return RatedImage(place, name, rating, score, label, probabilities)
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +45,11 @@ def test_everything_is_there_and_nothing_is_fetched(report, table):
     page = evaluation_page(report, table, **NAMES)
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?!data:)\w", page)
     assert "http" not in page
-    for wanted in (
-        "0.728",
-        "SRCC of measured facts",
-        "Calibration",
-        "The five words",
-        "All scores",
-        "KL divergence",
-        "chi-square",
-        "1 could not be opened",
-        "said",
-        "for research",
-        "r&lt;1&gt;.csv",
-        "too &lt;high&gt;",
-        "no longer there",
-    ):
-        assert wanted in page, wanted
+    for text in (
+        "0.728", "SRCC of measured facts", "Calibration", "The five words", "All scores", "KL divergence", "chi-square",
+        "1 could not be opened", "said", "for research", "r&lt;1&gt;.csv", "too &lt;high&gt;", "no longer there",
+    ):  # fmt: skip
+        assert text in page, text
     assert page.count("<circle") >= 42
     high, low = page[page.index("Rated higher") :].split("Rated lower")
     assert "95, people 5<" in high and "95, people 5<" not in low
@@ -93,7 +76,7 @@ def test_bins_and_histograms_are_what_they_say():
     assert histogram(np.array([0.0, 4.9, 100.0, 50.0])) == [0.5, *[0] * 9, 0.25, *[0] * 8, 0.25]
 
 
-def test_few_pictures_and_no_figures_make_a_page_too(report, table):
+def test_few_images_and_no_metrics_make_a_page_too(report, table):
     empty = dict.fromkeys(("srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy"))
     few = EvaluationReport(3, 0, **empty, images=report.images[:3])
     assert "Calibration" in evaluation_page(few, table, **NAMES)

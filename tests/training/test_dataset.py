@@ -48,13 +48,14 @@ def test_training_asks_what_inference_asks(family, fresh, table, monkeypatch):
 def test_critiques_are_asked_for_as_at_inference(fresh, table, monkeypatch):
     assessor = fresh()
     example = RatingDataset(assessor, table, rating_targets(table), [3])[0]
-    written = []
-    generate = assessor.critic.backbone.generate
-    monkeypatch.setattr(
-        assessor.critic.backbone,
-        "generate",
-        lambda images, texts, *a, **k: written.append(texts) or generate(images, texts, *a, **k),
-    )
+    written, backbone = [], assessor.critic.backbone
+    generate = backbone.generate
+
+    def record(images, texts, *rest, **options):
+        written.append(texts)
+        return generate(images, texts, *rest, **options)
+
+    monkeypatch.setattr(backbone, "generate", record)
     a = assessor.assess(table.source(3), rationale=True)
     asked, text = critique_texts(assessor, "FACTS", a.score, a.level, "too dark")
     assert text.startswith(asked)

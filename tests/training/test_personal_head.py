@@ -20,54 +20,54 @@ WIDTH = 24
 
 
 def photos(n, seed=0):
-    """Embeddings, the crowd's scores, and the stars of someone who likes one direction more."""
+    """Embeddings, base scores, and the stars of someone who likes one direction more."""
     rng = np.random.default_rng(seed)
-    seen = rng.normal(size=(n, WIDTH)).astype(np.float32)
-    crowd = np.clip(50 + 12 * seen[:, 0], 0, 100)
-    own = 3 + 0.5 * seen[:, 0] + 0.9 * seen[:, 1] + 0.3 * rng.normal(size=n)
-    return seen, crowd, np.clip(np.rint(own), 1, 5)
+    embeddings = rng.normal(size=(n, WIDTH)).astype(np.float32)
+    base = np.clip(50 + 12 * embeddings[:, 0], 0, 100)
+    own = 3 + 0.5 * embeddings[:, 0] + 0.9 * embeddings[:, 1] + 0.3 * rng.normal(size=n)
+    return embeddings, base, np.clip(np.rint(own), 1, 5)
 
 
-def taught_on(n):
-    seen, crowd, stars = photos(n)
-    return PersonalHead.fit(seen, stars, crowd)
+def head_of(n):
+    embeddings, base, stars = photos(n)
+    return PersonalHead.fit(embeddings, stars, base)
 
 
-def test_it_learns_what_the_crowd_does_not_know():
-    head = taught_on(80)
-    seen, crowd, stars = photos(300, seed=1)
-    own = np.corrcoef(head.score(seen, crowd), stars)[0, 1]
-    assert own > np.corrcoef(crowd, stars)[0, 1] + 0.2
-    assert ((head.score(seen, crowd) >= 0) & (head.score(seen, crowd) <= 100)).all()
+def test_it_learns_what_the_base_score_lacks():
+    head = head_of(80)
+    embeddings, base, stars = photos(300, seed=1)
+    own = np.corrcoef(head.score(embeddings, base), stars)[0, 1]
+    assert own > np.corrcoef(base, stars)[0, 1] + 0.2
+    assert ((head.score(embeddings, base) >= 0) & (head.score(embeddings, base) <= 100)).all()
 
 
-def test_where_stars_are_the_crowds_the_order_stays_the_crowds():
-    seen, crowd, _ = photos(40)
-    head = PersonalHead.fit(seen, 1 + crowd / 25, crowd)
+def test_stars_that_follow_the_base_score_keep_its_order():
+    embeddings, base, _ = photos(40)
+    head = PersonalHead.fit(embeddings, 1 + base / 25, base)
     more, others, _ = photos(200, seed=1)
     assert np.corrcoef(head.score(more, others), others)[0, 1] > 0.98
 
 
 def test_cross_validation_never_scores_a_photo_it_learned_from():
     rng = np.random.default_rng(0)
-    seen, crowd, _ = photos(120)
-    told = PersonalHead.fit(seen, rng.integers(1, 6, 120), crowd).cross_validated()
-    assert told.n == 120
-    assert abs(told.srcc.value) < 0.3, "random stars cannot be told"
-    assert told.srcc.low <= told.srcc.value <= told.srcc.high
-    seen, crowd, stars = photos(120)
-    told = PersonalHead.fit(seen, stars, crowd).cross_validated()
-    assert told.gain.low > 0
-    assert told.gain.value == pytest.approx(told.srcc.value - told.base.value)
+    embeddings, base, _ = photos(120)
+    validation = PersonalHead.fit(embeddings, rng.integers(1, 6, 120), base).cross_validated()
+    assert validation.n == 120
+    assert abs(validation.srcc.value) < 0.3, "random stars cannot be validation"
+    assert validation.srcc.low <= validation.srcc.value <= validation.srcc.high
+    embeddings, base, stars = photos(120)
+    validation = PersonalHead.fit(embeddings, stars, base).cross_validated()
+    assert validation.gain.low > 0
+    assert validation.gain.value == pytest.approx(validation.srcc.value - validation.base.value)
 
 
-def test_it_asks_about_a_kind_that_it_was_never_told_of_and_never_twice():
-    seen, crowd, stars = photos(60)
-    seen[:, 5] = 0
-    other_kind = seen.copy()
+def test_it_asks_about_a_kind_of_image_without_ratings_and_never_twice():
+    embeddings, base, stars = photos(60)
+    embeddings[:, 5] = 0
+    other_kind = embeddings.copy()
     other_kind[:, 5] = 3
-    pool, everyone = np.concatenate([seen, other_kind]), np.concatenate([crowd, crowd])
-    head = PersonalHead.fit(seen, stars, crowd)
+    pool, everyone = np.concatenate([embeddings, other_kind]), np.concatenate([base, base])
+    head = PersonalHead.fit(embeddings, stars, base)
     assert head.most_informative(pool, everyone) >= 60
     asked = list(range(110))
     for _ in range(10):
@@ -76,11 +76,11 @@ def test_it_asks_about_a_kind_that_it_was_never_told_of_and_never_twice():
     assert head.most_informative(pool, everyone, asked) is None
 
 
-def test_expected_fall_of_variance_is_what_it_says():
-    seen, crowd, stars = photos(40)
-    head = PersonalHead.fit(seen[:25], stars[:25], crowd[:25])
-    chosen = head.most_informative(seen, crowd, range(25))
-    ridge, at = head._ridge, head._scaling.inputs(seen, crowd)
+def test_the_chosen_image_lowers_the_mean_variance_most():
+    embeddings, base, stars = photos(40)
+    head = PersonalHead.fit(embeddings[:25], stars[:25], base[:25])
+    chosen = head.most_informative(embeddings, base, range(25))
+    ridge, at = head._ridge, head._scaling.inputs(embeddings, base)
 
     def left_over(rows):
         precision = np.eye(at.shape[1]) * ridge.lambda_
@@ -95,41 +95,36 @@ def test_expected_fall_of_variance_is_what_it_says():
 
 
 @pytest.mark.parametrize(
-    ("stars", "said"),
+    ("stars", "message"),
     [
         (np.tile([1, 5], 8), "16 ratings are too few: give 20"),
         (np.full(24, 3), "every photo has 3 stars"),
         (np.tile([1, 6], 12), "stars go from 1 to 5, not from 1 to 6"),
         (np.tile([1, np.nan], 12), "not a number"),
+        (np.tile([1, 5], 12)[:, None], "do not go together"),
     ],
 )
-def test_wrong_ratings_say_what_to_do(stars, said):
-    seen, crowd, _ = photos(len(stars))
-    with pytest.raises(TrainingError, match=said):
-        PersonalHead.fit(seen, stars, crowd)
-
-
-def test_rows_that_do_not_go_together_are_refused():
-    seen, crowd, stars = photos(30)
-    with pytest.raises(TrainingError, match="do not go together"):
-        PersonalHead.fit(seen, stars[:29], crowd)
+def test_wrong_ratings_say_what_to_do(stars, message):
+    embeddings, base, _ = photos(len(stars))
+    with pytest.raises(TrainingError, match=message):
+        PersonalHead.fit(embeddings, stars, base)
 
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
-    crowd = load_head(NANO)
+    base = load_head(NANO)
     rng = np.random.default_rng(0)
     images = [Image.fromarray(rng.integers(0, 256, (6, 6, 3), np.uint8)).resize((64, 64)) for _ in range(44)]
-    states = crowd.tower.embed([crowd.tower.pixels(image) for image in images])
-    scores = ratings.score(crowd.probabilities(states))
+    states = base.tower.embed([base.tower.pixels(image) for image in images])
+    scores = ratings.score(base.probabilities(states))
     stars = [1 + 4 * np.asarray(image)[..., 0].mean() / 255 for image in images]
     head = PersonalHead.fit(states.numpy(), stars, scores)
-    folder = tmp_path_factory.mktemp("taste") / "mine"
-    head.save(folder, crowd, name="Reds")
-    return head, crowd, folder, images, states, scores
+    folder = tmp_path_factory.mktemp("head") / "mine"
+    head.save(folder, base, name="Reds")
+    return head, base, folder, images, states, scores
 
 
-def test_a_saved_taste_loads_as_a_model_and_scores_the_same(taught):
+def test_a_saved_head_loads_as_a_model_and_scores_the_same(taught):
     head, _, folder, images, states, scores = taught
     assessor = Assessor.from_pretrained(folder)
     rated = assessor.assess(images)
@@ -141,19 +136,19 @@ def test_a_saved_taste_loads_as_a_model_and_scores_the_same(taught):
     assert assessor.model_id != Assessor.from_pretrained(fast=True).model_id
 
 
-def test_a_taste_is_not_taught_on_a_taste_nor_written_over_something_else(taught, tmp_path):
-    head, crowd, folder, *_ = taught
+def test_a_personal_head_needs_a_plain_head_and_overwrites_nothing_else(taught, tmp_path):
+    head, base, folder, *_ = taught
     with pytest.raises(TrainingError, match="is a personal head itself"):
         head.save(tmp_path / "second", load_head(folder))
     with pytest.raises(TrainingError, match="is no head; take another"):
-        head.save(tmp_path, crowd)
-    narrow = taught_on(30)
+        head.save(tmp_path, base)
+    narrow = head_of(30)
     with pytest.raises(TrainingError, match="another tower"):
-        narrow.save(tmp_path / "third", crowd)
+        narrow.save(tmp_path / "third", base)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_taste_is_told(taught, tmp_path):
+def test_a_damaged_residual_head_is_named(taught, tmp_path):
     *_, folder, _, _, _ = taught
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -161,7 +156,7 @@ def test_a_damaged_taste_is_told(taught, tmp_path):
     with pytest.raises(CheckpointError, match="does not fit .* train it anew"):
         load_head(copy)
     ResidualHead(np.zeros(3), np.ones(3), np.zeros(3), 1.0, 0.0).save(copy)
-    with pytest.raises(CheckpointError, match="not 512 numbers wide"):
+    with pytest.raises(CheckpointError, match="it is not 512 numbers wide"):
         load_head(copy)
 
 

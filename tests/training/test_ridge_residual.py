@@ -1,4 +1,4 @@
-"""The straight line beside a finetuned model: fitted, saved, in its scores."""
+"""The ridge residual of a finetuned model: fitted, saved, in its scores."""
 
 from dataclasses import replace
 
@@ -24,8 +24,8 @@ WIDTH = MEASURED + 12
 pytestmark = pytest.mark.usefixtures("few_draws")
 
 
-def looked(n, seed=0, own=0.0):
-    """Pictures whose rating the first feature tells; ``own`` of it is in the model's score."""
+def features_and_ratings(n, seed=0, own=0.0):
+    """Images whose rating one feature gives; ``own`` of it is in the model's score."""
     rng = np.random.default_rng(seed)
     seen = rng.normal(size=(n, WIDTH))
     wanted = np.clip(50 + 10 * seen[:, 15] + 5 * rng.normal(size=n), 0, 100)
@@ -33,32 +33,32 @@ def looked(n, seed=0, own=0.0):
     return ModelFeatures(seen, scores), wanted
 
 
-def test_what_the_model_does_not_know_is_added():
-    taste = fit(*looked(400), *looked(100, 1))
-    others, wanted = looked(300, 2)
-    found = taste.score(others.features, others.scores)
+def test_the_ridge_adds_what_the_model_lacks():
+    residual = fit(*features_and_ratings(400), *features_and_ratings(100, 1))
+    others, wanted = features_and_ratings(300, 2)
+    found = residual.score(others.features, others.scores)
     assert np.corrcoef(found, wanted)[0, 1] > 0.7
     # and it is in the ratings' points
     assert abs(np.polyfit(found, wanted, 1)[0] - 1) < 0.25
 
 
-def test_a_model_that_knows_keeps_its_word():
-    taste = fit(*looked(60, own=1.0), *looked(60, 1, own=1.0))
-    others, wanted = looked(300, 2, own=1.0)
-    assert taste is None or taste.base_weight > 0.5
-    found = others.scores if taste is None else taste.score(others.features, others.scores)
+def test_a_model_that_is_right_keeps_its_weight():
+    residual = fit(*features_and_ratings(60, own=1.0), *features_and_ratings(60, 1, own=1.0))
+    others, wanted = features_and_ratings(300, 2, own=1.0)
+    assert residual is None or residual.base_weight > 0.5
+    found = others.scores if residual is None else residual.score(others.features, others.scores)
     assert np.corrcoef(found, wanted)[0, 1] > np.corrcoef(others.scores, wanted)[0, 1] - 0.03
 
 
-def test_nothing_is_made_of_nothing():
-    assert fit(*looked(19), *looked(100)) is None
-    assert fit(*looked(100), *looked(9)) is None
-    flat, wanted = looked(60)
+def test_nothing_is_fitted_to_too_few_or_flat_ratings():
+    assert fit(*features_and_ratings(19), *features_and_ratings(100)) is None
+    assert fit(*features_and_ratings(100), *features_and_ratings(9)) is None
+    flat, wanted = features_and_ratings(60)
     assert fit(flat, np.full(60, 40.0), flat, wanted) is None
     # a column that never changes says nothing
     nothing = flat.features * 0
-    taste = fit(ModelFeatures(nothing, flat.scores), wanted, ModelFeatures(nothing, wanted), wanted)
-    assert taste is None or not taste.weights.any()
+    residual = fit(ModelFeatures(nothing, flat.scores), wanted, ModelFeatures(nothing, wanted), wanted)
+    assert residual is None or not residual.weights.any()
 
 
 def pairs_of(wanted, n, seed=0):
@@ -68,16 +68,16 @@ def pairs_of(wanted, n, seed=0):
     return DecidedPairs.of(ends, np.where(abs(gap) < 1, 0.5, gap > 0))
 
 
-def test_preferences_add_what_the_model_does_not_know():
-    learned, wanted = looked(600)
-    held, held_wanted = looked(100, 1)
+def test_preferences_add_what_the_model_lacks():
+    learned, wanted = features_and_ratings(600)
+    held, held_wanted = features_and_ratings(100, 1)
     pairs, held_pairs = pairs_of(wanted, 1200), pairs_of(held_wanted, 100)
-    taste = fit_pairs(learned, pairs, held, held_pairs)
-    others, told = looked(300, 2)
-    found = taste.score(others.features, others.scores)
+    residual = fit_pairs(learned, pairs, held, held_pairs)
+    others, told = features_and_ratings(300, 2)
+    found = residual.score(others.features, others.scores)
     assert np.corrcoef(found, told)[0, 1] > 0.7
-    # pairs say nothing of how good a picture is
-    mine = taste.score(held.features, held.scores)
+    # pairs say nothing of how good an image is
+    mine = residual.score(held.features, held.scores)
     assert abs(mine.mean() - held.scores.mean()) < 1 and mine.std() < 1.2 * held.scores.std()
     few, fewer = (DecidedPairs(held_pairs.ends[:n], held_pairs.first[:n]) for n in (19, 9))
     assert fit_pairs(learned, few, held, held_pairs) is None
@@ -95,7 +95,7 @@ def test_a_pair_says_the_same_the_other_way_round():
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_what_is_seen_of_a_picture_is_the_same_in_any_batch(family, tiny_checkpoint):
+def test_features_of_an_image_are_the_same_in_any_batch(family, tiny_checkpoint):
     if family == "smolvlm":
         pytest.importorskip("num2words", reason="SmolVLM's processor needs num2words")
     rater = Assessor.from_pretrained(tiny_checkpoint(family)).rater
@@ -115,30 +115,30 @@ def test_what_is_seen_of_a_picture_is_the_same_in_any_batch(family, tiny_checkpo
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    """Bright pictures are liked, dark ones are not."""
+    """Bright images are rated well, dark ones are not."""
     folder = tmp_path_factory.mktemp("shoot")
     rng = np.random.default_rng(0)
     write_table(folder, bright_images(folder, 90, lambda i: rng.uniform(0.1, 1)))
     return read_ratings(folder / "r.csv", folder)
 
 
-def test_the_line_is_in_the_folder_and_in_the_scores(table, tmp_path):
-    """Too few steps for the adapters to learn anything: the line knows what is bright."""
+def test_the_ridge_is_in_the_folder_and_in_the_scores(table, tmp_path):
+    """Too few steps for the adapters to learn anything: the ridge knows what is bright."""
     config = TrainingConfig(smoke=True, batch_size=4)
     report = FinetuneJob(table, tmp_path / "mine", config, validation=0.4).run()
     assert report.srcc.value > 0.7
     assessor = Assessor.from_pretrained(tmp_path / "mine")
-    taste = assessor.rater.residual_head
-    assert isinstance(taste, ResidualHead)
+    residual = assessor.rater.residual_head
+    assert isinstance(residual, ResidualHead)
     sources = [table.source(i) for i in range(5)]
     rated = assessor.assess(sources, attributes=True)
     rater = assessor.rater
     plain = VlmScorer(rater.backbone, rater.prompt)
     some = model_features(assessor, [(source, "x") for source in sources])
-    np.testing.assert_allclose([a.score for a in rated], taste.score(some.features, some.scores), atol=0.05)
+    np.testing.assert_allclose([a.score for a in rated], residual.score(some.features, some.scores), atol=0.05)
     # attributes are left alone, and the five words have the score
-    pictures = [a.probabilities for a in rated]
-    np.testing.assert_allclose(ratings.score([list(p.values()) for p in pictures]), [a.score for a in rated], atol=1e-6)
+    rows = [a.probabilities for a in rated]
+    np.testing.assert_allclose(ratings.score([list(p.values()) for p in rows]), [a.score for a in rated], atol=1e-6)
     asked = rater.prompt.questions
     images = [open_again(source, "x", assessor.needed_side) for source in sources]
     np.testing.assert_allclose(
@@ -150,7 +150,7 @@ def test_the_line_is_in_the_folder_and_in_the_scores(table, tmp_path):
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
-def test_without_a_line_and_a_line_that_does_not_fit(table, tmp_path):
+def test_without_a_ridge_and_with_one_that_does_not_fit(table, tmp_path):
     config = TrainingConfig(smoke=True, batch_size=4, ridge=False)
     FinetuneJob(table, tmp_path / "alone", config, validation=0.4).run()
     folder = tmp_path / "alone"
