@@ -48,9 +48,9 @@ class StarRule:
         if text is None:
             return StarRule(among=among)
         try:
-            percentiles = tuple(float(part) for part in text.split(","))
+            percentiles = tuple(map(float, text.split(",")))
         except ValueError:
-            raise SettingsError(f"--stars {text}: five numbers, like 0,20,50,80,95") from None
+            percentiles = ()  # refused like any other number of them
         return StarRule(percentiles, among)
 
     def stars(self, percentile: float | None) -> int | None:

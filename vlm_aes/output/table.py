@@ -10,7 +10,6 @@ read.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -205,20 +204,11 @@ def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str
                 writer.write_table(table)
         return
     with file.open("w", encoding="utf-8", errors="replace", newline="") as out:
+        lines = csv.writer(out, lineterminator="\n")
         if suffix == ".csv":
-            out.write(csv_line(schema.names))
-        for table in tables:
-            for row in table.to_pylist():
-                out.write(csv_line(row.values()) if suffix == ".csv" else json_line(row))
-
-
-def csv_line(values: Iterable[Any]) -> str:
-    """One CSV line; an empty cell for a missing value."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(["" if v is None else v for v in values])
-    return buffer.getvalue()
-
-
-def json_line(row: Row) -> str:
-    """One JSON line; null for a missing value."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+            lines.writerow(schema.names)
+        for row in (row for table in tables for row in table.to_pylist()):
+            if suffix == ".csv":
+                lines.writerow(row.values())  # an empty cell for None
+            else:
+                out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
