@@ -25,14 +25,13 @@ from vlm_aes.models.heads.scorer import FAST_ID
 from vlm_aes.models.heads.vision_tower import VisionTower, checkpoint_tower, load_tower
 from vlm_aes.models.nano import NANO
 from vlm_aes.models.pretrained import LoadOptions
+from vlm_aes.models.scorer import Floats
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration, Familiarity
 from vlm_aes.training import model_card
 from vlm_aes.training.checkpoint import write_head
 from vlm_aes.training.distill_data import DistillData, HumanRating, ReadableImage, collect, is_held_back
-
-Floats = NDArray[np.float64]
 
 MIN_IMAGES = 20
 """Images below which there is nothing to learn from."""

@@ -18,6 +18,7 @@ from vlm_aes.errors import CalibrationError, EvaluationError, TrainingError
 from vlm_aes.evaluation.evaluate import EvaluationReport, evaluate
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.heads.residual_head import ResidualHead
+from vlm_aes.models.scorer import Floats
 from vlm_aes.ratings.preferences import PreferenceTable
 from vlm_aes.ratings.table import RatingTable
 from vlm_aes.stats import calibration, metrics
@@ -35,8 +36,6 @@ from vlm_aes.training.inspect_dataset import (
 from vlm_aes.training.personal_head import PersonalHead, calibrated, embed_images, fit_preferences
 from vlm_aes.training.ridge_residual import DecidedPairs
 from vlm_aes.training.trainer import TrainingConfig
-
-Floats = NDArray[np.float64]
 
 
 def _splits(table: RatingTable | PreferenceTable) -> tuple[dict[str, NDArray[np.int64]], str]:

@@ -22,6 +22,7 @@ from vlm_aes.models.heads import FastScorer, is_head
 from vlm_aes.models.heads.head import TOWER_FOLDER
 from vlm_aes.models.heads.residual_head import ResidualHead, standardised
 from vlm_aes.models.heads.scorer import FAST_ID
+from vlm_aes.models.scorer import Floats
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration
@@ -31,8 +32,6 @@ from vlm_aes.training.checkpoint import write_head
 from vlm_aes.training.dataset import open_again
 from vlm_aes.training.distill_data import TOWER_BATCH_IMAGES
 from vlm_aes.training.ridge_residual import DecidedPairs, preference_weights
-
-Floats = NDArray[np.float64]
 
 MIN_RATINGS = 20
 """Ratings, or pairs, below which nothing is fitted."""

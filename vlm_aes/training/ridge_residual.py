@@ -18,10 +18,9 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.evaluation.evaluate import IMAGES_PER_BATCH
 from vlm_aes.measure.features import feature_count
 from vlm_aes.models.heads.residual_head import ResidualHead, standardised
+from vlm_aes.models.scorer import Floats
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.training.dataset import facts_line, open_again
-
-Floats = NDArray[np.float64]
 
 MIN_TRAINING = 20
 """Images, or pairs, to learn from below which nothing is fitted."""
