@@ -47,8 +47,7 @@ class Page:
     """
 
     def __init__(self, *arguments):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+        with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         began = time.monotonic()
         self.said = []

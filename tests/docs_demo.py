@@ -26,9 +26,9 @@ def shot(page, name, width, scheme):
     for whose, found in zip(FOUND, demo_server.violations(page), strict=True):
         for key, html in found.items():
             FOUND[whose].setdefault(key, html)
-    picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    picture = picture.crop((0, 0, picture.width, min(picture.height, TALLEST)))
-    picture.save(OUT / f"{name}-{width}-{scheme}.webp", quality=80, method=6)
+    image = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    image = image.crop((0, 0, image.width, min(image.height, TALLEST)))
+    image.save(OUT / f"{name}-{width}-{scheme}.webp", quality=80, method=6)
 
 
 def walk(page, samples, width, scheme):
@@ -36,7 +36,7 @@ def walk(page, samples, width, scheme):
     page.wait_for_selector("#one-drop input[type=file]", state="attached")
     shot(page, "start", width, scheme)
     page.set_input_files("#one-drop input[type=file]", samples / "rocket-underexposure.png")
-    page.wait_for_selector("#one-advice .curtain")
+    page.wait_for_selector("#one-suggestions .curtain")
     shot(page, "rate", width, scheme)
     demo_server.choose_tab(page, "Compare")
     names = ("coffee", "coffee-tilt", "coffee-underexposure", "coffee-blur")
@@ -52,9 +52,9 @@ def walk(page, samples, width, scheme):
     page.wait_for_selector(".lesson img")
     for _ in range(20):
         alt = page.get_attribute(".lesson img", "alt")
-        # a taste that forgives a bad exposure, and no noise
-        spoiled = "noise" in alt or "blur" in alt
-        page.keyboard.press("1" if spoiled else "3" if "expos" in alt else "5")
+        # somebody who forgives a bad exposure, and no noise
+        degraded = "noise" in alt or "blur" in alt
+        page.keyboard.press("1" if degraded else "3" if "expos" in alt else "5")
         page.wait_for_function("a => document.querySelector('.lesson img').alt !== a", arg=alt)
     page.wait_for_selector(".learned table")
     shot(page, "teach", width, scheme)
@@ -84,7 +84,7 @@ def main():
         for (rule, impact), html in sorted(found.items()):
             print(f"{whose}: {rule} ({impact}): {html}")
     total = sum(file.stat().st_size for file in OUT.glob("*.webp"))
-    print(f"{len(list(OUT.glob('*.webp')))} pictures, {total / 2**20:.1f} MB")
+    print(f"{len(list(OUT.glob('*.webp')))} images, {total / 2**20:.1f} MB")
 
 
 if __name__ == "__main__":

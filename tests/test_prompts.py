@@ -22,14 +22,12 @@ def test_presets_have_the_prompts_they_were_trained_on(preset):
         assert "evaluator. \nYour rating" in prompt.question
 
 
-def test_default_for_what_is_unknown(tmp_path):
-    assert prompt_for("someone/some-model").name == "default"
-    assert prompt_for(tmp_path).name == "default"
+MINIMAL = 'name="mine"\nquestion="q"\nstem="s"\nwords=["a","b","c","d","e"]\n'
 
 
-def test_a_folder_may_carry_its_own(tmp_path):
-    text = 'name = "mine"\nquestion = "q"\nstem = "s"\nwords = ["a", "b", "c", "d", "e"]\n'
-    (tmp_path / "vlm_aes.toml").write_text(text)
+def test_a_folder_without_a_prompt_of_its_own_has_the_default(tmp_path):
+    assert prompt_for("someone/some-model").name == prompt_for(tmp_path).name == "default"
+    (tmp_path / "vlm_aes.toml").write_text(MINIMAL)
     assert prompt_for(tmp_path).name == "mine"
 
 
@@ -39,9 +37,8 @@ def test_a_folder_may_carry_its_own(tmp_path):
         ("x = [", "not TOML"),
         ('name = "x"', "missing"),
         ('name="x"\nquestion="q"\nstem="s"\nwords=["a"]', "five different"),
-        ('name="x"\nquestion="q"\nstem="s"\nwords=["a","b","c","d","e"]\n[stems]\nl="s"',
-         "needs a question"),
-        ('name="x"\nquestion="q"\nstem="s"\nwords=["a","b","c","d","e"]\nsurprise=1', "surprise"),
+        (MINIMAL + '[stems]\nl="s"', "needs a question"),
+        (MINIMAL + "surprise=1", "surprise"),
     ],
 )  # fmt: skip
 def test_wrong_prompt_files(tmp_path, text, reason):

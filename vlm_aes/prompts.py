@@ -32,8 +32,7 @@ class DegradationQuestion:
         words: degradation to its word after the stem; ``none`` is the first.
         sure: probability of any degradation from which the critique's prompt names one.
         told: the sentence of the critique's prompt, with ``{fault}`` in it.
-        sure_of: degradation to a lower threshold of its own, for one that the checkpoint seldom gives a high
-            probability.
+        sure_of: degradation to a lower threshold of its own.
     """
 
     question: str
@@ -147,11 +146,10 @@ class RatingPrompt:
 
     def question_and_stem(self, attribute: str | None = None, facts: str | None = None) -> tuple[str, str]:
         """The user's text and the answer's stem for the overall question or an attribute's."""
-        question = self.question if attribute is None else self.questions[attribute]
-        stem = self.stem if attribute is None else self.stems[attribute]
-        if self.facts_line and facts:
-            question = self.facts_line.format(facts=facts) + question
-        return question, stem
+        question, stem = self.question, self.stem
+        if attribute is not None:
+            question, stem = self.questions[attribute], self.stems[attribute]
+        return self.facts_line.format(facts=facts) + question if self.facts_line and facts else question, stem
 
 
 @dataclass(frozen=True)

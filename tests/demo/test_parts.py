@@ -18,16 +18,20 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from vlm_aes.assessor import Assessment
+from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.cli import app
 from vlm_aes.demo import components, downloads
 from vlm_aes.demo.downloads import DownloadFolder, file_stem, zipped
+from vlm_aes.demo.image_session import OpenSessions, add_critique, add_occlusion_map, open_session
 from vlm_aes.demo.server import FIRST_PORT, _listen
-from vlm_aes.demo.shared_model import PriorityLock
+from vlm_aes.demo.shared_model import PriorityLock, SharedAssessor
 from vlm_aes.demo.sorted_images import ALL, BEST, ERRORS, NAME, UNSURE, WORST, SortedImages, unique_names
 from vlm_aes.demo.teaching import TeachingSession, teaching_photos
 from vlm_aes.demo.uploads import MAX_NAME_CHARS, folder_choices, image_paths_below, refusal, shown_name, upload_field
+from vlm_aes.errors import OutputError
 from vlm_aes.images.open import ImageError
+from vlm_aes.images.samples import write_samples
+from vlm_aes.measure import measure
 from vlm_aes.output.card import CARD_WIDTH_PX, card
 from vlm_aes.output.table import Columns
 from vlm_aes.ratings.scale import LEVELS
@@ -37,9 +41,6 @@ def assessment(score=60.0, **other):
     p = dict(zip(LEVELS, (0.0, 0.05, 0.5, 0.4, 0.05), strict=True))
     values = {"score": score, "score_std": 15.0, "level": "fair", "probabilities": p, "model": "m@1"}
     return Assessment(**{**values, **other})
-
-
-# turns
 
 
 def test_the_quick_go_before_the_slow_that_wait():
@@ -73,58 +74,34 @@ def test_a_turn_may_be_entered_again_by_its_holder_and_ends_with_an_error():
         pass
 
 
-# what visitors send
-
-
 @given(st.text(max_size=300))
-def test_a_name_is_shown_on_one_line_and_not_endless(text):
-    name = shown_name(text)
-    assert 0 < len(name) <= MAX_NAME_CHARS
-    assert name.isprintable()
-    assert "/" not in name
-    assert "\\" not in name
+def test_a_name_is_shown_on_one_line_and_its_stem_is_a_file_name_everywhere(text):
+    name, stem = shown_name(text), file_stem(text)
+    assert 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and not set(name) & set("/\\")
+    assert stem not in ("", ".", "..") and not set(stem) & set('<>:"/\\|?*\n ')
 
 
-@given(st.text(max_size=200))
-def test_a_stem_is_a_file_name_everywhere(text):
-    stem = file_stem(text)
-    assert stem
-    assert not set(stem) & set('<>:"/\\|?*\n ')
-    assert stem not in (".", "..")
-
-
-def test_names_stay_apart():
-    found = unique_names(["a/x.jpg", "b/x.jpg", "c/x.jpg"], ["x.jpg"] * 3)
-    assert list(found) == ["x.jpg", "x (2).jpg", "x (3).jpg"]
-    assert list(found.values()) == ["a/x.jpg", "b/x.jpg", "c/x.jpg"]
+def test_equal_names_get_a_number():
+    names = unique_names(["a/x.jpg", "b/x.jpg", "c/x.jpg"], ["x.jpg"] * 3)
+    assert names == {"x.jpg": "a/x.jpg", "x (2).jpg": "b/x.jpg", "x (3).jpg": "c/x.jpg"}
 
 
 def test_a_refusal_says_what_is_wrong_and_what_to_do():
-    said = refusal(ImageError("truncated", "the file ends too soon; copy it again"))
-    assert said.startswith("The file is cut short.")
-    assert said.endswith("copy it again.")
+    text = refusal(ImageError("truncated", "the file ends too soon; copy it again"))
+    assert text == "The file is cut short. Please send it again. The file ends too soon; copy it again."
 
 
-def test_what_varies_is_escaped():
+def test_names_in_the_page_are_escaped():
     text = components.render("refused", "<img src=x onerror=alert(1)>", "<b>")
-    assert "<img" not in text
-    assert "<b>" not in text
+    assert "<img" not in text and "<b>" not in text
 
 
 def test_claims_are_marked_where_they_stand():
-    from vlm_aes.measure import measure
-
     image = Image.new("RGB", (320, 200), (8, 8, 8))
     a = assessment(critique="The picture is very dark. There is a story. It is over.", facts=measure(image))
-    found = components.critique(a)
-    assert '<mark class="yes"' in found
-    assert found.count("<mark") == 1
-    assert "Of 3 claims" in found
-    assert "1 agrees" in found
-    assert "2 cannot be measured" in found
-
-
-# folders of the operator
+    html = components.critique(a)
+    assert html.count('<mark class="yes"') == html.count("<mark") == 1
+    assert "Of 3 claims: ✓ 1 agrees with what was measured; 2 cannot be measured" in html
 
 
 def test_only_what_lies_in_an_allowed_folder_is_found(tmp_path):
@@ -139,9 +116,6 @@ def test_only_what_lies_in_an_allowed_folder_is_found(tmp_path):
     found = image_paths_below(places["open"], 10)
     assert [Path(p).relative_to(allowed).as_posix() for p in found] == ["inner/x.png"]
     assert image_paths_below(places["open"], 1) == found
-
-
-# a images and what is taken home
 
 
 @pytest.fixture
@@ -162,28 +136,22 @@ def images(tmp_path):
     return found
 
 
-def seen(images):
-    return [row["path"] for row in images.chosen()]
-
-
-def test_a_shelf_orders_and_filters(images):
-    orders = {
-        BEST: ["1.png", "2.png", "0.png"],
-        WORST: ["0.png", "2.png", "1.png"],
-        NAME: ["0.png", "1.png", "2.png"],
-        UNSURE: ["2.png", "1.png", "0.png"],
-    }
-    for order, expected in orders.items():
-        images.order = order
-        assert seen(images) == expected
-    images.order, images.top = WORST, 2
-    assert seen(images) == ["2.png", "1.png"]
-    images.top, images.shown = 0, "Good"
-    assert seen(images) == ["1.png"]
-    images.shown = ERRORS
-    assert seen(images) == ["broken.jpg"]
-    assert "not an image" in images.gallery()
-    images.shown = ALL
+@pytest.mark.parametrize(
+    ("order", "shown", "top", "names"),
+    [
+        (BEST, ALL, 0, ["1.png", "2.png", "0.png"]),
+        (WORST, ALL, 0, ["0.png", "2.png", "1.png"]),
+        (NAME, ALL, 0, ["0.png", "1.png", "2.png"]),
+        (UNSURE, ALL, 0, ["2.png", "1.png", "0.png"]),
+        (WORST, ALL, 2, ["2.png", "1.png"]),
+        (BEST, "Good", 0, ["1.png"]),
+        (BEST, ERRORS, 0, ["broken.jpg"]),
+    ],
+)
+def test_images_are_ordered_and_filtered(images, order, shown, top, names):
+    images.order, images.shown, images.top = order, shown, top
+    assert [row["path"] for row in images.chosen()] == names
+    assert ("not an image" in images.gallery()) == (shown == ERRORS)
     assert "3 scores, half of them above 60" in images.histogram()
     assert "1 could not be rated" in images.progress()
 
@@ -203,24 +171,19 @@ def test_tables_hold_what_is_shown_in_its_order(images, tmp_path):
     assert "data:image/webp" in page
 
 
-def test_a_card_is_made_of_any_picture_and_says_the_score():
-    worth = {"score_low": 40.0, "score_high": 70.0, "percentile": 76.0}
-    for size, a in (
-        ((600, 400), assessment(critique="Light. " * 40, **worth)),
-        ((8, 3000), assessment(0.0)),
-        ((3000, 8), assessment(100.0)),
-    ):
+def test_a_card_is_made_of_any_image_with_a_score():
+    calibrated = assessment(critique="Light. " * 40, score_low=40.0, score_high=70.0, percentile=76.0)
+    for size, a in (((600, 400), calibrated), ((8, 3000), assessment(0.0)), ((3000, 8), assessment(100.0))):
         made = card(a, Image.new("RGBA", size, (90, 120, 40, 128)))
-        assert made.width == CARD_WIDTH_PX
-        assert made.mode == "RGB"
-    with pytest.raises(ValueError, match="score"):
+        assert (made.width, made.mode) == (CARD_WIDTH_PX, "RGB")
+    with pytest.raises(OutputError, match="score"):
         card(Assessment(), Image.new("RGB", (10, 10)))
 
 
-def test_a_place_is_swept_by_age_and_gone_at_the_end(monkeypatch, tmp_path):
+def test_the_download_folder_is_swept_by_age_and_deleted_at_the_end(monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     place = DownloadFolder()
-    own, old, young = (place.folder / n for n in ("own.png", "old.png", "young.png"))
+    own, old, young = files = [place.folder / n for n in ("own.png", "old.png", "young.png")]
     own.touch()
     place.begin()
     old.touch()
@@ -228,9 +191,7 @@ def test_a_place_is_swept_by_age_and_gone_at_the_end(monkeypatch, tmp_path):
     for file in (own, old):
         os.utime(file, (1, 1))
     assert place.sweep() == 1
-    assert own.exists()
-    assert young.exists()
-    assert not old.exists()
+    assert [file.exists() for file in files] == [True, False, True]
     place.close()
     assert not place.folder.exists()
     assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path)
@@ -245,7 +206,26 @@ def test_a_folder_is_zipped_whole(tmp_path):
         assert archive.namelist() == ["fast.json", "tower/x"]
 
 
-# a lesson
+def test_large_images_are_freed_when_a_visitor_leaves(tmp_path):
+    model = SharedAssessor(Assessor.from_pretrained())
+    path = next(p for p in write_samples(tmp_path) if p.name == "coffee.png")
+    session = open_session(model, str(path))
+    whole = session.image.size
+    visits = OpenSessions()
+    visits.hold("one", session)
+    visits.hold(None, session)
+    visits.leave("other")
+    visits.leave(None)
+    assert session.image.size == whole
+    add_occlusion_map(model, session)
+    visits.leave("one")
+    visits.leave("one")
+    assert max(session.image.size) <= 480 < max(whole)
+    assert session.heat is None
+    # whoever comes back, or left too early, still gets the rest
+    add_critique(model, session)
+    assert session.assessment.critique
+    assert session.explanation.claims
 
 
 @pytest.fixture
@@ -265,49 +245,38 @@ def teach(lesson, ratings):
         lesson.rate(int(np.clip(round(3 + 1.5 * float(along)), 1, 5)))
 
 
-def test_a_lesson_learns_after_twenty_and_again_after_five(lesson):
+def test_a_lesson_learns_after_twenty_ratings_and_again_after_five_or_a_correction(lesson):
     teach(lesson, 19)
     assert not lesson.is_due()
     assert "1 more until it learns" in lesson.shown()
     teach(lesson, 1)
     assert lesson.is_due()
     lesson.learn()
-    assert lesson.head is not None
     assert lesson.cross_validation.n == 20
     assert "20 ratings" in lesson.learned()
-    assert not lesson.is_due()
     teach(lesson, 4)
     assert not lesson.is_due()
     teach(lesson, 1)
     assert lesson.is_due()
-
-
-def test_a_correction_is_learned_at_once(lesson):
-    teach(lesson, 20)
     lesson.learn()
     lesson.pick(3)
     assert lesson.photos[3].name in lesson.shown()
     lesson.rate(5)
-    assert lesson.is_due()
+    assert lesson.is_due(), "a correction is learned at once"
     assert lesson.photos[3].stars == 5
 
 
-def test_every_photo_is_asked_about_once_before_any_twice(lesson):
-    teach(lesson, 10)
+@pytest.mark.parametrize("asks", [False, True])
+def test_every_photo_is_asked_about_once_before_any_twice(lesson, asks):
+    lesson.asks = asks
+    teach(lesson, 20)
+    lesson.learn()
     lesson.move(-1)
     lesson.move(1)
-    teach(lesson, 30)
+    teach(lesson, 20)
     assert len(lesson.rated) == 40
     table = list(csv.DictReader(io.StringIO(lesson.ratings())))
     assert {row["path"] for row in table} == {photo.name for photo in lesson.photos}
-
-
-def test_the_photo_it_is_least_sure_of_was_not_rated(lesson):
-    teach(lesson, 20)
-    lesson.learn()
-    lesson.asks = True
-    teach(lesson, 20)
-    assert len(lesson.rated) == 40
 
 
 def test_equal_stars_teach_nothing_and_say_so(lesson):
@@ -318,13 +287,9 @@ def test_equal_stars_teach_nothing_and_say_so(lesson):
     assert "every photo has 3 stars" in lesson.learned()
 
 
-# the command
-
-
 def test_a_folder_that_is_not_there_ends_the_call(tmp_path):
-    found = CliRunner().invoke(app, ["demo", "--allow", str(tmp_path / "gone")])
-    assert found.exit_code == 2
-    assert "no such folder" in found.output
+    result = CliRunner().invoke(app, ["demo", "--allow", str(tmp_path / "gone")])
+    assert result.exit_code == 2 and "no such folder" in result.output
 
 
 def test_a_port_that_is_taken_is_an_error_and_the_next_free_one_is_found():
@@ -338,17 +303,13 @@ def test_a_port_that_is_taken_is_an_error_and_the_next_free_one_is_found():
         listening.close()
 
 
-def test_a_field_takes_only_what_was_sent(monkeypatch, tmp_path):
+def test_an_upload_field_takes_only_uploaded_files(monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "sent"))
     (tmp_path / "sent").mkdir()
     field = upload_field("x")
     (tmp_path / "sent" / "out.png").symlink_to("/etc/passwd")
-    for path in (
-        "/etc/passwd",
-        "http://192.0.2.1/x.png",
-        str(tmp_path / "sent/../x.png"),
-        str(tmp_path / "sent" / "out.png"),
-    ):
+    own_paths = (str(tmp_path / "sent/../x.png"), str(tmp_path / "sent/out.png"))
+    for path in ("/etc/passwd", "http://192.0.2.1/x.png", *own_paths):
         with pytest.raises(gr.Error, match="Send the image itself"):
             asyncio.run(field.async_move_resource_to_block_cache(path))
     own = tmp_path / "sent" / "a.png"

@@ -30,8 +30,7 @@ def written(folder, rows, suffix=".jsonl"):
     elif suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(rows), file)
     else:
-        lines = [",".join(rows[0]), *(",".join(r.values()) for r in rows)]
-        file.write_text("\n".join(lines))
+        file.write_text("\n".join(map(",".join, [rows[0], *(r.values() for r in rows)])))
     return file
 
 
@@ -65,11 +64,8 @@ def test_wrong_tables_name_row_and_column(photos, tmp_path, rows, said):
         read_preferences(written(tmp_path, rows), photos, min_pairs=1)
 
 
-def test_too_few_pairs_are_refused(photos, tmp_path):
+def test_too_few_pairs_are_refused_and_a_ratings_table_holds_none(photos, tmp_path):
     with pytest.raises(RatingsError, match="2 pairs are too few; give 20"):
         read_preferences(written(tmp_path, [row(), row("b")]), photos)
-
-
-def test_a_ratings_table_holds_no_preferences(tmp_path):
     assert not is_preferences(written(tmp_path, [{"path": "0.png", "rating": 3}]))
     assert not is_preferences(tmp_path / "gone.csv")

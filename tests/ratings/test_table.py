@@ -1,5 +1,6 @@
 """Ratings tables: every format reads the same, and errors name row and column."""
 
+import csv
 import io
 import json
 import re
@@ -37,10 +38,10 @@ def rows(**changes):
 
 def csv_file(tmp_path, records):
     file = tmp_path / "r.csv"
-    names = list(dict.fromkeys(name for record in records for name in record))
-    lines = [",".join(names)]
-    lines += [",".join(str(record.get(name, "")) for name in names) for record in records]
-    file.write_text("\n".join(lines) + "\n", encoding="utf-8-sig")
+    with file.open("w", encoding="utf-8-sig") as lines:
+        table = csv.DictWriter(lines, list(dict.fromkeys(name for record in records for name in record)))
+        table.writeheader()
+        table.writerows(records)
     return file
 
 

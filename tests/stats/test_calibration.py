@@ -18,11 +18,6 @@ def scores_and_ratings(n, seed=0, noise=8.0):
     return score, np.clip(20 + 0.7 * score + rng.normal(0, noise, n), 0, 100)
 
 
-def fitted(n=400, **more):
-    score, rating = scores_and_ratings(n)
-    return fit(score, rating, prompt="nano-2", reference="photos", **more)
-
-
 def test_intervals_have_the_stated_coverage():
     covered = []
     for seed in range(200):
@@ -35,17 +30,13 @@ def test_intervals_have_the_stated_coverage():
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=30))
 @settings(max_examples=50, deadline=None)
 def test_intervals_and_percentiles_are_in_order_and_in_range(scores):
-    found = fitted()
+    found = fit(*scores_and_ratings(400), prompt="", reference="")
     low, high = found.interval(scores)
     percentile = found.percentile(sorted(scores))
+    assert found.percentile(found.quantiles[50]) == pytest.approx(50, abs=1)
     assert ((low >= 0) & (low <= high) & (high <= 100)).all()
     assert ((percentile >= 0) & (percentile <= 100)).all()
     assert (np.diff(percentile) >= 0).all()
-
-
-def test_the_median_score_has_percentile_50():
-    found = fitted()
-    assert found.percentile(found.quantiles[50]) == pytest.approx(50, abs=1)
 
 
 def test_residuals_are_independent_of_the_score():
@@ -68,11 +59,10 @@ def test_unfamiliar_hidden_states_are_beyond_the_limit():
 def test_a_calibration_is_saved_and_loaded(tmp_path):
     score, rating = scores_and_ratings(100)
     states = np.random.default_rng(0).normal(size=(100, 8))
-    found = fit(score, rating, prompt="nano-2", reference="photos",
-                attributes={"light": score}, hidden=states)  # fmt: skip
+    found = fit(score, rating, prompt="nano-2", reference="photos", attributes={"light": score}, hidden=states)
     found.save(tmp_path)
-    again = load(tmp_path, "nano-2")
-    assert again == found
+    json.loads((tmp_path / calibration.CALIBRATION_FILE).read_text(), parse_constant=pytest.fail)
+    assert load(tmp_path, "nano-2") == found
     assert load(tmp_path, "other-1") is None
     assert load(tmp_path / "nowhere", "nano-2") is None
     assert [f.name for f in tmp_path.iterdir()] == [calibration.CALIBRATION_FILE]
@@ -90,8 +80,3 @@ def test_too_few_or_constant_scores_are_refused():
         fit([1, 2], [1, 2], prompt="", reference="")
     with pytest.raises(CalibrationError, match="same score"):
         fit([5] * 50, range(50), prompt="", reference="")
-
-
-def test_numbers_in_the_file_are_finite(tmp_path):
-    fitted().save(tmp_path)
-    json.loads((tmp_path / calibration.CALIBRATION_FILE).read_text(), parse_constant=pytest.fail)

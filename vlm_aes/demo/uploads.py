@@ -19,8 +19,7 @@ MAX_FILES = 500
 """Files that a visitor may sort in one go."""
 MAX_NAME_CHARS = 80
 ACCEPTED = ["image", *sorted(READABLE_SUFFIXES)]
-"""What the file dialog of a browser offers; what is sent all the same is opened, and refused with a reason
-where it is no image."""
+"""Files that the dialog of a browser offers; others are opened, too, and refused with a reason."""
 
 _REASONS = {
     "missing": "It did not arrive. Please send it again.",

@@ -28,10 +28,7 @@ _UNFAMILIAR_SHARE = 0.005
 
 @dataclass(frozen=True)
 class Familiarity:
-    """Distribution of the hidden states on the images that a model was made for.
-
-    Squared Mahalanobis distance in the space of the leading directions (Lee et al. 2018, "A simple unified
-    framework for detecting out-of-distribution samples").
+    """Distribution of the hidden states on the images that a model was made for (Lee et al. 2018).
 
     Attributes:
         mean: (H,) of the reference.
@@ -44,7 +41,7 @@ class Familiarity:
     limit: float
 
     def distance(self, hidden: ArrayLike) -> NDArray[np.float64]:
-        """(N, H) hidden states to (N,) mean squared distances; 1 is usual."""
+        """(N, H) hidden states to (N,) mean squared Mahalanobis distances; 1 is usual."""
         along = (np.asarray(hidden, dtype=np.float64) - self.mean) @ np.asarray(self.directions).T
         distance: NDArray[np.float64] = np.mean(along**2, axis=-1)
         return distance
@@ -59,9 +56,7 @@ class Familiarity:
         scaled = basis[:n] * np.sqrt(len(states)) / spread[:n, None]
         exact = Familiarity(mean.tolist(), scaled.tolist(), float("inf"))
         limit = float(np.quantile(exact.distance(states), 1 - _UNFAMILIAR_SHARE))
-        return Familiarity(
-            [round(x, 5) for x in exact.mean], [[round(x, 5) for x in row] for row in exact.directions], limit
-        )
+        return Familiarity(mean.round(5).tolist(), scaled.round(5).tolist(), limit)
 
 
 @dataclass(frozen=True)
