@@ -1,7 +1,6 @@
 """One object that rates, measures and explains images, whichever checkpoint is behind it."""
 
 from vlm_aes.assessor.assessment import Assessment, PreparedImage, Source
-from vlm_aes.assessor.assessor import Assessor
-from vlm_aes.assessor.loading import terms_of
+from vlm_aes.assessor.assessor import Assessor, terms_of
 
 __all__ = ["Assessment", "Assessor", "PreparedImage", "Source", "terms_of"]

@@ -11,16 +11,17 @@ from PIL import Image
 
 from vlm_aes import measure as measures
 from vlm_aes.assessor.assessment import Assessment, PreparedImage, Source, rated_images
-from vlm_aes.assessor.loading import load_parts, terms_of
 from vlm_aes.assessor.versions import VersionRater
 from vlm_aes.errors import PromptError
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError, LoadedImage
 from vlm_aes.measure import Fact
 from vlm_aes.measure.domain import input_warning
+from vlm_aes.models.nano import NANO
 from vlm_aes.models.scorer import Scorer, Scores
 from vlm_aes.prompts import RatingPrompt
 from vlm_aes.stats.calibration import Calibration
+from vlm_aes.stats.calibration import load as load_calibration
 
 
 class Assessor(VersionRater):
@@ -80,19 +81,24 @@ class Assessor(VersionRater):
             CalibrationError: for a damaged ``calibration.json``.
             PromptError: for prompts that cannot be used.
         """
-        return cls(
-            *load_parts(
-                model,
-                adapter=adapter,
-                prompt=prompt,
-                precision=precision,
-                device=device,
-                revision=revision,
-                pixels=pixels,
-                fast=fast,
-                with_critic=critic,
-            )
-        )
+        from vlm_aes.critique.generate import Critic
+        from vlm_aes.models.hub import fetch
+        from vlm_aes.models.pretrained import LoadOptions
+        from vlm_aes.models.registry import load_scorer
+        from vlm_aes.models.vlm.scorer import VlmScorer
+
+        name, revision = fetch(NANO if model is None else model, revision)
+        options = LoadOptions(precision, device, revision, prompt, adapter, pixels)
+        scorer = load_scorer(name, fast=fast, options=options)
+        calibration = scorer.calibration
+        if calibration is None and scorer.folder is not None:
+            calibration = load_calibration(scorer.folder, scorer.calibration_id)
+        if isinstance(scorer, VlmScorer):
+            return cls(scorer, Critic(scorer.backbone, scorer.prompt), scorer.prompt, calibration)
+        if not critic or scorer.critique_model is None:
+            return cls(None, None, None, calibration, scorer)
+        base = cls.from_pretrained(scorer.critique_model, precision=precision, device=device)
+        return cls(base.rater, base.critic, base.prompt, calibration, scorer)
 
     @property
     def model_id(self) -> str:
@@ -145,8 +151,8 @@ class Assessor(VersionRater):
         return Assessor(self.rater, critic, prompts, self.calibration, self.head)
 
     @overload
-    def assess(  # type: ignore[overload-overlap]
-        self, source: Source, *, rationale: bool = ..., facts: bool = ..., attributes: bool = ..., batch_size: int = ...
+    def assess(  # type: ignore[overload-overlap]  # a str is also a sequence of str
+        self, source: Source, *, rationale: bool = ..., facts: bool = ..., attributes: bool = ...
     ) -> Assessment: ...
     @overload
     def assess(
@@ -169,9 +175,8 @@ class Assessor(VersionRater):
     ) -> Assessment | list[Assessment]:
         """Rate one image, or a list of images in order.
 
-        An image that cannot be opened gives an assessment with ``error``; nothing is raised for
-        it. For folders and for more than fits in memory use ``vlm-aes score`` or
-        :mod:`vlm_aes.bulk`.
+        An image that cannot be opened gives an assessment with ``error``; nothing is raised for it. For folders
+        and for more than fits in memory use ``vlm-aes score`` or :mod:`vlm_aes.bulk`.
 
         Args:
             source: a path, a PIL image or the bytes of a file; or a list of these.
@@ -211,12 +216,10 @@ class Assessor(VersionRater):
     ) -> PreparedImage | ImageError:
         """Open an image and measure what is asked for: all that needs no model, in any thread.
 
-        A fast head decodes no more than its tower reads; what else is measured does not change
-        what it reads.
+        A fast head decodes no more than its tower reads; what else is measured does not change what it reads.
 
         Args:
-            suffix: of the file that bytes were read from.
-            sha256: of bytes, if it is known already.
+            suffix, sha256: of the file that bytes were read from, if known.
         """
         prepared: PreparedImage | None = None
         if self.head is None or rationale or facts:
@@ -296,14 +299,24 @@ class Assessor(VersionRater):
             images: by :meth:`prepare` with ``rationale``.
             on_text: receives the first critique while it is written, before it is checked.
         """
+        plain, facts, degradations = self.critique_inputs(images, scores)
+        critiques: list[str] = self.critic.critiques(plain, facts, scores, levels, degradations, on_text)
+        return critiques
+
+    def critique_inputs(
+        self, images: Sequence[PreparedImage], scores: Sequence[float]
+    ) -> tuple[list[Image.Image], list[dict[str, Fact]], list[str | None]]:
+        """What critiques are written from: the images, their facts, and the degradation of each, if any."""
+        from vlm_aes.measure.degradation import checked_degradation
+
         plain = [image.loaded.image for image in images]
         facts = [
             self.facts_with_blur(image.prompt_facts, image.loaded.image, score)
             for image, score in zip(images, scores, strict=True)
         ]
-        degradations = self.degradations(plain, facts)
-        critiques: list[str] = self.critic.critiques(plain, facts, scores, levels, degradations, on_text)
-        return critiques
+        known = self.prompt.degradation.words if self.prompt and self.prompt.degradation else ()
+        found = zip(self.rater.degradations(plain), facts, strict=True)
+        return plain, facts, [checked_degradation(name, own, known) for name, own in found]
 
     def facts_with_blur(self, facts: Mapping[str, Fact], image: Image.Image, score: float) -> dict[str, Fact]:
         """The facts, with the blur that a low score betrays.
@@ -316,16 +329,11 @@ class Assessor(VersionRater):
         original = self.head is None and not self.rater.backbone.adapter and self.rater.residual_head is None
         return dict(with_blur_evidence(facts, image, score) if asks and original else facts)
 
-    def degradations(self, images: Sequence[Image.Image], facts: Sequence[Mapping[str, Fact]]) -> list[str | None]:
-        """The degradation of each image that its critique is told, if any.
 
-        Args:
-            facts: of each image, as the prompt holds them.
-        """
-        from vlm_aes.measure.degradation import checked_degradation
-
-        known = self.prompt.degradation.words if self.prompt and self.prompt.degradation else ()
-        return [
-            checked_degradation(name, own, known)
-            for name, own in zip(self.rater.degradations(images), facts, strict=True)
-        ]
+def terms_of(folder: Path, *, whole: bool = False) -> str:
+    """The ``LICENSE-WEIGHTS`` file of a checkpoint: its first line, or all of it."""
+    file = folder / "LICENSE-WEIGHTS"
+    if not file.exists():
+        return ""
+    text = file.read_text(encoding="utf-8").strip()
+    return text + "\n" if whole else text.splitlines()[0]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from vlm_aes.assessor.assessment import PreparedImage
 from vlm_aes.errors import CheckpointError
+from vlm_aes.measure import measure_tilt
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.ratings import scale as ratings
 from vlm_aes.stats.calibration import Calibration
@@ -34,12 +35,13 @@ class VersionRater:
         Args:
             image: by :meth:`prepare` with ``rationale``.
         """
+        tilt = image.facts.get("tilt") or measure_tilt(image.loaded.image)  # as the facts state it
         return suggest(
             image.loaded.image,
             self.fast_scores,
             self.model_scores if self.rater and self.edit_head else None,
             self.calibration.edits if self.calibration else None,
-            image.prompt_facts or image.facts,
+            {**(image.prompt_facts or image.facts), "tilt": tilt},
             self.edit_comparator,
         )
 

@@ -134,14 +134,9 @@ def _assess(assessor: Assessor, opened: Sequence[tuple[str, LoadedImage]]) -> li
     assessments = assessor.score_prepared(prepared, attributes=True)
     scores = [a.score or 0.0 for a in assessments]
     critiques = assessor.critiques(prepared, scores, [a.level for a in assessments])
-    facts = [
-        assessor.facts_with_blur(image.prompt_facts, image.loaded.image, score)
-        for image, score in zip(prepared, scores, strict=True)
-    ]
-    degradations = assessor.degradations([image.loaded.image for image in prepared], facts)
+    _, facts, degradations = assessor.critique_inputs(prepared, scores)
     names = [source for source, _ in opened]
-    rows = zip(names, assessments, critiques, facts, degradations, strict=True)
-    return [_Audited(*row) for row in rows]
+    return [_Audited(*row) for row in zip(names, assessments, critiques, facts, degradations, strict=True)]
 
 
 def _moves(assessor: Assessor, images: Sequence[LoadedImage], audited: Sequence[_Audited]) -> list[float]:
