@@ -53,7 +53,7 @@ def test_cross_validation_never_scores_a_photo_it_learned_from():
     embeddings, base, _ = photos(120)
     validation = PersonalHead.fit(embeddings, rng.integers(1, 6, 120), base).cross_validated()
     assert validation.n == 120
-    assert abs(validation.srcc.value) < 0.3, "random stars cannot be validation"
+    assert abs(validation.srcc.value) < 0.3, "random stars cannot be predicted"
     assert validation.srcc.low <= validation.srcc.value <= validation.srcc.high
     embeddings, base, stars = photos(120)
     validation = PersonalHead.fit(embeddings, stars, base).cross_validated()
