@@ -16,6 +16,8 @@ from vlm_aes.measure import Fact, facts_sentence
 from vlm_aes.models.vlm import Backbone
 from vlm_aes.prompts import RatingPrompt
 
+DRAFTS_PER_BATCH = 32
+
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
 _LOG = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class Critic:
         self,
         images: Sequence[Image.Image],
         inputs: Sequence[InstructionInputs],
-        attempt: int = 0,
+        attempts: Sequence[int] | None = None,
         on_text: Callable[[str], None] | None = None,
     ) -> list[str]:
         """One draft of each image, of whole sentences.
@@ -72,15 +74,16 @@ class Critic:
         Args:
             images: RGB images.
             inputs: of the instruction for each.
-            attempt: number of the draft, from 0; another number gives other drafts.
+            attempts: number of each draft, from 0; another number gives another draft of an image.
             on_text: receives the first draft while it is written.
         """
+        numbers = attempts or [0] * len(images)
         texts = self.backbone.generate(
             list(images),
             [self.render(self.instruction(*line)) for line in inputs],
             max_new_tokens=self.prompt.critique_tokens,
             sampler=lambda length: SeededSampling(
-                [seed_of(image) + attempt for image in images],
+                [seed_of(image) + number for image, number in zip(images, numbers, strict=True)],
                 self.prompt.critique_temperature,
                 self.prompt.critique_top_p,
                 length,
@@ -125,9 +128,16 @@ class Critic:
         lines = [facts_sentence(own) for own in facts]
         inputs = list(zip(lines, scores, levels, degradations, strict=True))
         best = [CheckedDraft()] * len(images)
-        for attempt in range(max(1, self.prompt.critique_drafts)):
-            drafts = self.drafts(images, inputs, attempt, on_text if attempt == 0 else None)
-            for i, draft in enumerate(drafts):
+        rows = [(i, n) for n in range(max(1, self.prompt.critique_drafts)) for i in range(len(images))]
+        for start in range(0, len(rows), DRAFTS_PER_BATCH):
+            batch = rows[start : start + DRAFTS_PER_BATCH]
+            drafts = self.drafts(
+                [images[i] for i, _ in batch],
+                [inputs[i] for i, _ in batch],
+                [n for _, n in batch],
+                on_text if start == 0 else None,
+            )
+            for (i, _), draft in zip(batch, drafts, strict=True):
                 checked = checked_draft(draft, facts[i])
                 if checked.text and (not best[i].text or checked.supported > best[i].supported):
                     best[i] = checked
