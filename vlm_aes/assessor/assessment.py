@@ -26,9 +26,7 @@ class PreparedImage:
 
     Attributes:
         loaded: the image for the vision-language model and for the facts.
-        warning: read from its pixels.
-        facts: measured, where asked for.
-        prompt_facts: the facts that a prompt holds, where one needs them.
+        facts, prompt_facts: where they are asked for; where a prompt or a critique needs them.
         pixels: input of the scorer, where there is one.
     """
 
@@ -44,16 +42,13 @@ class Assessment:
     """The result for one image. An image that could not be rated has ``error`` and no score.
 
     Attributes:
-        score: 0 to 100.
-        score_std: spread of the five-word distribution, same unit.
+        score, score_std: 0 to 100; spread of the five-word distribution, same unit.
         score_low, score_high: 90% interval of the mean human rating, if the model is calibrated.
         percentile: share of the reference images rated lower, 0 to 100, if calibrated.
-        level: the most probable rating word.
-        probabilities: rating word to probability.
-        facts: fact to its measurement.
+        level, probabilities: the most probable rating word; each word's probability.
         attributes: attribute to its score, 0 to 100.
         residuals: attribute to what it adds to what the score already says, if calibrated.
-        critique: what is there, what works and what does not; None if not asked for.
+        critique: None if not asked for.
         suggestions: edits that were tried and found better, the surest first.
         columns: further columns of the scorer, such as the score on its own scale.
         warning: why the model was not made for this image; empty if it was.

@@ -13,13 +13,9 @@ SUPPORTED, CONTRADICTED, NOT_MEASURABLE = "supported", "contradicted", "not meas
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement of a text with its verdict.
+    """One statement of a text with its verdict: ``supported``, ``contradicted`` or ``not measurable``.
 
-    Attributes:
-        text: the statement.
-        verdict: ``supported``, ``contradicted`` or ``not measurable``.
-        fact: the measurement that decided, as "name: band"; empty where none did.
-        rule: id of the entry in ``lexicon.toml`` that decided; empty where none did.
+    ``fact`` ("name: band") and ``rule`` (id in ``lexicon.toml``) are what decided; empty where nothing did.
     """
 
     text: str

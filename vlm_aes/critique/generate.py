@@ -33,13 +33,7 @@ def whole_sentences(text: str) -> str:
 
 
 class Critic:
-    """Writes critiques in batches.
-
-    Args:
-        backbone: the loaded checkpoint.
-        prompt: its prompts; ``prompt.critique`` may hold ``{facts}``, ``{fault}``, ``{score}``
-            and ``{level}``.
-    """
+    """Writes critiques in batches; ``prompt.critique`` may hold ``{facts}``, ``{fault}``, ``{score}``, ``{level}``."""
 
     def __init__(self, backbone: Backbone, prompt: RatingPrompt) -> None:
         self.backbone = backbone
@@ -95,11 +89,7 @@ class Critic:
     def log_likelihood(
         self, images: Sequence[Image.Image], inputs: Sequence[InstructionInputs], texts: Sequence[str]
     ) -> list[float]:
-        """Mean log probability, at most 0, of the tokens of each text as the critique of an image.
-
-        Args:
-            inputs: of the instruction for each image.
-        """
+        """Mean log probability, at most 0, of the tokens of each text as the critique of an image."""
         prompts = [self.render(self.instruction(*line)) for line in inputs]
         return self.backbone.log_likelihood(list(images), prompts, list(texts))
 
@@ -119,10 +109,7 @@ class Critic:
         sentences are logged, at level DEBUG, with the lexicon entry that contradicted them.
 
         Args:
-            facts: of each image, as the prompt holds them.
-            scores: 0 to 100.
-            levels: rating word of each.
-            degradations: of each image, if any.
+            facts, scores, levels: of each image: as the prompt holds them, 0 to 100, rating words.
             on_text: receives the first draft of the first image while it is written, unchecked.
         """
         lines = [facts_sentence(own) for own in facts]
@@ -146,13 +133,9 @@ class Critic:
 
 @dataclass(frozen=True)
 class CheckedDraft:
-    """What is left of a draft.
+    """What is left of a draft: the sentences that stand, and how many claims in them a measurement supports.
 
-    Attributes:
-        text: the sentences that stand.
-        supported: number of claims in them that a measurement supports.
-        dropped: each dropped sentence with the claim that a measurement contradicts; None for
-            advice.
+    ``dropped`` has each dropped sentence with the claim that a measurement contradicts; None for advice.
     """
 
     text: str = ""

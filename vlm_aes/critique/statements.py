@@ -16,12 +16,7 @@ _CLAUSE = re.compile(
 
 @dataclass(frozen=True)
 class Mention:
-    """A phrase of the lexicon in a statement.
-
-    Attributes:
-        phrase: the entry of the lexicon.
-        word: the hue, cast or place that is named; empty for a phrase that names none.
-    """
+    """A phrase of the lexicon in a statement, with the hue, cast or place that it names, if any."""
 
     phrase: Phrase
     word: str
@@ -33,8 +28,6 @@ class Statement:
 
     Attributes:
         sentence: index of its sentence in the text, from 0.
-        text: without punctuation at its ends.
-        is_advice: whether it says what to do, not what is.
         mentions: measurable things that it says; empty for advice.
     """
 

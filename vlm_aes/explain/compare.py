@@ -40,9 +40,7 @@ class Pair:
     Attributes:
         a, b: their paths.
         p_a: probability, 0 to 1, that raters would put ``a`` above ``b``.
-        why: in what they differ, in words.
-        p_asked: probability that the model itself prefers ``a``, asked about both at once in both
-            orders; nothing where it was not asked.
+        p_asked: that the model itself prefers ``a``, asked in both orders; None where it was not asked.
     """
 
     a: str
@@ -54,13 +52,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pictures in order.
-
-    Attributes:
-        order: assessments, the best first.
-        pairs: every two of them, the better one first.
-        errors: images that could not be rated.
-    """
+    """Assessments, the best first; every two of them, the better one first; images that could not be rated."""
 
     order: list[Assessment]
     pairs: list[Pair]
@@ -76,9 +68,8 @@ def check_number(sources: Sequence[Source]) -> None:
 def compare(assessor: Assessor, sources: Sequence[Source]) -> Comparison:
     """Rank images by their scores and say why.
 
-    The order does not depend on the order of ``sources``: equal scores stand in the order of their
-    content's hash. A checkpoint that can look at two images is also asked about every two
-    neighbours in that order.
+    The order does not depend on the order of ``sources``: equal scores stand in the order of their content's
+    hash. A checkpoint that can look at two images is also asked about every two neighbours.
 
     Raises:
         SettingsError: for fewer than two images or more than twenty.

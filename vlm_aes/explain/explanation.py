@@ -7,11 +7,27 @@ from pathlib import Path
 
 from PIL import Image
 
-from vlm_aes.assessor import Assessment, Assessor, Source
+from vlm_aes.assessor import Assessment, Assessor, PreparedImage, Source
 from vlm_aes.critique.check import Claim, claims
-from vlm_aes.explain.attribution import Contribution, attribution
 from vlm_aes.images.result import ImageError
 from vlm_aes.measure.exif import camera_settings
+
+
+MAX_CONTRIBUTIONS = 5
+MIN_POINTS = 0.5
+"""Points below which a contribution is not shown."""
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """By how many points one fact or attribute moved the score, against the mean of the reference images.
+
+    ``meaning`` is its band in plain words, or its residual.
+    """
+
+    name: str
+    meaning: str
+    points: float
 
 
 @dataclass(frozen=True)
@@ -19,14 +35,10 @@ class Explanation:
     """One image explained.
 
     Attributes:
-        assessment: with critique, facts, attributes and suggestions; or with an error, and then
-            nothing else is filled.
-        claims: of the critique, each with its verdict.
+        assessment: with critique, facts, attributes and suggestions; or with an error, and nothing else is filled.
         attribution: what moved the score most; empty where the checkpoint has no additive model.
-        explained: share of the scores' variance over reference images that the additive model
-            accounts for.
+        explained: share of the scores' variance over reference images that the additive model accounts for.
         camera: settings that the file names.
-        image: the image, upright.
     """
 
     assessment: Assessment
@@ -53,3 +65,24 @@ def explain(assessor: Assessor, source: Source) -> Explanation:
         camera={} if isinstance(source, Image.Image) else camera_settings(source),
         image=prepared.loaded.image,
     )
+
+
+def attribution(assessor: Assessor, image: PreparedImage, assessment: Assessment) -> list[Contribution]:
+    """The contributions that moved the score most, largest first.
+
+    They come from the additive model that was fitted to the checkpoint's own scores; empty where none was fitted.
+    """
+    calibration = assessor.calibration
+    if calibration is None or calibration.parts is None:
+        return []
+    inputs: dict[str, float | None] = {name: fact.value for name, fact in image.prompt_facts.items()}
+    contributions = []
+    for name, points in calibration.parts.contributions({**inputs, **assessment.residuals}).items():
+        if abs(points) < MIN_POINTS:
+            continue
+        if name in image.prompt_facts:
+            contributions.append(Contribution(name, image.prompt_facts[name].band, points))
+        elif name in assessment.residuals:
+            residual = f"{assessment.residuals[name]:+.1f} beyond the score"
+            contributions.append(Contribution(name, residual, points))
+    return contributions[:MAX_CONTRIBUTIONS]

@@ -84,7 +84,6 @@ class Edit:
     Attributes:
         kind: a key of :data:`CLASS_OF_KIND`.
         text: the instruction, as an imperative sentence.
-        parameters: what :func:`apply_edit` takes.
         measured: whether a measurement proposes it.
     """
 

@@ -73,14 +73,10 @@ class Suggestion:
     """What to do with an image.
 
     Attributes:
-        kind: a key of :data:`vlm_aes.suggest.edits.CLASS_OF_KIND`.
-        text: the instruction, as an imperative sentence.
-        edit: parameters for :func:`vlm_aes.suggest.edits.apply_edit`.
+        kind, text, edit, measured: see :class:`vlm_aes.suggest.edits.Edit`.
         gain: points of score, by the model where there is one besides the fast head.
-        log_odds: that the image is better after the edit; None without a comparator, where the
-            gain alone decided.
+        log_odds: that the image is better after the edit; None without a comparator: the gain alone decided.
         threshold: what had to be exceeded: log odds with a comparator, else points.
-        measured: whether a measurement proposes it.
         tried: whether it was applied and compared.
     """
 
@@ -116,11 +112,9 @@ class Trial:
     """The edits of one image with what rating them gave.
 
     Attributes:
-        edits: in the order of :func:`vlm_aes.suggest.edits.edits`.
         gains: (edits,) points of score that each gained.
         log_odds: (edits,) log odds that the image is better after each; None without a comparator.
-        noise: points by which harmless changes move the score of this image, at most: changes of
-            its tones, and of its frame. Zero with a comparator.
+        noise: points by which a harmless change of tones, and one of the frame, moves the score of this image.
     """
 
     edits: Sequence[Edit]
@@ -139,10 +133,9 @@ def suggest(
 ) -> list[Suggestion]:
     """At most three suggestions of different classes, the surest first; none where nothing helps.
 
-    With a comparator, an edit is suggested if it makes the better version and does not lose more
-    than :data:`MAX_LOSS_POINTS`. Without one, it must gain more than its class needs and more than
-    a harmless change of the same sort (trimmed a little; or saved again, or a tenth of a stop
-    lighter) moves the score of this image.
+    With a comparator, an edit is suggested if it makes the better version and does not lose more than
+    :data:`MAX_LOSS_POINTS`. Without one, it must gain more than its class needs and more than a harmless
+    change (trimmed a little; or saved again, or a tenth of a stop lighter) moves the score of this image.
 
     Args:
         score: rates every edit where nothing compares versions; may be the fast head.
@@ -225,13 +218,9 @@ def best_of_each_class(trial: Trial, thresholds: Thresholds) -> list[Suggestion]
         if passed:
             suggestion = Suggestion(edit.kind, edit.text, edit.parameters, gain, log_odds, threshold, edit.measured)
             other = best.get(edit.edit_class)
-            if other is None or _rank(suggestion) > _rank(other):
+            if other is None or (suggestion.measured, suggestion.margin) > (other.measured, other.margin):
                 best[edit.edit_class] = suggestion
     return [best[name] for name in EDIT_CLASSES if name in best]
-
-
-def _rank(suggestion: Suggestion) -> tuple[bool, float]:
-    return suggestion.measured, suggestion.margin
 
 
 def edited_versions(plain: Image.Image, parameters: Iterable[Parameters]) -> list[tuple[Image.Image, Image.Image]]:
