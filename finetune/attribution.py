@@ -19,7 +19,7 @@ import numpy as np
 
 from finetune.photos import draw_photos
 from vlm_aes.assessor import Assessor
-from vlm_aes.explain.attribution import inputs
+from vlm_aes.explain.explanation import additive_inputs
 from vlm_aes.images.open import LoadedImage
 from vlm_aes.stats.additive import AdditiveModel, fit
 
@@ -36,7 +36,7 @@ def additive_model_of(assessor: Assessor, pictures: list[LoadedImage]) -> Additi
     for start in range(0, len(pictures), BATCH):
         seen = [assessor.prepare_loaded(p, rationale=True) for p in pictures[start : start + BATCH]]
         for one, rated in zip(seen, assessor.score_prepared(seen, attributes=True), strict=True):
-            rows.append(inputs(one, rated))
+            rows.append(additive_inputs(one, rated))
             scores.append(rated.score or 0.0)
     names = rows[0] if rows else {}
     table = {

@@ -31,8 +31,8 @@ class FixedDrafts(Critic):
         super().__init__(None, prompt)
         self.texts = texts
 
-    def drafts(self, images, inputs, attempt=0, on_text=None):
-        return [self.texts[attempt]] * len(images)
+    def drafts(self, images, inputs, attempts=None, on_text=None):
+        return [self.texts[number] for number in attempts or [0] * len(images)]
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import skimage.data
 from PIL import Image
 
 from vlm_aes import Assessor
-from vlm_aes.explain.occlusion import CELLS, drawn, occlusion_map
+from vlm_aes.explain.occlusion import CELLS, curves, drawn, occlusion_map
 
 
 def textured(row, column, side=256):
-    """A flat image with fine texture in one cell."""
+    """A flat picture with fine texture in one cell."""
     pixels = np.full((side, side, 3), 120, dtype=np.uint8)
     cell = side // CELLS
     checks = (np.indices((cell, cell)).sum(0) % 2 * 200).astype(np.uint8)[..., None]
@@ -29,6 +29,14 @@ def test_the_part_that_makes_the_score_is_found(row, column):
     assert np.unravel_index(heat.argmax(), heat.shape) == (row, column)
     lowered = occlusion_map(textured(row, column), lambda images: [-v for v in liveliness(images)])
     assert np.unravel_index(lowered.argmin(), heat.shape) == (row, column)
+
+
+def test_curves_tell_a_good_map_from_a_wrong_one():
+    image = textured(2, 5)
+    heat = occlusion_map(image, liveliness)
+    right, wrong = curves(image, heat, liveliness), curves(image, -heat, liveliness)
+    assert right.deletion < wrong.deletion
+    assert right.insertion > wrong.insertion
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 900), (900, 8), (64, 64)])

@@ -12,7 +12,6 @@ from vlm_aes.critique.check import Claim, claims
 from vlm_aes.images.result import ImageError
 from vlm_aes.measure.exif import camera_settings
 
-
 MAX_CONTRIBUTIONS = 5
 MIN_POINTS = 0.5
 """Points below which a contribution is not shown."""
@@ -75,9 +74,8 @@ def attribution(assessor: Assessor, image: PreparedImage, assessment: Assessment
     calibration = assessor.calibration
     if calibration is None or calibration.parts is None:
         return []
-    inputs: dict[str, float | None] = {name: fact.value for name, fact in image.prompt_facts.items()}
     contributions = []
-    for name, points in calibration.parts.contributions({**inputs, **assessment.residuals}).items():
+    for name, points in calibration.parts.contributions(additive_inputs(image, assessment)).items():
         if abs(points) < MIN_POINTS:
             continue
         if name in image.prompt_facts:
@@ -86,3 +84,8 @@ def attribution(assessor: Assessor, image: PreparedImage, assessment: Assessment
             residual = f"{assessment.residuals[name]:+.1f} beyond the score"
             contributions.append(Contribution(name, residual, points))
     return contributions[:MAX_CONTRIBUTIONS]
+
+
+def additive_inputs(image: PreparedImage, assessment: Assessment) -> dict[str, float | None]:
+    """The inputs of the additive model: every prompt fact's value, every attribute's residual."""
+    return {**{name: fact.value for name, fact in image.prompt_facts.items()}, **assessment.residuals}

@@ -7,6 +7,8 @@ a grey patch would be a thing of its own, with edges that a model rates.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +35,38 @@ def occlusion_map(image: Image.Image, score: ScoreImages, cells: int = CELLS) ->
     without = in_batches(score, (Image.composite(hidden, plain, window) for window in windows))
     heat: NDArray[np.float64] = (whole - without).reshape(cells, cells)
     return heat
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How well a heat map names what matters (Petsiuk et al. 2018, "RISE", section 4).
+
+    Attributes:
+        deletion: mean score while the hottest parts are hidden first; lower is better.
+        insertion: mean score while the hottest parts are shown first; higher is better.
+    """
+
+    deletion: float
+    insertion: float
+
+
+def curves(image: Image.Image, heat: ArrayLike, score: ScoreImages, steps: int = 8) -> Curves:
+    """Deletion and insertion curves of a heat map, as their mean scores over ``steps`` steps.
+
+    Args:
+        heat: (cells, cells), any map of the image; equal cells go row by row.
+    """
+    plain, hidden = _views(image)
+    values = np.asarray(heat, dtype=np.float64)
+    ranks = np.argsort(np.argsort(-values.ravel(), kind="stable")).reshape(values.shape)
+    deleted, inserted = [], []
+    for step in range(1, steps + 1):
+        hottest = Image.fromarray((255 * (ranks < ranks.size * step / (steps + 1))).astype(np.uint8))
+        mask = hottest.resize(plain.size, Image.Resampling.NEAREST)
+        deleted.append(Image.composite(hidden, plain, mask))
+        inserted.append(Image.composite(plain, hidden, mask))
+    scores = in_batches(score, [*deleted, *inserted])
+    return Curves(float(scores[:steps].mean()), float(scores[steps:].mean()))
 
 
 def drawn(image: Image.Image, heat: ArrayLike) -> Image.Image:
