@@ -8,7 +8,6 @@ script. Wordings (critiques, messages, reasons) are not kept, nor is the hash of
 
 from __future__ import annotations
 
-import argparse
 import base64
 import contextlib
 import csv
@@ -120,7 +119,7 @@ def crop(photos: Sequence[Image.Image], number: int, width: int = 320, height: i
 
 
 def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
-    """Pictures of every odd kind, and what is none."""
+    """Images of every odd kind, and what is none."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -131,68 +130,56 @@ def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
     def some() -> Any:
         return crop(photos, next(numbers))
 
-    # too little of a picture
+    # too small
     Image.new("RGB", (1, 1), (200, 30, 30)).save(folder / "dot.png")
-    some().resize((7, 7)).save(folder / "seven.png")
-    some().resize((8, 8)).save(folder / "eight.png")
-    some().resize((600, 3)).save(folder / "sliver.png")
-    some().resize((1500, 12)).save(folder / "strip.png")
-    some().resize((12, 900)).save(folder / "strip-upright.png")
+    sizes = {"seven": (7, 7), "eight": (8, 8), "sliver": (600, 3), "strip": (1500, 12), "strip-upright": (12, 900)}
+    for name, size in sizes.items():
+        some().resize(size).save(folder / f"{name}.png")
     # modes
-    some().convert("CMYK").save(folder / "cmyk.jpg", quality=90)
-    some().convert("L").save(folder / "grey.jpg", quality=90)
-    some().convert("1").save(folder / "bilevel.png")
-    sixteen = np.asarray(some().convert("L")).astype(np.uint16) * 257
-    Image.fromarray(sixteen).save(folder / "sixteen.png")
+    for name, mode in {"cmyk.jpg": "CMYK", "grey.jpg": "L", "bilevel.png": "1"}.items():
+        some().convert(mode).save(folder / name, quality=90)
+    Image.fromarray(np.asarray(some().convert("L")).astype(np.uint16) * 257).save(folder / "sixteen.png")
     (folder / "sixteen-colour.png").write_bytes(png(np.asarray(some()).astype(np.uint16) * 257))
     Image.fromarray(np.asarray(some().convert("L"), dtype=np.float32) / 255).save(folder / "float.tif")
-    palette = some().quantize(64)
-    palette.save(folder / "palette.png")
-    palette = some().quantize(64)
-    palette.save(folder / "palette-clear.png", transparency=0)
+    some().quantize(64).save(folder / "palette.png")
+    some().quantize(64).save(folder / "palette-clear.png", transparency=0)
     for mode, name in (("RGBA", "clear"), ("LA", "grey-clear")):
         clear = some().convert(mode)
         clear.putalpha(Image.linear_gradient("L").resize(clear.size))
         clear.save(folder / f"{name}.png")
     # formats
-    some().save(folder / "moving.gif", save_all=True, append_images=[some()], duration=100)
-    some().save(folder / "moving.webp", save_all=True, append_images=[some()], quality=90)
-    some().save(folder / "two.mpo", save_all=True, append_images=[some()])
-    some().save(folder / "plain.bmp")
-    some().save(folder / "plain.tif")
-    some().save(folder / "packed.tiff", compression="tiff_lzw")
-    some().save(folder / "plain.webp", quality=90)
-    some().save(folder / "plain.avif", quality=90, max_threads=1)
-    some().save(folder / "plain.heic", quality=90)
-    some().save(folder / "progressive.jpg", quality=90, progressive=True)
+    frames = {"moving.gif": {"duration": 100}, "moving.webp": {"quality": 90}, "two.mpo": {}}
+    for name, options in frames.items():
+        some().save(folder / name, save_all=True, append_images=[some()], **options)
+    formats: dict[str, dict[str, Any]] = {
+        "plain.bmp": {}, "plain.tif": {}, "packed.tiff": {"compression": "tiff_lzw"}, "plain.webp": {"quality": 90},
+        "plain.avif": {"quality": 90, "max_threads": 1}, "plain.heic": {"quality": 90},
+        "progressive.jpg": {"quality": 90, "progressive": True},
+    }  # fmt: skip
+    for name, options in formats.items():
+        some().save(folder / name, **options)
     some().resize((2400, 1800), Image.Resampling.BICUBIC).save(folder / "large.jpg", quality=85)
     some().resize((1600, 1200), Image.Resampling.BICUBIC).save(folder / "large.webp", quality=80)
     # orientations
-    for orientation in (3, 5, 6, 8):
+    for name, orientation in (*((f"turned-{n}.jpg", n) for n in (3, 5, 6, 8)), ("turned-6.png", 6)):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        some().save(folder / f"turned-{orientation}.jpg", exif=exif, quality=90)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    some().save(folder / "turned-6.png", exif=exif)
+        some().save(folder / name, exif=exif, quality=90)
     some().save(folder / "exif-damaged.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=90)
-    # damaged, and no pictures
-    whole = io.BytesIO()
-    some().save(whole, "JPEG", quality=90)
-    (folder / "cut.jpg").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-    (folder / "cut-header.jpg").write_bytes(whole.getvalue()[:100])
-    whole = io.BytesIO()
-    some().save(whole, "PNG")
-    (folder / "cut.png").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-    whole = io.BytesIO()
-    some().save(whole, "WEBP", quality=90)
-    (folder / "cut.webp").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
-    (folder / "empty.jpg").write_bytes(b"")
-    (folder / "text.jpg").write_text("dear diary\n")
-    (folder / "page.jpg").write_bytes(b"%PDF-1.4\n" + b"0" * 200)
-    (folder / "vector.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>\n')
-    (folder / "notes.txt").write_text("not named as a picture\n")
-    (folder / "huge.png").write_bytes(png_header(30_000, 30_000))
+    # damaged, and no images
+    for kind, name in (("JPEG", "cut.jpg"), ("PNG", "cut.png"), ("WEBP", "cut.webp")):
+        whole = io.BytesIO()
+        some().save(whole, kind, quality=90)
+        (folder / name).write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+        if kind == "JPEG":
+            (folder / "cut-header.jpg").write_bytes(whole.getvalue()[:100])
+    foreign = {
+        "empty.jpg": b"", "text.jpg": b"dear diary\n", "page.jpg": b"%PDF-1.4\n" + b"0" * 200,
+        "vector.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>\n', "notes.txt": b"not named as a picture\n",
+        "huge.png": _png(30_000, 30_000, 8, zlib.compress(b"\0" * 5000)),
+    }  # fmt: skip
+    for name, content in foreign.items():
+        (folder / name).write_bytes(content)
     some().save(folder / "png-inside.jpg", "PNG")
     some().save(folder / "jpeg-inside.png", "JPEG", quality=90)
     # not what the model was made for
@@ -229,15 +216,9 @@ def png(levels: np.ndarray) -> bytes:
     return _png(width, height, 16, zlib.compress(body, 6))
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, and holds next to nothing."""
-    return _png(width, height, 8, zlib.compress(b"\0" * 5000))
-
-
 def _png(width: int, height: int, depth: int, body: bytes) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(
-            ">I", zlib.crc32(kind + data))  # fmt: skip
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
@@ -256,7 +237,7 @@ def drawing() -> Image.Image:
 
 
 def write_inputs(folder: Path, photos: Sequence[Image.Image]) -> None:
-    """Small pictures to be named in every way that a PATH allows."""
+    """Small images to be named in every way that a PATH allows."""
     for name in ("sub/.deep", "more"):
         (folder / name).mkdir(parents=True)
     names = ("b.jpg", "a.jpg", "C.JPG", ".hid.jpg", "d [1].jpg", "sub/z.png", "sub/.deep/q.jpg",
@@ -292,31 +273,28 @@ def write_ratings(folder: Path) -> None:
                 vote = min(5, max(1, round(mean + 0.5 * ((7 * k + 3 * i + j) % 5 - 2))))
                 votes.append({"path": path, "rater": f"r{k}", "rating": vote})
     write_csv(folder / "means.csv", ("path", "rating", "std", "split"), means)
-    lines = "".join(json.dumps(vote) + "\n" for vote in votes)
-    (folder / "votes.jsonl").write_text(lines)
+    (folder / "votes.jsonl").write_text("".join(json.dumps(vote) + "\n" for vote in votes))
     paths = [row[0] for row in means]
+    header = ("path", "rating")
+    pairs = ("path_a", "path_b", "preferred")
     wrong: dict[str, tuple[tuple[str, ...], list[tuple[str, ...]]]] = {
         "no-rating": (("path", "stars"), [(p, "3") for p in paths]),
         "no-path": (("file", "rating"), [(p, "3") for p in paths]),
-        "constant": (("path", "rating"), [(p, "3") for p in paths]),
-        "words": (("path", "rating"), [(p, "fine") for p in paths]),
-        "gap": (("path", "rating"), [(p, "" if i == 4 else str(i % 5)) for i, p in
-                                     enumerate(paths)]),
-        "no-picture": (("path", "rating"), [("gone.png", "1"), ("lost.png", "2")]),
-        "twice": (("path", "rating"), [(p, str(i % 5)) for i, p in enumerate(paths + paths)]),
-        "few": (("path", "rating"), [(p, str(i)) for i, p in enumerate(paths[:2])]),
-        "no-scale": (("path", "rating"), [(p, str(99 * i)) for i, p in enumerate(paths)]),
-        "odd-split": (("path", "rating", "split"), [(p, str(i % 5), "odd") for i, p in
-                                                    enumerate(paths)]),
-        "empty": (("path", "rating"), []),
-        "pairs-odd": (("path_a", "path_b", "preferred"), [(paths[0], paths[i], "c") for i in
-                                                          range(1, 28)]),
-        "pairs-few": (("path_a", "path_b", "preferred"), [(paths[0], paths[1], "a")]),
-        "pairs-ties": (("path_a", "path_b", "preferred"), [(paths[0], paths[i], "tie") for i in
-                                                           range(1, 28)]),
-    }  # fmt: skip
-    for name, (header, rows) in wrong.items():
-        write_csv(folder / f"{name}.csv", header, rows)
+        "constant": (header, [(p, "3") for p in paths]),
+        "words": (header, [(p, "fine") for p in paths]),
+        "gap": (header, [(p, "" if i == 4 else str(i % 5)) for i, p in enumerate(paths)]),
+        "no-picture": (header, [("gone.png", "1"), ("lost.png", "2")]),
+        "twice": (header, [(p, str(i % 5)) for i, p in enumerate(paths + paths)]),
+        "few": (header, [(p, str(i)) for i, p in enumerate(paths[:2])]),
+        "no-scale": (header, [(p, str(99 * i)) for i, p in enumerate(paths)]),
+        "odd-split": ((*header, "split"), [(p, str(i % 5), "odd") for i, p in enumerate(paths)]),
+        "empty": (header, []),
+        "pairs-odd": (pairs, [(paths[0], p, "c") for p in paths[1:28]]),
+        "pairs-few": (pairs, [(paths[0], paths[1], "a")]),
+        "pairs-ties": (pairs, [(paths[0], p, "tie") for p in paths[1:28]]),
+    }
+    for name, (names, rows) in wrong.items():
+        write_csv(folder / f"{name}.csv", names, rows)
     (folder / "no-json.jsonl").write_text('{"path": "astronaut.png", "rating": 1}\n{"path":\n')
     (folder / "no-table.parquet").write_text("no Parquet at all\n")
     (folder / "ratings.txt").write_text("path,rating\n")
@@ -344,7 +322,7 @@ SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
 
 
 def write_sidecars(folder: Path, photos: Sequence[Image.Image]) -> None:
-    """Pictures without a sidecar, with those of two programs, and with a broken one."""
+    """Images without a sidecar, with those of two programs, and with a broken one."""
     folder.mkdir()
     for number, name in enumerate(("plain.png", "darktable.png", "adobe.jpg", "broken.jpg")):
         crop(photos, number, 400, 280).save(folder / name, quality=90)
@@ -381,7 +359,7 @@ COLUMNS, INPUTS, CHOICES, WRONG = (CALLS[name] for name in ("columns", "inputs",
 
 ERROR_ROWS = ("awkward/gone.jpg", "awkward/notes.txt", "awkward/.hidden.jpg", "awkward/vector.svg",
               "awkward/nested/loop/dot.png", "samples/astronaut.png", "awkward/*.bmp")  # fmt: skip
-"""Named beside the two folders: some are pictures, one is there already."""
+"""Named beside the two folders: some are images, one is there already."""
 ALL = ("samples", "awkward", *ERROR_ROWS)
 
 SHOWN = ("path", "score", "score_scaled", "stars", "score_fast", "error")
@@ -402,8 +380,7 @@ lie .02 apart at least, so that their order is sure."""
 def everything(work: Path) -> dict[str, Any]:
     """Run all calls in an empty folder and give what is kept, by the name of its file."""
     found: dict[str, Any] = {}
-    outcomes: dict[str, Outcome] = {}
-    outcomes |= run(work, {"samples": Call(("samples", "samples"))})
+    outcomes = run(work, {"samples": Call(("samples", "samples"))})
     fill(work)
     out = {f"columns {n}": Call(("score", *(w.replace("OUT", f"columns-{n}") for w in words)))
            for n, words in COLUMNS.items()}  # fmt: skip
@@ -452,10 +429,7 @@ def everything(work: Path) -> dict[str, Any]:
     })  # fmt: skip
     placed = {name: below(work / name) for name in ("copied", "linked")}
     again = "xmp sidecars.jsonl --overwrite-ratings --stars 1,2,3,4,5 --unrated 1"
-    outcomes |= run(work, {
-        "undo": Call(("choose", "--undo", "copied")),
-        "xmp": Call(tuple(again.split())),
-    })  # fmt: skip
+    outcomes |= run(work, {"undo": Call(("choose", "--undo", "copied")), "xmp": Call(tuple(again.split()))})
     found["sidecars"]["xmp"] = sidecars(work / "sidecars")
 
     def kept(name: str, give: Callable[[], Any]) -> Any:
@@ -477,25 +451,21 @@ def everything(work: Path) -> dict[str, Any]:
     counted = {"slow": "slow", "fast": "fast", "resume folder": "resumed", "resume": "resumed-csv"}
     counted |= {f"inputs {n}": f"inputs-{n}" for n in INPUTS}
     found["stats"] = {name: kept(call, partial(stats_of, work / f"{name}.json")) for call, name in counted.items()}
-    found["choose"] = {n: lines_of(outcomes[f"choose {n}"].stdout) for n in CHOICES}
+    found["choose"] = {n: outcomes[f"choose {n}"].stdout.splitlines() for n in CHOICES}
     found["choose"] |= {**placed, "undone": below(work / "copied")}
     found["gallery"] = kept("gallery", lambda: gallery_of(work / "gallery.html"))
-    found["evaluate"] = {
-        name: kept(name, lambda name=name: tidy(stdout(name)))
-        for name in ("evaluate", "evaluate split", "evaluate votes")
-    }
+    evaluations = ("evaluate", "evaluate split", "evaluate votes")
+    found["evaluate"] = {name: kept(name, lambda name=name: tidy(stdout(name))) for name in evaluations}
     found["compare"] = kept("compare", lambda: comparison_of(stdout("compare")))
     found["explain"] = kept("explain", lambda: explanation_of(stdout("explain")))
     found["calls"] = {
-        name: {"exit": outcome.exit, "stdout": bool(outcome.stdout),
-               "traceback": "Traceback" in outcome.stderr}
+        name: {"exit": outcome.exit, "stdout": bool(outcome.stdout), "traceback": "Traceback" in outcome.stderr}
         for name, outcome in outcomes.items()
-    }  # fmt: skip
+    }
     for name in WRONG:
         found["calls"][f"wrong {name}"] |= written(work / "wrong" / name, outcomes[f"wrong {name}"])
     for name in STAYS:
-        stays = (work / name).read_text() == "a file that must stay\n"
-        found["calls"][f"file {name}"] = {"stays": stays}
+        found["calls"][f"file {name}"] = {"stays": (work / name).read_text() == "a file that must stay\n"}
     return found
 
 
@@ -584,24 +554,17 @@ def stats_of(file: Path) -> dict[str, Any]:
     """Counts of a run and how its scores lie; no times."""
     stats = json.loads(file.read_text())
     times = [name for name in stats if "second" in name]
-    return tidy({name: value for name, value in stats.items() if name not in times} |
-                {"times": times})  # fmt: skip
+    return tidy({name: value for name, value in stats.items() if name not in times} | {"times": times})
 
 
 def written(folder: Path, outcome: Outcome) -> dict[str, Any]:
     """What a call left in its folder, and the kinds of errors in it and on stdout."""
     found: dict[str, Any] = {"wrote": below(folder)}
-    tables = [file for file in folder.glob("x.*") if file.suffix == ".csv"]
-    if tables:
-        found["errors"] = [kind for _, kind in kinds_of(tables[0])]
+    if (table := folder / "x.csv").exists():
+        found["errors"] = [kind for _, kind in kinds_of(table)]
     elif outcome.stdout.startswith("{"):
         found["errors"] = [kind_of(json.loads(outcome.stdout)["error"])]
     return found
-
-
-def lines_of(text: str) -> list[str]:
-    """Lines of stdout."""
-    return text.splitlines()
 
 
 def below(folder: Path) -> list[str]:
@@ -649,7 +612,7 @@ def _prefixed(name: str) -> str:
 
 
 def gallery_of(file: Path) -> dict[str, Any]:
-    """What the page holds: title, bars, strips, errors, and for each picture its data; of its
+    """What the page holds: title, bars, strips, errors, and for each image its data; of its
     thumbnail the size and the mean colour."""
     text = file.read_text(encoding="utf-8")
     cards, thumbs = (json.loads(re.findall(rf'id="{name}">(.*?)</script>', text)[0]) for name in ("cards", "thumbs"))
@@ -670,7 +633,7 @@ def gallery_of(file: Path) -> dict[str, Any]:
 
 
 def _colours(uri: str) -> list[int]:
-    """Width, height and mean red, green and blue of a picture in a data URI."""
+    """Width, height and mean red, green and blue of an image in a data URI."""
     with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
         mean = np.asarray(image.convert("RGB")).mean((0, 1))
         return [image.width, image.height, *(round(float(v)) for v in mean)]
@@ -688,7 +651,7 @@ def comparison_of(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def explanation_of(found: dict[str, Any]) -> dict[str, Any]:
-    """Names of all that is said of a picture, with units and bands of its facts; no critique, no
+    """Names of all that is said of an image, with units and bands of its facts; no critique, no
     advice."""
     return {
         "keys": sorted(found),
@@ -710,13 +673,10 @@ def load(name: str) -> Any:
 def save(name: str, content: Any) -> None:
     """Write a golden file, one line a subject."""
     content = packed(content) if name.startswith("score") else content
-    lines = [f"{json.dumps(k, ensure_ascii=False)}: {_compact(v)}" for k, v in content.items()]
+    compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
+    lines = [f"{compact(k)}: {compact(v)}" for k, v in content.items()]
     text = "{\n" + ",\n".join(lines) + "\n}\n"
     (GOLDEN / f"{name}.json").write_text(text, encoding="utf-8")
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def packed(rows: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:
@@ -733,23 +693,16 @@ def unpacked(content: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Write every golden file."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.parse_args()
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        parser.error(f"needs {', '.join(missing)}: make test installs them")
-    package = importlib.util.find_spec("vlm_aes")
-    assert package is not None
-    print(f"results of {package.origin}", file=sys.stderr)
+        sys.exit(f"needs {', '.join(missing)}: make test installs them")
     with tempfile.TemporaryDirectory() as folder:
         found = everything(Path(folder))
     failed = re.findall(r'"failed": ("[^"]*)', json.dumps(found))
     if failed:
-        parser.error("nothing is written: " + "; ".join(failed))
+        sys.exit("nothing is written: " + "; ".join(failed))
     for name in FILES:
         save(name, found[name])
-        file = GOLDEN / f"{name}.json"
-        print(f"{file.stat().st_size:>8,}  {file.name}", file=sys.stderr)
 
 
 if __name__ == "__main__":
