@@ -37,9 +37,7 @@ def test_what_was_not_asked_for_is_not_computed(assessor, monkeypatch):
     monkeypatch.setattr(type(assessor), "suggestions", refuse)
     monkeypatch.setattr(type(assessor), "critiques", refuse)
     result = assessor.assess(COFFEE, facts=False)
-    assert (result.critique, result.suggestions, result.facts, result.attributes) == (
-        None, [], {}, {},
-    )  # fmt: skip
+    assert (result.critique, result.suggestions, result.facts, result.attributes) == (None, [], {}, {})
 
 
 def test_an_image_that_cannot_be_opened_has_an_error_and_no_score(assessor):

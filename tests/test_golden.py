@@ -1,13 +1,11 @@
 """The commands give what they gave before: golden files, compared with what today's code gives.
 
-``tests/golden/make.py`` fills a folder with sample photos and awkward files, runs the commands on
-it, and keeps rows, columns, exit codes, kinds of errors, sidecars, choices, figures and what a
-gallery holds; wordings are free.
+``tests/golden/make.py`` runs the commands on sample photos and awkward files, and keeps rows, columns, exit codes,
+kinds of errors, sidecars, choices, figures and what a gallery holds; wordings are free.
 
-The golden files are renewed by ``python -m tests.golden.make``, and only where behaviour changes on purpose: a new column, an option that goes, a mended fact, other weights,
-another version of a pinned dependency. The reason stands in the changelog, and the difference of
-the golden files is read line by line before it is committed. What only moves or renames code
-renews nothing.
+``python -m tests.golden.make`` renews the golden files, only where behaviour changes on purpose: a new column, an
+option that goes, a mended fact, other weights, another version of a pinned dependency. The reason stands in the
+changelog, and the difference is read line by line. What only moves or renames code renews nothing.
 """
 
 import copy
@@ -22,8 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 SHOWN = 25
 """Differences in a message at most."""
 POINTS, PERCENTILE, RELATIVE, PROBABILITY, TENTH = 0.01, 0.06, 1e-3, 5e-4, 0.11
-"""Of scores; of percentiles, which change by up to five where a score changes by one; of facts; of
-probabilities; and of what is rounded to tenths."""
+"""Of scores; of percentiles, which change five times as much; of facts; of probabilities; of tenths."""
 
 
 def tolerance(where):
@@ -43,7 +40,7 @@ def tolerance(where):
 
 
 def same(wanted, found, where):
-    """Whether a value is as it was; of a picture's mean colour and rounded attributes, about."""
+    """Whether a value is as it was; of an image's mean colour and rounded attributes, about."""
     if isinstance(wanted, bool) or isinstance(found, bool) or None in (wanted, found):
         return wanted is found
     if not (isinstance(wanted, int | float) and isinstance(found, int | float)):

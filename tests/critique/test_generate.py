@@ -51,14 +51,9 @@ def test_the_draft_with_most_supported_claims_wins_and_the_earliest_of_equals(te
     assert critic.critiques([None], [facts()], [50.0], ["fair"], [None]) == [best]
 
 
-@pytest.mark.parametrize(
-    ("text", "whole"),
-    [
-        ("One. Two. Thr", "One. Two."),
-        ("Is  it?\nYes", "Is it?"),
-        ("No end", "No end"),
-        ('He said "so." And', 'He said "so."'),
-    ],
-)
+WHOLE = [("One. Two. Thr", "One. Two."), ("Is  it?\nYes", "Is it?"), ("No end",) * 2, ('It "is." And', 'It "is."')]
+
+
+@pytest.mark.parametrize(("text", "whole"), WHOLE)
 def test_a_draft_ends_with_a_whole_sentence(text, whole):
     assert whole_sentences(text) == whole

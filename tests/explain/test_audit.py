@@ -35,20 +35,19 @@ def photos():
 def test_likelihood_is_the_models_own_and_ignores_the_batch(assessor, photos):
     critic, backbone = assessor.critic, assessor.rater.backbone
     texts = ["Fine light.", "The whole frame is blurred, and the subject is lost in it."]
-    told = [("", 50.0, "fair", None)] * 2
-    together = critic.log_likelihood(photos[:2], told, texts)
+    inputs = [("", 50.0, "fair", None)] * 2
+    together = critic.log_likelihood(photos[:2], inputs, texts)
     for i, text in enumerate(texts):
-        assert critic.log_likelihood([photos[i]], told[:1], [text])[0] == pytest.approx(together[i], abs=1e-4)
-        asked = critic.render(critic.instruction(*told[i]))
+        assert critic.log_likelihood([photos[i]], inputs[:1], [text])[0] == pytest.approx(together[i], abs=1e-4)
+        asked = critic.render(critic.instruction(*inputs[i]))
         n = len(backbone.tokenizer(text, add_special_tokens=False)["input_ids"])
         total = 0.0
         for cut in range(n):
             ids = backbone.tokenizer(asked + text, add_special_tokens=False)["input_ids"]
-            inputs = backbone.encode([photos[i]], [asked + text])
-            kept = inputs["input_ids"].shape[1] - n + cut
+            encoded = backbone.encode([photos[i]], [asked + text])
+            length = encoded["input_ids"].shape[1]
             short = {
-                k: v[:, :kept] if v.ndim == 2 and v.shape[1] == inputs["input_ids"].shape[1] else v
-                for k, v in inputs.items()
+                k: v[:, : length - n + cut] if v.ndim == 2 and v.shape[1] == length else v for k, v in encoded.items()
             }
             logits = backbone.full_logits(short)[0].float()
             total += float(torch.log_softmax(logits, -1)[ids[len(ids) - n + cut]])
@@ -70,9 +69,7 @@ def test_contradictions_and_variety_are_counted():
     facts = {name: Fact(name, 0.0, "", band) for name, band in bands.items()}
     assert contradiction_rate(texts, [facts] * 4) == 0.5
     assert contradiction_rate(["Good."], [facts]) is None
-    assert variety(texts) == {
-        "top_sentence": "good", "top_sentence_share": 0.5, "distinct_share": 0.5,
-    }  # fmt: skip
+    assert variety(texts) == {"top_sentence": "good", "top_sentence_share": 0.5, "distinct_share": 0.5}
 
 
 def test_command(photos, tmp_path):

@@ -32,8 +32,8 @@ def folder(tmp_path_factory):
 
 def rated(score, std=15.0, low=None, high=None, **facts):
     measured = {name: Fact(name, 0.0, "", band) for name, band in facts.items()}
-    return Assessment(path=f"{score}", score=score, score_std=std, score_low=low,
-                      score_high=high, level="fair", facts=measured)  # fmt: skip
+    interval = {"score_low": low, "score_high": high}
+    return Assessment(path=f"{score}", score=score, score_std=std, level="fair", facts=measured, **interval)
 
 
 @given(scores, scores, st.floats(1, 40))
@@ -52,8 +52,7 @@ def test_a_narrow_interval_is_surer_than_the_spread_of_the_words():
 
 
 def test_reasons_are_what_differs():
-    good, bad = rated(60, sharpness="sharp", noise="clean"), rated(40, sharpness="blurred",
-                                                                  noise="clean")  # fmt: skip
+    good, bad = (rated(s, sharpness=band, noise="clean") for s, band in ((60, "sharp"), (40, "blurred")))
     assert why(good, bad) == "sharpness: sharp against blurred"
     lit = replace(good, attributes={"light": 70.0}), replace(good, attributes={"light": 60.0})
     assert why(*lit) == "light +10.0"

@@ -27,6 +27,7 @@ from vlm_aes.suggest.edits import (
 from vlm_aes.suggest.engine import CLEAR_MARGIN, MAX_LOSS_POINTS, MAX_SUGGESTIONS, EditComparator, suggest
 
 COFFEE = Image.fromarray(skimage.data.coffee())
+DARK = multiply_light(COFFEE, 2.0**-3)
 
 
 def brightness(images):
@@ -66,24 +67,24 @@ def test_white_balance_takes_a_cast_away():
     assert np.ptp(means) < 8
 
 
-def test_a_dark_picture_is_told_to_be_brighter():
+def test_a_dark_image_is_suggested_more_exposure():
     dark = degrade(COFFEE, "underexposure", 0.3)
     told = suggest(dark, brightness, facts=facts.measure(dark))
     found = next(a for a in told if a.kind == BRIGHTEN)
     assert "more exposure" in found.text
     assert found.measured
-    assert found.gain == pytest.approx(
-        brightness([apply_edit(dark, found.edit)])[0] - brightness([dark])[0], abs=1
-    )  # fmt: skip
+    before, after = brightness([dark, apply_edit(dark, found.edit)])
+    assert found.gain == pytest.approx(after - before, abs=1)
     assert len(told) <= MAX_SUGGESTIONS
 
 
-def test_nothing_is_told_where_nothing_helps_enough():
-    good = suggest(COFFEE, lambda images: [50.0] * len(images))
-    assert good == []
+def test_nothing_is_suggested_where_nothing_helps_enough():
+    def flat(images):
+        return [50.0] * len(images)
+
+    assert suggest(COFFEE, flat) == []
     assert suggest(COFFEE, brightness, thresholds=dict.fromkeys(EDIT_CLASSES, (200.0, 200.0))) == []
-    assert suggest(degrade(COFFEE, "underexposure", 0.3), brightness,
-                  confirm=lambda images: [50.0] * len(images)) == []  # fmt: skip
+    assert suggest(degrade(COFFEE, "underexposure", 0.3), brightness, confirm=flat) == []
 
 
 def horizon(degrees):
@@ -104,8 +105,7 @@ def test_a_measured_tilt_is_turned_back_by_as_much(degrees):
 
 def test_what_is_level_or_unknown_is_not_turned():
     level = horizon(0)
-    assert not [e for e in edits(level, facts.measure(level)) if e.kind == LEVEL]
-    assert not [e for e in edits(COFFEE) if e.kind == LEVEL]
+    assert LEVEL not in {e.kind for e in [*edits(level, facts.measure(level)), *edits(COFFEE)]}
 
 
 def test_a_tilt_that_no_line_tells_is_turned_back_as_it_is_seen():
@@ -133,10 +133,9 @@ def test_light_is_multiplied_in_linear_light():
 
 def test_a_measurement_lowers_what_an_edit_needs():
     needed = dict.fromkeys(EDIT_CLASSES, (1.0, 90.0))
-    dark = multiply_light(COFFEE, 2.0**-3)
-    told = suggest(dark, brightness, thresholds=needed, facts=facts.measure(dark))
-    assert [a.measured for a in told if a.kind == BRIGHTEN] == [True]
-    assert not [a for a in suggest(dark, brightness, thresholds=needed) if a.kind == BRIGHTEN]
+    suggestions = suggest(DARK, brightness, thresholds=needed, facts=facts.measure(DARK))
+    assert [a.measured for a in suggestions if a.kind == BRIGHTEN] == [True]
+    assert not [a for a in suggest(DARK, brightness, thresholds=needed) if a.kind == BRIGHTEN]
 
 
 def flat_scores_and_brightness(images):
@@ -155,31 +154,26 @@ COMPARATOR = EditComparator(flat_scores_and_brightness, lighter, dict.fromkeys(E
 
 
 def test_the_better_version_is_suggested_although_the_score_is_the_same():
-    dark = multiply_light(COFFEE, 2.0**-3)
-    measured = facts.measure(dark)
-    (found,) = suggest(dark, brightness, facts=measured, comparator=COMPARATOR)
+    measured = facts.measure(DARK)
+    (found,) = suggest(DARK, brightness, facts=measured, comparator=COMPARATOR)
     assert (found.kind, found.measured, found.gain) == (BRIGHTEN, True, 0)
     assert found.margin == found.log_odds > CLEAR_MARGIN
     assert found.verdict == "clearly better"
     assert 0.5 < found.better < 1
     barely = replace(COMPARATOR, thresholds={"exposure": (found.log_odds - 0.5, 99.0)})
-    (found,) = suggest(dark, brightness, facts=measured, comparator=barely)
+    (found,) = suggest(DARK, brightness, facts=measured, comparator=barely)
     assert found.verdict == "better"
     strict = replace(COMPARATOR, thresholds={"exposure": (99.0, 99.0)})
-    assert not suggest(dark, brightness, comparator=strict)
+    assert not suggest(DARK, brightness, comparator=strict)
 
 
 @pytest.mark.parametrize(("loss", "count"), [(MAX_LOSS_POINTS - 1, 1), (MAX_LOSS_POINTS + 1, 0)])
 def test_a_large_loss_of_score_forbids_a_suggestion(loss, count):
-    dark = multiply_light(COFFEE, 2.0**-3)
-    before = float(flat_scores_and_brightness([dark])[1][0, 0])
+    before = float(flat_scores_and_brightness([DARK])[1][0, 0])
 
     def embed(images):
         _, light = flat_scores_and_brightness(images)
         return np.where(light[:, 0] > before + 5, 50.0 - loss, 50.0), light
 
-    def confirm(images):
-        return embed(images)[0]
-
-    assert len(suggest(dark, brightness, comparator=replace(COMPARATOR, embed=embed))) == count
-    assert len(suggest(dark, brightness, confirm, comparator=COMPARATOR)) == count
+    assert len(suggest(DARK, brightness, comparator=replace(COMPARATOR, embed=embed))) == count
+    assert len(suggest(DARK, brightness, lambda images: embed(images)[0], comparator=COMPARATOR)) == count
