@@ -175,7 +175,8 @@ def test_the_command_line_prints_one_line_for_a_wrong_table(photos, tmp_path, ki
     told = CliRunner().invoke(app, [str(word) for word in words])
     assert told.exit_code == 2
     assert re.search(reason, told.stderr)
-    assert told.stderr.startswith("vlm-aes: ") and told.stderr.count("\n") == 1
+    first, message = told.stderr.splitlines()
+    assert first.startswith("Reading ") and message.startswith("vlm-aes: ")
     assert [f.name for f in tmp_path.iterdir()] == ["tables"]
 
 
