@@ -5,7 +5,8 @@ import logging
 import pytest
 
 from tests.critique.test_check import facts
-from vlm_aes.critique.generate import Critic, checked_draft, whole_sentences
+from vlm_aes.critique.check import checked_draft
+from vlm_aes.critique.generate import Critic, whole_sentences
 
 
 def test_contradicted_sentences_and_advice_are_dropped_with_their_reason(caplog):

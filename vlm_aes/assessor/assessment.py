@@ -12,7 +12,7 @@ from PIL import Image
 from vlm_aes.images.result import ImageError, LoadedImage
 from vlm_aes.measure import Fact
 from vlm_aes.models.scorer import ColumnValue, Scores
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.engine import Suggestion
 
@@ -100,7 +100,7 @@ def rated_images(
         attributes: names of the rows of ``scores.probabilities`` after the first.
         calibration: for interval, percentile, residuals and the warning of an unlike image.
     """
-    values = ratings.score(scores.probabilities)
+    values = scale.score(scores.probabilities)
     warnings = _domain_warnings(scores.states, len(images), calibration)
     errors = scores.errors or [""] * len(images)
     results = []
@@ -119,9 +119,9 @@ def rated_images(
                 width=loaded.width,
                 height=loaded.height,
                 score=score,
-                score_std=float(ratings.score_std(probabilities)),
-                level=ratings.level(probabilities),
-                probabilities=dict(zip(ratings.LEVELS, map(float, probabilities), strict=True)),
+                score_std=float(scale.score_std(probabilities)),
+                level=scale.level(probabilities),
+                probabilities=dict(zip(scale.LEVELS, map(float, probabilities), strict=True)),
                 warning=image.warning or warnings[i],
                 attributes=own,
                 columns={name: column[i] for name, column in scores.columns.items()},

@@ -16,7 +16,7 @@ from vlm_aes.errors import PromptError
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError, LoadedImage
 from vlm_aes.measure import Fact
-from vlm_aes.measure.domain import input_warning
+from vlm_aes.measure.input_warning import input_warning
 from vlm_aes.models.nano import NANO
 from vlm_aes.models.scorer import Scorer, Scores
 from vlm_aes.prompts import RatingPrompt

@@ -14,7 +14,7 @@ from vlm_aes.assessor.assessment import PreparedImage
 from vlm_aes.errors import CheckpointError
 from vlm_aes.measure import measure_tilt
 from vlm_aes.models.scorer import Scorer
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.engine import EditComparator, Suggestion, suggest
 
@@ -79,8 +79,8 @@ class VersionRater:
         """(N,) scores of versions of an image, by the fast head if there is one."""
         if self.edit_head is None:
             return self.model_scores(images)
-        return ratings.score(self.edit_head.score_images(images).probabilities)[:, 0]
+        return scale.score(self.edit_head.score_images(images).probabilities)[:, 0]
 
     def model_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
         """(N,) scores of versions of an image, by the vision-language model."""
-        return ratings.score(self.rater.predict(images))[:, 0]
+        return scale.score(self.rater.predict(images))[:, 0]

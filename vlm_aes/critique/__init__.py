@@ -1,0 +1,1 @@
+"""Drafts of a critique, and their check against the measured facts."""

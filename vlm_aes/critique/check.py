@@ -1,12 +1,15 @@
-"""Whether the measured facts bear out what a text says."""
+"""Whether the measured facts bear out what a text says, and what is dropped of a draft if not."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from vlm_aes.critique.statements import Statement, parse
+from vlm_aes.critique.statements import Statement, parse, sentences
 from vlm_aes.measure import Fact
+
+_LOG = logging.getLogger(__name__)
 
 SUPPORTED, CONTRADICTED, NOT_MEASURABLE = "supported", "contradicted", "not measurable"
 
@@ -49,3 +52,35 @@ def check(statement: Statement, facts: Mapping[str, Fact]) -> Claim:
         if not agrees:
             break
     return claim
+
+
+@dataclass(frozen=True)
+class CheckedDraft:
+    """What is left of a draft: the sentences that stand, and how many claims in them a measurement supports.
+
+    ``dropped`` has each dropped sentence with the claim that a measurement contradicts; None for advice.
+    """
+
+    text: str = ""
+    supported: int = 0
+    dropped: list[tuple[str, Claim | None]] = field(default_factory=list)
+
+
+def checked_draft(text: str, facts: Mapping[str, Fact]) -> CheckedDraft:
+    """A draft without advice and without sentences that a measurement contradicts."""
+    statements = parse(text)
+    kept: list[str] = []
+    dropped: list[tuple[str, Claim | None]] = []
+    supported = 0
+    for number, sentence in enumerate(sentences(text)):
+        own = [s for s in statements if s.sentence == number]
+        claims = [check(statement, facts) for statement in own]
+        wrong = next((claim for claim in claims if claim.verdict == CONTRADICTED), None)
+        if wrong is not None or any(statement.is_advice for statement in own):
+            dropped.append((sentence, wrong))
+            reason = f"{wrong.rule} against {wrong.fact}" if wrong else "advice"
+            _LOG.debug("dropped %r: %s", sentence, reason)
+            continue
+        kept.append(f"{sentence}.")
+        supported += sum(claim.verdict == SUPPORTED for claim in claims)
+    return CheckedDraft(" ".join(kept), supported, dropped)

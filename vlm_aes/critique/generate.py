@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from PIL import Image
 
-from vlm_aes.critique.check import CONTRADICTED, SUPPORTED, Claim, check
+from vlm_aes.critique.check import CheckedDraft, checked_draft
 from vlm_aes.critique.sampling import SeededSampling, seed_of
-from vlm_aes.critique.statements import parse, sentences
 from vlm_aes.measure import Fact, facts_sentence
 from vlm_aes.models.vlm import Backbone
 from vlm_aes.prompts import RatingPrompt
@@ -19,7 +16,6 @@ from vlm_aes.prompts import RatingPrompt
 DRAFTS_PER_BATCH = 32
 
 _SENTENCE_END = re.compile(r"[.!?][\"')\]]*(?=\s|$)")
-_LOG = logging.getLogger(__name__)
 
 InstructionInputs = tuple[str, float, str, str | None]
 """Facts line, score (0 to 100), rating word and degradation: what an instruction is made of."""
@@ -129,35 +125,3 @@ class Critic:
                 if checked.text and (not best[i].text or checked.supported > best[i].supported):
                     best[i] = checked
         return [draft.text for draft in best]
-
-
-@dataclass(frozen=True)
-class CheckedDraft:
-    """What is left of a draft: the sentences that stand, and how many claims in them a measurement supports.
-
-    ``dropped`` has each dropped sentence with the claim that a measurement contradicts; None for advice.
-    """
-
-    text: str = ""
-    supported: int = 0
-    dropped: list[tuple[str, Claim | None]] = field(default_factory=list)
-
-
-def checked_draft(text: str, facts: Mapping[str, Fact]) -> CheckedDraft:
-    """A draft without advice and without sentences that a measurement contradicts."""
-    statements = parse(text)
-    kept: list[str] = []
-    dropped: list[tuple[str, Claim | None]] = []
-    supported = 0
-    for number, sentence in enumerate(sentences(text)):
-        own = [s for s in statements if s.sentence == number]
-        claims = [check(statement, facts) for statement in own]
-        wrong = next((claim for claim in claims if claim.verdict == CONTRADICTED), None)
-        if wrong is not None or any(statement.is_advice for statement in own):
-            dropped.append((sentence, wrong))
-            reason = f"{wrong.rule} against {wrong.fact}" if wrong else "advice"
-            _LOG.debug("dropped %r: %s", sentence, reason)
-            continue
-        kept.append(f"{sentence}.")
-        supported += sum(claim.verdict == SUPPORTED for claim in claims)
-    return CheckedDraft(" ".join(kept), supported, dropped)

@@ -21,7 +21,7 @@ from vlm_aes.explain.occlusion import drawn
 from vlm_aes.images.color import to_rgb
 from vlm_aes.output.fact_overlay import draw_facts
 from vlm_aes.output.html.components import data_uri
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.edits import apply_edit
 from vlm_aes.suggest.engine import Suggestion
@@ -135,7 +135,7 @@ def arithmetic(name: str, image: Image.Image, a: Assessment, question: str, fitt
     """How the score of a photo came about."""
     terms = [
         {"word": word, "p": p, "weight": 100 * weight, "adds": 100 * p * weight}
-        for (word, p), weight in zip(a.probabilities.items(), ratings.LEVEL_WEIGHTS, strict=True)
+        for (word, p), weight in zip(a.probabilities.items(), scale.LEVEL_WEIGHTS, strict=True)
     ]
     return render("arithmetic", a, terms, question, name, data_uri(sized(image, 320)), fitted)
 

@@ -18,7 +18,7 @@ from vlm_aes.errors import CheckpointError
 from vlm_aes.explain.occlusion import occlusion_map
 from vlm_aes.models.heads import FastScorer, load_head
 from vlm_aes.models.heads.head import find_head
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.suggest.engine import EditComparator, Suggestion
 
 TURN_IMAGES = 8
@@ -124,7 +124,7 @@ class SharedAssessor(Assessor):
         pixels = [head.tower.pixels(image) for image in images]
         with self._turn():
             states = head.tower.embed(pixels)
-            scores = ratings.score(head.probabilities(states))
+            scores = scale.score(head.probabilities(states))
         return states.cpu().numpy(), scores
 
     @property

@@ -1,0 +1,1 @@
+"""Reasons for one score; comparison of images; audit of critiques."""

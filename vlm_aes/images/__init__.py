@@ -1,0 +1,1 @@
+"""Opening an image safely; degradations; sample photos."""

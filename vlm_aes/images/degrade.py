@@ -4,7 +4,8 @@ Each copy is made from an original, so the right order and the right words are k
 the short side of the image: a degraded copy looks the same at any size.
 
 To add a degradation, write a function from an RGB image, a strength and a random generator to the degraded
-copy, and name it in ``_FUNCTIONS``.
+copy, and name it in ``_FUNCTIONS``. A model says it only if the prompt of its checkpoint has a word for it
+(``[faults.words]``); what refutes it stands in ``measure/degradation.py``.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What people look at and keep: pages made from assessments."""
+"""The row of an image, and what is made of rows: terminal, HTML, XMP, datasets."""

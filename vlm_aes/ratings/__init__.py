@@ -1,0 +1,1 @@
+"""Human ratings: their scale and levels, tables, preferences, splits."""

@@ -1,0 +1,1 @@
+"""Metrics, calibration, and the regressions that the package fits."""

@@ -2,6 +2,10 @@
 
 Every edit keeps the shape of the frame: a model that sees a squashed image cannot rank changes of
 the aspect ratio.
+
+To add an edit: give its kind a class in ``CLASS_OF_KIND``, yield it from :func:`edits` with its
+words, and apply its parameter in :func:`apply_edit`. A new class is suggested only once the edit
+comparator has learned it and its threshold is fitted: see ``finetune/edit_comparator``.
 """
 
 from __future__ import annotations
@@ -186,7 +190,9 @@ def apply_edit(image: Image.Image, parameters: Parameters) -> Image.Image:
         return rotate_and_crop(image, amount)
     if name == "stops":
         return multiply_light(image, 2.0**amount)
-    return stretch_contrast(image, amount)
+    if name == "strength":
+        return stretch_contrast(image, amount)
+    raise ValueError(f"no edit has a parameter {name}")
 
 
 def edit_reference(image: Image.Image, parameters: Parameters) -> Image.Image:

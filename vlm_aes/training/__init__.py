@@ -1,0 +1,1 @@
+"""What ``finetune``, ``distill``, ``ensemble`` and ``route`` do."""

@@ -23,8 +23,9 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.errors import TrainingError
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
-from vlm_aes.ratings import scale as ratings
 from vlm_aes.ratings.preferences import PreferenceTable
+from vlm_aes.ratings.scale import Scale, soft_label
+from vlm_aes.ratings.scale import level as rating_level
 from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.training.losses import IGNORED_TOKEN
 
@@ -40,20 +41,20 @@ Rows = Sequence[int] | NDArray[np.int64]
 Item = TypeVar("Item")
 
 
-def _spread(rating: Rating, scale: ratings.Scale) -> float:
+def _spread(rating: Rating, scale: Scale) -> float:
     return ASSUMED_STD * (scale.high - scale.low) if rating.std is None else rating.std
 
 
-def _hard(rating: Rating, scale: ratings.Scale) -> NDArray[np.float64]:
-    label = ratings.soft_label(rating.mean, None, scale)
+def _hard(rating: Rating, scale: Scale) -> NDArray[np.float64]:
+    label = soft_label(rating.mean, None, scale)
     hard: NDArray[np.float64] = np.eye(len(label))[int(label.argmax())]
     return hard
 
 
-LABEL_KINDS: dict[str, Callable[[Rating, ratings.Scale], NDArray[np.float64]]] = {
+LABEL_KINDS: dict[str, Callable[[Rating, Scale], NDArray[np.float64]]] = {
     "raters": lambda rating, scale: rating.label(scale),
-    "gaussian": lambda rating, scale: ratings.soft_label(rating.mean, _spread(rating, scale), scale),
-    "two-hot": lambda rating, scale: ratings.soft_label(rating.mean, None, scale),
+    "gaussian": lambda rating, scale: soft_label(rating.mean, _spread(rating, scale), scale),
+    "two-hot": lambda rating, scale: soft_label(rating.mean, None, scale),
     "hard": _hard,
 }
 """Name to what makes (5,) probabilities of the rating words from a rating.
@@ -141,7 +142,7 @@ class RatingDataset(Dataset[RatingExample]):
         if not rating.critique:
             return RatingExample(inputs, label, score, std)
         facts = measure.facts_sentence(measure.measure_for_prompt(image))
-        level = ratings.level(label.double().numpy())
+        level = rating_level(label.double().numpy())
         texts = critique_texts(self.assessor, facts, float(score), level, rating.critique)
         tokenizer = self.assessor.rater.backbone.tokenizer
         asked, whole = (len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)

@@ -26,7 +26,7 @@ from vlm_aes.models.heads.vision_tower import VisionTower, checkpoint_tower, loa
 from vlm_aes.models.nano import NANO
 from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.scorer import Floats
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration, Familiarity
 from vlm_aes.training import model_card
@@ -173,7 +173,7 @@ def train_head(data: DistillData, config: DistillConfig) -> RatingHead:
         raise TrainingError(f"{len(rows)} images to learn from are too few: give at least {MIN_IMAGES}, better 1000")
     x = torch.from_numpy(data.embeddings[rows])
     target = _target(data, rows, config.people_weight)
-    weights = torch.tensor(ratings.LEVEL_WEIGHTS)
+    weights = torch.tensor(scale.LEVEL_WEIGHTS)
     if float((target @ weights).std()) < 1e-4:
         raise TrainingError("every image has the same rating: there is nothing to learn")
     torch.manual_seed(config.seed)
@@ -226,7 +226,7 @@ def scores_of(head: RatingHead, embeddings: NDArray[np.float32]) -> Floats:
         head(torch.from_numpy(embeddings[i : i + ROWS_PER_BATCH])).double().softmax(1).numpy()
         for i in range(0, len(embeddings), ROWS_PER_BATCH)
     ]
-    return ratings.score(np.concatenate(parts)) if parts else np.zeros(0)
+    return scale.score(np.concatenate(parts)) if parts else np.zeros(0)
 
 
 def report_of(head: RatingHead, data: DistillData) -> DistillReport:

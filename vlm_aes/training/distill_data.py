@@ -24,7 +24,7 @@ from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.models.heads.embedding_cache import EmbeddingCache
 from vlm_aes.models.heads.vision_tower import Pixels, VisionTower
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings.scale import Scale, score, soft_label
 from vlm_aes.ratings.table import RatingTable
 
 HELD_BACK_EVERY = 10
@@ -59,9 +59,9 @@ class HumanRating:
     label: NDArray[np.float64]
 
     @staticmethod
-    def of(mean: float, std: float | None, scale: ratings.Scale) -> HumanRating:
+    def of(mean: float, std: float | None, scale: Scale) -> HumanRating:
         """From a mean rating, and the ratings' spread where it is known."""
-        return HumanRating(100 * float(scale.to_unit(mean)), ratings.soft_label(mean, std, scale))
+        return HumanRating(100 * float(scale.to_unit(mean)), soft_label(mean, std, scale))
 
 
 def human_ratings(table: RatingTable) -> dict[str, HumanRating]:
@@ -108,7 +108,7 @@ class DistillData:
         known = ~np.isnan(self.teacher[:, 0])
         scores = np.full(len(known), np.nan)
         if known.any():
-            scores[known] = ratings.score(self.teacher[known])
+            scores[known] = score(self.teacher[known])
         return scores
 
 

@@ -24,8 +24,7 @@ from vlm_aes.models.ensemble.facts import FactsRegression, FactsScorer
 from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.registry import RATER_FILE, load_member
 from vlm_aes.models.scorer import Floats, Scorer
-from vlm_aes.ratings import scale as ratings
-from vlm_aes.ratings import splits
+from vlm_aes.ratings import scale, splits
 from vlm_aes.ratings.table import MIN_RATED_IMAGES, RatingTable
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.metrics import Estimate
@@ -128,7 +127,7 @@ def score_members(
         batch = [(i, image) for i, image in opened if image is not None]
         if batch:
             answers = [scorer.score([image.inputs[k] for _, image in batch]) for k, scorer in enumerate(scorers)]
-            scores = np.array([ratings.score(a.probabilities[:, 0]) for a in answers])
+            scores = np.array([scale.score(a.probabilities[:, 0]) for a in answers])
             scores = scores.reshape(len(scorers), len(batch))
             for j, (i, image) in enumerate(batch):
                 if not any(a.errors[j] for a in answers if a.errors):

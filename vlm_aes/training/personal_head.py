@@ -23,7 +23,7 @@ from vlm_aes.models.heads.head import TOWER_FOLDER
 from vlm_aes.models.heads.residual_head import ResidualHead, standardised
 from vlm_aes.models.heads.scorer import FAST_ID
 from vlm_aes.models.scorer import Floats
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.stats.metrics import Estimate
@@ -248,7 +248,7 @@ def embed_images(base: FastScorer, images: Iterable[tuple[str | bytes, str]]) ->
         pixels = [base.tower.pixels(open_again(source, name, base.needed_side)) for source, name in batch]
         states = base.tower.embed(pixels)
         embeddings.append(states.cpu().numpy())
-        scores.append(ratings.score(base.probabilities(states)))
+        scores.append(scale.score(base.probabilities(states)))
     return np.concatenate(embeddings), np.concatenate(scores)
 
 

@@ -19,7 +19,7 @@ from vlm_aes.evaluation.evaluate import IMAGES_PER_BATCH
 from vlm_aes.measure.features import feature_count
 from vlm_aes.models.heads.residual_head import ResidualHead, standardised
 from vlm_aes.models.scorer import Floats
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.training.dataset import facts_line, open_again
 
 MIN_TRAINING = 20
@@ -77,7 +77,7 @@ def model_features(assessor: Assessor, images: Sequence[tuple[str | bytes, str]]
         facts = [line for line in (facts_line(assessor, image) for image in batch) if line is not None]
         states, columns = assessor.rater.states_and_features(batch, facts=facts or None)
         features.append(columns)
-        scores.append(ratings.score(assessor.rater.probabilities(states))[:, 0])
+        scores.append(scale.score(assessor.rater.probabilities(states))[:, 0])
     return ModelFeatures(np.concatenate(features), np.concatenate(scores))
 
 

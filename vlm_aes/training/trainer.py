@@ -17,7 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from vlm_aes.assessor import Assessor
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.training import losses
 from vlm_aes.training.model_card import VALIDATION_METRICS
 
@@ -88,7 +88,7 @@ class RatingModel(nn.Module):
         self.network = self.backbone.model
         self.word_ids = assessor.rater.word_ids
         self.loss_weights = config.loss_weights
-        self.register_buffer("points", torch.tensor(ratings.LEVEL_WEIGHTS) * 100, persistent=False)
+        self.register_buffer("points", torch.tensor(scale.LEVEL_WEIGHTS) * 100, persistent=False)
 
     def train(self, mode: bool = True) -> RatingModel:
         """Training mode, in which running statistics stay: batches are too small to make new ones."""

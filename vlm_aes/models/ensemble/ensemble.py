@@ -13,7 +13,7 @@ from PIL import Image
 from vlm_aes.images.result import ImageError, LoadedImage
 from vlm_aes.models.pretrained import text_hash
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 
 ENSEMBLE_ID = "ensemble-1"
 """Name of this way of scoring, in prompt ids and in the ``calibration.json`` of an ensemble."""
@@ -107,14 +107,14 @@ class Ensemble(ScorerGroup):
         failures = zip(*(answer.errors or [""] * len(inputs) for answer in answers), strict=True)
         errors = [next(filter(None, each), "") for each in failures]
         probabilities = np.stack([answer.probabilities for answer in answers])
-        scores = ratings.score(probabilities)
+        scores = scale.score(probabilities)
         # attributes have no fitted weights of their own: there the members' shares count
         shares = self.weights / self.weights.sum()
         combined = np.tensordot(shares, scores, 1)
         combined[:, 0] = self.combined(scores[:, :, 0])
         mixed = np.tensordot(shares, probabilities, 1)
         flat = mixed.reshape(-1, mixed.shape[-1])
-        tilted = ratings.reweighted(flat, combined.ravel()).reshape(mixed.shape)
+        tilted = scale.reweighted(flat, combined.ravel()).reshape(mixed.shape)
         spread = self.disagreement(scores[:, :, 0])
         return Scores(tilted, columns={"disagreement": [float(v) for v in spread]}, errors=errors)
 

@@ -1,4 +1,4 @@
-"""A fast head: its network, and the files of its folder.
+"""A fast head (``--fast``): its network, its folder, and the error where a model has none.
 
 ``fast.json`` (:class:`HeadConfig`) says what tower it reads, ``head.safetensors`` holds the network
 (:class:`RatingHead`), and ``tower/`` the vision tower where no checkpoint around it has one.

@@ -19,7 +19,7 @@ from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, 
 from vlm_aes.models.hub import cached_identity
 from vlm_aes.models.pretrained import LoadOptions, content_hash, text_hash
 from vlm_aes.models.scorer import Floats, Scores
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 
 FAST_ID = "fast-1"
 """Name of this way of scoring, in prompt ids and in the ``calibration.json`` of a head."""
@@ -69,7 +69,7 @@ class FastScorer(TowerScorer):
     def scores_and_embeddings(self, images: Sequence[Image.Image]) -> tuple[Floats, NDArray[np.float32]]:
         """(N,) scores, 0 to 100, and (N, D) embeddings of images that are open already."""
         embeddings = self.tower.embed([self.tower.pixels(image) for image in images])
-        return ratings.score(self.probabilities(embeddings)), embeddings.cpu().numpy()
+        return scale.score(self.probabilities(embeddings)), embeddings.cpu().numpy()
 
     @torch.inference_mode()
     def probabilities(self, embeddings: Tensor) -> Floats:
@@ -79,8 +79,8 @@ class FastScorer(TowerScorer):
         result = Scores.checked(shares, self.model_id).probabilities[:, 0]
         if self.residual_head is None:
             return result
-        scores = self.residual_head.score(embeddings.cpu().numpy(), ratings.score(result))
-        return ratings.reweighted(result, scores)
+        scores = self.residual_head.score(embeddings.cpu().numpy(), scale.score(result))
+        return scale.reweighted(result, scores)
 
 
 def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto") -> FastScorer:

@@ -9,7 +9,7 @@ from itertools import chain, combinations
 
 import numpy as np
 
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 from vlm_aes.ratings.scale import Floats
 
 _SPACE_MARKS = " Ġ▁\n\t"
@@ -50,12 +50,12 @@ def label_probabilities(logprobs: Mapping[str, float], words: Sequence[str]) -> 
     # that is left
     rest = max(0.0, 1 - sum(math.exp(p) for p in logprobs.values()))
     most = min(math.exp(min(logprobs.values())), rest)
-    score = float(ratings.score(probabilities))
+    score = float(scale.score(probabilities))
     slack = 0.0
     for some in chain.from_iterable(combinations(missing, n + 1) for n in range(len(missing))):
         other = known.copy()
         other[list(some)] = most
-        slack = max(slack, abs(float(ratings.score(other / other.sum())) - score))
+        slack = max(slack, abs(float(scale.score(other / other.sum())) - score))
     return LabelProbabilities(probabilities, slack)
 
 

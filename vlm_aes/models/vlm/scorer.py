@@ -25,7 +25,7 @@ from vlm_aes.models.vlm.loading import load_backbone
 from vlm_aes.models.vlm.prefix import continue_from, prefill
 from vlm_aes.models.vlm.prompting import TokenizedPrompt
 from vlm_aes.prompts import RatingPrompt, prompt_for
-from vlm_aes.ratings import scale as ratings
+from vlm_aes.ratings import scale
 
 _AMPLE_SIDE_PX = 4096
 """Long side of a decoded image for a checkpoint that names no size of its own: more than any reads."""
@@ -90,8 +90,8 @@ class VlmScorer(Scorer):
             return self.probabilities(states), states
         states, columns = self.states_and_features(images, attributes, facts)
         result = self.probabilities(states)
-        scores = self.residual_head.score(columns, ratings.score(result[:, 0]))
-        result[:, 0] = ratings.reweighted(result[:, 0], scores)
+        scores = self.residual_head.score(columns, scale.score(result[:, 0]))
+        result[:, 0] = scale.reweighted(result[:, 0], scores)
         return result, states
 
     def hidden_states(

@@ -5,8 +5,8 @@ import pytest
 import skimage.data
 from PIL import Image, ImageDraw
 
-from vlm_aes.measure import domain
-from vlm_aes.measure.domain import input_warning
+from vlm_aes.measure import input_warning as warnings_of_images
+from vlm_aes.measure.input_warning import input_warning
 
 
 def drawing():
@@ -37,5 +37,5 @@ def test_the_quick_check_agrees_with_the_full_one(side, monkeypatch):
     images += [Image.new("RGB", (800, 600), "gray"), Image.linear_gradient("L")]
     images = [image.resize((side, 3 * side // 4)) for image in images]
     quick = [input_warning(image) for image in images]
-    monkeypatch.setattr(domain, "_is_clearly_a_photo", lambda image: False)
+    monkeypatch.setattr(warnings_of_images, "_is_clearly_a_photo", lambda image: False)
     assert [input_warning(image) for image in images] == quick
