@@ -251,7 +251,7 @@ def test_no_question_no_answer(tiny_checkpoint):
 
 def test_compare_asks_about_neighbours(tiny_checkpoint, tmp_path: Path):
     assessor = Assessor.from_pretrained(tiny_checkpoint("qwen3_5"), prompt="default")
-    assessor.scorer.prompt = PAIR_PROMPT
+    assessor.rater.prompt = PAIR_PROMPT
     paths = []
     for number, image in enumerate(tiny.images(3)):
         image.save(tmp_path / f"{number}.png")
