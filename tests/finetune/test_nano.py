@@ -1,0 +1,59 @@
+"""The recipe of nano 1.0: its split, its losses, and a tower that is saved and loaded again."""
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.nano import data, losses, tower
+from finetune.nano.loop import Schedule, rate_factor
+
+LABELS = {name: list("abc") for name in ("scene", "tags", "words", "works", "hurts", "advice")}
+SIZES = {"rating": 9, "attributes": 7, "emotions": 8, "degradations": 10, "strength": 10}
+SCALARS = ("mean", "trust", "para_quality", "technical", "tilt")
+NAMING = ("scene", "main", "advice", "works", "hurts", "tags", "words")
+
+
+def random_target(n):
+    target = {name: torch.rand(n) for name in SCALARS}
+    target |= {name: torch.rand(n, SIZES.get(name, 3)).softmax(1) for name in (*SIZES, *NAMING)}
+    target["trust"][:] = 1
+    for name in (*NAMING, "attributes", "technical", "degradations"):
+        target[name][::2] = torch.nan
+    return target
+
+
+@pytest.mark.parametrize(("pack", "validation"), [("para", 200), ("biq", 400), ("flickr8k", 0)])
+def test_the_split_is_a_hash_of_the_image_id(pack, validation):
+    splits = [data.split_of(pack, f"photo{i}") for i in range(2000)]
+    assert splits.count("validation") == pytest.approx(validation, abs=60)
+    assert splits.count("tuning") == pytest.approx(100, abs=40) and data.split_of(pack, "2") == "tuning"
+
+
+def test_losses_are_finite_with_unknown_targets_and_fall_in_training():
+    torch.manual_seed(0)
+    heads, target, pairs = tower.Heads(LABELS).eval(), random_target(6), torch.tensor([[0, 1], [2, 3]])
+    layers = {number: torch.randn(6, 5, 384) for number in tower.OUTPUT_LAYERS}
+    optimizer, values = torch.optim.AdamW(heads.parameters(), lr=1e-3), []
+    for _ in range(8):
+        loss = losses.weighted_sum(losses.task_losses(heads(layers), target, pairs))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        values.append(loss.item())
+    assert np.isfinite(values).all() and values[-1] < 0.8 * values[0]
+
+
+def test_a_saved_tower_gives_equal_outputs(tmp_path):
+    model = tower.TowerWithHeads(LABELS, pretrained=False).eval()
+    model.load_state_dict({name: t.half().float() for name, t in model.state_dict().items()})
+    tower.save(model, tmp_path, step=1)
+    image = torch.randn(1, 3, 196, 196)
+    with torch.inference_mode():
+        outputs = model(image)
+        assert all(torch.equal(output, outputs[name]) for name, output in tower.load(tmp_path)(image).items())
+        assert model.tower(image, patches=50)[12].shape == (1, 51, 384)
+
+
+def test_the_learning_rate_ends_with_the_time():
+    assert Schedule("00:00").advance() == 1
+    assert rate_factor(0, 0) == pytest.approx(0.01) and rate_factor(500, 1) == pytest.approx(0.02)
