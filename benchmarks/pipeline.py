@@ -34,7 +34,7 @@ from skimage import data
 from vlm_aes import Assessor
 from vlm_aes.bulk import ScoreOptions, Sink, find_sources, score_images
 from vlm_aes.images.open import open_image
-from vlm_aes.measure.domain import input_warning
+from vlm_aes.measure.input_warning import input_warning
 from vlm_aes.output.table import Columns
 
 SIZES = {"12mp": (4000, 3000), "500px": (500, 375)}
