@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -26,6 +27,19 @@ MAX_STEP_S = 30.0
 """Duration of a step beyond which the process was paused."""
 SAVE_INTERVAL_S = 240
 """Time between two saved states."""
+
+
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """The options that both training scripts have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="data folder")
+    parser.add_argument("--cache", type=Path, required=True, help="folder that cache.py filled")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--until", required=True, help="time of day, HH:MM, at which the run ends")
+    parser.add_argument("--steps", type=int, help="last step, for a trial")
+    parser.add_argument("--log-every", type=int, default=50, help="steps between two lines of losses")
+    parser.add_argument("--threads", type=int, default=2, help="of a lone process")
+    return parser
 
 
 @contextmanager

@@ -156,16 +156,9 @@ def train(options: argparse.Namespace, rank: int, world: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="data folder")
-    parser.add_argument("--cache", type=Path, required=True, help="folder that cache.py filled")
+    parser = loop.argument_parser(__doc__)
     parser.add_argument("--tower", type=Path, required=True, help="folder of the tower; image tokens are saved there")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--until", required=True, help="time of day, HH:MM, at which the run ends")
-    parser.add_argument("--steps", type=int, help="last step, for a trial")
-    parser.add_argument("--log-every", type=int, default=20, help="steps between two lines of losses")
     parser.add_argument("--tuning-critiques", type=int, default=48, help="critiques of an evaluation")
-    parser.add_argument("--threads", type=int, default=2, help="of a lone process")
     a = parser.parse_args()
     with loop.processes(a.threads) as (rank, world):
         train(a, rank, world)

@@ -238,15 +238,8 @@ def train(options: argparse.Namespace, rank: int, world: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="data folder")
-    parser.add_argument("--cache", type=Path, required=True, help="folder that cache.py filled")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--until", required=True, help="time of day, HH:MM, at which the run ends")
-    parser.add_argument("--steps", type=int, help="last step, for a trial")
-    parser.add_argument("--log-every", type=int, default=50, help="steps between two lines of losses")
+    parser = loop.argument_parser(__doc__)
     parser.add_argument("--evaluate-every", type=float, default=1500, help="seconds between two evaluations")
-    parser.add_argument("--threads", type=int, default=2, help="of a lone process")
     a = parser.parse_args()
     with loop.processes(a.threads) as (rank, world):
         train(a, rank, world)
