@@ -27,9 +27,7 @@ def tiny_checkpoint(tmp_path_factory):
     def folder(family, **options):
         key = (family, *sorted(options.items()))
         if key not in built:
-            built[key] = tiny_checkpoints.build(
-                family, tmp_path_factory.mktemp("tiny") / family, **options
-            )
+            built[key] = tiny_checkpoints.build(family, tmp_path_factory.mktemp("tiny") / family, **options)
         return built[key]
 
     return folder

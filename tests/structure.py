@@ -112,9 +112,7 @@ def main() -> None:
     drawn = arrows()
     floor = {name: height for height, names in enumerate(FLOORS) for name in names}
     upward = [pair for pair in drawn if floor[pair[0]] <= floor[pair[1]] and pair[1] not in SHARED]
-    print(
-        f"{len({room(name) for name in files})} rooms, {len(drawn)} arrows, {len(upward)} upwards"
-    )
+    print(f"{len({room(name) for name in files})} rooms, {len(drawn)} arrows, {len(upward)} upwards")
     print(f"{len(files)} modules, {lines} lines")
     print("classes of one name:", {n: m for n, m in class_names().items() if len(m) > 1})
     print("constants in over two:", {n: m for n, m in constant_names().items() if len(m) > 2})
