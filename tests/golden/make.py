@@ -176,7 +176,7 @@ def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
     foreign = {
         "empty.jpg": b"", "text.jpg": b"dear diary\n", "page.jpg": b"%PDF-1.4\n" + b"0" * 200,
         "vector.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>\n', "notes.txt": b"not named as a picture\n",
-        "huge.png": _png(30_000, 30_000, 8, zlib.compress(b"\0" * 5000)),
+        "huge.png": png_header(30_000, 30_000),
     }  # fmt: skip
     for name, content in foreign.items():
         (folder / name).write_bytes(content)
@@ -214,6 +214,11 @@ def png(levels: np.ndarray) -> bytes:
     lines = levels.astype(">u2").reshape(height, -1)
     body = b"".join(b"\0" + line.tobytes() for line in lines)
     return _png(width, height, 16, zlib.compress(body, 6))
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is so large, and holds next to nothing."""
+    return _png(width, height, 8, zlib.compress(b"\0" * 5000))
 
 
 def _png(width: int, height: int, depth: int, body: bytes) -> bytes:
