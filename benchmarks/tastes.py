@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -63,8 +64,7 @@ UNIT = Scale(0.0, 1.0)
 DEFAULT = SimpleNamespace(labels="two-hot", rank=1.0)
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):
     """A photo with its taste, 0 to 1."""
 
     data: bytes

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -58,6 +58,13 @@ def processes(threads: int) -> Iterator[tuple[int, int]]:
     if world > 1:
         dist.barrier()
         dist.destroy_process_group()
+
+
+def run(parser: argparse.ArgumentParser, train: Callable[[argparse.Namespace, int, int], None]) -> None:
+    """Parse the command line, and train in this process: options, its rank, number of processes."""
+    options = parser.parse_args()
+    with processes(options.threads) as (rank, world):
+        train(options, rank, world)
 
 
 class Schedule:

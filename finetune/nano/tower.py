@@ -118,6 +118,10 @@ class Branch(nn.Module):
             {name: _head(HIDDEN_WIDTH, n, RARE_LABEL_LOGIT) for name, n in (large or {}).items()}
         )
 
+    def summary(self, features: Tensor) -> Tensor:
+        """The hidden layer (n, HIDDEN_WIDTH), without dropout."""
+        return nn.functional.gelu(self.hidden(self.norm(features)))
+
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """Outputs by head."""
         x = self.dropout(self.norm(features))
@@ -161,11 +165,23 @@ class Heads(nn.Module):
 
     def forward(self, layers: dict[int, Tensor]) -> dict[str, Tensor]:
         """Outputs by head, from the tokens of ``OUTPUT_LAYERS``."""
-        lower, middle, last = (pool(layers[number].float()) for number in OUTPUT_LAYERS)
-        upper = torch.cat([middle, last], 1)
+        upper, every = _pooled(layers)
         outputs: dict[str, Tensor] = self.aesthetics(upper) | self.naming(upper)
-        outputs |= self.technical(torch.cat([lower, upper], 1))
+        outputs |= self.technical(every)
         return outputs
+
+    def summary(self, layers: dict[int, Tensor]) -> Tensor:
+        """Hidden layers (n, 3, HIDDEN_WIDTH) of the branches: aesthetics, naming, technical quality."""
+        upper, every = _pooled(layers)
+        return torch.stack(
+            [self.aesthetics.summary(upper), self.naming.summary(upper), self.technical.summary(every)], 1
+        )
+
+
+def _pooled(layers: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
+    """Pooled tokens of layers 9 and 12, and of all three."""
+    lower, middle, last = (pool(layers[number].float()) for number in OUTPUT_LAYERS)
+    return torch.cat([middle, last], 1), torch.cat([lower, middle, last], 1)
 
 
 def mean_rating(logits: Tensor) -> Tensor:

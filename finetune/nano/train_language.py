@@ -1,17 +1,15 @@
-"""Trains the language model of nano 1.0 to write critiques: a projector and LoRA on SmolLM2.
+"""Trains the language model of nano 1.0 to rate and to write: a projector and LoRA on SmolLM2.
 
     OMP_NUM_THREADS=1 python -m torch.distributed.run --standalone --nproc-per-node 2 \\
         -m finetune.nano.train_language --data DATA --cache CACHE --tower TOWER --out RUN --until 12:05
 
 The learning rate follows the clock and ends at ``--until``. The same command goes on from
-``RUN/state.pt``. Image tokens are saved beside the tower on first use, since they cost 9 GFLOP a
-view; delete ``image_tokens.*`` and ``heads.*`` when the weights of the tower change.
+``RUN/state.pt``. Image tokens are saved in ``TOWER/tokens`` on first use, since they cost 9 GFLOP a
+view; a tower with other weights gets tokens of its own.
 
-The prompt states predictions for photos that the heads were trained on, so in training they are
-surer than on new photos. Heads trained out of fold would be better.
+A prompt states what the heads predict, and the heads were trained on the same photos: they are surer
+than on new ones. So some prompts state nothing, fewer tags, or those of another photo.
 """
-
-from __future__ import annotations
 
 import argparse
 import time
@@ -25,13 +23,18 @@ from torch import Tensor
 from finetune.nano import loop
 from finetune.nano.cache import ViewSet
 from finetune.nano.data import Dataset
-from finetune.nano.language import CritiqueModel, Example, Examples, PromptBuilder, TowerCache, load_base, pad
+from finetune.nano.language import CritiqueModel, TextBatch, TextLosses, load_trained, trained_state
+from finetune.nano.smollm2 import load_base
+from finetune.nano.texts import Example, Examples, PromptBuilder, TowerCache, all_texts
+from finetune.nano.tokenizer import load_tokenizer, save_tokenizer
 from finetune.nano.tower import load
 
-ADAPTER_RATE = 5e-4
+ADAPTER_RATE = 6e-4
 """Learning rate of the LoRA adapter."""
 PROJECTOR_RATE = 1.5e-3
 """Learning rate of the projector."""
+RATING_WEIGHT = 0.5
+"""Weight of the rating's loss beside a token's."""
 MAX_GRADIENT_NORM = 1.0
 """Norm to which gradients are clipped."""
 BATCH_CRITIQUES = 4
@@ -40,6 +43,8 @@ BATCH_NAMES = 4
 """Names of subjects in a batch of one process."""
 EVALUATION_BATCH_TEXTS = 8
 """Texts that go through the language model at once in an evaluation."""
+
+Inputs = tuple[Tensor, Tensor, TextBatch]
 
 
 class LanguageTraining:
@@ -53,15 +58,15 @@ class LanguageTraining:
         if world > 1 and rank:
             dist.barrier()  # the first process makes the shared files
         self.towers = {name: TowerCache(tower, view_set, options.tower) for name, view_set in view_sets.items()}
-        language, tokenizer = load_base(options.out)
+        kept_ids = save_tokenizer(options.out, all_texts(dataset))
         if world > 1 and not rank:
             dist.barrier()
+        self.prompts = PromptBuilder(tower.labels, load_tokenizer(options.out))
         torch.manual_seed(0)
-        self.model, self.prompts = CritiqueModel(language).train(), PromptBuilder(tower, tokenizer)
+        self.model = CritiqueModel(load_base(kept_ids), self.prompts.word_ids).train()
         self.examples = Examples.of(dataset, view_sets, "training")
-        self.tuning = Examples.of(dataset, view_sets, "tuning")
-        self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-        self.parameters: list[Tensor] = list(self.trained.values())
+        self.tuning = Examples.of(dataset, view_sets, "tuning").critiques[:: options.tuning_stride]
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.rates = [ADAPTER_RATE, PROJECTOR_RATE]
         groups = [
             {"params": [p for p in self.model.language.parameters() if p.requires_grad]},
@@ -71,97 +76,119 @@ class LanguageTraining:
         self.step, self.share = 0, 0.0
         state = loop.load_state(options.out)
         if state:
-            self.model.load_state_dict(state["trained"], strict=False)
+            load_trained(self.model, state["trained"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.share = state["step"], state["share"]
+        if options.share is not None:
+            self.share = options.share
         self.schedule = loop.Schedule(options.until, self.share)
-        torch.manual_seed(1000 * self.step + rank)
 
-    def batch(self, examples: list[Example], rng: np.random.Generator | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Image tokens, ids and labels; with ``rng`` the prompts are varied as in training."""
-        tokens, texts = [], []
-        for example in examples:
-            image, heads = self.towers[example.set_name](example.row)
-            tokens.append(image)
-            texts.append(self.prompts.tokens(self.prompts.prompt(heads, example.score, rng), example.text))
-        return torch.stack(tokens), *pad(texts, self.prompts.tokenizer.eos_token_id)
+    def inputs(self, examples: list[Example], rng: np.random.Generator | None = None) -> Inputs:
+        """Inputs of the model; with ``rng`` the prompts are varied as in training."""
+        read = [self.towers[example.set_name](example.row) for example in examples]
+        places, seen = zip(*read, strict=True)
+        prompts = []
+        for i, (example, own) in enumerate(zip(examples, seen, strict=True)):
+            if rng is None:
+                score = own.score if example.score is None else example.score
+                prompts.append(self.prompts.prompt(score, self.prompts.stated(own)))
+            else:
+                other = seen[(i + 1) % len(seen)]
+                prompts.append(self.prompts.training_prompt(own, other, example.score, rng))
+        batch = self.prompts.batch(prompts, [example.text for example in examples], [own.word_shares for own in seen])
+        return torch.stack(places), torch.from_numpy(np.stack([own.hidden for own in seen])), batch
 
-    def train_step(self) -> float:
-        """One step; the mean loss of this process's critiques."""
-        examples = self._sample(self.examples.critiques, BATCH_CRITIQUES)
-        examples += self._sample(self.examples.names, BATCH_NAMES)
-        losses = self.model(*self.batch(examples, np.random.default_rng((self.step, self.rank))))
-        torch.autograd.backward(losses.mean())
+    def train_step(self) -> tuple[float, float]:
+        """One step; the mean losses of this process: of a critique's token, and of a rating."""
+        rng = np.random.default_rng((self.step, self.rank))
+        batches = ((self.examples.critiques, BATCH_CRITIQUES), (self.examples.names, BATCH_NAMES))
+        results: list[TextLosses] = []
+        for examples, n in batches:
+            losses = self.model(*self.inputs(self._sample(examples, n), rng))
+            loss = losses.text.sum() / losses.tokens.sum() + RATING_WEIGHT * losses.rating.mean()
+            torch.autograd.backward(loss * n / (BATCH_CRITIQUES + BATCH_NAMES))
+            results.append(losses)
         self.share = loop.average_gradients(self.parameters, self.schedule.advance(), self.world)
         factor = loop.rate_factor(self.step, self.share)
         loop.update(self.optimizer, self.parameters, self.rates, factor, MAX_GRADIENT_NORM)
         self.step += 1
-        return float(losses[:BATCH_CRITIQUES].mean().detach())
+        critiques = results[0]
+        return float(critiques.text.detach().sum() / critiques.tokens.sum()), float(critiques.rating.detach().mean())
 
     def _sample(self, examples: list[Example], n: int) -> list[Example]:
         """This process's examples of a step, in a walk that is shuffled anew in each pass."""
         chosen = []
         for k in range(n):
             epoch, place = divmod((self.step * n + k) * self.world + self.rank, len(examples))
-            chosen.append(examples[np.random.default_rng((7, epoch)).permutation(len(examples))[place]])
+            chosen.append(examples[_order(epoch, len(examples))[place]])
         return chosen
 
     def save(self) -> None:
         """Write the trained weights and what a later call needs to go on."""
-        trained = {name: p.detach() for name, p in self.trained.items()}
-        state = {"trained": trained, "optimizer": self.optimizer.state_dict(), "step": self.step, "share": self.share}
-        loop.save_state(self.options.out, state)
+        state = {"trained": trained_state(self.model), "optimizer": self.optimizer.state_dict()}
+        loop.save_state(self.options.out, state | {"step": self.step, "share": self.share})
 
     @torch.inference_mode()
     def evaluate(self) -> dict[str, float]:
-        """Loss of tuning critiques, with their own image tokens and with those of another photo."""
+        """Mean loss of a tuning critique's token, with its own image tokens and with another photo's."""
         self.model.eval()
-        limit = self.options.tuning_critiques
-        examples = self.tuning.critiques[:: max(len(self.tuning.critiques) // limit, 1)][:limit]
-        tokens = torch.stack([self.towers[example.set_name](example.row)[0] for example in examples])
-        other_tokens = tokens.roll(len(examples) // 2, 0)
         losses: list[Tensor] = []
-        for start in range(0, len(examples), EVALUATION_BATCH_TEXTS):
-            part = slice(start, start + EVALUATION_BATCH_TEXTS)
-            _, ids, labels = self.batch(examples[part])
-            losses.append(torch.stack([self.model(t[part], ids, labels) for t in (tokens, other_tokens)]))
+        for start in range(0, len(self.tuning), EVALUATION_BATCH_TEXTS):
+            places, heads, batch = self.inputs(self.tuning[start : start + EVALUATION_BATCH_TEXTS])
+            own, other = (self.model(p, h, batch) for p, h in ((places, heads), (places.roll(1, 0), heads.roll(1, 0))))
+            losses.append(torch.stack([own.text / own.tokens, other.text / own.tokens, own.rating]))
         self.model.train()
-        own, other = torch.cat(losses, 1)
+        own, other, rating = torch.cat(losses, 1)
         return {
             "loss": round(float(own.mean()), 4),
             "loss_other_image": round(float(other.mean()), 4),
             "own_image_preferred": round(float((own < other).float().mean()), 3),
-            "critiques": len(examples),
+            "rating_loss": round(float(rating.mean()), 4),
+            "critiques": len(self.tuning),
         }
+
+
+_ORDERS: dict[tuple[int, int], np.ndarray] = {}
+
+
+def _order(epoch: int, n: int) -> np.ndarray:
+    """The order of ``n`` examples in a pass."""
+    if (epoch, n) not in _ORDERS:
+        _ORDERS[epoch, n] = np.random.default_rng((7, epoch)).permutation(n)
+    return _ORDERS[epoch, n]
 
 
 def train(options: argparse.Namespace, rank: int, world: int) -> None:
     """Train until the time is over; the first process logs, saves and evaluates."""
     run = LanguageTraining(options, rank, world)
-    saved = logged = time.time()
-    total = 0.0
+    saved = evaluated = logged = time.time()
+    totals = np.zeros(2)
     while run.share < 1 and (options.steps is None or run.step < options.steps):
-        total += run.train_step()
+        totals += run.train_step()
         if rank:
             continue
+        now, last = time.time(), run.share >= 1 or run.step == options.steps
         if run.step % options.log_every == 0:
-            speed = (BATCH_CRITIQUES + BATCH_NAMES) * world * options.log_every / (time.time() - logged)
-            loss = total / options.log_every
-            print(f"step {run.step} share {run.share:.3f} {speed:.2f} texts/s loss {loss:.3f}", flush=True)
-            logged, total = time.time(), 0.0
-        if time.time() - saved > loop.SAVE_INTERVAL_S or run.share >= 1 or run.step == options.steps:
+            speed = BATCH_CRITIQUES * world * options.log_every / (now - logged)
+            text, rating = totals / options.log_every
+            line = f"step {run.step} share {run.share:.3f} {speed:.2f} critiques/s loss {text:.3f} rating {rating:.3f}"
+            print(line, flush=True)
+            logged, totals[:] = now, 0
+        if now - saved > loop.SAVE_INTERVAL_S or last:
             run.save()
+            saved = now
+        if now - evaluated > options.evaluate_every or last:
             loop.log_tuning(options.out, {"step": run.step, "share": run.share} | run.evaluate())
-            saved = logged = time.time()
+            evaluated = logged = time.time()
 
 
 def main() -> None:
     parser = loop.argument_parser(__doc__)
     parser.add_argument("--tower", type=Path, required=True, help="folder of the tower; image tokens are saved there")
-    parser.add_argument("--tuning-critiques", type=int, default=48, help="critiques of an evaluation")
-    a = parser.parse_args()
-    with loop.processes(a.threads) as (rank, world):
-        train(a, rank, world)
+    parser.add_argument("--tuning-stride", type=int, default=12, help="every how many tuning critiques are evaluated")
+    parser.add_argument("--evaluate-every", type=float, default=900, help="seconds between two evaluations")
+    parser.add_argument("--share", type=float, help="share of the run that is over, in place of the saved one")
+    loop.run(parser, train)
 
 
 if __name__ == "__main__":

@@ -240,9 +240,7 @@ def train(options: argparse.Namespace, rank: int, world: int) -> None:
 def main() -> None:
     parser = loop.argument_parser(__doc__)
     parser.add_argument("--evaluate-every", type=float, default=1500, help="seconds between two evaluations")
-    a = parser.parse_args()
-    with loop.processes(a.threads) as (rank, world):
-        train(a, rank, world)
+    loop.run(parser, train)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
 """The recipe of nano 1.0: its split, its losses, and a tower that is saved and loaded again."""
 
+import json
+import struct
+
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from transformers import AutoModelForImageTextToText, LlamaConfig
 
-from finetune.nano import data, losses, tower
+from finetune.nano import data, dinov2, language, losses, model, smollm2, texts, tokenizer, tower
 from finetune.nano.loop import Schedule, rate_factor
 
 LABELS = {name: list("abc") for name in ("scene", "tags", "words", "works", "hurts", "advice")}
@@ -57,3 +62,63 @@ def test_a_saved_tower_gives_equal_outputs(tmp_path):
 def test_the_learning_rate_ends_with_the_time():
     assert Schedule("00:00").advance() == 1
     assert rate_factor(0, 0) == pytest.approx(0.01) and rate_factor(500, 1) == pytest.approx(0.02)
+
+
+def test_a_gguf_file_gives_its_weights(tmp_path):
+    rng = np.random.default_rng(0)
+    levels, scale, low = rng.integers(0, 16, (4, 32)), rng.random(4).astype("f2"), rng.random(4).astype("f2")
+    blocks = np.zeros(4, [("d", "<f2"), ("m", "<f2"), ("q", "u1", 16)])
+    blocks["d"], blocks["m"], blocks["q"] = scale, low, levels[:, :16] | levels[:, 16:] << 4
+
+    def text(value):
+        return struct.pack("<Q", len(value)) + value
+
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + text(b"name") + struct.pack("<I", 8) + text(b"a model")
+    head += text(b"pieces") + struct.pack("<IIQ", 9, 8, 2) + text(b"one") + text(b"two")
+    head += text(b"w") + struct.pack("<IQQIQ", 2, 64, 2, 3, 0)
+    file = tmp_path / "weights.gguf"
+    file.write_bytes(head + bytes(-len(head) % 32) + blocks.tobytes())
+    expected = (levels * scale.astype("f4")[:, None] + low.astype("f4")[:, None]).reshape(2, 64)
+    assert np.allclose(smollm2.read_gguf(file)["w"], expected)
+    interleaved = np.array([[0], [4], [1], [5], [2], [6], [3], [7]], "f4")
+    assert smollm2.halves_apart(interleaved, 1)[:, 0].tolist() == list(range(8))
+
+
+def test_a_reduced_tokenizer_splits_kept_texts_as_before():
+    full = Tokenizer(models.BPE())
+    full.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    full.train_from_iterator(
+        ["the fox sees a quiet lake while the hen hides"] * 9 + ["zebras gaze over dunes"] * 4,
+        trainers.BpeTrainer(vocab_size=400, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False),
+    )
+    state, kept = tokenizer.reduced(json.loads(full.to_str()), [" the fox hides"], common_merges=3)
+    small = Tokenizer.from_str(json.dumps(state))
+    assert small.get_vocab_size() == len(kept) + 1 < full.get_vocab_size()
+    assert [kept[i] for i in small.encode(" the fox hides").ids] == full.encode(" the fox hides").ids
+    assert len(small.encode(" zebras").ids) > len(full.encode(" zebras").ids)
+    assert small.encode("<image> the").ids[0] == len(kept)
+
+
+def test_the_shares_of_rating_words_keep_the_mean():
+    seen = texts.Predictions(np.random.default_rng(0).dirichlet(np.ones(9)), *[np.zeros(3)] * 5)
+    assert seen.word_shares @ np.arange(5) * 25 == pytest.approx(seen.score)
+
+
+def test_the_model_looks_once_and_is_an_image_text_to_text_checkpoint(tmp_path):
+    torch.manual_seed(0)
+    text = LlamaConfig(
+        vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        intermediate_size=64, tie_word_embeddings=True,
+    )  # fmt: skip
+    model.register()
+    nano = model.NanoForConditionalGeneration(model.config_of(text, dinov2.config(), LABELS, 299)).eval()
+    nano.save_pretrained(tmp_path)
+    loaded = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
+    ids, pixels = torch.tensor([[299] * language.IMAGE_TOKENS + [5, 6, 7]] * 2), torch.randn(2, 3, 196, 196)
+    with torch.inference_mode():
+        image = loaded.get_image_features(pixels)
+        expected = nano(input_ids=ids, pixel_values=pixels).logits
+        assert torch.allclose(loaded(input_ids=ids, mm_encoder_outputs={"image": image}).logits, expected, atol=1e-5)
+        assert image.heads["scene"].shape == (2, 3)
+        written = loaded.generate(input_ids=ids, pixel_values=pixels, max_new_tokens=2, do_sample=False)
+    assert written.shape == (2, ids.shape[1] + 2)

@@ -1,0 +1,235 @@
+"""The texts that the language model of nano 1.0 learns, and the head predictions that they state."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from finetune.nano import dinov2
+from finetune.nano.cache import ViewSet, open_array
+from finetune.nano.data import DEGRADATION_KINDS, RATING_LEVELS, Dataset, Floats, View
+from finetune.nano.language import (
+    MAX_TEXT_TOKENS,
+    NOT_LEARNED,
+    PLACE_TOKENS,
+    PLACE_WIDTH,
+    RATING_WORDS,
+    TextBatch,
+    place_tokens,
+    tower_file,
+)
+from finetune.nano.tower import HIDDEN_WIDTH, TowerWithHeads
+
+QUESTION = "Rate this photo."
+STEM = " It is"
+LEAD = " The photo shows"
+MAX_TAGS = 4
+"""Tags that a prompt states."""
+MIN_TAG_PROBABILITY = 0.04
+"""Share of the head ``main`` from which on a tag is stated."""
+SURE_TAG_PROBABILITY = 0.5
+"""Probability of a tag from which on it is stated without "perhaps"."""
+STATED_FAULT_PROBABILITY = 0.5
+"""Probability of a degradation from which on it is stated."""
+SCORE_NOISE_POINTS = 3.0
+"""Standard deviation of the noise on scores in training."""
+UNSTATED_SHARE, WRONG_TAGS_SHARE, SHORTENED_SHARE = 0.12, 0.12, 0.2
+"""Shares of training texts without predictions, with another photo's tags, and with fewer tags."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the heads predict for one view; probabilities but for ``hidden``.
+
+    Attributes:
+        rating: (9,) shares of PARA's rating levels.
+        scene, main, tags: of the labels of these heads.
+        degradations: of the ten kinds.
+        hidden: (3, 512) hidden layers of the branches.
+    """
+
+    rating: Floats
+    scene: Floats
+    main: Floats
+    tags: Floats
+    degradations: Floats
+    hidden: Floats
+
+    @property
+    def score(self) -> float:
+        """The mean rating, 0 to 100."""
+        return float((self.rating @ RATING_LEVELS - 1) * 25)
+
+    @property
+    def word_shares(self) -> Floats:
+        """(5,) shares of the rating words; a half level counts half for each of its neighbours."""
+        shares = self.rating[::2].copy()
+        shares[:-1] += self.rating[1::2] / 2
+        shares[1:] += self.rating[1::2] / 2
+        result: Floats = shares / shares.sum()
+        return result
+
+
+class TowerCache:
+    """Image tokens and predictions of a cached set, computed on first use and saved."""
+
+    def __init__(self, model: TowerWithHeads, view_set: ViewSet, folder: Path) -> None:
+        self.model, self.view_set = model, view_set
+        labels = model.labels
+        sizes = (
+            len(RATING_LEVELS),
+            len(labels["scene"]),
+            len(labels["tags"]),
+            len(labels["tags"]),
+            len(DEGRADATION_KINDS),
+        )
+        self.ends = np.cumsum(sizes).tolist()
+        n, width = len(view_set.views), self.ends[-1] + 3 * HIDDEN_WIDTH
+        place = folder / "tokens" / tower_file(folder).replace(" ", "-")
+        place.mkdir(parents=True, exist_ok=True)
+        self.places = open_array(place / f"places.{view_set.name}", "f2", (n, PLACE_TOKENS, PLACE_WIDTH))
+        self.heads = open_array(place / f"heads.{view_set.name}", "f2", (n, width))
+
+    @torch.inference_mode()
+    def __call__(self, row: int) -> tuple[Tensor, Predictions]:
+        """Image tokens (17, 3 * 384) and predictions of a row."""
+        if not self.heads[row, : self.ends[0]].any():  # shares of ratings add up to 1
+            layers = self.model.tower(dinov2.pixel_values(self.view_set.pixels[row : row + 1]))
+            outputs = self.model.heads(layers)
+            shares = [outputs[name].softmax(1) for name in ("rating", "scene", "main")]
+            shares += [outputs[name].sigmoid() for name in ("tags", "degradations")]
+            self.places[row] = place_tokens(layers)[0].half().numpy()
+            self.heads[row] = torch.cat([*shares, self.model.heads.summary(layers).flatten(1)], 1)[0].half().numpy()
+        rating, scene, main, tags, degradations, hidden = np.split(self.heads[row].astype("f4"), self.ends)
+        predictions = Predictions(rating, scene, main, tags, degradations, hidden.reshape(3, HIDDEN_WIDTH))
+        return torch.from_numpy(self.places[row].astype("f4")), predictions
+
+
+@dataclass(frozen=True)
+class Example:
+    """A text and the view that it was written for; ``score``, 0 to 100, is None where nobody gave one."""
+
+    set_name: str
+    row: int
+    text: dict[str, Any]
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts of a split: critiques, and names of what a photo shows."""
+
+    critiques: list[Example]
+    names: list[Example]
+
+    @classmethod
+    def of(cls, dataset: Dataset, view_sets: dict[str, ViewSet], split: str) -> "Examples":
+        """All texts whose photo is in a split; a caption counts as a name."""
+        places = {view: (name, i) for name, view_set in view_sets.items() for i, view in enumerate(view_set.views)}
+        examples = []
+        for photo, labels in dataset.labels.items():
+            if labels.split == split:
+                score = None if labels.aesthetic is None else (labels.aesthetic - 1) * 25
+                pack, image_id = photo.split("/", 1)
+                place = places[View(pack, image_id)]
+                examples += [Example(*place, text, text.get("score", score)) for text in labels.texts]
+                captions = [{"subject": caption[:1].lower() + caption[1:].rstrip(" .")} for caption in labels.captions]
+                examples += [Example(*place, text, None) for text in captions[:2]]
+        for view, text in dataset.degraded.items():
+            if dataset.labels[view.photo].split == split:
+                examples.append(Example(*places[view], text, text["score"]))
+        critiques = [example for example in examples if "critique" in example.text]
+        return cls(critiques, [example for example in examples if "critique" not in example.text])
+
+
+class PromptBuilder:
+    """Prompts that state a rating and what the heads predict, and the tokens of prompt and text."""
+
+    def __init__(self, labels: dict[str, list[str]], tokenizer: Any) -> None:
+        self.scenes, self.tags, self.tokenizer = labels["scene"], labels["tags"], tokenizer
+        self.question = self._ids(QUESTION + STEM)
+        self.word_ids = [self._ids(f" {word}")[0] for word in RATING_WORDS]
+
+    def stated(self, seen: Predictions, tags_of: Predictions | None = None, most: int = MAX_TAGS) -> str:
+        """The sentence of a prompt about scene, tags and faults.
+
+        Args:
+            tags_of: predictions of another photo, whose tags are stated instead.
+            most: tags at most.
+        """
+        named = tags_of or seen
+        best = [j for j in (-named.main).argsort()[:most] if named.main[j] > MIN_TAG_PROBABILITY]
+        sure = [self.tags[j] for j in best if named.tags[j] >= SURE_TAG_PROBABILITY]
+        unsure = [self.tags[j] for j in best if named.tags[j] < SURE_TAG_PROBABILITY]
+        tags = ", ".join(sure + ([f"perhaps {', '.join(unsure)}"] if unsure else []))
+        p = seen.degradations
+        faults = [DEGRADATION_KINDS[j] for j in (-p).argsort() if p[j] >= STATED_FAULT_PROBABILITY]
+        parts = [self.scenes[seen.scene.argmax()], tags, f"faults: {', '.join(faults) or 'none'}"]
+        return f" {'; '.join(part for part in parts if part)}."
+
+    def prompt(self, score: float, stated: str) -> str:
+        """What stands between question and text: rating word, score, and what is stated."""
+        score = float(np.clip(score, 0, 100))
+        return f" {RATING_WORDS[round(score / 25)]}, {round(score)} of 100.{stated}{LEAD}"
+
+    def training_prompt(
+        self, seen: Predictions, other: Predictions, score: float | None, rng: np.random.Generator
+    ) -> str:
+        """A prompt with noise on the score and, at random, without predictions, with wrong or fewer tags."""
+        noisy = (seen.score if score is None else score) + rng.normal(0, SCORE_NOISE_POINTS)
+        chance = rng.random()
+        if chance < UNSTATED_SHARE:
+            return self.prompt(noisy, "")
+        if chance < UNSTATED_SHARE + WRONG_TAGS_SHARE:
+            return self.prompt(noisy, self.stated(seen, tags_of=other))
+        shortened = chance < UNSTATED_SHARE + WRONG_TAGS_SHARE + SHORTENED_SHARE
+        return self.prompt(noisy, self.stated(seen, most=int(rng.integers(0, MAX_TAGS)) if shortened else MAX_TAGS))
+
+    def batch(self, prompts: Sequence[str], texts: Sequence[dict[str, Any]], ratings: Sequence[Floats]) -> TextBatch:
+        """Texts of a batch with the shares of their rating words."""
+        rows = [self._tokens(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+        length, end = max(len(ids) for ids, _ in rows), self.tokenizer.eos_token_id
+        ids = torch.tensor([ids + [end] * (length - len(ids)) for ids, _ in rows])
+        labels = torch.tensor([labels + [NOT_LEARNED] * (length - len(labels)) for _, labels in rows])
+        shares = torch.from_numpy(np.stack(ratings).astype("f4"))
+        return TextBatch(ids, labels, len(self.question) - 1, shares)
+
+    def ids(self, prompt: str) -> list[int]:
+        """Ids of the question and a prompt."""
+        return self.question + self._ids(prompt)
+
+    def _tokens(self, prompt: str, text: dict[str, Any]) -> tuple[list[int], list[int]]:
+        """Ids and labels; a name alone has no end token, since a critique would follow."""
+        before = self.ids(prompt)
+        if "critique" in text:
+            kind = text["advice_kind"].replace("_", " ")
+            written = f" {text['subject']}.\n{text['critique']}\nNext ({kind}): {text['advice']}"
+            after = [*self._ids(written), self.tokenizer.eos_token_id]
+        else:
+            after = self._ids(f" {text['subject']}.\n")
+        return (before + after)[:MAX_TEXT_TOKENS], ([NOT_LEARNED] * len(before) + after)[:MAX_TEXT_TOKENS]
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def all_texts(dataset: Dataset) -> list[str]:
+    """Every text that a tokenizer must split well: what is learned, and what prompts state."""
+    rows = [row for labels in dataset.labels.values() for row in labels.texts] + list(dataset.degraded.values())
+    captions = [f" {caption}" for labels in dataset.labels.values() for caption in labels.captions]
+    tags = {f" {tag}" for row in rows for tag in (*row["tags"], row["scene"])}
+    names = [f" {row['subject']}.\n{row.get('critique', '')}\n: {row.get('advice', '')}" for row in rows]
+    stated = [f" {word}, {i} of 100; perhaps faults: none." for i in range(101) for word in RATING_WORDS]
+    return [
+        *names,
+        *captions,
+        *sorted(tags),
+        *stated,
+        QUESTION + STEM + LEAD,
+        "\nNext (more contrast):",
+        *DEGRADATION_KINDS,
+    ]
