@@ -53,10 +53,8 @@ class Page:
         self.said = []
         self.process = subprocess.Popen(
             [sys.executable, "-c", OFFLINE, "demo", "--port", str(port), *map(str, arguments)],
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            text=True,
-        )
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
         self.url = ""
         up = threading.Event()
 

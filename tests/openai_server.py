@@ -4,8 +4,6 @@
 computed from the checkpoint, over plain HTTP; after so many answers it is killed.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -11,13 +11,10 @@ def test_presets_have_the_prompts_they_were_trained_on(preset):
     prompt = prompt_for(preset.name)
     assert prompt == prompt_for(preset.model)
     if preset.name.startswith("q-realign"):
-        assert prompt.image_first
-        assert prompt.thinking is False
-        assert prompt.stem == " The aesthetics of the image is"
+        assert (prompt.image_first, prompt.thinking, prompt.stem) == (True, False, " The aesthetics of the image is")
         assert prompt.words == (" bad", " poor", " fair", " good", " excellent")
     else:
-        assert not prompt.image_first
-        assert prompt.stem == "The quality of this image is "
+        assert (prompt.image_first, prompt.stem) == (False, "The quality of this image is ")
         assert prompt.words == ("Bad", "Poor", "Fair", "Good", "Excellent")
         assert "evaluator. \nYour rating" in prompt.question
 
@@ -31,16 +28,13 @@ def test_a_folder_without_a_prompt_of_its_own_has_the_default(tmp_path):
     assert prompt_for(tmp_path).name == "mine"
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("x = [", "not TOML"),
-        ('name = "x"', "missing"),
-        ('name="x"\nquestion="q"\nstem="s"\nwords=["a"]', "five different"),
-        (MINIMAL + '[stems]\nl="s"', "needs a question"),
-        (MINIMAL + "surprise=1", "surprise"),
-    ],
-)  # fmt: skip
+WRONG = {
+    "x = [": "not TOML", 'name = "x"': "missing", MINIMAL + '[stems]\nl="s"': "needs a question",
+    'name="x"\nquestion="q"\nstem="s"\nwords=["a"]': "five different", MINIMAL + "surprise=1": "surprise",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "reason"), WRONG.items(), ids=WRONG.values())
 def test_wrong_prompt_files(tmp_path, text, reason):
     file = tmp_path / "p.toml"
     file.write_text(text)

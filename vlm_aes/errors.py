@@ -4,8 +4,6 @@ A bad image is no exception but a value, :class:`vlm_aes.images.open.ImageError`
 error row, and a run goes on.
 """
 
-from __future__ import annotations
-
 
 class VlmAesError(Exception):
     """Base of the errors of this package.
@@ -81,6 +79,6 @@ class ServerError(VlmAesError):
 
 
 def short_text(error: object, limit: int = 200) -> str:
-    """An error as one line of at most ``limit`` characters, without line breaks."""
-    text = " ".join(str(error).split())
+    """An error as one line of at most ``limit`` characters; its class where it has no message."""
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -6,12 +6,12 @@ from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return tiny.build("fast_vlm", tmp_path_factory.mktemp("tiny") / "fast_vlm")
+@pytest.fixture(scope="session")
+def checkpoint(tiny_checkpoint):
+    return tiny_checkpoint("fast_vlm")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def assessor(checkpoint):
     return Assessor.from_pretrained(checkpoint)
 
@@ -22,8 +22,8 @@ def folder(tmp_path):
     (pictures / "b").mkdir(parents=True)
     for i, image in enumerate(tiny.images(9)):
         image.save(pictures / ("b" if i % 2 else ".") / f"{i}.png")
-    (pictures / "c.png").write_bytes((pictures / "0.png").read_bytes())
-    (pictures / "bad.jpg").write_text("no picture")
-    (pictures / ".hidden.png").write_bytes((pictures / "0.png").read_bytes())
-    (pictures / "notes.txt").write_text("x")
+    for name in ("c.png", ".hidden.png"):
+        (pictures / name).write_bytes((pictures / "0.png").read_bytes())
+    for name in ("bad.jpg", "notes.txt"):
+        (pictures / name).write_text("no picture")
     return pictures

@@ -1,5 +1,7 @@
 """One run of the pipeline over a folder, and how two of its tables are compared."""
 
+from contextlib import nullcontext
+
 import pytest
 
 from vlm_aes.bulk import RunStats, ScoreOptions, Sink, find_sources, score_images
@@ -9,18 +11,17 @@ COLUMNS = Columns()
 
 
 def run(assessor, folder, out=None, columns=COLUMNS, limit=None, archives=(), **sink_options):
-    stats = RunStats()
+    """Rows and statistics; with a ``limit`` it is left off after as many rows."""
+    stats, done, options = RunStats(), [], ScoreOptions(facts="fact_exposure_stops" in columns.names)
     paths = find_sources([str(folder), *map(str, archives)])
-    if out is None:
-        return list(score_images(assessor, paths, columns, ScoreOptions(), batch_size=4, stats=stats)), stats
-    done = []
-    with Sink(str(out), columns.schema, **sink_options) as sink:
-        for row in score_images(assessor, paths, columns, ScoreOptions(), batch_size=4, sink=sink, stats=stats):
+    with nullcontext() if out is None else Sink(str(out), columns.schema, **sink_options) as sink:
+        for row in score_images(assessor, paths, columns, options, batch_size=4, sink=sink, stats=stats):
             done.append(row)
-            if limit is not None and len(done) >= limit:
+            if len(done) == limit:
                 sink.flush()
                 return done, stats
-        sink.finish()
+        if sink is not None:
+            sink.finish()
     return done, stats
 
 

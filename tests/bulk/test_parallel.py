@@ -2,10 +2,9 @@
 
 from contextlib import closing
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from tests import tiny_checkpoints as tiny
 from vlm_aes import Assessor
 from vlm_aes.bulk.parallel import MIN_PART_IMAGES, ParallelScorer
 
@@ -17,9 +16,7 @@ def assessor():
 
 @pytest.fixture(scope="module")
 def prepared(assessor):
-    rng = np.random.default_rng(0)
-    arrays = [rng.integers(0, 255, (40, 30 + i, 3), dtype=np.uint8) for i in range(4 * MIN_PART_IMAGES)]
-    return [assessor.prepare(Image.fromarray(pixels)) for pixels in arrays]
+    return [assessor.prepare(image) for image in tiny.images(4 * MIN_PART_IMAGES)]
 
 
 def rated(assessor, prepared, workers):
@@ -36,8 +33,7 @@ def test_parts_give_what_the_whole_gives(assessor, prepared, workers, n):
 
 
 def test_an_image_that_fails_is_one_error(assessor, prepared, monkeypatch):
-    bad = prepared[11].loaded.sha256
-    real = assessor.score_prepared
+    bad, real = prepared[11].loaded.sha256, assessor.score_prepared
 
     def failing(some, **options):
         if any(image.loaded.sha256 == bad for image in some):
@@ -46,14 +42,12 @@ def test_an_image_that_fails_is_one_error(assessor, prepared, monkeypatch):
 
     monkeypatch.setattr(assessor, "score_prepared", failing)
     results = rated(assessor, prepared, 2)
-    assert [i for i, a in enumerate(results) if a.error] == [11]
+    assert [i for i, a in enumerate(results) if a.error] == [11] and len(results) == len(prepared)
     assert str(results[11].error).startswith("model: ")
-    assert len(results) == len(prepared)
 
 
 def test_other_raters_are_given_whole_batches(prepared, monkeypatch):
-    slow = Assessor.from_pretrained()
-    sizes = []
+    slow, sizes = Assessor.from_pretrained(), []
     monkeypatch.setattr(slow, "score_prepared", lambda some, **_: sizes.append(len(some)) or [])
     rated(slow, prepared, 4)
     assert sizes == [len(prepared)]

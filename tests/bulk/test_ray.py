@@ -24,36 +24,32 @@ from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 
 pytest.importorskip("ray")
-IMAGES = 120
 DRIVER = """
-import json, os, signal, sys, threading, time
+import json, signal, sys, threading, time
+from pathlib import Path
 import psutil, ray
 from vlm_aes.cli import app
 
-photos, archive, model, place = sys.argv[1:]
+photos, archive, model, place = *sys.argv[1:4], Path(sys.argv[4])
 ray.init(num_cpus=2, object_store_memory=200 * 2**20, include_dashboard=False, log_to_driver=False)
 killed = []
 
 def kill_one():
-    while not (os.path.exists(f"{place}/killed.parquet.part")
-               and any(f.stat().st_size for f in os.scandir(f"{place}/killed.parquet.part")
-                       if f.name.startswith("_journal"))):
+    while not any(file.stat().st_size for file in place.glob("killed.parquet.part/_journal*")):
         time.sleep(0.01)
     mine = psutil.Process().children(recursive=True)
     workers = [p for p in mine if p.name().startswith("ray::MapWorker")]
-    if not os.path.exists(f"{place}/killed.parquet"):
+    if not (place / "killed.parquet").exists():
         workers[0].send_signal(signal.SIGKILL)
         killed.append(len(workers))
 
 def call(*words):
     try:
-        app(["score", *words, "--model", model, "--engine", "ray", "--workers", "2",
-             "--batch-size", "2"])
+        app(["score", *words, "--model", model, "--engine", "ray", "--workers", "2", "--batch-size", "2"])
     except SystemExit as end:
         return end.code
 
-watch = threading.Thread(target=kill_one, daemon=True)
-watch.start()
+threading.Thread(target=kill_one, daemon=True).start()
 codes = [call(photos, "--out", f"{place}/killed.parquet"),
          call(photos, archive, "--out", f"{place}/resumed.parquet", "--resume"),
          call(photos, "--top-k", "5", "--out", f"{place}/best.jsonl")]
@@ -61,93 +57,73 @@ print(json.dumps({"codes": codes, "killed": killed}))
 """
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return tiny.build("qwen3_5", tmp_path_factory.mktemp("tiny") / "qwen")
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ray") / "photos"
-    folder.mkdir()
-    for i, image in enumerate(tiny.images(IMAGES)):
-        image.resize((48, 40)).save(folder / f"{i:04d}.png")
-    (folder / "bad.jpg").write_text("no image")
-    return folder
-
-
-def rows_of(file):
-    return list(read_rows(file, Columns().schema))
-
-
-def test_a_worker_is_killed_and_a_run_is_gone_on_with(model, photos, tmp_path):
-    archive = tmp_path / "more.tar"
+def test_a_worker_is_killed_and_a_run_is_gone_on_with(tiny_checkpoint, tmp_path, monkeypatch):
+    model, photos, archive = tiny_checkpoint("qwen3_5"), tmp_path / "photos", tmp_path / "more.tar"
+    photos.mkdir()
+    (photos / "bad.jpg").write_text("no image")
     with tarfile.open(archive, "w") as tar:
-        for file in sorted(photos.glob("000*.png")):
-            tar.add(file, f"again/{file.name}")
+        for i, image in enumerate(tiny.images(120)):
+            file = photos / f"{i:04d}.png"
+            image.resize((48, 40)).save(file)
+            if i < 10:
+                tar.add(file, f"again/{file.name}")
     assessor = Assessor.from_pretrained(model)
-    run(assessor, photos, tmp_path / "whole.parquet")
-    run(assessor, photos, tmp_path / "both.parquet", archives=[archive])
+    whole, _ = run(assessor, photos)
+    both, _ = run(assessor, photos, archives=[archive])
     run(assessor, photos, tmp_path / "resumed.parquet", limit=60, archives=[archive])
-    words = [str(photos), str(archive), str(model), str(tmp_path)]
-    environment = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}
-    done = subprocess.run([sys.executable, "-c", DRIVER, *words], capture_output=True, text=True,
-                          timeout=240, env=environment)  # fmt: skip
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    command = [sys.executable, "-c", DRIVER, photos, archive, model, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     # Ray may print there, too
     told = json.loads(next(x for x in done.stdout.splitlines() if x.startswith("{")))
     assert told == {"codes": [1, 1, 1], "killed": [2]}, done.stderr  # one file is no image
-    whole = rows_of(tmp_path / "whole.parquet")
-    same_rows(rows_of(tmp_path / "killed.parquet"), whole)
-    same_rows(rows_of(tmp_path / "resumed.parquet"), rows_of(tmp_path / "both.parquet"))
-    assert "60 kept" in done.stderr
-    assert not (tmp_path / "killed.parquet.part").exists()
-    good = [r for r in whole if not r["error"]]
-    best = sorted(good, key=lambda r: -r["score"])[:5]
-    assert [r["path"] for r in rows_of(tmp_path / "best.jsonl")] == [r["path"] for r in best]
+
+    def rows_of(name):
+        return list(read_rows(tmp_path / name, Columns().schema))
+
+    same_rows(rows_of("killed.parquet"), whole)
+    same_rows(rows_of("resumed.parquet"), both)
+    assert "60 kept" in done.stderr and not (tmp_path / "killed.parquet.part").exists()
+    best = sorted((r for r in whole if not r["error"]), key=lambda r: -r["score"])[:5]
+    assert [r["path"] for r in rows_of("best.jsonl")] == [r["path"] for r in best]
 
 
-def test_without_ray_the_call_says_what_to_install(photos, tmp_path, monkeypatch):
+def test_without_ray_the_call_says_what_to_install(folder, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    words = ["score", str(photos), "--fast", "--engine", "ray"]
-    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "t.csv")])
-    assert done.exit_code == 2
-    assert "vlm-aes[ray]" in done.stderr
-    assert CliRunner().invoke(app, words).exit_code == 2  # where would the rows be kept?
-    assert CliRunner().invoke(app, ["score", str(photos), "--engine", "spark"]).exit_code == 2
-
-
-def row_of(path, sha256, model="slow"):
-    empty = dict.fromkeys(Columns(cascade=True).names)
-    return empty | {"path": path, "sha256": sha256, "score": 50.0, "model": model, "prompt": "p"}
+    words = ["score", str(folder), "--fast", "--engine", "ray", "--out", str(tmp_path / "t.csv")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2 and "vlm-aes[ray]" in done.stderr
 
 
 def test_workers_are_told_what_holds(tmp_path):
-    schema = Columns(cascade=True).schema
-    out = str(tmp_path / "t.parquet")
+    columns, out = Columns(cascade=True), str(tmp_path / "t.parquet")
+    schema = columns.schema
+
+    def row_of(name, model):
+        row = {"path": name, "sha256": f"sha {name}", "score": 50.0, "model": model, "prompt": "p"}
+        return dict.fromkeys(columns.names) | row
+
     with Sink(out, schema) as sink:
         sink.begin({})
-        for name in "abc":
-            sink.add(row_of(name, f"sha {name}"), {"size": 1})
-        sink.add(row_of("d", "sha d", model="another"), {"size": 1})
+        for name in "abcd":
+            sink.add(row_of(name, "another" if name == "d" else "slow"), {"size": 1})
         sink.flush()
     with Sink(out, schema, resume=True) as sink, Sink(f"{tmp_path}/fast/", schema) as first:
         sink.begin({})
         completed = CompletedRows(sink, {("slow", "p")})
         known = [CompletedRow(name, {"size": 1}, f"sha {name}") for name in "abc"]
         assert list(completed.summaries()) == known
-        assert completed.row_of("a")["score"] == 50.0
-        assert completed.row_of("d") is None
+        assert completed.row_of("a")["score"] == 50.0 and completed.row_of("d") is None
         first.begin({})
         for name in "ade":
-            first.add(row_of(name, f"sha {name}", model="fast"), {})
+            first.add(row_of(name, "fast"), {})
         first.flush()
         cascade = CascadeRows(first, np.array([OPEN, SELECTED, REJECTED]), completed)
         decided = [CompletedRow(name, None, f"sha {name}") for name in "de"]
         assert list(cascade.summaries()) == decided + known
-        assert cascade.row_of("d")["model"] == "fast"
-        assert cascade.row_of("d")["score_fast"] == 50.0
-        assert cascade.row_of("a")["model"] == "slow"
+        row = cascade.row_of("d")
+        assert (row["model"], row["score_fast"], cascade.row_of("a")["model"]) == ("fast", 50.0, "slow")
     digests = completed_digests(decided + known)
     assert (np.diff(digests.astype(float)) >= 0).all() and len(digests) == 3 * 5
 
@@ -156,8 +132,7 @@ def test_pieces_hold_the_source_in_order():
     items = [*(ImageSource(f"{i}.jpg") for i in range(5000)), ImageContainer("a.tar"),
              ImageSource("table.csv/3", lambda: b""), ImageSource("s3://b/x.jpg", lambda: b"")]  # fmt: skip
     pieces = list(source_pieces(iter(items)))
-    assert max(map(len, pieces)) <= MAX_PIECE_PATHS
-    assert len(pieces[0]) <= 32
+    assert max(map(len, pieces)) <= MAX_PIECE_PATHS and len(pieces[0]) <= 32
     found = [row for piece in pieces for row in piece.to_pylist()]
     assert [os.fsdecode(row["path"]) for row in found] == [item.path for item in items]
     assert [row["how"] for row in found[4999:]] == [PLAIN, OPENED, UNNAMED, OPENED]

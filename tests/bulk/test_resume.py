@@ -17,12 +17,10 @@ from vlm_aes.ratings.scale import Scale
 @given(cuts=st.lists(st.integers(1, 10), max_size=3), suffix=st.sampled_from(table.FORMATS))
 def test_resume_gives_the_same_table(assessor, folder, tmp_path_factory, cuts, suffix):
     place = tmp_path_factory.mktemp("resume")
-    for cut in cuts:
+    for cut in (*cuts, None):
         run(assessor, folder, place / f"cut{suffix}", limit=cut, resume=True)
-    run(assessor, folder, place / f"cut{suffix}", resume=True)
     run(assessor, folder, place / f"whole{suffix}")
-    cut, whole = (list(read_rows(place / f"{name}{suffix}", COLUMNS.schema)) for name in ("cut", "whole"))
-    same_rows(cut, whole)
+    same_rows(*(list(read_rows(place / f"{name}{suffix}", COLUMNS.schema)) for name in ("cut", "whole")))
 
 
 def test_resume_keeps_what_holds_and_redoes_what_changed(assessor, folder, tmp_path):
@@ -31,28 +29,22 @@ def test_resume_keeps_what_holds_and_redoes_what_changed(assessor, folder, tmp_p
     (folder / "bad.jpg").unlink()
     tiny.images(1, seed=9)[0].save(folder / "2.png")
     done, stats = run(assessor, folder, out, resume=True)
-    assert (stats.resumed, stats.rated) == (9, 1)
-    assert len(done) == 10
-    wider = Columns(facts=True)
-    _, stats = run(assessor, folder, out, columns=wider, resume=True)
+    assert (stats.resumed, stats.rated, len(done)) == (9, 1, 10)
+    _, stats = run(assessor, folder, out, columns=Columns(facts=True), resume=True)
     assert stats.resumed == 0
 
 
 def test_scale_is_the_one_asked_for_when_gone_on(assessor, folder, tmp_path):
     out = tmp_path / "t.csv"
     for scale, top in (("1-5", 5), ("1-10", 10)):
-        columns = Columns(scale=Scale.parse(scale))
-        done, _ = run(assessor, folder, out, columns=columns, resume=True)
-        for row in done:
-            if not row["error"]:
-                scaled = 1 + (top - 1) * row["score"] / 100
-                assert row["score_scaled"] == pytest.approx(scaled, abs=1e-4)
+        done, _ = run(assessor, folder, out, columns=Columns(scale=Scale.parse(scale)), resume=True)
+        scores, scaled = ([row[name] for row in done if not row["error"]] for name in ("score", "score_scaled"))
+        assert scaled == pytest.approx([1 + (top - 1) * score / 100 for score in scores], abs=1e-4)
 
 
 def test_index_keeps_first_and_last():
     index = DiskIndex()
-    assert index.add("a", 1)
-    assert not index.add("a", 2)
+    assert index.add("a", 1) and not index.add("a", 2)
     assert (index.get("a"), index.get("b")) == (1, None)
     index.put("a", 3)
     index.put("\udcff", 4)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,13 +23,14 @@ from vlm_aes.output.table import Columns
 
 @pytest.mark.parametrize("suffix", table.FORMATS)
 def test_formats_hold_the_same(assessor, folder, tmp_path, suffix):
-    done, _ = run(assessor, folder, tmp_path / f"t{suffix}")
-    assert list(read_rows(tmp_path / f"t{suffix}", COLUMNS.schema)) == done
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["photos", f"t{suffix}"]
-    assert "NaN" not in (tmp_path / f"t{suffix}").read_bytes().decode("utf-8", "ignore")
+    out = tmp_path / f"t{suffix}"
+    done, _ = run(assessor, folder, out)
+    assert list(read_rows(out, COLUMNS.schema)) == done
+    assert {*tmp_path.iterdir()} == {folder, out}
+    assert b"NaN" not in out.read_bytes()
 
 
-def test_an_existing_file_is_not_overwritten_unasked(assessor, folder, tmp_path):
+def test_a_file_is_not_overwritten_unasked_nor_written_by_two_runs(assessor, folder, tmp_path):
     out = tmp_path / "t.csv"
     out.write_text("precious")
     with pytest.raises(OutputError, match="--resume goes on with it, --overwrite replaces it"):
@@ -38,127 +40,76 @@ def test_an_existing_file_is_not_overwritten_unasked(assessor, folder, tmp_path)
     assert out.read_text().startswith("path,sha256")
     with pytest.raises(OutputError, match="ends in .csv"):
         Sink(str(tmp_path / "t.xlsx"), COLUMNS.schema)
+    shared = str(tmp_path / "shared.csv")
+    with Sink(shared, COLUMNS.schema), pytest.raises(OutputError, match="another run"):
+        Sink(shared, COLUMNS.schema, resume=True).__enter__()
 
 
-def test_second_run_on_one_file_is_refused(tmp_path):
-    with (
-        Sink(str(tmp_path / "t.csv"), COLUMNS.schema),
-        pytest.raises(OutputError, match="another run"),
-        Sink(str(tmp_path / "t.csv"), COLUMNS.schema, resume=True),
-    ):
-        pass
-
-
-def test_a_folder_as_output_holds_shards(assessor, folder, tmp_path):
-    out = str(tmp_path / "shards") + "/"
-    run(assessor, folder, out)
-    assert pq.read_table(out).num_rows == 11
-    _, stats = run(assessor, folder, out, resume=True)
-    assert stats.resumed == 10
+FULL = OSError(28, "No space left on device")
 
 
 def test_full_disk_keeps_the_good_part(assessor, folder, tmp_path, monkeypatch):
-    real, shards = pq.write_table, []
-
-    def full(data, where, *args, **kwargs):
-        shards.append(where)
-        if len(shards) == 2:
-            raise OSError(28, "No space left on device")
-        return real(data, where, *args, **kwargs)
-
+    out, real = tmp_path / "t.csv", pq.write_table
     monkeypatch.setattr("vlm_aes.bulk.sink.SHARD_ROWS", 4)
-    monkeypatch.setattr(pq, "write_table", full)
-    out = tmp_path / "t.csv"
-    with pytest.raises(OutputError, match=r"No space left.*make room and run again with --resume"):
+    with (
+        mock.patch.object(pq, "write_table", wraps=real, side_effect=[mock.DEFAULT, FULL]),
+        pytest.raises(OutputError, match=r"No space left.*make room and run again with --resume"),
+    ):
         run(assessor, folder, out)
     assert not out.exists()
-    monkeypatch.setattr(pq, "write_table", real)
     done, stats = run(assessor, folder, out, resume=True)
-    assert stats.resumed == 8
-    assert len(done) == 11
+    assert (stats.resumed, len(done)) == (8, 11)
 
 
-@pytest.fixture
-def interrupted(checkpoint, tmp_path):
-    """A run over 400 images that gets a signal soon after its first rows are written: its command, its output file,
-    its exit code."""
-
-    def start(signal_number):
-        photos = tmp_path / "photos"
-        photos.mkdir()
-        rng = np.random.default_rng(0)
-        for i in range(400):
-            pixels = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(photos / f"{i:03d}.png")
-        out = tmp_path / "t.jsonl"
-        command = [sys.executable, "-m", "vlm_aes.cli", "score", str(photos), "--model",
-                   str(checkpoint), "--facts", "--out", str(out)]  # fmt: skip
-        process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        part = tmp_path / "t.jsonl.part"
-        deadline = time.monotonic() + 120
-        journal = part / "_journal-0001.jsonl"
-        while time.monotonic() < deadline:
-            if journal.exists() and journal.read_bytes().count(b"\n") > 10:
-                break
-            time.sleep(0.005)
-            assert process.poll() is None, process.stderr.read()
-        process.send_signal(signal_number)
-        _, said = process.communicate()
-        assert not out.exists()
-        return command, out, process.returncode, said.decode()
-
-    return start
-
-
-def test_kill_nine_loses_at_most_what_was_in_flight(interrupted):
-    command, out, _, _ = interrupted(signal.SIGKILL)
-    result = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
-    assert " kept" in result.stderr
-    columns = Columns(facts=True).schema
-    resumed = list(read_rows(out, columns))
-    subprocess.run([*command, "--overwrite"], capture_output=True, check=True)
-    same_rows(resumed, list(read_rows(out, columns)))
-
-
-def test_interrupted_ends_cleanly_and_keeps_what_is_done(interrupted):
-    command, out, code, said = interrupted(signal.SIGINT)
-    assert code == 130
-    assert said.strip().endswith("vlm-aes: interrupted")
-    result = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
-    assert " kept" in result.stderr
-    assert len(out.read_text().splitlines()) == 400
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_ended_loses_at_most_what_was_in_flight(assessor, checkpoint, tmp_path, end):
+    photos, out = tmp_path / "photos", tmp_path / "t.jsonl"
+    photos.mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 255, (120, 24, 24, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(photos / f"{i:03d}.png")
+    command = [sys.executable, "-m", "vlm_aes.cli", "score", photos, "--model", checkpoint, "--facts", "--out", out]
+    # in small batches, so that the first rows come long before the last
+    process = subprocess.Popen([*command, "--batch-size", "4"], stderr=subprocess.PIPE, text=True)
+    journal = tmp_path / "t.jsonl.part" / "_journal-0001.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"\n") > 10):
+        time.sleep(0.005)
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(end)
+    _, said = process.communicate()
+    assert not out.exists()
+    if end == signal.SIGINT:
+        assert process.returncode == 130 and said.strip().endswith("vlm-aes: interrupted")
+    resumed = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
+    assert " kept" in resumed.stderr
+    columns = Columns(facts=True)
+    same_rows(list(read_rows(out, columns.schema)), run(assessor, photos, columns=columns)[0])
 
 
 def test_a_torn_journal_gives_its_whole_rows(assessor, folder, tmp_path):
     out = tmp_path / "t.parquet"
     with Sink(str(out), COLUMNS.schema) as sink:
-        for _ in score_images(assessor, find_image_paths([str(folder)]), COLUMNS, ScoreOptions(), batch_size=4,
-                      sink=sink):  # fmt: skip
-            pass
-    journal = out.with_name("t.parquet.part") / "_journal-0001.jsonl"
-    data = journal.read_bytes()
-    journal.write_bytes(data[: len(data) - 40])
+        paths = find_image_paths([str(folder)])
+        assert len(list(score_images(assessor, paths, COLUMNS, ScoreOptions(), batch_size=4, sink=sink))) == 11
+    journal = tmp_path / "t.parquet.part" / "_journal-0001.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-40])
     _, stats = run(assessor, folder, out, resume=True)
     assert (stats.resumed, stats.rated + stats.repeated) == (9, 1)
     assert len(list(read_rows(out, COLUMNS.schema))) == 11
 
 
-def test_a_full_disk_in_the_journal_keeps_what_was_committed(assessor, folder, tmp_path, monkeypatch):
+def test_a_full_disk_in_the_journal_keeps_what_was_committed(assessor, folder, tmp_path):
     out, real, calls = tmp_path / "t.csv", os.write, []
 
     def full(handle, data):
         calls.append(len(data))
-        if len(calls) == 2:
-            return real(handle, data[:50])
         if len(calls) == 3:
-            raise OSError(28, "No space left on device")
-        return real(handle, data)
+            raise FULL
+        return real(handle, data[:50] if len(calls) == 2 else data)
 
-    monkeypatch.setattr("vlm_aes.bulk.journal.os.write", full)
-    with pytest.raises(OutputError, match="No space left"):
+    with mock.patch("vlm_aes.bulk.journal.os.write", full), pytest.raises(OutputError, match="No space left"):
         run(assessor, folder, out)
-    monkeypatch.undo()
-    journal = out.with_name("t.csv.part") / "_journal-0001.jsonl"
+    journal = tmp_path / "t.csv.part" / "_journal-0001.jsonl"
     kept = journal.read_text().splitlines()
     assert [json.loads(line)["row"]["path"] for line in kept]
     _, stats = run(assessor, folder, out, resume=True)

@@ -1,5 +1,7 @@
 """Claims: what a text says, and whether the measurement agrees."""
 
+from itertools import product
+
 import pytest
 
 from vlm_aes.critique.check import CONTRADICTED, NOT_MEASURABLE, SUPPORTED, claims
@@ -22,8 +24,7 @@ SENTENCES = [
     ("It is far too dark.", {}, CONTRADICTED, "exposure-too-dark"),
     ("It is underexposed.", {"exposure": "rather dark"}, NOT_MEASURABLE, ""),
     ("Overexposure burns away the colour.", {"highlights_clipped": "some"}, NOT_MEASURABLE, ""),
-    ("The tones are muted.", {"contrast": "low", "colourfulness": "vivid"}, CONTRADICTED,
-     "colour-muted"),
+    ("The tones are muted.", {"contrast": "low", "colourfulness": "vivid"}, CONTRADICTED, "colour-muted"),
     ("The focus is crisp.", {"sharpness": "soft"}, CONTRADICTED, "sharpness-crisp"),
     ("Blue tones lead.", {"hue": "cyan"}, SUPPORTED, "hue-named"),
     ("Blue tones lead.", {"hue": "orange"}, CONTRADICTED, "hue-named"),
@@ -42,30 +43,12 @@ def test_a_sentence_gets_its_verdict_and_the_rule_that_decided(text, bands, verd
     assert bool(claim.fact) == (verdict != NOT_MEASURABLE)
 
 
-EXAMPLES = [
-    (phrase.id, example, phrase.fact, band, verdict)
-    for phrase in lexicon().phrases
-    for verdict, bands in ((SUPPORTED, phrase.supported_by), (CONTRADICTED, phrase.contradicted_by))
-    for example in phrase.examples
-    for band in sorted(bands)
-]
-
-
-@pytest.mark.parametrize(("rule", "example", "fact", "band", "verdict"), EXAMPLES)
-def test_the_lexicons_own_examples_hold(rule, example, fact, band, verdict):
-    found = claims(example, {fact: Fact(fact, 0.0, "", band)})
-    assert [(c.verdict, c.rule) for c in found if c.fact] == [(verdict, rule)]
-
-
-def test_every_entry_of_the_lexicon_has_an_id_of_its_own_and_both_kinds_of_examples():
-    ids = [phrase.id for phrase in lexicon().phrases]
-    assert len(set(ids)) == len(ids)
-    for phrase in lexicon().phrases:
-        assert phrase.examples
-        assert phrase.supported_by
-        assert phrase.contradicted_by
-        assert not phrase.supported_by & phrase.contradicted_by
-
-
-def test_without_facts_nothing_is_judged():
-    assert claims("It is far too dark.", {})[0].verdict == NOT_MEASURABLE
+@pytest.mark.parametrize("phrase", lexicon().phrases, ids=lambda phrase: phrase.id)
+def test_an_entry_of_the_lexicon_has_examples_of_both_kinds_that_hold(phrase):
+    assert [other.id for other in lexicon().phrases].count(phrase.id) == 1
+    assert phrase.examples and phrase.supported_by and phrase.contradicted_by
+    assert not phrase.supported_by & phrase.contradicted_by
+    for verdict, bands in ((SUPPORTED, phrase.supported_by), (CONTRADICTED, phrase.contradicted_by)):
+        for example, band in product(phrase.examples, sorted(bands)):
+            found = claims(example, {phrase.fact: Fact(phrase.fact, 0.0, "", band)})
+            assert [(c.verdict, c.rule) for c in found if c.fact] == [(verdict, phrase.id)], (example, band)

@@ -14,7 +14,6 @@ from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.stats.metrics import Estimate
 
 HUNDRED = ratings.Scale(0, 100)
-FIGURE = Estimate(0.728, 0.707, 0.75)
 NAMES = {"model": "nano@1", "prompt": "nano@2", "terms": "for research"}
 
 
@@ -27,8 +26,7 @@ def judged(place, name, rating, score):
 def table(tmp_path_factory):
     photo = tmp_path_factory.mktemp("photos") / "ä & b.png"
     Image.new("RGB", (600, 400), (200, 90, 20)).save(photo)
-    made = [Rating(1, str(photo), 50.0), Rating(2, "gone.png", 5.0)]
-    return RatingTable("r<1>.csv", made, HUNDRED, declared=True)
+    return RatingTable("r<1>.csv", [Rating(1, str(photo), 50.0), Rating(2, "gone.png", 5.0)], HUNDRED, declared=True)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +34,12 @@ def report():
     rng = np.random.default_rng(0)
     images = [judged(0, f"p{i}", 50 + 3 * (i % 7), 40 + rng.uniform(0, 30)) for i in range(40)]
     images += [judged(1, "too <high>", 5, 95), judged(0, "too low", 98, 4)]
-    filled = dict.fromkeys(METRIC_NAMES, FIGURE)
+    filled = dict.fromkeys(METRIC_NAMES, Estimate(0.728, 0.707, 0.75))
     facts = {"facts": {"value": 0.6, "low": 0.5, "high": 0.7}}
     return EvaluationReport(42, 1, **filled, baselines=facts, notes=["said"], images=images)
 
 
-def test_everything_is_there_and_nothing_is_fetched(report, table):
+def test_everything_is_there_and_drawings_are_well_formed_inside_their_frames(report, table):
     page = evaluation_page(report, table, **NAMES)
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?(?!data:)\w", page)
     assert "http" not in page
@@ -54,16 +52,13 @@ def test_everything_is_there_and_nothing_is_fetched(report, table):
     high, low = page[page.index("Rated higher") :].split("Rated lower")
     assert "95, people 5<" in high and "95, people 5<" not in low
     assert "4, people 98<" in low and "4, people 98<" not in high
-
-
-def test_drawings_are_well_formed_and_inside_their_frames(report, table):
-    for drawing in re.findall(r"<svg.*?</svg>", evaluation_page(report, table, **NAMES), re.S):
+    for drawing in re.findall(r"<svg.*?</svg>", page, re.S):
         root = ElementTree.fromstring(drawing)
         for circle in root.iter("circle"):
-            assert 0 <= float(circle.get("cx")) <= 300 and 0 <= float(circle.get("cy")) <= 300
+            assert all(0 <= float(circle.get(axis)) <= 300 for axis in ("cx", "cy"))
         for bar in root.iter("rect"):
-            assert float(bar.get("y")) >= 0
-            assert float(bar.get("y")) + float(bar.get("height")) == pytest.approx(160, abs=0.02)
+            top, height = float(bar.get("y")), float(bar.get("height"))
+            assert top >= 0 and top + height == pytest.approx(160, abs=0.02)
         assert root.get("aria-label")
 
 
@@ -76,13 +71,9 @@ def test_bins_and_histograms_are_what_they_say():
     assert histogram(np.array([0.0, 4.9, 100.0, 50.0])) == [0.5, *[0] * 9, 0.25, *[0] * 8, 0.25]
 
 
-def test_few_images_and_no_metrics_make_a_page_too(report, table):
-    empty = dict.fromkeys(("srcc", "krcc", "plcc", "plcc_fitted", "rmse", "mae", "accuracy"))
-    few = EvaluationReport(3, 0, **empty, images=report.images[:3])
+def test_few_images_make_a_page_too_and_it_is_written_whole_or_not_at_all(report, table, tmp_path):
+    few = EvaluationReport(3, 0, *[None] * 7, images=report.images[:3])
     assert "Calibration" in evaluation_page(few, table, **NAMES)
-
-
-def test_a_page_is_written_whole_or_not_at_all(report, table, tmp_path):
     write_evaluation(tmp_path / "page.html", report, table, **NAMES)
     assert (tmp_path / "page.html").read_text().endswith("</html>")
     with pytest.raises(OSError):

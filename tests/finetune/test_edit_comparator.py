@@ -1,5 +1,3 @@
-"""The edit comparator's recipe: its examples, what it learns, and the thresholds fitted for it."""
-
 import numpy as np
 import pytest
 import skimage.data
@@ -7,6 +5,7 @@ import torch
 from PIL import Image
 
 from finetune.edit_comparator import corruptions
+from finetune.edit_comparator.corruptions import RIGHT, WRONG
 from finetune.edit_comparator.thresholds import BUDGET, FaultTrial, crop_of, figures, fit, place_of
 from finetune.edit_comparator.train import ComparedEdits, auc_by_kind, compare_edits, learn
 from vlm_aes.measure import measure_for_prompt
@@ -38,52 +37,40 @@ def test_the_comparator_tells_right_edits_from_wrong_ones_on_other_photos():
 
 def verdicts(corruption, kind):
     offered = edits(corruption.image, measure_for_prompt(corruption.image))
-    return [corruption.judge(edit) for edit in offered if edit.kind == kind]
+    return {corruption.judge(edit) for edit in offered if edit.kind == kind}
 
 
-def test_edits_that_undo_a_corruption_are_right_and_others_are_wrong():
+def test_edits_that_undo_a_corruption_are_right_others_are_wrong_and_a_loose_frame_is_cropped_to_the_photo():
     rng = np.random.default_rng(3)
     dark, tinted = (make(COFFEE, rng) for make in (corruptions.dark, corruptions.tinted))
-    assert corruptions.RIGHT in verdicts(dark, BRIGHTEN)
-    assert set(verdicts(dark, CROP)) == {corruptions.WRONG}
-    assert corruptions.RIGHT in verdicts(tinted, WHITE_BALANCE)
-    assert set(verdicts(corruptions.none(COFFEE, rng), BRIGHTEN)) == {corruptions.WRONG}
+    assert RIGHT in verdicts(dark, BRIGHTEN)
+    assert verdicts(dark, CROP) == {WRONG}
+    assert RIGHT in verdicts(tinted, WHITE_BALANCE)
+    assert verdicts(corruptions.none(COFFEE, rng), BRIGHTEN) == {WRONG}
     tilted = corruptions.leaning(COFFEE, np.random.default_rng(1))
-    turns = {tilted.judge(Edit(LEVEL, "", {"degrees": degrees})) for degrees in (-9.0, 9.0)}
-    assert turns == {corruptions.RIGHT, corruptions.WRONG}
-
-
-def test_a_loose_frame_is_cropped_to_the_photo():
+    assert {tilted.judge(Edit(LEVEL, "", {"degrees": degrees})) for degrees in (-9.0, 9.0)} == {RIGHT, WRONG}
     for seed in range(12):
-        corruption = corruptions.loose(COFFEE, np.random.default_rng(seed))
-        assert corruption.image.size == COFFEE.size
-        right = [
-            edit
-            for edit in edits(corruption.image)
-            if edit.kind == CROP and corruption.judge(edit) == corruptions.RIGHT
-        ]
-        assert right and len({place_of(edit) for edit in right}) == 1
+        loose = corruptions.loose(COFFEE, np.random.default_rng(seed))
+        assert loose.image.size == COFFEE.size
+        right = [edit for edit in edits(loose.image) if edit.kind == CROP and loose.judge(edit) == RIGHT]
+        assert len({place_of(edit) for edit in right}) == 1
         assert all(0 <= share <= 1 for edit in right for share in crop_of(edit))
 
 
 def test_every_version_of_a_photo_is_embedded_once():
-    head = load_head(NANO, precision="fp32")
-    photos = [(str(n), COFFEE) for n in range(2)]
-    compared = compare_edits(head, photos)
-    n = len(compared.kinds)
-    assert compared.after.shape == compared.before.shape == (2, n, head.config.width)
+    head, photos = load_head(NANO, precision="fp32"), [(str(n), COFFEE) for n in range(2)]
+    compared, first = compare_edits(head, photos), compare_edits(head, photos[:1])
+    assert compared.after.shape == compared.before.shape == (2, len(compared.kinds), head.config.width)
     assert set(compared.right) == {0, 1}
-    first = compare_edits(head, photos[:1])
     assert np.array_equal(first.after[0], compared.after[0, : len(first.kinds)])
 
 
 def trial_of(fault, log_odds):
     """A photo with a fault, of whose edits the first undoes it, with such log odds."""
-    kinds = list(CLASS_OF_KIND)
-    offered = [Edit(kind, f"{kind}.", {"strength": 1.0}) for kind in kinds]
-    odds = np.array([log_odds, *[-5.0] * (len(kinds) - 1)])
-    right = (fault != "none", *[False] * (len(kinds) - 1))
-    return FaultTrial(fault, Trial(offered, np.zeros(len(kinds)), odds), right)
+    offered = [Edit(kind, f"{kind}.", {"strength": 1.0}) for kind in CLASS_OF_KIND]
+    odds = np.array([log_odds, *[-5.0] * (len(offered) - 1)])
+    right = (fault != "none", *[False] * (len(offered) - 1))
+    return FaultTrial(fault, Trial(offered, np.zeros(len(offered)), odds), right)
 
 
 def test_thresholds_are_fitted_to_undo_faults_and_leave_good_photos_alone():

@@ -1,9 +1,6 @@
-"""The recipes of the small nets for blur and tilt: their degraded examples, and how they learn."""
-
 import cv2
 import numpy as np
 import pytest
-import skimage.data
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,46 +9,30 @@ from finetune.image_nets import blur as blur_recipe
 from finetune.image_nets import tilt as tilt_recipe
 from finetune.image_nets.grey_net import NetTraining, predict, train, write_onnx
 from finetune.image_nets.optics import apply_kernel, disc, processed, saved_as_jpeg, trajectory, with_soft_background
+from tests.measure.test_focus import WINDOWS, window
 from vlm_aes.measure import focus, tilt
 from vlm_aes.measure.windows import square_windows, standardize_window
 
-
-def window(photo, side=focus.BLUR_WINDOW_PX):
-    luma = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if photo.ndim == 3 else photo
-    return cv2.resize(luma, (side, side), interpolation=cv2.INTER_AREA)
-
-
-PHOTOS = [window(getattr(skimage.data, name)()) for name in ("coffee", "astronaut", "camera")]
 RECIPE = blur_recipe.BlurConfig()
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.floats(2.4, 11), st.integers(0, 10_000))
-def test_a_trajectory_keeps_the_light_and_has_its_length(length, seed):
-    kernel = trajectory(length, np.random.default_rng(seed))
-    assert kernel.sum() == pytest.approx(1, abs=1e-4)
-    rows, columns = np.nonzero(kernel)
-    distance = np.hypot(np.ptp(rows), np.ptp(columns))
-    assert length - 2 <= distance <= length + 4
+@given(st.floats(2.4, 11), st.floats(0.5, 8), st.integers(0, 10_000))
+def test_kernels_keep_the_light_and_have_their_shape(length, radius, seed):
+    path, round_ = trajectory(length, np.random.default_rng(seed)), disc(radius)
+    assert (path.sum(), round_.sum()) == pytest.approx((1, 1), abs=1e-4)
+    rows, columns = np.nonzero(path)
+    assert length - 2 <= np.hypot(np.ptp(rows), np.ptp(columns)) <= length + 4
+    assert np.allclose(round_, round_.T) and np.allclose(round_, round_[::-1])
 
 
-@given(st.floats(0.5, 8))
-def test_a_disc_keeps_the_light_and_is_round(radius):
-    kernel = disc(radius)
-    assert kernel.sum() == pytest.approx(1, abs=1e-4)
-    assert np.allclose(kernel, kernel.T) and np.allclose(kernel, kernel[::-1])
-
-
-def test_a_lamp_draws_a_line_and_paper_does_not():
+def test_a_lamp_draws_a_line_and_one_area_stays_in_focus_before_a_soft_background():
     dark = np.zeros((32, 32))
     dark[16, 16] = 255
     line = np.full((1, 9), 1 / 9, np.float32)
     levels = [apply_kernel(dark, line, np.random.default_rng(seed))[16, 12] for seed in range(20)]
     assert min(levels) == pytest.approx(255 * (1 / 9) ** (1 / 2.2), abs=1)
     assert max(levels) > 1.3 * min(levels)
-
-
-def test_one_area_stays_in_focus_before_a_soft_background():
     checks = 255.0 * (np.indices((96, 96)).sum(0) % 8 < 4)
     changed = abs(with_soft_background(checks, np.random.default_rng(3)) - checks)
     assert (changed < 1).mean() > 0.02
@@ -61,52 +42,47 @@ def test_one_area_stays_in_focus_before_a_soft_background():
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
 def test_a_published_photo_is_still_the_photo(seed):
-    copy = processed(PHOTOS[0].astype(np.float32), np.random.default_rng(seed))
+    copy = processed(WINDOWS[0].astype(np.float32), np.random.default_rng(seed))
     assert copy.dtype == np.uint8
-    assert np.corrcoef(copy.ravel(), PHOTOS[0].ravel())[0, 1] > 0.9
+    assert np.corrcoef(copy.ravel(), WINDOWS[0].ravel())[0, 1] > 0.9
     assert saved_as_jpeg(copy, 40).shape == copy.shape
 
 
 def test_blur_examples_have_their_class():
-    photo, rng = PHOTOS[2], np.random.default_rng(4)
+    rng = np.random.default_rng(4)
 
     def classes(given_class, shares, n):
-        examples = [blur_recipe.example(photo, given_class, shares, RECIPE, rng) for _ in range(n)]
+        examples = [blur_recipe.example(WINDOWS[2], given_class, shares, RECIPE, rng) for _ in range(n)]
         assert all(image.shape == (blur_recipe.CUT, blur_recipe.CUT) for image, _ in examples)
         return {number for _, number in examples}
 
-    unfocused = blur_recipe.DEFOCUS
     assert classes(None, (0.4, 0.4), 30) == {0, 1, 2}
     assert classes(None, (0.0, 0.0), 20) == {0}
-    assert classes(unfocused, (1.0, 0.0), 20) == {unfocused}
+    assert classes(blur_recipe.DEFOCUS, (1.0, 0.0), 20) == {blur_recipe.DEFOCUS}
 
 
-def photos_of_quality(quality):
-    quality = np.array(quality)
-    photos = np.stack([PHOTOS[i % 3] for i in range(len(quality))])
-    return blur_recipe.BlurPhotos(photos, quality, photos, quality)
+def photos_of_quality(*quality):
+    photos = np.stack([WINDOWS[i % 3] for i in range(len(quality))])
+    return blur_recipe.BlurPhotos(photos, np.array(quality), photos, np.array(quality))
 
 
 def test_a_round_of_the_blur_net_learns_from_the_answers_of_the_one_before():
-    greys = photos_of_quality([80.0, 80.0, 30.0, 30.0, 46.0, 10.0])
+    greys = photos_of_quality(80.0, 80.0, 30.0, 30.0, 46.0, 10.0)
     assert blur_recipe.first_round(greys, RECIPE).rows.tolist() == [0, 1, 2, 3, 4]
     sharp, moved = (0.9, 0.05, 0.05), (0.1, 0.8, 0.1)
     answers = np.array([sharp, moved, sharp, moved, moved, (0.8, 0.0, 0.2)])
     round_ = blur_recipe.next_round(greys, answers, 1, RECIPE)
-    expected = {3: blur_recipe.MOTION, 5: blur_recipe.DEFOCUS}
-    assert round_.kinds == expected, "poor photos that the net calls blurred, and ruined ones"
-    assert round_.hard == {1}, "good photos that the net calls blurred"
+    # poor photos that the net calls blurred, and ruined ones; good photos that it calls blurred
+    assert round_.kinds == {3: blur_recipe.MOTION, 5: blur_recipe.DEFOCUS}
+    assert round_.hard == {1}
     poor, hard = RECIPE.repeats[0]
-    counts = np.bincount(round_.rows, minlength=6).tolist()
-    assert counts == [1, 1 + hard, 0, poor, 0, poor]
+    assert np.bincount(round_.rows, minlength=6).tolist() == [1, 1 + hard, 0, poor, 0, poor]
 
 
 def test_a_net_learns_and_goes_on_after_an_interruption(tmp_path, capsys):
-    greys = photos_of_quality([80.0] * 48)
-    round_ = blur_recipe.first_round(greys, RECIPE)
-    prepare = blur_recipe.example_maker(greys, round_, (0.5, 0.0), RECIPE)
-    rows, training = np.repeat(np.arange(48), 2), NetTraining(1, 16, warmup=3)
-    file = tmp_path / "a.pt"
+    greys = photos_of_quality(*[80.0] * 16)
+    prepare = blur_recipe.example_maker(greys, blur_recipe.first_round(greys, RECIPE), (0.5, 0.0), RECIPE)
+    rows, training, file = np.repeat(np.arange(16), 2), NetTraining(1, 8, warmup=3), tmp_path / "a.pt"
 
     def trained():
         torch.manual_seed(0)
@@ -120,54 +96,41 @@ def test_a_net_learns_and_goes_on_after_an_interruption(tmp_path, capsys):
     assert 0 <= blur_recipe.figures(net, greys, RECIPE)["3.5 pixels at 1%"] <= 1
 
 
-def test_tilt_examples_are_rotated_by_their_label():
-    side = tilt_recipe.SIDE
+def test_tilt_examples_are_rotated_by_their_label_and_cut_to_a_window():
+    side, recipe = tilt_recipe.SIDE, tilt_recipe.TiltConfig(level=0.0)
     photo = np.full((side, side), 40, np.uint8)
     photo[side // 2 :] = 220  # a horizon
-    recipe = tilt_recipe.TiltConfig(level=0.0)
     for seed in range(8):
         image, degrees = tilt_recipe.example(photo, recipe, np.random.default_rng(seed))
         columns = (20, tilt.TILT_WINDOW_PX - 20)
         left, right = (int((image[:, x] > 130).argmax()) for x in columns)
         slope = np.rad2deg(np.arctan2(right - left, columns[1] - columns[0]))
         assert slope == pytest.approx(degrees, abs=1.5)
-
-
-def test_a_window_of_the_whole_photo_is_the_photo():
-    photo = window(PHOTOS[2], tilt_recipe.SIDE)
-    whole = tilt_recipe.window(photo, 0.0, 1.0, (0.0, 0.0)).astype(float)
-    size = (tilt.TILT_WINDOW_PX, tilt.TILT_WINDOW_PX)
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR).astype(float)
-    assert np.abs(whole - small).mean() < 4
-
-
-def test_tilt_labels_are_spread_around_the_angle():
     labels = tilt_recipe.answers(np.array([0.0, 7.4]), 1.0)
     assert labels.sum(1).tolist() == pytest.approx([1, 1])
     assert [tilt.TILT_CLASSES_DEGREES[i] for i in labels.argmax(1).tolist()] == [0, 7]
+    # a window of the whole photo is the photo
+    photo, size = window(WINDOWS[2], tilt_recipe.SIDE), (tilt.TILT_WINDOW_PX, tilt.TILT_WINDOW_PX)
+    whole = tilt_recipe.window(photo, 0.0, 1.0, (0.0, 0.0)).astype(float)
+    assert abs(whole - cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR)).mean() < 4
 
 
-def test_the_written_blur_net_answers_as_the_trained_one(tmp_path, monkeypatch):
+def test_the_written_nets_answer_as_the_trained_ones(tmp_path, monkeypatch):
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
-    net, file = blur_recipe.blur_net().eval(), tmp_path / "blur.onnx"
-    write_onnx(net, focus.BLUR_WINDOW_PX, file)
-    assert b"site-packages" not in file.read_bytes()
-    monkeypatch.setattr(focus, "BLUR_NET", file)
-    expected = predict(net, PHOTOS[:1], lambda answers: answers)[0]
-    estimate = focus.estimate_blur(PHOTOS[0])
+    blur_net, blur_file = blur_recipe.blur_net().eval(), tmp_path / "blur.onnx"
+    write_onnx(blur_net, focus.BLUR_WINDOW_PX, blur_file)
+    assert b"site-packages" not in blur_file.read_bytes()
+    monkeypatch.setattr(focus, "BLUR_NET", blur_file)
+    expected = predict(blur_net, WINDOWS[:1], lambda answers: answers)[0]
+    estimate = focus.estimate_blur(WINDOWS[0])
     assert estimate.probability == pytest.approx(1 - expected[0], abs=1e-5)
     assert estimate.kind == focus.BLUR_KINDS[1 + int(expected[1:].argmax())]
-
-
-def test_the_written_tilt_net_answers_as_the_trained_one(tmp_path, monkeypatch):
-    pytest.importorskip("onnxscript")
-    torch.manual_seed(0)
-    net, file = tilt_recipe.tilt_net((4, 8, 8, 8)).eval(), tmp_path / "tilt.onnx"
-    write_onnx(net, tilt.TILT_WINDOW_PX, file)
-    monkeypatch.setattr(tilt, "TILT_NET", file)
-    (pixels,) = square_windows(PHOTOS[2], tilt.TILT_WINDOW_PX)
+    tilt_net, tilt_file = tilt_recipe.tilt_net((4, 8, 8, 8)).eval(), tmp_path / "tilt.onnx"
+    write_onnx(tilt_net, tilt.TILT_WINDOW_PX, tilt_file)
+    monkeypatch.setattr(tilt, "TILT_NET", tilt_file)
+    (pixels,) = square_windows(WINDOWS[2], tilt.TILT_WINDOW_PX)
     x = torch.from_numpy(standardize_window(pixels))[None, None]
     with torch.no_grad():
-        expected = (net(x).softmax(1) + net(x.flip(3)).softmax(1).flip(1)) / 2
-    assert np.abs(tilt.tilt_probabilities(PHOTOS[2]) - expected[0].numpy()).max() < 1e-5
+        expected = (tilt_net(x).softmax(1) + tilt_net(x.flip(3)).softmax(1).flip(1)) / 2
+    assert abs(tilt.tilt_probabilities(WINDOWS[2]) - expected[0].numpy()).max() < 1e-5

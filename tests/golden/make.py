@@ -6,13 +6,10 @@ on how the package is built inside. What they give becomes one JSON file a subje
 script. Wordings (critiques, messages, reasons) are not kept, nor is the hash of the prompt.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import csv
 import hashlib
-import importlib
 import importlib.util
 import io
 import json
@@ -26,11 +23,10 @@ import tempfile
 import tomllib
 import traceback
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 from unittest import mock
 from xml.etree import ElementTree
 
@@ -53,17 +49,7 @@ ENVIRONMENT = {
 # running calls
 
 
-@dataclass(frozen=True)
-class Call:
-    """Words after ``vlm-aes``; ``cwd`` is below the working folder."""
-
-    words: tuple[str, ...]
-    stdin: str = ""
-    cwd: str = "."
-
-
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What a call gave."""
 
     exit: int
@@ -71,22 +57,20 @@ class Outcome:
     stderr: str
 
 
-def run(work: Path, calls: Mapping[str, Call]) -> dict[str, Outcome]:
-    """What each call gives, by its name; all of them in this process, one after another."""
-    return {name: _called(work, call) for name, call in calls.items()}
-
-
-def _called(work: Path, call: Call) -> Outcome:
-    """Be ``vlm-aes`` with the call's words, input and folder."""
+def called(folder: Path, words: Sequence[str], stdin: str = "") -> Outcome:
+    """Be ``vlm-aes`` with these words and this input in a folder, in this process."""
     from vlm_aes.cli import main
 
-    (work / call.cwd).mkdir(parents=True, exist_ok=True)
-    stdin = io.TextIOWrapper(io.BytesIO(call.stdin.encode()), "utf-8", "surrogateescape")
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "replace") for _ in range(2))
+    folder.mkdir(parents=True, exist_ok=True)
+    said = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8", "surrogateescape")
+    raw = [io.BytesIO(), io.BytesIO()]
+    out, err = (io.TextIOWrapper(stream, "utf-8", "replace", write_through=True) for stream in raw)
     exit_code = 0
-    with contextlib.chdir(work / call.cwd), mock.patch.multiple(
-        sys, argv=["vlm-aes", *call.words], stdin=stdin, stdout=out, stderr=err
-    ), mock.patch.dict(os.environ, ENVIRONMENT):  # fmt: skip
+    with (
+        contextlib.chdir(folder),
+        mock.patch.multiple(sys, argv=["vlm-aes", *words], stdin=said, stdout=out, stderr=err),
+        mock.patch.dict(os.environ, ENVIRONMENT),
+    ):
         try:
             main()
         except SystemExit as error:
@@ -94,11 +78,7 @@ def _called(work: Path, call: Call) -> Outcome:
         except Exception:
             exit_code = 1
             traceback.print_exc()
-    texts = []
-    for stream in (out, err):
-        stream.flush()
-        texts.append(cast(io.BytesIO, stream.buffer).getvalue().decode("utf-8", "replace"))
-    return Outcome(exit_code, *texts)
+    return Outcome(exit_code, *(stream.getvalue().decode("utf-8", "replace") for stream in raw))
 
 
 # the working folder
@@ -139,7 +119,8 @@ def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
     for name, mode in {"cmyk.jpg": "CMYK", "grey.jpg": "L", "bilevel.png": "1"}.items():
         some().convert(mode).save(folder / name, quality=90)
     Image.fromarray(np.asarray(some().convert("L")).astype(np.uint16) * 257).save(folder / "sixteen.png")
-    (folder / "sixteen-colour.png").write_bytes(png(np.asarray(some()).astype(np.uint16) * 257))
+    lines = (np.asarray(some()).astype(np.uint16) * 257).astype(">u2")
+    (folder / "sixteen-colour.png").write_bytes(png(320, 240, 16, b"".join(b"\0" + line.tobytes() for line in lines)))
     Image.fromarray(np.asarray(some().convert("L"), dtype=np.float32) / 255).save(folder / "float.tif")
     some().quantize(64).save(folder / "palette.png")
     some().quantize(64).save(folder / "palette-clear.png", transparency=0)
@@ -148,10 +129,9 @@ def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
         clear.putalpha(Image.linear_gradient("L").resize(clear.size))
         clear.save(folder / f"{name}.png")
     # formats
-    frames = {"moving.gif": {"duration": 100}, "moving.webp": {"quality": 90}, "two.mpo": {}}
-    for name, options in frames.items():
+    for name, options in {"moving.gif": {"duration": 100}, "moving.webp": {"quality": 90}, "two.mpo": {}}.items():
         some().save(folder / name, save_all=True, append_images=[some()], **options)
-    formats: dict[str, dict[str, Any]] = {
+    formats = {
         "plain.bmp": {}, "plain.tif": {}, "packed.tiff": {"compression": "tiff_lzw"}, "plain.webp": {"quality": 90},
         "plain.avif": {"quality": 90, "max_threads": 1}, "plain.heic": {"quality": 90},
         "progressive.jpg": {"quality": 90, "progressive": True},
@@ -176,7 +156,7 @@ def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
     foreign = {
         "empty.jpg": b"", "text.jpg": b"dear diary\n", "page.jpg": b"%PDF-1.4\n" + b"0" * 200,
         "vector.svg": b'<svg xmlns="http://www.w3.org/2000/svg"/>\n', "notes.txt": b"not named as a picture\n",
-        "huge.png": png_header(30_000, 30_000),
+        "huge.png": png(30_000, 30_000, 8, b"\0" * 5000),
     }  # fmt: skip
     for name, content in foreign.items():
         (folder / name).write_bytes(content)
@@ -208,25 +188,14 @@ def write_awkward(folder: Path, photos: Sequence[Image.Image]) -> None:
         frame.save(folder / f"burst/frame-{second}.jpg", quality=90, exif=exif)
 
 
-def png(levels: np.ndarray) -> bytes:
-    """A PNG of 16 bits a channel in colour, which Pillow does not write."""
-    height, width, _ = levels.shape
-    lines = levels.astype(">u2").reshape(height, -1)
-    body = b"".join(b"\0" + line.tobytes() for line in lines)
-    return _png(width, height, 16, zlib.compress(body, 6))
+def png(width: int, height: int, depth: int, lines: bytes) -> bytes:
+    """A PNG in colour: of 16 bits a channel, as Pillow writes none, or with fewer lines than it says."""
 
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, and holds next to nothing."""
-    return _png(width, height, 8, zlib.compress(b"\0" * 5000))
-
-
-def _png(width: int, height: int, depth: int, body: bytes) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
@@ -259,9 +228,6 @@ def write_inputs(folder: Path, photos: Sequence[Image.Image]) -> None:
             archive.add(folder / name, name)
 
 
-FAULTS = ("blur", "underexposure", "overexposure", "noise", "tilt", "compression")
-
-
 def write_ratings(folder: Path) -> None:
     """Ratings of the sample photos that somebody could have given, and tables that are wrong."""
     folder.mkdir()
@@ -280,20 +246,19 @@ def write_ratings(folder: Path) -> None:
     write_csv(folder / "means.csv", ("path", "rating", "std", "split"), means)
     (folder / "votes.jsonl").write_text("".join(json.dumps(vote) + "\n" for vote in votes))
     paths = [row[0] for row in means]
-    header = ("path", "rating")
-    pairs = ("path_a", "path_b", "preferred")
-    wrong: dict[str, tuple[tuple[str, ...], list[tuple[str, ...]]]] = {
+    rated, pairs = ("path", "rating"), ("path_a", "path_b", "preferred")
+    wrong = {
         "no-rating": (("path", "stars"), [(p, "3") for p in paths]),
         "no-path": (("file", "rating"), [(p, "3") for p in paths]),
-        "constant": (header, [(p, "3") for p in paths]),
-        "words": (header, [(p, "fine") for p in paths]),
-        "gap": (header, [(p, "" if i == 4 else str(i % 5)) for i, p in enumerate(paths)]),
-        "no-picture": (header, [("gone.png", "1"), ("lost.png", "2")]),
-        "twice": (header, [(p, str(i % 5)) for i, p in enumerate(paths + paths)]),
-        "few": (header, [(p, str(i)) for i, p in enumerate(paths[:2])]),
-        "no-scale": (header, [(p, str(99 * i)) for i, p in enumerate(paths)]),
-        "odd-split": ((*header, "split"), [(p, str(i % 5), "odd") for i, p in enumerate(paths)]),
-        "empty": (header, []),
+        "constant": (rated, [(p, "3") for p in paths]),
+        "words": (rated, [(p, "fine") for p in paths]),
+        "gap": (rated, [(p, "" if i == 4 else str(i % 5)) for i, p in enumerate(paths)]),
+        "no-picture": (rated, [("gone.png", "1"), ("lost.png", "2")]),
+        "twice": (rated, [(p, str(i % 5)) for i, p in enumerate(paths + paths)]),
+        "few": (rated, [(p, str(i)) for i, p in enumerate(paths[:2])]),
+        "no-scale": (rated, [(p, str(99 * i)) for i, p in enumerate(paths)]),
+        "odd-split": ((*rated, "split"), [(p, str(i % 5), "odd") for i, p in enumerate(paths)]),
+        "empty": (rated, []),
         "pairs-odd": (pairs, [(paths[0], p, "c") for p in paths[1:28]]),
         "pairs-few": (pairs, [(paths[0], paths[1], "a")]),
         "pairs-ties": (pairs, [(paths[0], p, "tie") for p in paths[1:28]]),
@@ -311,29 +276,15 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
         csv.writer(out, lineterminator="\n").writerows([header, *rows])
 
 
-SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-    xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:lr="http://ns.adobe.com/lightroom/1.0/"
-    xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" xmlns:odd="urn:odd:1/" {attributes}>
-   <dc:subject><rdf:Bag><rdf:li>cup</rdf:li><rdf:li>aesthetics: bad</rdf:li></rdf:Bag></dc:subject>
-   <lr:hierarchicalSubject><rdf:Bag><rdf:li>things|cup</rdf:li></rdf:Bag></lr:hierarchicalSubject>
-   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">Mine.</rdf:li></rdf:Alt></dc:description>
-   <odd:note>kept</odd:note>
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-"""
-
-
 def write_sidecars(folder: Path, photos: Sequence[Image.Image]) -> None:
     """Images without a sidecar, with those of two programs, and with a broken one."""
     folder.mkdir()
     for number, name in enumerate(("plain.png", "darktable.png", "adobe.jpg", "broken.jpg")):
         crop(photos, number, 400, 280).save(folder / name, quality=90)
-    (folder / "darktable.png.xmp").write_text(SIDECAR.format(attributes='xmp:Rating="2"'))
+    sidecar = (GOLDEN / "sidecar.xmp").read_text()
+    (folder / "darktable.png.xmp").write_text(sidecar.replace("ATTRIBUTES", 'xmp:Rating="2"'))
     extension = 'xmp:Rating="0" photoshop:SidecarForExtension="JPG"'
-    (folder / "adobe.xmp").write_text(SIDECAR.format(attributes=extension))
+    (folder / "adobe.xmp").write_text(sidecar.replace("ATTRIBUTES", extension))
     (folder / "broken.jpg.xmp").write_text("<x:xmpmeta")
 
 
@@ -361,18 +312,8 @@ def fill(work: Path) -> None:
 
 CALLS: dict[str, dict[str, list[str]]] = tomllib.loads((GOLDEN / "calls.toml").read_text(encoding="utf-8"))
 COLUMNS, INPUTS, CHOICES, WRONG = (CALLS[name] for name in ("columns", "inputs", "choices", "wrong"))
-
-ERROR_ROWS = ("awkward/gone.jpg", "awkward/notes.txt", "awkward/.hidden.jpg", "awkward/vector.svg",
-              "awkward/nested/loop/dot.png", "samples/astronaut.png", "awkward/*.bmp")  # fmt: skip
-"""Named beside the two folders: some are images, one is there already."""
-ALL = ("samples", "awkward", *ERROR_ROWS)
-
 SHOWN = ("path", "score", "score_scaled", "stars", "score_fast", "error")
-"""Of the tables above, also values."""
-
-COMPARED = ("samples/astronaut.png", "samples/coffee-noise.png", "samples/chelsea.png",
-            "samples/rocket-tilt.png", "awkward/twin-a.jpg", "awkward/cut.jpg")  # fmt: skip
-
+"""Of the tables with columns, also values."""
 SOME = (
     "samples/", "awkward/album.jpg", "awkward/burst", "awkward/nested/", "awkward/twin-a.jpg",
     "awkward/names/Z", "awkward/names/co", "awkward/names/p", "awkward/names/t",
@@ -384,85 +325,51 @@ lie .02 apart at least, so that their order is sure."""
 
 def everything(work: Path) -> dict[str, Any]:
     """Run all calls in an empty folder and give what is kept, by the name of its file."""
-    found: dict[str, Any] = {}
-    outcomes = run(work, {"samples": Call(("samples", "samples"))})
+    outcomes = {"samples": called(work, ("samples", "samples"))}
     fill(work)
-    out = {f"columns {n}": Call(("score", *(w.replace("OUT", f"columns-{n}") for w in words)))
-           for n, words in COLUMNS.items()}  # fmt: skip
-    named = {f"inputs {n}": Call(("score", *words, "--fast", "--out", f"inputs-{n}.jsonl",
-                                  "--stats", f"inputs-{n}.json"),
-                                 str(CALLS["stdin"].get(n, "")))
-             for n, words in INPUTS.items()}  # fmt: skip
-    outcomes |= run(work, {
-        "slow": Call(("score", *ALL, "--facts", "--attributes", "--out", "slow.jsonl",
-                      "--stats", "slow.json")),
-        "fast": Call(("score", *ALL, "--fast", "--facts", "--out", "fast.jsonl", "--stats",
-                      "fast.json")),
-        "evaluate": Call(("evaluate", "ratings/means.csv", "--images", "samples", "--json")),
-        "compare": Call(("compare", *COMPARED, "--json")),
-        "explain": Call(("explain", "samples/coffee.png", "--json")),
-        "evaluate split": Call(("evaluate", "ratings/means.csv", "--images", "samples",
-                                "--split", "test", "--fast", "--json")),
-        "evaluate votes": Call(("evaluate", "ratings/votes.jsonl", "--images", "samples",
-                                "--fast", "--no-facts", "--json", "--html", "evaluate.html")),
-        "sidecars": Call(("score", "sidecars", "--xmp", "--attributes", "--out",
-                          "sidecars.jsonl")),
-        "folder": Call(("score", "inputs", "--fast", "--out", "shards/")),
-        "resume from": Call(("score", "inputs/a.jpg", "inputs/gone.jpg", "inputs/sub", "--fast",
-                             "--out", "resumed.csv")),
-        **out, **named,
-    })  # fmt: skip
-    found["sidecars"] = {"score": sidecars(work / "sidecars")}
-    for table, name in (("slow", "some"), ("fast", "some-fast")):
+    columns = {f"columns {n}": ["score", *words] for n, words in COLUMNS.items()}
+    inputs = {
+        f"inputs {n}": ["score", *words, "--fast", "--out", f"inputs-{n}.jsonl", "--stats", f"inputs-{n}.json"]
+        for n, words in INPUTS.items()
+    }
+    for name, words in (CALLS["first"] | columns | inputs).items():
+        outcomes[name] = called(work, words, str(CALLS["stdin"].get(name, "")))
+    found: dict[str, Any] = {"sidecars": {"score": sidecars(work / "sidecars")}}
+    for table, some in (("slow", "some"), ("fast", "some-fast")):
         if (work / f"{table}.jsonl").is_file():
             lines = (work / f"{table}.jsonl").read_text(encoding="utf-8").splitlines(True)
-            some = [line for line in lines if json.loads(line)["path"].startswith(SOME)]
-            (work / f"{name}.jsonl").write_text("".join(some), "utf-8")
-    outcomes |= run(work, {
-        "resume": Call(("score", "inputs", "--fast", "--out", "resumed.csv", "--resume",
-                        "--stats", "resumed-csv.json")),
-        "resume folder": Call(("score", "inputs", "--fast", "--out", "shards/", "--resume",
-                               "--stats", "resumed.json")),
-        "gallery": Call(("gallery", "some.jsonl", "--fast", "some-fast.jsonl", "--html",
-                         "gallery.html")),
-        "xmp again": Call(("xmp", "sidecars.jsonl", "--dry-run")),
-        "copy": Call(("choose", "some.jsonl", "--top-k", "3", "--copy", "copied")),
-        "link": Call(("choose", "inputs-folder.jsonl", "--bands", "15,30", "--link", "linked")),
-        **{f"choose {n}": Call(("choose", "some.jsonl", *words))
-           for n, words in CHOICES.items()},
-        **{f"wrong {n}": Call(words, cwd=f"wrong/{n}") for n, words in WRONG.items()},
-    })  # fmt: skip
+            lines = [line for line in lines if json.loads(line)["path"].startswith(SOME)]
+            (work / f"{some}.jsonl").write_text("".join(lines), "utf-8")
+    choices = {f"choose {n}": ["choose", "some.jsonl", *words] for n, words in CHOICES.items()}
+    outcomes |= {name: called(work, words) for name, words in (CALLS["then"] | choices).items()}
+    outcomes |= {f"wrong {n}": called(work / "wrong" / n, words) for n, words in WRONG.items()}
     placed = {name: below(work / name) for name in ("copied", "linked")}
-    again = "xmp sidecars.jsonl --overwrite-ratings --stars 1,2,3,4,5 --unrated 1"
-    outcomes |= run(work, {"undo": Call(("choose", "--undo", "copied")), "xmp": Call(tuple(again.split()))})
+    outcomes |= {name: called(work, words) for name, words in CALLS["last"].items()}
     found["sidecars"]["xmp"] = sidecars(work / "sidecars")
 
-    def kept(name: str, give: Callable[[], Any]) -> Any:
+    def kept(name: str, give: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return give()
+            return give(*arguments)
         except (OSError, ValueError, LookupError) as error:
-            outcome = outcomes[name]
-            said = outcome.stderr.strip().splitlines() or [repr(error)]
-            return {"failed": f"{name}: exit {outcome.exit}, {said[-1][:300]}"}
+            said = outcomes[name].stderr.strip().splitlines() or [repr(error)]
+            return {"failed": f"{name}: exit {outcomes[name].exit}, {said[-1][:300]}"}
 
-    def stdout(name: str) -> Any:
-        return json.loads(outcomes[name].stdout)
+    def said(name: str, give: Callable[[Any], Any]) -> Any:
+        return kept(name, lambda: give(json.loads(outcomes[name].stdout)))
 
-    found["score"] = kept("slow", lambda: rows_of(work / "slow.jsonl", work))
-    found["score-fast"] = kept("fast", lambda: rows_of(work / "fast.jsonl", work))
-    found["columns"] = {n: kept(f"columns {n}", partial(columns_of, work, n)) for n in COLUMNS}
-    tables = {n: work / f"inputs-{n}.jsonl" for n in INPUTS}
-    found["inputs"] = {n: kept(f"inputs {n}", partial(kinds_of, f)) for n, f in tables.items()}
+    found["score"] = kept("slow", rows_of, work / "slow.jsonl", work)
+    found["score-fast"] = kept("fast", rows_of, work / "fast.jsonl", work)
+    found["columns"] = {n: kept(f"columns {n}", columns_of, work / words[-1]) for n, words in COLUMNS.items()}
+    found["inputs"] = {n: kept(f"inputs {n}", kinds_of, work / f"inputs-{n}.jsonl") for n in INPUTS}
     counted = {"slow": "slow", "fast": "fast", "resume folder": "resumed", "resume": "resumed-csv"}
     counted |= {f"inputs {n}": f"inputs-{n}" for n in INPUTS}
-    found["stats"] = {name: kept(call, partial(stats_of, work / f"{name}.json")) for call, name in counted.items()}
+    found["stats"] = {name: kept(call, stats_of, work / f"{name}.json") for call, name in counted.items()}
     found["choose"] = {n: outcomes[f"choose {n}"].stdout.splitlines() for n in CHOICES}
     found["choose"] |= {**placed, "undone": below(work / "copied")}
-    found["gallery"] = kept("gallery", lambda: gallery_of(work / "gallery.html"))
-    evaluations = ("evaluate", "evaluate split", "evaluate votes")
-    found["evaluate"] = {name: kept(name, lambda name=name: tidy(stdout(name))) for name in evaluations}
-    found["compare"] = kept("compare", lambda: comparison_of(stdout("compare")))
-    found["explain"] = kept("explain", lambda: explanation_of(stdout("explain")))
+    found["gallery"] = kept("gallery", gallery_of, work / "gallery.html")
+    found["evaluate"] = {name: said(name, tidy) for name in ("evaluate", "evaluate split", "evaluate votes")}
+    found["compare"] = said("compare", comparison_of)
+    found["explain"] = said("explain", explanation_of)
     found["calls"] = {
         name: {"exit": outcome.exit, "stdout": bool(outcome.stdout), "traceback": "Traceback" in outcome.stderr}
         for name, outcome in outcomes.items()
@@ -503,14 +410,12 @@ def told_as(path: Path) -> str:
 
 
 def rows_of(file: Path, work: Path) -> dict[str, dict[str, Any]]:
-    """Path to its row, without the prompt; of errors the kind, and of the hash whether it is that
-    of the file."""
-    names = (work / "awkward/names").iterdir()  # of which one is no UTF-8
-    files = {told_as(p.relative_to(work)): p for p in names}
+    """Path to its row, without the prompt; of errors the kind, and of the hash whether it is that of the file."""
+    # of these names one is no UTF-8
+    files = {told_as(p.relative_to(work)): p for p in (work / "awkward/names").iterdir()}
     found = {}
     for row in read_rows(file):
-        path, digest = row.pop("path"), row.pop("sha256")
-        del row["prompt"]
+        path, digest, _ = (row.pop(name) for name in ("path", "sha256", "prompt"))
         file = files.get(path, work / path)
         if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
             digest = "of the file"
@@ -521,25 +426,16 @@ def rows_of(file: Path, work: Path) -> dict[str, dict[str, Any]]:
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """Rows of a table in any of the three formats; of CSV as text."""
     if file.suffix == ".parquet":
-        rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-        return rows
+        return pq.read_table(file).to_pylist()
     with file.open(encoding="utf-8", newline="") as lines:
-        if file.suffix == ".jsonl":
-            return [json.loads(line) for line in lines]
-        return list(csv.DictReader(lines))
+        return [json.loads(line) for line in lines] if file.suffix == ".jsonl" else list(csv.DictReader(lines))
 
 
-def columns_of(work: Path, name: str) -> dict[str, Any]:
-    """Names of the columns in their order, with types where the format has some, and a few values
-    of each row."""
-    file = work / COLUMNS[name][-1].replace("OUT", f"columns-{name}")
+def columns_of(file: Path) -> dict[str, Any]:
+    """Names of the columns in their order, with types where the format has some, and a few values of each row."""
     rows = read_rows(file)
-    if file.suffix == ".parquet":
-        names: Any = {f.name: str(f.type) for f in pq.read_schema(file)}
-    else:
-        names = list(rows[0])
-    values = [{k: _number(row[k]) for k in SHOWN if k in row} for row in rows]
-    return {"columns": names, "rows": tidy(values)}
+    types = {f.name: str(f.type) for f in pq.read_schema(file)} if file.suffix == ".parquet" else list(rows[0])
+    return {"columns": types, "rows": tidy([{k: _number(row[k]) for k in SHOWN if k in row} for row in rows])}
 
 
 def _number(value: Any) -> Any:
@@ -577,12 +473,12 @@ def below(folder: Path) -> list[str]:
     return sorted(told_as(p.relative_to(folder)) for p in folder.rglob("*") if not p.is_dir())
 
 
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _PREFIXES = {
     "http://ns.adobe.com/xap/1.0/": "xmp", "http://purl.org/dc/elements/1.1/": "dc",
     "http://ns.adobe.com/lightroom/1.0/": "lr", "http://ns.adobe.com/photoshop/1.0/": "photoshop",
-    "urn:vlm-aes:xmp:1/": "vlmaes", "urn:odd:1/": "odd",
+    "urn:vlm-aes:xmp:1/": "vlmaes", "urn:odd:1/": "odd", _RDF[1:-1]: "rdf",
 }  # fmt: skip
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 
 
 def sidecars(folder: Path) -> dict[str, dict[str, list[Any]]]:
@@ -613,12 +509,11 @@ def sidecars(folder: Path) -> dict[str, dict[str, list[Any]]]:
 
 def _prefixed(name: str) -> str:
     space, _, local = name[1:].partition("}")
-    return f"{_PREFIXES.get(space, 'rdf' if '{' + space + '}' == _RDF else space)}:{local}"
+    return f"{_PREFIXES.get(space, space)}:{local}"
 
 
 def gallery_of(file: Path) -> dict[str, Any]:
-    """What the page holds: title, bars, strips, errors, and for each image its data; of its
-    thumbnail the size and the mean colour."""
+    """What the page holds: title, bars, strips, errors, and for each image its data and about its thumbnail."""
     text = file.read_text(encoding="utf-8")
     cards, thumbs = (json.loads(re.findall(rf'id="{name}">(.*?)</script>', text)[0]) for name in ("cards", "thumbs"))
     strips = [
@@ -656,8 +551,7 @@ def comparison_of(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def explanation_of(found: dict[str, Any]) -> dict[str, Any]:
-    """Names of all that is said of an image, with units and bands of its facts; no critique, no
-    advice."""
+    """Names of all that is said of an image, with units and bands of its facts; no critique, no advice."""
     return {
         "keys": sorted(found),
         "score": tidy(found["score"], "score"),
@@ -672,28 +566,20 @@ def explanation_of(found: dict[str, Any]) -> dict[str, Any]:
 def load(name: str) -> Any:
     """What a golden file holds."""
     found = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
-    return unpacked(found) if name.startswith("score") else found
+    if name.startswith("score"):
+        columns = found.pop("columns")
+        return {path: dict(zip(columns, values, strict=True)) for path, values in found.items()}
+    return found
 
 
 def save(name: str, content: Any) -> None:
-    """Write a golden file, one line a subject."""
-    content = packed(content) if name.startswith("score") else content
+    """Write a golden file, one line a subject; of tables the columns once, then path to values."""
+    if name.startswith("score"):
+        columns = list(next(iter(content.values())))
+        content = {"columns": columns, **{path: [row[n] for n in columns] for path, row in content.items()}}
     compact = partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
     lines = [f"{compact(k)}: {compact(v)}" for k, v in content.items()]
-    text = "{\n" + ",\n".join(lines) + "\n}\n"
-    (GOLDEN / f"{name}.json").write_text(text, encoding="utf-8")
-
-
-def packed(rows: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:
-    """The columns once, then path to values."""
-    names = list(next(iter(rows.values())))
-    return {"columns": names, **{p: [row[n] for n in names] for p, row in rows.items()}}
-
-
-def unpacked(content: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
-    """Path to its row."""
-    names = content.pop("columns")
-    return {p: dict(zip(names, values, strict=True)) for p, values in content.items()}
+    (GOLDEN / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def main() -> None:

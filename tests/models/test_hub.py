@@ -1,7 +1,6 @@
 """Pushing to the hub and fetching from it, and no request unasked. The hub is a small server."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -29,14 +28,13 @@ COMMIT, OLDER = "a" * 40, "b" * 40
 def trained(tmp_path):
     """A folder as finetune leaves it, with things that stay here."""
     folder = tmp_path / "my-taste"
-    (folder / "nano").mkdir(parents=True)
-    (folder / "checkpoint-10").mkdir()
-    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "nano"}')
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    (folder / "nano" / "config.json").write_text("{}")
-    (folder / "README.md").write_text("# my-taste\n\nRates images as I do.\n")
-    for name in ("checkpoint-10/optimizer.pt", ".DS_Store", "nano/.lock"):
-        (folder / name).write_text("x")
+    for name, text in {
+        "adapter_config.json": '{"base_model_name_or_path": "nano"}', "adapter_model.safetensors": "weights",
+        "nano/config.json": "{}", "README.md": "# my-taste\n\nRates images as I do.\n",
+        "checkpoint-10/optimizer.pt": "x", ".DS_Store": "x", "nano/.lock": "x",
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
     return folder
 
 
@@ -48,9 +46,7 @@ def test_an_upload_holds_the_files_and_a_completed_card(trained):
     assert (about.license, about.library_name) == ("apache-2.0", "vlm-aes")
     assert parcel.card.endswith("# my-taste\n\nRates images as I do.\n")
     assert (trained / "README.md").read_text().startswith("# my-taste")
-
-
-def test_entries_of_a_card_stay(trained):
+    # entries of a card stay
     (trained / "README.md").write_text("---\nlicense: mit\ntags:\n- mine\nx-own: 1\n---\n# a\n")
     about = ModelCard(prepare_upload(trained, "apache-2.0").card).data
     assert (about.license, about.tags, about.get("x-own")) == ("mit", ["mine"], 1)
@@ -66,148 +62,108 @@ def test_weights_of_others_bring_their_terms(trained):
 
 
 def test_folders_that_cannot_be_pushed_say_what_to_do(trained, tmp_path):
-    with pytest.raises(HubError, match="the card names no license: give one with --license"):
-        prepare_upload(trained)
-    (trained / "README.md").write_text("---\n: [\n---\n")
-    with pytest.raises(HubError, match="metadata cannot be read"):
-        prepare_upload(trained, "mit")
-    (trained / "README.md").unlink()
-    with pytest.raises(HubError, match=r"holds no README\.md"):
-        prepare_upload(trained, "mit")
-    (trained / "README.md").write_text("# a\n")
-    (trained / "adapter_config.json").write_text('{"base_model_name_or_path": "/home/me/base"}')
-    with pytest.raises(HubError, match="its base is the folder /home/me/base"):
-        prepare_upload(trained, "mit")
-    with pytest.raises(HubError, match="no checkpoint, adapter or fast head"):
-        prepare_upload(tmp_path, "mit")
+    def refused(reason, folder=trained, license="mit"):
+        with pytest.raises(HubError, match=reason):
+            prepare_upload(folder, license)
 
-
-def test_a_base_on_the_hub_is_no_folder_of_this_machine(trained):
-    (trained / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
+    card, base = trained / "README.md", trained / "adapter_config.json"
+    refused("the card names no license: give one with --license", license=None)
+    card.write_text("---\n: [\n---\n")
+    refused("metadata cannot be read")
+    card.unlink()
+    refused(r"holds no README\.md")
+    card.write_text("# a\n")
+    base.write_text('{"base_model_name_or_path": "/home/me/base"}')
+    refused("its base is the folder /home/me/base")
+    refused("no checkpoint, adapter or fast head", tmp_path)
+    base.write_text('{"base_model_name_or_path": "owner/base"}')  # on the hub, no folder of this machine
     assert prepare_upload(trained, "mit").kind == "model"
 
 
 def test_a_dry_run_asks_nobody(trained):
-    result = CliRunner().invoke(app, ["push", str(trained), "me/my-taste", "--license", "mit", "--dry-run"])
-    assert result.exit_code == 0, result.output
-    assert "7  adapter_model.safetensors" in result.stdout
-    assert "README.md" in result.stdout
-    assert "would go to model me/my-taste, license mit" in result.stderr
-    for words, reason in ((["my-taste"], "OWNER/NAME"), (["me/x"], "names no license")):
-        wrong = CliRunner().invoke(app, ["push", str(trained), *words, "--dry-run"])
-        assert wrong.exit_code == 2
-        assert reason in wrong.stderr
+    words = ["push", str(trained), "me/my-taste", "--dry-run"]
+    done, wrong = (CliRunner().invoke(app, [*words, *more]) for more in (["--license", "mit"], []))
+    assert done.exit_code == 0 and "would go to model me/my-taste, license mit" in done.stderr, done.stderr
+    assert "7  adapter_model.safetensors" in done.stdout and "README.md" in done.stdout
+    assert wrong.exit_code == 2 and "names no license" in wrong.stderr
 
 
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub as a push needs; keeps what it was asked and given."""
 
-    asked: list
-    given: dict
-    refuses = False
+    asked, given, refuses = [], {}, False
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append(self.path)
-        if self.refuses:
-            return self._answer({"error": "no write access"}, 403)
+        answer = {"errors": [], "warnings": [], "sha": COMMIT, "id": "me/my-taste"}
         if self.path.endswith("/api/repos/create"):
-            return self._answer({"url": "http://127.0.0.1/me/my-taste", "id": "me/my-taste"})
-        if "/preupload/" in self.path:
-            files = json.loads(body)["files"]
-            return self._answer(
-                {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
-            )
-        if "/commit/" in self.path:
+            answer |= {"url": "http://127.0.0.1/me/my-taste"}
+        elif "/preupload/" in self.path:
+            names = [file["path"] for file in json.loads(body)["files"]]
+            answer = {"files": [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in names]}
+        elif "/commit/" in self.path:
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     self.given[line["value"]["path"]] = b64decode(line["value"]["content"])
-            return self._answer({"commitUrl": f"http://127.0.0.1/me/my-taste/commit/{COMMIT}",
-                                 "commitOid": COMMIT, "pullRequestUrl": None})  # fmt: skip
-        return self._answer({"errors": [], "warnings": []})
-
-    def do_GET(self):
-        self.asked.append(self.path)
-        if self.refuses:
-            return self._answer({"error": "no access"}, 403)
-        return self._answer({"sha": COMMIT, "id": "me/my-taste"})
-
-    def _answer(self, data, status=200):
-        text = json.dumps(data).encode()
-        self.send_response(status)
+            url = f"http://127.0.0.1/me/my-taste/commit/{COMMIT}"
+            answer = {"commitUrl": url, "commitOid": COMMIT, "pullRequestUrl": None}
+        text = json.dumps({"error": "no access"} if self.refuses else answer).encode()
+        self.send_response(403 if self.refuses else 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
 
+    do_GET = do_POST
+
     def log_message(self, *args):
         pass
 
 
-@pytest.fixture
-def hub():
-    handler = type("Handler", (Hub,), {"asked": [], "given": {}})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+def test_a_push_is_one_commit(trained, tmp_path, monkeypatch):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    handler.address = f"http://127.0.0.1:{server.server_port}"
-    yield handler
+    for name, value in (("ENDPOINT", f"http://127.0.0.1:{server.server_port}"), ("HOME", str(tmp_path / "hf")),
+                        ("TOKEN", "hf_none"), ("HUB_DISABLE_XET", "1"), ("HUB_OFFLINE", "0")):  # fmt: skip
+        monkeypatch.setenv(f"HF_{name}", value)
+
+    def push():
+        # in a process of its own: in this one nothing may connect, and the address is read at import
+        command = [sys.executable, "-m", "vlm_aes.cli", "push", trained, "me/my-taste", "--license", "mit"]
+        return subprocess.run([*command, "--revision", "trial"], capture_output=True, text=True)
+
+    done = push()
+    assert done.returncode == 0, done.stderr
+    parcel = prepare_upload(trained, "mit")
+    files = {name: file.read_bytes() for name, file in parcel.files.items()}
+    assert Hub.given == {"README.md": parcel.card.encode(), **files}
+    assert f"pushed: --model me/my-taste@{COMMIT}" in done.stderr
+    (commit,) = (path for path in Hub.asked if "/commit/" in path)
+    assert commit.endswith("/commit/trial")
+    monkeypatch.setattr(Hub, "refuses", True)
+    refused = push()
+    assert refused.returncode == 2 and "hf auth login" in refused.stderr
     server.shutdown()
     server.server_close()
 
 
-def test_a_push_is_one_commit(trained, hub, tmp_path):
-    # in a process of its own: in this one nothing may connect, and the address is read at import
-    command = [sys.executable, "-m", "vlm_aes.cli", "push", str(trained), "me/my-taste",
-               "--license", "mit", "--revision", "trial"]  # fmt: skip
-    environment = {**os.environ, "HF_ENDPOINT": hub.address, "HF_TOKEN": "hf_none",
-                   "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}  # fmt: skip
-    environment.pop("HF_HUB_OFFLINE", None)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    parcel = prepare_upload(trained, "mit")
-    assert hub.given == {
-        "README.md": parcel.card.encode(),
-        **{name: file.read_bytes() for name, file in parcel.files.items()},
-    }
-    assert f"pushed: --model me/my-taste@{COMMIT}" in done.stderr
-    assert sum("/commit/" in path for path in hub.asked) == 1
-    assert any(path.endswith("/commit/trial") for path in hub.asked)
-    hub.refuses = True
-    refused = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "hf auth login" in refused.stderr
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """The hub's cache with two revisions of one checkpoint, and nobody to ask."""
-    folder = tmp_path / "hub"
-    place = folder / "models--me--taste"
+def test_a_checkpoint_of_ours_loads_by_revision_from_the_cache(tiny_checkpoint, tmp_path, monkeypatch):
+    place = tmp_path / "models--me--taste"
+    snapshots = place / "snapshots"
+    (place / "refs").mkdir(parents=True)
     for commit, ref in ((COMMIT, "main"), (OLDER, "v1")):
-        shutil.copytree(tiny.build("fast_vlm", tmp_path / commit), place / "snapshots" / commit)
-        (place / "refs").mkdir(exist_ok=True)
+        shutil.copytree(tiny_checkpoint("fast_vlm"), snapshots / commit)
+        shutil.copyfile(PROMPTS_FOLDER / "default.toml", snapshots / commit / "vlm_aes.toml")
         (place / "refs" / ref).write_text(commit)
-        prompt = place / "snapshots" / commit / "vlm_aes.toml"
-        shutil.copyfile(PROMPTS_FOLDER / "default.toml", prompt)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    return place
-
-
-def test_a_checkpoint_of_ours_loads_by_revision(cache):
-    snapshots = cache / "snapshots"
     assert fetch("me/taste") == (snapshots / COMMIT, None)
-    assert fetch("me/taste@v1") == (snapshots / OLDER, None)
-    assert fetch("me/taste", "v1") == (snapshots / OLDER, None)
-    assert fetch(f"me/taste@{OLDER}") == (snapshots / OLDER, None)
+    assert fetch("me/taste@v1") == fetch("me/taste", "v1") == fetch(f"me/taste@{OLDER}") == (snapshots / OLDER, None)
     assessor = Assessor.from_pretrained("me/taste@v1")
     assert assessor.model_id == f"me/taste@{OLDER}"
     assert assessor.assess(tiny.images(1)[0]).error == ""
-
-
-def test_checkpoints_of_others_are_left_to_transformers(cache):
-    for commit in (COMMIT, OLDER):
-        (cache / "snapshots" / commit / "vlm_aes.toml").unlink()
+    (snapshots / OLDER / "vlm_aes.toml").unlink()  # as checkpoints of others, left to transformers
     assert fetch("me/taste@v1") == ("me/taste", "v1")
     assert fetch("nobody/nothing@x") == ("nobody/nothing", "x")
     with pytest.raises(CheckpointError, match="nobody/nothing"):
@@ -217,12 +173,10 @@ def test_checkpoints_of_others_are_left_to_transformers(cache):
 def test_hub_ids_are_told_from_other_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert parse_hub_id("owner/name") is None
     assert parse_hub_id("owner/other@main") == ("owner/other", "main")
     assert parse_hub_id("owner/other", "v2") == ("owner/other", "v2")
-    for other in ("nano", "./a/b", "~/a", "a/b/c", "openai:http://x/v1#m", "a/b@"):
+    for other in ("owner/name", "nano", "./a/b", "~/a", "a/b/c", "openai:http://x/v1#m", "a/b@"):
         assert parse_hub_id(other) is None
     assert locate("owner/other@v1").revision == "v1"
     assert cached_identity(tmp_path) is None
-    inside = tmp_path / "models--o--n" / "snapshots" / "abc" / "fast"
-    assert cached_identity(inside) == "o/n@abc/fast"
+    assert cached_identity(tmp_path / "models--o--n" / "snapshots" / "abc" / "fast") == "o/n@abc/fast"

@@ -9,16 +9,10 @@ from vlm_aes.output.stars import PercentileRank, StarRule
 PERCENT = st.floats(0, 100)
 
 
-def test_the_default_rule():
-    rule = StarRule.parse(None)
-    given = [0, 19.9, 20, 49.9, 50, 80, 94.9, 95, 100]
-    assert [rule.stars(p) for p in given] == [1, 1, 2, 2, 3, 4, 4, 5, 5]
-    assert rule.stars(None) is None
-
-
-def test_the_users_own_rule():
-    rule = StarRule.parse("40, 60, 80, 90, 99")
-    assert [rule.stars(p) for p in (0, 39, 40, 98.9, 99)] == [0, 0, 1, 4, 5]
+def test_the_default_rule_and_a_users_own():
+    percentiles = (0, 19.9, 20, 49.9, 50, 80, 94.9, 95, 100, None)
+    assert list(map(StarRule.parse(None).stars, percentiles)) == [1, 1, 2, 2, 3, 4, 4, 5, 5, None]
+    assert list(map(StarRule.parse("40, 60, 80, 90, 99").stars, (0, 39, 40, 98.9, 99))) == [0, 0, 1, 4, 5]
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3,4", "1,2,3,4,x", "5,4,3,2,1", "0,1,2,3,101", "0,1,2,3,nan", "1,2,3,4,5,6"])
@@ -39,12 +33,9 @@ def test_a_higher_percentile_never_gets_fewer_stars(percentiles, a, b):
 
 @given(st.lists(PERCENT, min_size=1))
 def test_standing_keeps_the_order_and_centers_on_fifty(scores):
+    assert PercentileRank([]).percentile(50) is None
     standing = PercentileRank([*scores, float("nan")])
+    assert standing.percentile(None) is None
     found = [standing.percentile(s) for s in scores]
     assert sum(found) / len(found) == pytest.approx(50)
     assert [f for _, f in sorted(zip(scores, found))] == sorted(found)
-
-
-def test_nothing_stands_nowhere():
-    assert PercentileRank([]).percentile(50) is None
-    assert PercentileRank([1.0]).percentile(None) is None

@@ -1,86 +1,50 @@
-"""A fast head on ratings, and on preferences: fitted, measured, loaded by its path."""
-
 import json
 
 import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
 
+from tests.training.conftest import run
 from vlm_aes import Assessor
-from vlm_aes.cli import app
 from vlm_aes.errors import TrainingError
 from vlm_aes.stats import metrics
 from vlm_aes.training.personal_head import fit_preferences
 
-N = 120
 
-
-@pytest.fixture(scope="module")
-def shoot(tmp_path_factory):
-    """Red is rated well, and of two images the redder one is preferred."""
-    folder = tmp_path_factory.mktemp("shoot")
-    rng = np.random.default_rng(0)
-    rows, red = ["path,rating"], []
-    for i in range(N):
-        pixels = rng.integers(0, 256, (6, 6, 3))
-        pixels[..., 0] = np.clip(pixels[..., 0] + (i * 37 % N) * 2 - N, 0, 255)
-        red.append(float(pixels[..., 0].mean() - pixels[..., 1].mean()))
-        image = Image.fromarray(pixels.astype(np.uint8)).resize((96, 96), Image.Resampling.BICUBIC)
-        image.save(folder / f"{i}.png")
-    ends = (min(red), max(red))
-    rows += [f"{i}.png,{1 + 4 * (r - ends[0]) / (ends[1] - ends[0]):.3f}" for i, r in enumerate(red)]
-    (folder / "r.csv").write_text("\n".join(rows))
-    pairs = ["path_a,path_b,preferred"]
-    pairs += [f"{i}.png,{i + 1}.png,{'a' if red[i] > red[i + 1] else 'b'}" for i in range(0, N, 2)]
-    (folder / "pairs.csv").write_text("\n".join(pairs))
-    return folder, red
-
-
-def run(*words):
-    return CliRunner().invoke(app, [str(word) for word in ("finetune", *words)])
-
-
-def test_a_head_is_fitted_to_ratings_and_loads_by_its_path(shoot, tmp_path):
-    folder, red = shoot
-    out = tmp_path / "reds"
-    shares = ("--validation-share", 0.4, "--test-share", 0.2)
-    done = run(folder / "r.csv", "--images", folder, "--out", out, "--fast", "--terms", "made up", *shares)
+def finetune(folder, table, out, *words):
+    done = run("finetune", folder / table, "--images", folder, "--out", out, "--fast", *words)
     assert done.exit_code == 0, done.output
-    assert "48 train, 48 validation, 24 test images" in done.stderr
+    return done, json.loads((out / "training.json").read_text()), (out / "README.md").read_text()
+
+
+def test_a_head_is_fitted_to_ratings_and_loads_by_its_path(shoot, table, tmp_path):
+    out = tmp_path / "bright"
+    shares = ("--validation-share", 0.5, "--test-share", 0.2)
+    done, kept, card = finetune(shoot, "r.csv", out, "--terms", "made up", *shares)
+    assert "24 train, 40 validation, 16 test images" in done.stderr
     assert "SRCC of measured facts" in done.stdout
-    kept = json.loads((out / "training.json").read_text())
     assert kept["figures"]["srcc"]["value"] > kept["before"]["srcc"]["value"] + 0.2
     assessor = Assessor.from_pretrained(out)
     assert assessor.model_id == kept["model"]
-    rated = assessor.assess([str(folder / f"{i}.png") for i in range(N)], facts=False)
-    assert metrics.srcc(red, [a.score for a in rated]) > 0.6
+    rated = assessor.assess([table.source(i) for i in range(80)], facts=False)
+    assert metrics.srcc(table.scores(), [a.score for a in rated]) > 0.6
     assert rated[0].score_low is not None and rated[0].percentile is not None
-    card = (out / "README.md").read_text()
-    for text in (
-        "48 to calibrate", "made up", "the fast head", "writes no critiques", "its base, untouched",
-        "research, non-commercial",
-    ):  # fmt: skip
-        assert text in card, text
+    texts = ("40 to calibrate", "made up", "the fast head", "writes no critiques", "its base, untouched")
+    assert not [text for text in (*texts, "research, non-commercial") if text not in card]
     assert "best step" not in card
-    assert not (tmp_path / "reds.part").exists()
-    again = run(folder / "r.csv", "--images", folder, "--out", out, "--fast")
-    assert again.exit_code == 2
-    assert "reds exists; take another --out, or --overwrite" in again.stderr
+    assert not (tmp_path / "bright.part").exists()
+    again = run("finetune", shoot / "r.csv", "--images", shoot, "--out", out, "--fast")
+    assert (again.exit_code, "bright exists; take another --out, or --overwrite" in again.stderr) == (2, True)
 
 
-def test_a_head_is_fitted_to_preferences(shoot, tmp_path):
-    folder, red = shoot
-    out = tmp_path / "reds"
-    done = run(folder / "pairs.csv", "--images", folder, "--out", out, "--fast")
-    assert done.exit_code == 0, done.output
-    kept = json.loads((out / "training.json").read_text())
+def test_a_head_is_fitted_to_preferences(pairs_shoot, tmp_path):
+    _, kept, card = finetune(pairs_shoot, "pairs.csv", tmp_path / "bright")
     assert kept["pairs"] == {"train": 42, "validation": 9, "test": 9}
-    rated = Assessor.from_pretrained(out).assess([str(folder / f"{i}.png") for i in range(N)], facts=False)
-    scores = [a.score for a in rated]
-    assert metrics.srcc(red, scores) > 0.4
+    images = [str(pairs_shoot / f"{i}.png") for i in range(120)]
+    rated = Assessor.from_pretrained(tmp_path / "bright").assess(images, facts=False)
+    scores = np.array([a.score for a in rated])
+    assert (scores[1::2] > scores[0::2]).mean() > 0.8
     assert rated[0].score_low is None
-    assert "writes no critiques" in (out / "README.md").read_text()
+    assert "writes no critiques" in card
 
 
 def test_preferences_give_back_the_linear_model_that_made_them():

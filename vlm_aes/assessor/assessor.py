@@ -241,14 +241,14 @@ class Assessor(VersionRater):
         small, pixels = opened
         if prepared is None:
             prepared = PreparedImage(replace(small, image=Image.new("RGB", (1, 1))))
-        return replace(prepared, pixels=pixels, warning=input_warning(small.image))
+        return replace(prepared, pixels=pixels, warning=input_warning(small.image, small.damaged))
 
     def prepare_loaded(self, loaded: LoadedImage, *, rationale: bool = False, facts: bool = False) -> PreparedImage:
         """Measure what an opened image needs for the vision-language model."""
         needed = rationale or (self.prompt is not None and bool(self.prompt.facts_line))
         return PreparedImage(
             loaded,
-            warning=input_warning(loaded.image),
+            warning=input_warning(loaded.image, loaded.damaged),
             facts=measures.measure(loaded.image, loaded.native) if facts else {},
             prompt_facts=measures.measure_for_prompt(loaded.image) if needed else {},
         )

@@ -1,7 +1,5 @@
 """Versions of one image, rated: edits that are tried, parts that are hidden."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any

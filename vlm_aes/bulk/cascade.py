@@ -1,8 +1,6 @@
 """The cascade: a fast head rates everything, and the model behind it rates again only the images whose
 interval straddles the cut."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -124,5 +122,5 @@ class CascadeRows(CompletedRows):
         if number is None:
             return None
         shard = int(np.searchsorted(self._starts, number, side="right")) - 1
-        place = row_place(self._fast_sink.earlier_shards + shard, number - self._starts[shard])
+        place = row_place(len(self._fast_sink.earlier_shards) + shard, number - self._starts[shard])
         return self._fast_sink.row_at(place)[0]

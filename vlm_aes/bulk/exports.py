@@ -1,7 +1,5 @@
 """Finished rows, where people keep their photos: sidecars and a gallery."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -36,10 +34,7 @@ def write_sidecars(sidecars: SidecarWriter, rows: Iterable[Row], *, show: Say, s
 
 def export_gallery(table: Path, html: Path, *, fast_table: Path | None = None, overwrite: bool = False) -> None:
     """Write a finished table as a gallery; with a ``fast_table`` of the same images, it shows where the two disagree.
-
-    Raises:
-        OutputError, TableError: for a page that exists or has no folder; for a table of another program.
-    """
+    Raises OutputError for a page that exists or has no folder, TableError for a table of another program."""
     check_parent(html)
     check_absent(html, overwrite=overwrite)
     fast = None

@@ -1,7 +1,5 @@
 """Rows that outlive a killed process: a journal of what is rated, and a lock for the one run that writes it."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -20,11 +18,8 @@ Fingerprint = dict[str, Any]
 
 
 class RunLock:
-    """An exclusive lock on a file; the system releases it when the process ends, however it ends.
-
-    Raises:
-        BlockingIOError, OSError: when another process holds it; when the file cannot be opened.
-    """
+    """An exclusive lock on a file; the system releases it when the process ends, however it ends. Raises
+    BlockingIOError when another process holds it, OSError when the file cannot be opened."""
 
     def __init__(self, file: Path) -> None:
         self._file: IO[str] = file.open("a")
@@ -63,31 +58,28 @@ class Journal:
     """
 
     def __init__(self, file: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._handle: int | None = os.open(file, flags, 0o644)
+        self._file = file.open("ab", buffering=0)
+        self._file.truncate(0)
         self._synced = time.monotonic()
 
     def append(self, rows: Iterable[tuple[Row, Fingerprint]]) -> None:
         """Add rows: all of them, or, for a full disk, none."""
-        assert self._handle is not None
-        lines = "".join(json.dumps({"row": row, "source": mark}) + "\n" for row, mark in rows)
-        data = lines.encode()
-        size_before = os.fstat(self._handle).st_size
+        data = "".join(json.dumps({"row": row, "source": mark}) + "\n" for row, mark in rows).encode()
+        handle = self._file.fileno()
+        size_before = os.fstat(handle).st_size
         try:
             while data:
-                data = data[os.write(self._handle, data) :]
+                data = data[os.write(handle, data) :]
             if time.monotonic() - self._synced > SYNC_INTERVAL_S:
-                os.fsync(self._handle)
+                os.fsync(handle)
                 self._synced = time.monotonic()
         except OSError:
-            os.ftruncate(self._handle, size_before)
+            os.ftruncate(handle, size_before)
             raise
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        self._file.close()
 
 
 def read_journal(file: Path, names: list[str]) -> tuple[list[Row], list[Fingerprint]]:

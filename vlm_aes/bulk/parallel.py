@@ -4,8 +4,6 @@ A small network shares its work badly among cores: they wait for each other afte
 busily. Where the scorer allows it, a batch is cut instead, and each core takes a part through all layers.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,9 +62,8 @@ class ParallelScorer:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if len(images) == 1:
                 image = images[0].loaded
-                text = short_text(error, 160) or type(error).__name__
-                advice = f"the model failed on it ({text}); try --precision fp32 or a smaller copy"
-                size = (image.width, image.height)
-                return [self._assessor.error_assessment(ImageError("model", advice, image.sha256, *size))]
+                advice = f"the model failed on it ({short_text(error, 160)}); try --precision fp32 or a smaller copy"
+                failure = ImageError("model", advice, image.sha256, image.width, image.height)
+                return [self._assessor.error_assessment(failure)]
         middle = len(images) // 2
         return self._rate_part(images[:middle]) + self._rate_part(images[middle:])

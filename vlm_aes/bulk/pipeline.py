@@ -5,8 +5,6 @@ the fast path's resizing run in threads, bounded in number and in bytes. A bad i
 row that an earlier run completed is not done again.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from vlm_aes.assessor import Assessor, PreparedImage
-from vlm_aes.bulk.journal import Fingerprint
 from vlm_aes.bulk.parallel import ParallelScorer
 from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
 from vlm_aes.bulk.resume import CompletedRows, DiskIndex
@@ -101,13 +98,12 @@ class RowsByContent:
 
     def row(self, sha256: str) -> Row:
         """The row of a content that is known."""
-        row = self._recent.get(sha256)
-        if row is None:
-            assert self._index is not None and self._sink is not None
-            place = self._index.get(sha256)
-            assert place is not None
-            row, _ = self._sink.row_at(place)
-        return row
+        if sha256 in self._recent:
+            return self._recent[sha256]
+        assert self._index is not None and self._sink is not None
+        place = self._index.get(sha256)
+        assert place is not None
+        return self._sink.row_at(place)[0]
 
 
 def begin_sink(
@@ -119,10 +115,7 @@ def begin_sink(
     **about: str,
 ) -> CompletedRows:
     """Begin a sink; gives the rows of earlier runs that hold, and puts their places by content into ``index``.
-
-    Args:
-        about: said of the run beside its model, prompt and columns.
-    """
+    ``about`` is said of the run beside its model, prompt and columns."""
     model, prompt = assessor.model_id, assessor.prompt_id
     sink.begin({"model": model, "prompt": prompt, "columns": columns.names, **about})
     return CompletedRows(sink, {(model, prompt)}, index, ("critique",) if options.rationale else ())
@@ -174,37 +167,29 @@ def score_images(
         workers=workers,
     )
 
-    def finish(row: Row, fingerprint: Fingerprint, repeated: bool) -> Row:
-        row = amend(row) if amend else row
-        stats.count(row)
-        place = sink.add(row, fingerprint) if sink is not None else None
-        contents.remember(row, None if repeated else place)
-        return row
-
     def rate(batch: list[PrefetchEntry[PreparedImage]]) -> list[Row]:
-        new = [entry.prepared() for entry in batch if entry.decoding is not None]
-        rated = iter(scorer.rate([image for image in new if isinstance(image, PreparedImage)]))
-        prepared = iter(new)
+        images = [entry.error if entry.decoding is None else entry.prepared() for entry in batch]
+        rated = iter(scorer.rate([image for image in images if isinstance(image, PreparedImage)]))
         rows: list[Row] = []
-        for entry in batch:
+        for entry, image in zip(batch, images, strict=True):
             repeated = False
             if entry.completed is not None:
                 stats.resumed += 1
                 row = columns.refresh(entry.completed)
-            elif entry.error is not None:
-                row = columns.row(assessor.error_assessment(entry.error, entry.path))
-            elif entry.decoding is None:
+            elif isinstance(image, ImageError):
+                row = columns.row(assessor.error_assessment(image, entry.path))
+            elif image is not None:
+                stats.rated += 1
+                row = columns.row(replace(next(rated), path=entry.path))
+            else:
                 stats.repeated += 1
                 repeated = True
                 row = {**contents.row(entry.sha256), "path": entry.path}
-            else:
-                image = next(prepared)
-                if isinstance(image, ImageError):
-                    row = columns.row(assessor.error_assessment(image, entry.path))
-                else:
-                    stats.rated += 1
-                    row = columns.row(replace(next(rated), path=entry.path))
-            rows.append(finish(row, entry.fingerprint, repeated))
+            row = amend(row) if amend else row
+            stats.count(row)
+            place = sink.add(row, entry.fingerprint) if sink is not None else None
+            contents.remember(row, None if repeated else place)
+            rows.append(row)
             prefetcher.settle(entry)
         if sink is not None:
             sink.commit()

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -212,12 +213,10 @@ class Prefetcher(Generic[Prepared]):
         try:
             prepared = self._prepare(data, ImageSource(entry.path).suffix, entry.sha256)
         except Exception as error:
-            text = short_text(error, 120) or type(error).__name__
-            advice = f"it cannot be prepared for the model ({text}); save it anew"
+            advice = f"it cannot be prepared for the model ({short_text(error, 120)}); save it anew"
             return ImageError("model", advice, entry.sha256)
         if isinstance(prepared, PreparedImage):
-            image = prepared.loaded.image
-            decoded_bytes = image.width * image.height * 3
+            decoded_bytes = prepared.loaded.image.width * prepared.loaded.image.height * 3
             with self._changed:
                 self._waiting_bytes += decoded_bytes - entry.waiting_bytes
                 entry.waiting_bytes = decoded_bytes
@@ -225,8 +224,6 @@ class Prefetcher(Generic[Prepared]):
 
     def _hand_on(self, entry: PrefetchEntry[Prepared] | BaseException | None) -> None:
         while not self._stop.is_set():
-            try:
+            with suppress(queue.Full):
                 self._ready.put(entry, timeout=0.2)
                 return
-            except queue.Full:
-                continue

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,8 @@ def count_in_background(paths: Sequence[str], column: str | None) -> Total:
     totals: list[int | None] = []
 
     def count() -> None:
-        try:
+        with suppress(SourceError, OSError, ValueError):
             totals.append(count_images(paths, column))
-        except (SourceError, OSError, ValueError):
-            totals.append(None)
 
     threading.Thread(target=count, name="count", daemon=True).start()
     return lambda: totals[0] if totals else None
@@ -44,12 +43,11 @@ class Progress:
     def __init__(self, stats: RunStats, total: Total) -> None:
         self.stats = stats
         self._total = total
-        self._began = time.monotonic()
-        self._last = 0.0
+        self._began = self._last = 0.0
         self._live = sys.stderr.isatty()
 
     def __enter__(self) -> Progress:
-        self._began = time.monotonic()
+        self._began = self._last = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,7 +61,7 @@ class Progress:
     def advance(self) -> None:
         """Show where the run is, a few times a second, or once a minute in a log."""
         now = time.monotonic()
-        if now - max(self._last, self._began) < (REFRESH_S if self._live else LOG_REFRESH_S):
+        if now - self._last < (REFRESH_S if self._live else LOG_REFRESH_S):
             return
         self._last = now
         done, total = self.stats.rows, self._total()
@@ -101,13 +99,8 @@ class Progress:
         t = self.stats
         seconds = time.monotonic() - self._began
         parts = [f"{count_text(t.rows, 'image')} in {_clock(seconds)}"]
-        if t.resumed:
-            parts.append(f"{t.resumed} kept")
-        if t.repeated:
-            parts.append(f"{t.repeated} with equal content")
-        if t.rated_again:
-            parts.append(f"{t.rated_again} rated again")
-        parts += [f"{count} {kind}" for kind, count in sorted(t.errors.items())]
+        counts = [("kept", t.resumed), ("with equal content", t.repeated), ("rated again", t.rated_again)]
+        parts += [f"{count} {kind}" for kind, count in [*counts, *sorted(t.errors.items())] if count]
         if out:
             parts.append(f"written to {out}")
         print(", ".join(parts), file=sys.stderr)

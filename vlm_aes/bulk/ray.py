@@ -6,12 +6,11 @@ them as any other call does. The pieces of a lost worker are done again by anoth
 about a cluster, is Ray's work.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +29,19 @@ STORE_BYTES = 200 * 2**20
 """Of the object store of a cluster that is started here: paths and rows need no more."""
 
 
-class RayEngine:
-    """Rates on a Ray cluster: the one that ``RAY_ADDRESS`` names, or one started here, which leaving it ends.
-
-    Args:
-        worker_model: gives the arguments with which workers load the model of an assessor.
-        workers: in the pool; by default one a GPU, without any one for two processors.
-
-    Raises:
-        EngineError: where Ray is not installed or cannot be reached.
-    """
-
-    def __init__(
-        self, worker_model: Callable[[Assessor], dict[str, Any]], *, workers: int | None, column: str | None
-    ) -> None:
-        self._worker_model = worker_model
-        self._workers = workers
-        self._column = column
-        self._started = False
-
-    def __enter__(self) -> RayEngine:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-        # what matters of its log comes as an error
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        try:
-            import ray
-            import ray.data
-        except ImportError:
-            raise EngineError("--engine ray needs Ray", "pip install 'vlm-aes[ray]'") from None
+@contextmanager
+def ray_cluster() -> Iterator[None]:
+    """Connects to the cluster that ``RAY_ADDRESS`` names, or starts one here, which leaving it ends. Raises
+    EngineError where Ray is not installed or cannot be reached."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    # what matters of its log comes as an error
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise EngineError("--engine ray needs Ray", "pip install 'vlm-aes[ray]'") from None
+    with ExitStack() as stack:
         if not ray.is_initialized():
             local: dict[str, Any] = {}
             if not os.environ.get("RAY_ADDRESS"):
@@ -66,117 +50,103 @@ class RayEngine:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
             except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
                 raise EngineError(f"Ray cannot be reached ({_last_line(error)})") from None
-            self._started = True
+            stack.callback(ray.shutdown)
         for name in ("ray.data", "ray"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._started:
-            import ray
-
-            ray.shutdown()
-
-    def rows(
-        self,
-        assessor: Assessor,
-        sources: Iterable[ImageSource],
-        columns: Columns,
-        options: ScoreOptions,
-        *,
-        batch_size: int = 16,
-        sink: Sink,
-        stats: RunStats,
-        completed: CompletedRows | None = None,
-        amend: Callable[[Row], Row] | None = None,
-    ) -> Iterator[Row]:
-        """As :func:`vlm_aes.bulk.pipeline.score_images`, with the same rows in the same order; equal content is
-        rated once by each worker for each of its pieces. Containers among the sources are opened by the workers.
-
-        Raises:
-            EngineError: for what a worker cannot do; rows so far are kept.
-        """
-        import ray
-        from ray.exceptions import RayError
-
-        if completed is None:
-            completed = begin_sink(sink, assessor, columns, options)
-        digests = completed_digests(completed.summaries())
-        pieces = list(source_pieces(sources))
-        if not pieces:
-            return
-        pool = self._pool()
-        task = WorkerTask(
-            self._worker_model(assessor),
-            (assessor.model_id, assessor.prompt_id),
-            columns,
-            options,
-            batch_size,
-            self._column,
-            str(Path.cwd()),
-            max(1, int(pool["num_cpus"])),
-        )
-        dataset = ray.data.from_arrow(pieces)
-        dataset.context.enable_progress_bars = False
-        dataset.context.execution_options.preserve_order = True
-        rated = dataset.map_batches(
-            RayWorker,
-            batch_size=None,
-            batch_format="pyarrow",
-            fn_constructor_kwargs={"task": task, "completed": ray.put(digests)},
-            **pool,
-        )
-        try:
-            for part in rated.iter_batches(batch_size=None, batch_format="pyarrow"):
-                yield from _write_part(part, columns, completed, sink, stats, amend)
-        except RayError as error:
-            raise EngineError(
-                f"a worker failed ({_last_line(error)}); what is done is kept", "mend it and run again with --resume"
-            ) from None
-
-    def _pool(self) -> dict[str, Any]:
-        """Settings of the pool of workers."""
-        import ray
-
-        resources = ray.cluster_resources()
-        gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        size = self._workers or gpus or max(1, cpus // 2)
-        share = gpus / size if gpus else 0.0
-        return {
-            "compute": ray.data.ActorPoolStrategy(size=size),
-            "num_cpus": cpus // size or cpus / size,
-            "num_gpus": (min(1.0, share) if share < 1 else int(share)) or None,
-        }
+        yield
 
 
-def _write_part(
-    part: pa.Table,
+def score_on_ray(
+    assessor: Assessor,
+    sources: Iterable[ImageSource],
     columns: Columns,
-    completed: CompletedRows,
+    options: ScoreOptions,
+    *,
+    worker_model: Callable[[Assessor], dict[str, Any]],
+    workers: int | None,
+    column: str | None,
+    batch_size: int = 16,
     sink: Sink,
     stats: RunStats,
-    amend: Callable[[Row], Row] | None,
-) -> list[Row]:
-    """Write a worker's rows, and give them."""
-    rows = []
-    for cells in part.to_pylist():
-        path, fingerprint = os.fsdecode(cells.pop("_path")), json.loads(cells.pop("_mark"))
-        kept, repeated = cells.pop("_kept"), cells.pop("_repeated")
-        row: Row = {**cells, "path": path}
-        earlier = completed.row_of(path) if kept else None
-        if earlier is not None:
-            row = columns.refresh(earlier)
-            stats.resumed += 1
-        elif not row["error"]:
-            stats.rated += 1
-        stats.repeated += repeated
-        stats.rated -= repeated
-        row = amend(row) if amend else row
-        stats.count(row)
-        sink.add(row, fingerprint)
-        rows.append(row)
-    sink.commit()
-    return rows
+    completed: CompletedRows | None = None,
+    amend: Callable[[Row], Row] | None = None,
+) -> Iterator[Row]:
+    """As :func:`vlm_aes.bulk.pipeline.score_images`, with the same rows in the same order; equal content is
+    rated once by each worker for each of its pieces. Containers among the sources are opened by the workers.
+
+    Args:
+        worker_model: gives the arguments with which workers load the model of an assessor.
+        workers: in the pool; by default one a GPU, without any one for two processors.
+
+    Raises:
+        EngineError: for what a worker cannot do; rows so far are kept.
+    """
+    import ray
+    from ray.exceptions import RayError
+
+    begun = begin_sink(sink, assessor, columns, options) if completed is None else completed
+    digests = completed_digests(begun.summaries())
+    pieces = list(source_pieces(sources))
+    if not pieces:
+        return
+    pool = _pool(workers)
+    identity, threads = (assessor.model_id, assessor.prompt_id), max(1, int(pool["num_cpus"]))
+    model, folder = worker_model(assessor), str(Path.cwd())
+    task = WorkerTask(model, identity, columns, options, batch_size, column, folder, threads)
+    dataset = ray.data.from_arrow(pieces)
+    dataset.context.enable_progress_bars = False
+    dataset.context.execution_options.preserve_order = True
+    rated = dataset.map_batches(
+        RayWorker,
+        batch_size=None,
+        batch_format="pyarrow",
+        fn_constructor_kwargs={"task": task, "completed": ray.put(digests)},
+        **pool,
+    )
+
+    def write(part: pa.Table) -> list[Row]:
+        rows = []
+        for cells in part.to_pylist():
+            path, fingerprint = os.fsdecode(cells.pop("_path")), json.loads(cells.pop("_mark"))
+            kept, repeated = cells.pop("_kept"), cells.pop("_repeated")
+            row: Row = {**cells, "path": path}
+            earlier = begun.row_of(path) if kept else None
+            if earlier is not None:
+                row = columns.refresh(earlier)
+                stats.resumed += 1
+            elif not row["error"]:
+                stats.rated += 1
+            stats.repeated += repeated
+            stats.rated -= repeated
+            row = amend(row) if amend else row
+            stats.count(row)
+            sink.add(row, fingerprint)
+            rows.append(row)
+        sink.commit()
+        return rows
+
+    try:
+        for part in rated.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from write(part)
+    except RayError as error:
+        raise EngineError(
+            f"a worker failed ({_last_line(error)}); what is done is kept", "mend it and run again with --resume"
+        ) from None
+
+
+def _pool(workers: int | None) -> dict[str, Any]:
+    """Settings of the pool of workers."""
+    import ray
+
+    resources = ray.cluster_resources()
+    gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+    size = workers or gpus or max(1, cpus // 2)
+    share = gpus / size if gpus else 0.0
+    return {
+        "compute": ray.data.ActorPoolStrategy(size=size),
+        "num_cpus": cpus // size or cpus / size,
+        "num_gpus": (min(1.0, share) if share < 1 else int(share)) or None,
+    }
 
 
 def _last_line(error: BaseException) -> str:

@@ -1,7 +1,5 @@
 """A worker of the Ray cluster, which loads the model once, and the pieces that it rates."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -36,7 +34,7 @@ PLAIN, OPENED, UNNAMED = 0, 1, 2
 table's row that names no image."""
 ANY_FILE = "*"
 """In the digest of a row that holds whatever its file is now."""
-EXTRA_COLUMNS = (("_path", pa.binary()), ("_mark", pa.string()), ("_kept", pa.bool_()), ("_repeated", pa.int64()))
+EXTRA_COLUMNS = pa.schema({"_path": pa.binary(), "_mark": pa.string(), "_kept": pa.bool_(), "_repeated": pa.int64()})
 """Columns that come back beside those of a row."""
 
 
@@ -62,11 +60,8 @@ class WorkerTask:
 
 
 class RayWorker:
-    """One of the pool: loads the model once, and takes pieces through the local pipeline.
-
-    Args:
-        completed: reference to the sorted digests of what need not be done again.
-    """
+    """One of the pool: loads the model once, and takes pieces through the local pipeline. ``completed`` refers to
+    the sorted digests of what need not be done again."""
 
     def __init__(self, task: WorkerTask, completed: Any) -> None:
         import ray
@@ -87,7 +82,7 @@ class RayWorker:
 
     def __call__(self, piece: pa.Table) -> Iterator[pa.Table]:
         """Rows of a piece, in order, :data:`RETURNED_ROWS` at a time."""
-        schema = pa.schema([*self._task.columns.schema, *map(pa.field, *zip(*EXTRA_COLUMNS, strict=True))])
+        schema = pa.schema([*self._task.columns.schema, *EXTRA_COLUMNS])
         stats = RunStats()
         every = self._rows(piece, stats)
         repeated = 0
@@ -113,14 +108,9 @@ class RayWorker:
         rows = score_images(self._assessor, sources(), task.columns, task.options, batch_size=size, stats=stats)
         for i, row in enumerate(rows):
             fingerprint, completed = marks[i]
-            extra = {
-                "_path": os.fsencode(row["path"]),
-                "_mark": json.dumps(fingerprint),
-                "_kept": completed,
-                "_repeated": 0,
-            }
             marks[i] = ({}, False)
-            yield row | extra
+            extra = {"_path": os.fsencode(row["path"]), "_mark": json.dumps(fingerprint), "_kept": completed}
+            yield row | extra | {"_repeated": 0}
 
     def _is_completed(self, source: ImageSource, fingerprint: Fingerprint) -> bool:
         path = source.path

@@ -7,13 +7,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from vlm_aes.bulk.journal import Fingerprint
-    from vlm_aes.bulk.sink import Sink
-    from vlm_aes.images.source import ImageSource
-    from vlm_aes.output.table import Row
+from vlm_aes.bulk.journal import Fingerprint
+from vlm_aes.bulk.sink import Sink
+from vlm_aes.images.source import ImageSource
+from vlm_aes.output.table import Row
 
 INDEX_CACHE_KIB = 16 * 1024
 """Memory of the disk index, however many keys it holds."""
@@ -21,11 +19,8 @@ INDEX_CACHE_KIB = 16 * 1024
 
 @dataclass(frozen=True)
 class CompletedRow:
-    """A row that holds, for a worker that cannot look into the rows themselves.
-
-    Attributes:
-        fingerprint: of its file when it was rated; None where it holds whatever the file is.
-    """
+    """A row that holds, for a worker that cannot look into the rows themselves. The fingerprint is that of its file
+    when it was rated; None where it holds whatever the file is."""
 
     path: str
     fingerprint: Fingerprint | None
@@ -54,13 +49,10 @@ class CompletedRows:
     ) -> None:
         self._sink = sink
         self._places = DiskIndex()
-        self._any = False
         for place, row in sink.earlier_rows():
-            if row["error"] or (row["model"], row["prompt"]) not in models:
+            holds = not row["error"] and (row["model"], row["prompt"]) in models
+            if not holds or any(row[name] is None for name in required_columns):
                 continue
-            if any(row[name] is None for name in required_columns):
-                continue
-            self._any = True
             self._places.put(row["path"], place)
             if contents is not None and row["sha256"]:
                 contents.put(row["sha256"], place)
@@ -80,7 +72,7 @@ class CompletedRows:
         return match[0] if match else None
 
     def _row_and_fingerprint(self, path: str) -> tuple[Row, Fingerprint] | None:
-        place = self._places.get(path) if self._any else None
+        place = self._places.get(path)
         if place is None:
             return None
         row, fingerprint = self._sink.row_at(place)
@@ -88,8 +80,6 @@ class CompletedRows:
 
     def summaries(self) -> Iterator[CompletedRow]:
         """Every row that holds."""
-        if not self._any:
-            return
         for place, found in self._sink.earlier_rows():
             if self._places.get(found["path"]) == place:
                 row, fingerprint = self._sink.row_at(place)

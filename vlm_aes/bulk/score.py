@@ -1,11 +1,10 @@
 """One call of ``score``: from its settings to the models that rate, and to everything written."""
 
-from __future__ import annotations
-
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from vlm_aes.bulk.exports import Say, write_sidecars
 from vlm_aes.bulk.pipeline import RunStats, ScoreOptions, begin_sink, score_images
 from vlm_aes.bulk.prefetch import Prefetcher
 from vlm_aes.bulk.progress import Progress, count_in_background
-from vlm_aes.bulk.ray import RayEngine
+from vlm_aes.bulk.ray import ray_cluster, score_on_ray
 from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
 from vlm_aes.bulk.settings import RunSettings
 from vlm_aes.bulk.sink import Sink
@@ -46,10 +45,8 @@ FIRST_BATCH_IMAGES = 4
 class ScoreRun:
     """Rates the images that the settings name, selects, and writes critiques of the selected.
 
-    The constructor finds the first image, then loads the models; nothing is written yet.
-
-    Args:
-        stdin: lines for the path ``-``.
+    The constructor finds the first image, then loads the models; nothing is written yet. It takes ``stdin``, the
+    lines for the path ``-``.
 
     Attributes:
         assessor, slow: rates every image; rates borderline images again, in a cascade.
@@ -104,28 +101,23 @@ class ScoreRun:
                     self._shown.append(row)
 
     def write(self) -> None:
-        """Rate, and write the table ``out``.
-
-        Raises:
-            VlmAesError: where the table or a source cannot be used; what was rated is kept.
-        """
+        """Rate, and write the table ``out``. Raises VlmAesError where the table or a source cannot be used; what was
+        rated is kept."""
         s = self.settings
         assert s.out is not None
         with ExitStack() as stack:
             sink = stack.enter_context(Sink(s.out, self.columns.schema, resume=s.resume, overwrite=s.overwrite))
             if s.engine == "ray":
-                pool = RayEngine(self._worker_model, workers=s.workers, column=s.image_column)
-                self._engine = stack.enter_context(pool).rows
+                stack.enter_context(ray_cluster())
+                model, workers, column = self._worker_model, s.workers, s.image_column
+                self._engine = partial(score_on_ray, worker_model=model, workers=workers, column=column)
             stack.enter_context(self.progress)
             self._fill(sink)
 
     def export(self, show: Say, say: Say) -> int:
         """Write what was asked for beside the table; gives how many sidecars failed. ``show`` gets a line for each
-        sidecar in a dry run, ``say`` what was written, and failures.
-
-        Raises:
-            OutputError: where the dataset cannot be written.
-        """
+        sidecar in a dry run, ``say`` what was written, and failures. Raises OutputError where the dataset cannot be
+        written."""
         if not self._exports:
             return 0
         s, columns = self.settings, self.columns
@@ -201,10 +193,8 @@ class ScoreRun:
 
     def _rate(self, assessor: Assessor, stats: RunStats, **settings: Any) -> Iterator[Row]:
         """Rows of every image, as the engine rates them."""
-        sources, size = self._sources(), self._batch_size
-        for row in self._engine(
-            assessor, sources, self.columns, self._options, stats=stats, batch_size=size, **settings
-        ):
+        settings |= {"stats": stats, "batch_size": self._batch_size}
+        for row in self._engine(assessor, self._sources(), self.columns, self._options, **settings):
             yield row
             self.progress.advance()
 
@@ -284,11 +274,8 @@ class ScoreRun:
                 prepared = [(rows_by_path[e.path], e.prepared()) for e in batch if e.decoding]
                 good = [(row, image) for row, image in prepared if isinstance(image, PreparedImage)]
                 if good:
-                    critiques = assessor.critiques(
-                        [image for _, image in good],
-                        [float(row["score"]) for row, _ in good],
-                        [str(row["level"]) for row, _ in good],
-                    )
+                    images, scores = [image for _, image in good], [float(row["score"]) for row, _ in good]
+                    critiques = assessor.critiques(images, scores, [str(row["level"]) for row, _ in good])
                     for (row, image), critique in zip(good, critiques, strict=True):
                         cells[row["sha256"]] = rationale_cells(critique, assessor.suggestions(image))
                 for entry in batch:

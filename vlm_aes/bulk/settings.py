@@ -1,7 +1,5 @@
 """The options of ``score`` and ``choose``, checked before anything large is imported."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,17 +79,15 @@ class RunSettings(SelectionSettings):
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        sidecar_options = self.overwrite_ratings or self.dry_run or self.unrated or self.xmp_layout != "auto"
+        sidecars = self.overwrite_ratings or self.dry_run or self.unrated or self.xmp_layout != "auto"
         _refuse_if(self.resume and self.overwrite, "--resume and --overwrite exclude each other")
         _refuse_if(self.resume and not self.out, "--resume goes with --out")
         _refuse_if(self.overwrite and not (self.out or self.html), "--overwrite goes with --out or --html")
-        needs_selection = self.cascade or self.per != "all"
-        _refuse_if(
-            needs_selection and not self.selects, "--cascade and --per go with --top-k, --fraction or --threshold"
-        )
+        lacks_cut = (self.cascade or self.per != "all") and not self.selects
+        _refuse_if(lacks_cut, "--cascade and --per go with --top-k, --fraction or --threshold")
         _refuse_if(self.per == "burst", "--per burst needs a finished table", "then vlm-aes choose TABLE --per burst")
         _refuse_if(
-            sidecar_options and not self.xmp, "--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp"
+            sidecars and not self.xmp, "--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp"
         )
         _refuse_if(
             self.dry_run and (self.out or self.html or self.dataset),
@@ -137,18 +133,16 @@ class ChooseSettings(SelectionSettings):
 
     def __post_init__(self) -> None:
         _refuse_if(self.table is None and self.undo is None, "name a table that score wrote, or --undo FOLDER")
-        _refuse_if(len(self._targets()) > 1, "name one of --copy, --link and --move")
+        folders = [folder for folder in (self.copy, self.link, self.move) if folder is not None]
+        _refuse_if(len(folders) > 1, "name one of --copy, --link and --move")
         other_choice = self.distinct or self.per != "all" or self.selects
         _refuse_if(self.bands is not None and other_choice, "--bands sorts every image", "leave the other choices out")
-
-    def _targets(self) -> list[tuple[str, Path]]:
-        ways = ("copy", self.copy), ("link", self.link), ("move", self.move)
-        return [(way, folder) for way, folder in ways if folder is not None]
 
     @property
     def target(self) -> tuple[str, Path] | None:
         """``copy``, ``link`` or ``move``, and the folder; nothing to list paths only."""
-        return next(iter(self._targets()), None)
+        ways = ("copy", self.copy), ("link", self.link), ("move", self.move)
+        return next(((way, folder) for way, folder in ways if folder is not None), None)
 
     @property
     def needs_similarity(self) -> bool:

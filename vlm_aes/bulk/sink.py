@@ -13,6 +13,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ class Sink:
         target: ``.csv``, ``.jsonl`` or ``.parquet`` file, or a folder (a path that ends in ``/``, or is one).
         resume, overwrite: go on from what is there, or start afresh.
 
+    Attributes:
+        earlier_shards: what earlier runs left; this run's shards come after them.
+
     Raises:
         OutputError: for an unknown suffix, an existing target without permission, or one that another run is
             writing.
@@ -61,9 +65,8 @@ class Sink:
         self.schema = schema
         self.resume = resume
         if not self.is_folder and self.path.suffix.lower() not in table.FORMATS:
-            raise OutputError(
-                f"{target}: name a file that ends in {', '.join(table.FORMATS)}, or a folder (with a / at the end)"
-            )
+            formats = ", ".join(table.FORMATS)
+            raise OutputError(f"{target}: name a file that ends in {formats}, or a folder (with a / at the end)")
         self.part = self.path if self.is_folder else self.path.with_name(self.path.name + ".part")
         shards_or_journals = (p for n in ("*.parquet", f"{JOURNAL}*") for p in self.path.glob(n))
         exists = any(shards_or_journals) if self.is_folder else self.path.exists()
@@ -74,7 +77,7 @@ class Sink:
         self._pending: list[tuple[Row, Fingerprint]] = []
         self._uncommitted = 0
         self._shards: list[Path] = []
-        self._earlier_shards: list[Path] = []
+        self.earlier_shards: list[Path] = []
         self._generation = 1
         self._shard_content = lru_cache(CACHED_SHARDS)(self._read_shard)
         self._cache_lock = threading.Lock()
@@ -108,15 +111,13 @@ class Sink:
         Raises:
             OutputError: where what is there cannot be read, or the disk is full.
         """
-        try:
+        with self._disk_errors():
             self._take_in_earlier_rows()
             write_text(self.part / MANIFEST, json.dumps(about, indent=1))
-            self._earlier_shards = sorted(self.part.glob("shard-*.parquet"))
-            self._shards = list(self._earlier_shards)
+            self.earlier_shards = sorted(self.part.glob("shard-*.parquet"))
+            self._shards = list(self.earlier_shards)
             self._generation = 1 + max(map(_generation, self._shards), default=0)
             self._restart_journal()
-        except OSError as error:
-            raise self._disk_error(error) from None
 
     def _take_in_earlier_rows(self) -> None:
         """Turn the journals of earlier runs, and a FILE that is gone on with, into shards."""
@@ -138,7 +139,7 @@ class Sink:
     def earlier_rows(self) -> Iterator[tuple[int, Row]]:
         """Rows of earlier runs that hold every column, with their places; those of a later run come later.
         Only :data:`RESUME_COLUMNS` of them. After :meth:`begin`."""
-        for ordinal, shard in enumerate(self._earlier_shards):
+        for ordinal, shard in enumerate(self.earlier_shards):
             try:
                 if set(self.schema.names) - set(pq.read_schema(shard).names):
                     continue
@@ -173,10 +174,8 @@ class Sink:
         """Append what was added to the journal; whole shards go to disk."""
         if self._uncommitted:
             assert self._journal is not None, "begin() comes first"
-            try:
+            with self._disk_errors():
                 self._journal.append(self._pending[-self._uncommitted :])
-            except OSError as error:
-                raise self._disk_error(error) from None
             self._uncommitted = 0
         if len(self._pending) >= SHARD_ROWS:
             self.flush()
@@ -185,15 +184,13 @@ class Sink:
         """Write what has gathered as one shard, complete or not at all, and empty the journal."""
         if not self._pending:
             return
-        shard = self._shard_path(self._generation, len(self._shards) - len(self._earlier_shards))
+        shard = self._shard_path(self._generation, len(self._shards) - len(self.earlier_shards))
         rows, fingerprints = map(list, zip(*self._pending, strict=True))
-        try:
+        with self._disk_errors():
             self._write_shard(shard, rows, fingerprints)
             self._shards.append(shard)
             self._pending, self._uncommitted = [], 0
             self._restart_journal()
-        except OSError as error:
-            raise self._disk_error(error) from None
 
     def _restart_journal(self) -> None:
         if self._journal is not None:
@@ -210,20 +207,18 @@ class Sink:
             pq.write_table(content, staging)
             _sync(staging)
 
-    def _disk_error(self, error: OSError) -> OutputError:
-        return OutputError(
-            f"{self.part}: {error.strerror or error}; what is there is kept", "make room and run again with --resume"
-        )
-
-    @property
-    def earlier_shards(self) -> int:
-        """Number of shards that earlier runs left; this run's come after them."""
-        return len(self._earlier_shards)
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            kept = f"{self.part}: {error.strerror or error}; what is there is kept"
+            raise OutputError(kept, "make room and run again with --resume") from None
 
     def own_tables(self) -> Iterator[pa.Table]:
         """This run's rows so far, shard by shard, in order. What is pending is flushed first."""
         self.flush()
-        for shard in self._shards[self.earlier_shards :]:
+        for shard in self._shards[len(self.earlier_shards) :]:
             yield pq.read_table(shard).replace_schema_metadata(None)
 
     def finish(self, tables: Iterable[pa.Table] | None = None) -> None:
@@ -245,10 +240,8 @@ class Sink:
                 table.write(content, self.schema, staging, self.path.suffix.lower())
                 _sync(staging)
         except OSError as error:
-            raise OutputError(
-                f"{self.path}: {error.strerror or error}; the rows are kept in {self.part}",
-                "make room and run again with --resume",
-            ) from None
+            kept = f"{self.path}: {error.strerror or error}; the rows are kept in {self.part}"
+            raise OutputError(kept, "make room and run again with --resume") from None
         if self._journal is not None:
             self._journal.close()
         if sys.platform == "win32" and self._lock is not None:
@@ -256,15 +249,13 @@ class Sink:
         shutil.rmtree(self.part, ignore_errors=True)
 
     def _finish_folder(self, tables: Iterable[pa.Table] | None) -> None:
-        superseded = list(self._earlier_shards)
+        superseded = list(self.earlier_shards)
         if tables is not None:
             superseded = list(self._shards)
             self._generation += 1
-            try:
+            with self._disk_errors():
                 for number, rows in enumerate(filter(None, map(pa.Table.to_pylist, tables))):
                     self._write_shard(self._shard_path(self._generation, number), rows, [])
-            except OSError as error:
-                raise self._disk_error(error) from None
         if self._journal is not None:
             self._journal.close()
         journals = self.part.glob(f"{JOURNAL}-*.jsonl")

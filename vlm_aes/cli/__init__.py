@@ -1,7 +1,5 @@
 """The command ``vlm-aes``: its commands, in the order of the help. No logic."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Annotated

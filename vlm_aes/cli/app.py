@@ -1,7 +1,5 @@
 """How every command behaves: help in groups, errors as exit codes, old option names."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

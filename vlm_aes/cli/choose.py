@@ -1,7 +1,5 @@
 """``choose``, ``xmp`` and ``gallery``: what is done with a finished table."""
 
-from __future__ import annotations
-
 from vlm_aes.bulk.settings import ChooseSettings
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if

@@ -1,7 +1,5 @@
 """``demo`` and ``samples``: the page in the browser, and photos to try things on."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from vlm_aes.cli import options as opt

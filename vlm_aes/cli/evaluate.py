@@ -1,7 +1,5 @@
 """``evaluate`` and ``audit``: how good the scores and the critiques of a model are."""
 
-from __future__ import annotations
-
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if, note
 from vlm_aes.cli.loading import console, load, print_json, progress_bar, read_table, say

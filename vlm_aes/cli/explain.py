@@ -1,7 +1,5 @@
 """``explain`` and ``compare``: a few images, with reasons."""
 
-from __future__ import annotations
-
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if, note
 from vlm_aes.cli.loading import console, load, print_json, say

@@ -139,6 +139,7 @@ def distill(
     from vlm_aes.bulk.sources import find_sources
     from vlm_aes.models.heads.embedding_cache import default_cache
     from vlm_aes.training import distill as distilling
+    from vlm_aes.training.model_card import distilled_card
 
     vision_tower, tower_name = distilling.tower_for(tower, out, checkpoint)
     home = assessor.rater.backbone.folder if assessor and assessor.rater else None
@@ -150,5 +151,5 @@ def distill(
     if json:
         print_json(report.as_json())
     else:
-        print(distilling.card_of(report, tower_name, assessor, bool(people), config))
+        print(distilled_card(report, tower_name, assessor, bool(people), config))
     exit_if(report.errors)

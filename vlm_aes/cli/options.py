@@ -1,7 +1,5 @@
 """Every argument and option of the commands, with its default, in the groups of the help."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from inspect import Parameter, Signature
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``export`` and ``push``: a model as one file, and a model or a dataset on the hub."""
 
-from __future__ import annotations
-
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.loading import say, say_loading
 from vlm_aes.files import check_absent

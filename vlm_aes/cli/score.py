@@ -1,7 +1,5 @@
 """``score``: the score of every image that is named, in the terminal or in a table."""
 
-from __future__ import annotations
-
 import sys
 
 from vlm_aes.bulk.settings import RunSettings

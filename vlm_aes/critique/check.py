@@ -1,7 +1,5 @@
 """Whether the measured facts bear out what a text says, and what is dropped of a draft if not."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The critic: the model that rated an image says why, from the score and the measured facts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 

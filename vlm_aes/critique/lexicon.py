@@ -1,7 +1,5 @@
 """The lexicon: ``lexicon.toml``, read and compiled once."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterable, Mapping

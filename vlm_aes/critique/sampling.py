@@ -1,7 +1,5 @@
 """Sampling that depends on the image alone, so that the same image gets the same critique."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Only good for the vocabulary of photos. An audit says how well the sentiment agr
 that experts gave beside their own critiques.
 """
 
-from __future__ import annotations
-
 from vlm_aes.critique.lexicon import lexicon
 from vlm_aes.critique.statements import is_advice, sentences
 

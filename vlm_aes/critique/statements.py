@@ -1,7 +1,5 @@
 """A text, parsed once into statements: what it says clause by clause, and about which facts."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

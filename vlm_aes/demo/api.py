@@ -1,7 +1,5 @@
 """The named endpoints: what the page knows, for a program."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any

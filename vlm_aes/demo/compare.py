@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,15 +11,14 @@ import gradio as gr
 from vlm_aes.assessor import Assessment
 from vlm_aes.demo import components
 from vlm_aes.demo.downloads import new_download_folder, write_json
-from vlm_aes.demo.rate import EXPLAIN_QUEUE, PRIVATE
+from vlm_aes.demo.rate import EXPLAIN_QUEUE, PRIVATE, SAMPLES
 from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.sorted_images import unique_names
 from vlm_aes.demo.uploads import refusal, shown_name, upload_field
 from vlm_aes.explain import terminal as show
 from vlm_aes.explain.compare import Comparison, Pair, compare
 from vlm_aes.images.open import LoadedImage, open_image
-from vlm_aes.images.samples import SAMPLE_PHOTOS
-from vlm_aes.output.html.components import data_uri
+from vlm_aes.output.html.components import data_uri, sized
 
 RANKING, BURST = "Ranking", "Burst: keep one"
 TOSS_UP = 0.6
@@ -29,19 +27,12 @@ _SMALL_SIDE_PX = 360
 _LARGE_SIDE_PX = 900
 
 
-def tab(model: SharedAssessor, samples: Path) -> None:
+def tab(model: SharedAssessor) -> None:
     """Build the tab."""
     drop = upload_field("compare-drop", many=True)
     with gr.Row(elem_classes="tries"):
-        mode = gr.Radio(
-            [RANKING, BURST],
-            value=RANKING,
-            label="What for",
-            show_label=False,
-            container=False,
-            elem_id="compare-mode",
-            elem_classes="segments",
-        )
+        plain: Any = {"show_label": False, "container": False, "elem_classes": "segments"}
+        mode = gr.Radio([RANKING, BURST], value=RANKING, label="What for", elem_id="compare-mode", **plain)
         ours = gr.Button("Try our four", size="sm", elem_classes="try", elem_id="compare-ours")
     note = gr.HTML(elem_id="compare-note")
     ranking = gr.HTML(elem_id="compare-result")
@@ -71,7 +62,7 @@ def tab(model: SharedAssessor, samples: Path) -> None:
     light: Any = {"show_progress": "hidden", **PRIVATE}
     outputs = [drop, mine, note, ranking, take, as_json]
     drop.upload(begin, drop, note, **light).then(run, [drop, mode], outputs, **EXPLAIN_QUEUE, **PRIVATE)
-    four = [str(samples / name) for name in SAMPLE_PHOTOS]
+    four = list(map(str, SAMPLES))
     ours.click(lambda: begin(four), None, note, **light).then(
         lambda mode: run(four, mode), mode, outputs, **EXPLAIN_QUEUE, **PRIVATE
     )
@@ -97,7 +88,7 @@ class ComparisonView:
         if mode == BURST:
             keeper = self._of(order[0], _LARGE_SIDE_PX)
             others = [self._of(a, _SMALL_SIDE_PX, steps[order[0].path, a.path]) for a in order[1:]]
-            near = sum(1 for a in order[1:] if steps[order[0].path, a.path].p_a < TOSS_UP)
+            near = sum(steps[order[0].path, a.path].p_a < TOSS_UP for a in order[1:])
             equals = f"{near} {'is' if near == 1 else 'are'} about as good: choose by eye."
             keeper["near"] = equals if near else "The others are clearly below it."
             return components.render("burst", keeper, others, refused, again)
@@ -110,7 +101,7 @@ class ComparisonView:
         return {
             "a": a,
             "name": a.path,
-            "image": data_uri(components.sized(image.image, side)) if isinstance(image, LoadedImage) else "",
+            "image": data_uri(sized(image.image, side)) if isinstance(image, LoadedImage) else "",
             "sure": _sure(pair.p_a) if pair else "",
             "why": f"{pair.why[:1].upper()}{pair.why[1:]}." if pair else "",
         }

@@ -1,14 +1,11 @@
 """Assessments as pieces of the page."""
 
-from __future__ import annotations
-
 import secrets
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,9 +15,8 @@ from vlm_aes.critique.check import CONTRADICTED, NOT_MEASURABLE, SUPPORTED, clai
 from vlm_aes.demo.image_session import ImageSession
 from vlm_aes.demo.uploads import refusal
 from vlm_aes.explain.occlusion import drawn
-from vlm_aes.images.color import to_rgb
 from vlm_aes.output.fact_overlay import draw_facts
-from vlm_aes.output.html.components import data_uri
+from vlm_aes.output.html.components import data_uri, sized, templates
 from vlm_aes.ratings import scale
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.suggest.edits import apply_edit
@@ -40,27 +36,14 @@ _VERDICTS = (
     (NOT_MEASURABLE, "{} cannot be measured and is an opinion", "{} cannot be measured and are an opinion"),
 )
 """Verdict on claims, with the words for one and for several."""
-_ENVIRONMENT = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+_TEMPLATES = templates(Path(__file__).parent)
 
 
 def render(name: str, *values: Any, **named: Any) -> str:
     """A macro of ``components.html``, filled."""
     names = {"warnings": _WARNINGS, "key": secrets.token_hex(4)}
-    module = _ENVIRONMENT.get_template("components.html").make_module(names)
+    module = _TEMPLATES.get_template("components.html").make_module(names)
     return str(getattr(module, name)(*values, **named))
-
-
-def sized(image: Image.Image, side: int) -> Image.Image:
-    """A photo of at most ``side`` pixels, for the page."""
-    small = to_rgb(image).copy()
-    small.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return small
 
 
 def views(name: str, image: Image.Image, a: Assessment, heat: NDArray[np.float64] | None = None) -> str:
@@ -84,11 +67,10 @@ def critique(a: Assessment) -> str:
     parts, at = [], 0
     for claim in checked:
         start = text.find(claim.text, at)
-        if start < 0 or claim.verdict == NOT_MEASURABLE:
-            continue
-        parts.append({"text": text[at:start], "verdict": "", "fact": ""})
-        parts.append({"text": claim.text, "verdict": claim.verdict, "fact": claim.fact.replace("_", " ")})
-        at = start + len(claim.text)
+        if start >= 0 and claim.verdict != NOT_MEASURABLE:
+            parts.append({"text": text[at:start], "verdict": "", "fact": ""})
+            parts.append({"text": claim.text, "verdict": claim.verdict, "fact": claim.fact.replace("_", " ")})
+            at = start + len(claim.text)
     parts.append({"text": text[at:], "verdict": "", "fact": ""})
     counts = Counter(claim.verdict for claim in checked)
     words = [(one if counts[v] == 1 else many).format(counts[v]) for v, one, many in _VERDICTS if counts[v]]

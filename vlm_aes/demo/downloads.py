@@ -1,7 +1,5 @@
 """Files that a visitor downloads: tables, sidecars, archives, and the folder that holds them."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os
@@ -27,6 +25,12 @@ from vlm_aes.output.table import Row
 from vlm_aes.output.xmp.sidecar import merge_sidecar
 from vlm_aes.output.xmp.sidecars import sidecar_content
 
+DOWNLOAD_LABELS = {
+    "csv": "Table (CSV)",
+    "parquet": "Table (Parquet)",
+    "xmp": "Sidecars (XMP)",
+    "html": "Gallery (HTML)",
+}
 SWEEP_INTERVAL_S = 60
 FILE_LIFETIME_S = 3600
 
@@ -46,15 +50,13 @@ def new_download_folder() -> Path:
 class DownloadFolder:
     """A folder for all that visitors send and take home, emptied by age, gone at the end.
 
-    Gradio serves what lies in it. It is new for each server, so that no other program's files can be asked
-    for.
+    Gradio serves what lies in it. It is new for each server, so that no other program's files can be asked for.
     """
 
     def __init__(self) -> None:
-        above = os.environ.get("GRADIO_TEMP_DIR")
+        self._above = above = os.environ.get("GRADIO_TEMP_DIR")
         if above:
             Path(above).mkdir(parents=True, exist_ok=True)
-        self._above = above
         self.folder = Path(tempfile.mkdtemp(prefix="vlm-aes-demo-", dir=above))
         os.environ["GRADIO_TEMP_DIR"] = str(self.folder)
         self._closed = threading.Event()
@@ -113,14 +115,6 @@ def zipped(folder: Path, name: str) -> str:
     return str(target)
 
 
-DOWNLOAD_LABELS = {
-    "csv": "Table (CSV)",
-    "parquet": "Table (Parquet)",
-    "xmp": "Sidecars (XMP)",
-    "html": "Gallery (HTML)",
-}
-
-
 def write_downloads(images: SortedImages, folder: Path) -> list[str]:
     """Write the shown images; gives paths in the order of :data:`DOWNLOAD_LABELS`."""
     rows, columns = images.chosen(), images.columns
@@ -135,11 +129,8 @@ def write_downloads(images: SortedImages, folder: Path) -> list[str]:
 def _sidecars(rows: list[Row], folder: Path) -> str:
     """New sidecars as an archive; a visitor's own are not here, so nothing is merged."""
     folder.mkdir()
-    rule = StarRule()
-    rank = PercentileRank(row["score"] for row in rows if row["score"] is not None)
-    for row in rows:
-        if row["error"]:
-            continue
+    rule, rank = StarRule(), PercentileRank(row["score"] for row in rows if row["score"] is not None)
+    for row in (row for row in rows if not row["error"]):
         percentile = rank.percentile(row["score"]) if row["percentile"] is None else row["percentile"]
         content = sidecar_content({**row, "stars": rule.stars(percentile)})
         name = PurePosixPath(row["path"].replace("\\", "/"))

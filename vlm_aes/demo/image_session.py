@@ -1,7 +1,5 @@
 """One photo of a visitor, and its assessment so far."""
 
-from __future__ import annotations
-
 import queue
 import threading
 import time
@@ -90,10 +88,9 @@ class OpenSessions:
 def open_session(model: SharedAssessor, path: str, name: str | None = None) -> ImageSession:
     """Open and rate a photo. One that cannot be rated has an assessment with ``error``."""
     name = name or shown_name(path)
-    data = read_file(Path(path))
-    if isinstance(data, ImageError):
-        return ImageSession(name, model.error_assessment(data, name))
-    prepared = model.prepare(data, rationale=model.writes, facts=True, suffix=Path(path).suffix.lower())
+    prepared: PreparedImage | ImageError | bytes = read_file(Path(path))
+    if isinstance(prepared, bytes):
+        prepared = model.prepare(prepared, rationale=model.writes, facts=True, suffix=Path(path).suffix.lower())
     if isinstance(prepared, ImageError):
         return ImageSession(name, model.error_assessment(prepared, name))
     try:
@@ -139,9 +136,3 @@ def add_occlusion_map(model: SharedAssessor, session: ImageSession) -> None:
     """Add the occlusion map."""
     if session.prepared is not None and session.heat is None:
         session.heat = model.heat(session.image)
-
-
-def add_suggestions(model: SharedAssessor, session: ImageSession) -> None:
-    """Add the edits that the model rates better."""
-    if session.prepared is not None and session.suggestions is None:
-        session.suggestions = model.suggestions(session.prepared)

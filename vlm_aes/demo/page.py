@@ -1,13 +1,10 @@
 """The whole page: its tabs, its API, its theme."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 import gradio as gr
-import skimage
 from gradio.themes.utils.fonts import LocalFont
 
 from vlm_aes.assessor import Assessor
@@ -15,52 +12,6 @@ from vlm_aes.demo import compare, rate, sort, teach
 from vlm_aes.demo.api import endpoints
 from vlm_aes.demo.image_session import OpenSessions
 from vlm_aes.demo.shared_model import SharedAssessor
-
-
-def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
-    """The page on a loaded model.
-
-    Args:
-        allowed: folders on the server that visitors may have sorted.
-    """
-    model = SharedAssessor(assessor)
-    visits = OpenSessions()
-
-    def leave(request: gr.Request) -> None:
-        visits.leave(request.session_hash)
-
-    samples = Path(skimage.__file__).parent / "data"
-    page: gr.Blocks
-    with gr.Blocks(title="vlm_aes", analytics_enabled=False) as page:
-        gr.HTML(
-            '<header class="masthead"><h1>vlm_aes</h1>'
-            "<p>What a model sees in a photo, why, and how sure it is.</p></header>"
-        )
-        with gr.Tabs(elem_classes="tabs"):
-            with gr.Tab("Rate one", id="rate"):
-                mine = rate.tab(model, samples, visits)
-            with gr.Tab("Compare", id="compare"):
-                compare.tab(model, samples)
-            with gr.Tab("Sort a folder", id="sort"):
-                sort.tab(model, allowed)
-            with gr.Tab("Teach it", id="teach"):
-                teach.tab(model)
-            with gr.Tab("How a score is made", id="how") as how:
-                rate.arithmetic_tab(model, mine, samples, how)
-        gr.HTML(_foot(model))
-        endpoints(model)
-        page.unload(leave)
-    return page
-
-
-def _foot(model: SharedAssessor) -> str:
-    terms = f"<p>{escape(model.terms)}</p>" if model.terms else ""
-    return (
-        '<div class="terms"><p>A score is an opinion of the people who rated the training photos, '
-        "not a law. Photos stay on this server, are seen by you alone, and are deleted within "
-        f"hours.</p>{terms}</div>"
-    )
-
 
 _HERE = Path(__file__).parent
 CSS = _HERE / "page.css"
@@ -84,6 +35,44 @@ _COLORS = {
     "input_background_fill": ("#ffffff", "#1f1e1c"),
 }
 """Gradio's names to the colours on a light and on a dark screen."""
+
+
+def build(assessor: Assessor, allowed: Sequence[Path] = ()) -> gr.Blocks:
+    """The page on a loaded model.
+
+    Args:
+        allowed: folders on the server that visitors may have sorted.
+    """
+    model, visits = SharedAssessor(assessor), OpenSessions()
+
+    def leave(request: gr.Request) -> None:
+        visits.leave(request.session_hash)
+
+    page: gr.Blocks
+    with gr.Blocks(title="vlm_aes", analytics_enabled=False) as page:
+        gr.HTML(
+            '<header class="masthead"><h1>vlm_aes</h1>'
+            "<p>What a model sees in a photo, why, and how sure it is.</p></header>"
+        )
+        with gr.Tabs(elem_classes="tabs"):
+            with gr.Tab("Rate one", id="rate"):
+                mine = rate.tab(model, visits)
+            with gr.Tab("Compare", id="compare"):
+                compare.tab(model)
+            with gr.Tab("Sort a folder", id="sort"):
+                sort.tab(model, allowed)
+            with gr.Tab("Teach it", id="teach"):
+                teach.tab(model)
+            with gr.Tab("How a score is made", id="how") as how:
+                rate.arithmetic_tab(model, mine, how)
+        terms = f"<p>{escape(model.terms)}</p>" if model.terms else ""
+        gr.HTML(
+            '<div class="terms"><p>A score is an opinion of the people who rated the training photos, not a law. '
+            f"Photos stay on this server, are seen by you alone, and are deleted within hours.</p>{terms}</div>"
+        )
+        endpoints(model)
+        page.unload(leave)
+    return page
 
 
 def theme() -> gr.themes.Base:

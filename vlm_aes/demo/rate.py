@@ -1,23 +1,15 @@
 """The tabs *Rate one* and *How a score is made*."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import skimage
 
 from vlm_aes.demo import components
 from vlm_aes.demo.downloads import file_stem, new_download_folder, write_json
-from vlm_aes.demo.image_session import (
-    ImageSession,
-    OpenSessions,
-    add_occlusion_map,
-    add_suggestions,
-    open_session,
-    stream_critique,
-)
+from vlm_aes.demo.image_session import ImageSession, OpenSessions, add_occlusion_map, open_session, stream_critique
 from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.uploads import refusal, upload_field
 from vlm_aes.explain import terminal as show
@@ -25,6 +17,7 @@ from vlm_aes.images.samples import SAMPLE_PHOTOS
 from vlm_aes.output.card import card
 from vlm_aes.output.table import Columns
 
+SAMPLES = [Path(skimage.__file__).parent / "data" / name for name in SAMPLE_PHOTOS]
 SESSION_S = 3600
 """Seconds that a visitor's photos stay in memory."""
 SCORE_QUEUE: Any = {"show_progress": "hidden", "concurrency_id": "score", "concurrency_limit": 4}
@@ -35,7 +28,7 @@ PRIVATE: Any = {"api_visibility": "private"}
 """Options of an event that is no endpoint."""
 
 
-def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
+def tab(model: SharedAssessor, visits: OpenSessions) -> gr.State:
     """Build the tab; gives the state that holds the visitor's photo."""
     mine = gr.State(None, time_to_live=SESSION_S)
     drop = upload_field("one-drop", height=220)
@@ -45,8 +38,7 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
             'Take a photo</button><span class="key">or paste one, or try</span>'
         )
         tries = [
-            gr.Button(Path(name).stem.capitalize(), size="sm", icon=str(samples / name), elem_classes="try")
-            for name in SAMPLE_PHOTOS
+            gr.Button(sample.stem.capitalize(), size="sm", icon=str(sample), elem_classes="try") for sample in SAMPLES
         ]
     with gr.Row(elem_id="one", elem_classes="result", visible=False) as result:
         with gr.Column(scale=7, min_width=320):
@@ -102,8 +94,9 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
     def fifth(session: ImageSession | None) -> Any:
         if session is None or session.prepared is None:
             return ""
-        add_suggestions(model, session)
-        page = components.suggestions(session.suggestions or [], session.image)
+        if session.suggestions is None:
+            session.suggestions = model.suggestions(session.prepared)
+        page = components.suggestions(session.suggestions, session.image)
         session.settle()
         return page
 
@@ -115,23 +108,23 @@ def tab(model: SharedAssessor, samples: Path, visits: OpenSessions) -> gr.State:
 
     shown = [drop, mine, result, photo, verdict, critique, words, details, suggestions, as_card, as_row]
     events = [drop.upload(first, drop, shown, **SCORE_QUEUE, **PRIVATE)]
-    for button, name in zip(tries, SAMPLE_PHOTOS, strict=True):
-        events.append(button.click(on_sample(samples / name), None, shown, **SCORE_QUEUE, **PRIVATE))
+    for button, sample in zip(tries, SAMPLES, strict=True):
+        events.append(button.click(on_sample(sample), None, shown, **SCORE_QUEUE, **PRIVATE))
     steps = ((second, critique), (third, [as_card, as_row]), (fourth, photo), (fifth, suggestions))
     for function, output in steps:
         events = [event.success(function, mine, output, **EXPLAIN_QUEUE, **PRIVATE) for event in events]
     return mine
 
 
-def arithmetic_tab(model: SharedAssessor, mine: gr.State, samples: Path, opened: gr.Tab) -> None:
+def arithmetic_tab(model: SharedAssessor, mine: gr.State, opened: gr.Tab) -> None:
     """Build the tab ``opened`` on the photo that the visitor rated last, from :func:`tab`, or on a sample."""
     arithmetic = gr.HTML(elem_id="how")
 
     def show_arithmetic(session: ImageSession | None) -> Any:
-        own = session is not None and session.prepared is not None
-        shown = session if own else open_session(model, str(samples / SAMPLE_PHOTOS[2]))
-        assert shown is not None
-        name = shown.name if own else f"{shown.name}, a sample: rate a photo of your own first"
-        return components.arithmetic(name, shown.image, shown.assessment, model.asked, model.calibration)
+        hint = ""
+        if session is None or session.prepared is None:
+            session, hint = open_session(model, str(SAMPLES[2])), ", a sample: rate a photo of your own first"
+        name = f"{session.name}{hint}"
+        return components.arithmetic(name, session.image, session.assessment, model.asked, model.calibration)
 
     opened.select(show_arithmetic, mine, arithmetic, **SCORE_QUEUE, **PRIVATE)

@@ -1,7 +1,5 @@
 """The server of the page: one process, its own files only, nothing fetched from elsewhere."""
 
-from __future__ import annotations
-
 import os
 import socket
 import threading
@@ -23,6 +21,12 @@ from vlm_aes.demo.downloads import DownloadFolder
 from vlm_aes.demo.page import CSS, build, head, theme
 from vlm_aes.demo.uploads import FOREIGN_PREFIXES, MAX_UPLOAD_BYTES
 
+FIRST_PORT = 7860
+PORTS_TRIED = 100
+MAX_QUEUED = 200
+"""Requests that may wait in a queue; others are refused."""
+MAX_SESSIONS = 100
+"""Visitors whose photos stay in memory; the oldest go first."""
 _FILE_ROUTE = "/file="
 
 
@@ -35,19 +39,10 @@ class OwnFilesOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Pass on, or refuse with 403."""
         path = unquote(scope.get("path", ""))
+        app = self._app
         if path.partition(_FILE_ROUTE)[2].lower().startswith(FOREIGN_PREFIXES):
-            refusal = PlainTextResponse("This server passes on its own files only.", 403)
-            await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-
-FIRST_PORT = 7860
-PORTS_TRIED = 100
-MAX_QUEUED = 200
-"""Requests that may wait in a queue; others are refused."""
-MAX_SESSIONS = 100
-"""Visitors whose photos stay in memory; the oldest go first."""
+            app = PlainTextResponse("This server passes on its own files only.", 403)
+        await app(scope, receive, send)
 
 
 class Server:

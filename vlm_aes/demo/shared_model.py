@@ -1,7 +1,5 @@
 """One model in memory for all visitors; quick calls go before slow ones."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,8 +27,7 @@ class SharedAssessor(Assessor):
     """An assessor that many visitors use at once: calls of the model take turns."""
 
     def __init__(self, assessor: Assessor) -> None:
-        a = assessor
-        super().__init__(a.rater, a.critic, a.prompt, a.calibration, a.head)
+        super().__init__(assessor.rater, assessor.critic, assessor.prompt, assessor.calibration, assessor.head)
         self._turns = PriorityLock()
         self._thread = threading.local()
 
@@ -58,25 +55,20 @@ class SharedAssessor(Assessor):
 
     def fast_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
         """As :meth:`Assessor.fast_scores`, a turn for every few versions."""
-        if self.edit_head is None:
-            return self.model_scores(images)
         return self._in_turns(super().fast_scores, images)
 
     def model_scores(self, images: Sequence[Image.Image]) -> NDArray[np.float64]:
         """As :meth:`Assessor.model_scores`, a turn for every few versions."""
         return self._in_turns(super().model_scores, images)
 
-    def _in_turns(
-        self, score: Callable[[Sequence[Image.Image]], NDArray[np.float64]], images: Sequence[Image.Image]
-    ) -> NDArray[np.float64]:
+    def _in_turns(self, score: Callable[..., Any], images: Sequence[Image.Image]) -> NDArray[np.float64]:
         starts = range(0, len(images), TURN_IMAGES)
         return np.concatenate([self._in_turn(score, images[i : i + TURN_IMAGES]) for i in starts])
 
     def heat(self, image: Image.Image) -> NDArray[np.float64]:
         """The occlusion map of a photo; lets others go first."""
         with self.low_priority():
-            scores = self.model_scores if self.head is None else self.fast_scores
-            return occlusion_map(image, scores)
+            return occlusion_map(image, self.model_scores if self.head is None else self.fast_scores)
 
     def suggestions(self, image: PreparedImage) -> list[Suggestion]:
         """As :meth:`Assessor.suggestions`; lets others go first."""
@@ -87,9 +79,7 @@ class SharedAssessor(Assessor):
     def edit_comparator(self) -> EditComparator | None:
         """As :attr:`Assessor.edit_comparator`, in turn."""
         comparator = super().edit_comparator
-        if comparator is None:
-            return None
-        return replace(comparator, embed=partial(self._in_turn, comparator.embed))
+        return comparator and replace(comparator, embed=partial(self._in_turn, comparator.embed))
 
     def _in_turn(self, function: Callable[..., Any], images: Sequence[Image.Image]) -> Any:
         with self._turn():
@@ -108,11 +98,8 @@ class SharedAssessor(Assessor):
 
     @cached_property
     def fast_head(self) -> FastScorer:
-        """The fast head that is taught on top of; loaded when it is first needed.
-
-        Raises:
-            CheckpointError: where there is none.
-        """
+        """The fast head that is taught on top of; loaded when it is first needed. Raises CheckpointError where there is
+        none."""
         if isinstance(self.head, FastScorer):
             return self.head
         with self._turn():

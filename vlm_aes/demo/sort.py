@@ -1,7 +1,5 @@
 """The tab *Sort a folder*: many images, shown as they are rated, and their downloads."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,8 +73,7 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
         images = SortedImages(unique_names(paths[:MAX_FILES], names[:MAX_FILES]))
         if beyond > 0:
             gr.Warning(f"{MAX_FILES} photos are sorted in one go; {beyond} are left out.")
-        shown = [gr.Button(visible=True), gr.Column(visible=True)]
-        return [None, images, images.progress(), *shown, "", "", "", *stale()]
+        return [None, images, images.progress(), gr.Button(visible=True), gr.Column(visible=True), "", "", "", *stale()]
 
     def begin_uploads(paths: list[str] | None) -> list[Any]:
         if not paths:
@@ -153,10 +150,8 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
     light: Any = {"show_progress": "hidden", **PRIVATE}
     outputs = [drop, mine, progress, stop, results, histogram, gallery, panel, *buttons]
     during = [progress, stop, histogram, gallery, unroll, *buttons]
-    for first in (
-        drop.upload(begin_uploads, drop, outputs, **light),
-        start.click(begin_place, place, outputs, **light),
-    ):
+    begun = drop.upload(begin_uploads, drop, outputs, **light), start.click(begin_place, place, outputs, **light)
+    for first in begun:
         first.success(run, [mine, more_columns, order, shown, top], during, **SORT_QUEUE, **PRIVATE)
     stop.click(halt, mine, None, **light)
     for control in (order, shown, top):

@@ -1,7 +1,5 @@
 """The images that one visitor has sorted: rows and thumbnails, in the order asked for."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +9,7 @@ import numpy as np
 from vlm_aes.demo import components
 from vlm_aes.demo.uploads import refusal
 from vlm_aes.images.open import LoadedImage, open_image
-from vlm_aes.output.html.components import data_uri
+from vlm_aes.output.html.components import data_uri, sized
 from vlm_aes.output.table import Columns, Row
 from vlm_aes.ratings.scale import LEVELS
 
@@ -87,8 +85,7 @@ class SortedImages:
         ]
         left = len(rows) - len(thumbs)
         more = f"{left} more below these." if left > 0 else ""
-        empty = "No photo of this kind." if self.rows else ""
-        return components.render("gallery", thumbs, more, empty)
+        return components.render("gallery", thumbs, more, "No photo of this kind." if self.rows else "")
 
     def left(self) -> bool:
         """Whether there is more to unroll."""
@@ -106,7 +103,7 @@ class SortedImages:
     def progress(self) -> str:
         """Where the run is."""
         done, total = len(self.rows), len(self.sources)
-        errors = sum(1 for r in self.rows if r["error"])
+        errors = sum(bool(r["error"]) for r in self.rows)
         words = f"{done} of {total}"
         if self.stopped and done < total:
             words = f"Stopped at {words}"
@@ -132,4 +129,4 @@ def unique_names(paths: Sequence[str], names: Sequence[str]) -> dict[str, str]:
 
 def _thumbnail(path: str) -> str:
     opened = open_image(path, needed_side=THUMBNAIL_SIDE_PX)
-    return data_uri(components.sized(opened.image, THUMBNAIL_SIDE_PX)) if isinstance(opened, LoadedImage) else ""
+    return data_uri(sized(opened.image, THUMBNAIL_SIDE_PX)) if isinstance(opened, LoadedImage) else ""

@@ -1,9 +1,7 @@
 """The tab *Teach it*: stars by keyboard, a head of one's own in seconds, and corrections to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -70,14 +68,14 @@ def tab(model: SharedAssessor) -> None:
         session.shuffle()
         yield [None, session, "", gr.Column(visible=True), session.shown(), "", gr.Row(visible=False)]
 
-    def rate(session: TeachingSession | None, asks_now: bool, n: int) -> Any:
+    def rate(n: int, session: TeachingSession | None, asks_now: bool) -> Any:
         if session is None:
             return gr.skip()
         session.asks = asks_now
         session.rate(n)
         return session.shown()
 
-    def move(session: TeachingSession | None, step: int) -> Any:
+    def move(step: int, session: TeachingSession | None) -> Any:
         if session is None:
             return gr.skip()
         session.move(step)
@@ -114,23 +112,17 @@ def tab(model: SharedAssessor) -> None:
     drop.upload(begin, drop, outputs, **slow)
 
     def begin_ours() -> Iterator[list[Any]]:
-        yield from begin([str(p) for p in write_samples(Path(new_download_folder()))])
+        yield from begin([str(p) for p in write_samples(new_download_folder())])
 
     ours.click(begin_ours, None, outputs, **slow)
     # Not queued: the queue closes its stream when it falls idle, and the answer to a key that is
     # pressed in that moment is not delivered.
     quick: Any = {"show_progress": "hidden", "queue": False, **PRIVATE}
     for n, button in enumerate(stars, 1):
-        click = button.click(
-            lambda session, asks_now, n=n: rate(session, asks_now, n),
-            [mine, asks],
-            photo,
-            trigger_mode="multiple",
-            **quick,
-        )
+        click = button.click(partial(rate, n), [mine, asks], photo, trigger_mode="multiple", **quick)
         click.then(learn, mine, [learned, take], **quick)
-    back.click(lambda session: move(session, -1), mine, photo, **quick)
-    on.click(lambda session: move(session, 1), mine, photo, **quick)
+    back.click(partial(move, -1), mine, photo, **quick)
+    on.click(partial(move, 1), mine, photo, **quick)
     learned.click(pick, mine, photo, **quick)
     save.click(save_head, mine, [as_folder, as_table], **slow)
 

@@ -1,7 +1,5 @@
 """What one visitor teaches: photos, stars, and the head that learns from them."""
 
-from __future__ import annotations
-
 import csv
 import io
 import random
@@ -13,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import rankdata
 
 from vlm_aes.demo import components
 from vlm_aes.errors import TrainingError
 from vlm_aes.models.heads import FastScorer
-from vlm_aes.output.html.components import data_uri
+from vlm_aes.output.html.components import data_uri, sized
 from vlm_aes.stats import metrics
 from vlm_aes.training.personal_head import MIN_RATINGS, CrossValidation, PersonalHead
 
@@ -140,7 +139,8 @@ class TeachingSession:
             return components.render("left_out", [], self.failure) if self.failure else ""
         embeddings, base_score = self._numbers()
         own = self.head.score(embeddings, base_score)
-        higher = np.argsort(_ranks(base_score) - _ranks(own), kind="stable")
+        base_ranks, own_ranks = (rankdata(scores, "ordinal") for scores in (base_score, own))
+        higher = np.argsort(base_ranks - own_ranks, kind="stable")
         rated = np.array(self.rated)
         unrated = np.setdiff1d(np.arange(len(own)), rated)
         error = own[rated] - np.array([25.0 * ((self.photos[i].stars or 0) - 1) for i in rated])
@@ -176,11 +176,7 @@ class TeachingSession:
         return table.getvalue()
 
     def save(self, folder: Path, base_score: FastScorer) -> None:
-        """Write the head as a checkpoint folder.
-
-        Raises:
-            TrainingError: where nothing was learned yet.
-        """
+        """Write the head as a checkpoint folder. Raises TrainingError where nothing was learned yet."""
         if self.head is None:
             raise TrainingError(f"rate {MIN_RATINGS} photos first")
         self.head.save(folder, base_score, name="my-taste")
@@ -193,18 +189,12 @@ def teaching_photos(
     base_score: NDArray[np.float64],
 ) -> list[TeachingPhoto]:
     """Photos to teach with, from their embeddings and the base scores."""
-    photos = []
-    for name, image, row, score in zip(names, images, embeddings, base_score, strict=True):
-        large, small = (data_uri(components.sized(image, side)) for side in (PHOTO_SIDE_PX, STRIP_SIDE_PX))
-        photos.append(TeachingPhoto(name, large, small, row, float(score)))
-    return photos
+    large, small = ([data_uri(sized(image, side)) for image in images] for side in (PHOTO_SIDE_PX, STRIP_SIDE_PX))
+    parts = zip(names, large, small, embeddings, base_score.tolist(), strict=True)
+    return [TeachingPhoto(*part) for part in parts]
 
 
 def _largest(points: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.int64]:
     """The places with the most points, if more than half a star's."""
     order = np.argsort(-points)[:_STRIP_PHOTOS]
     return places[order[points[order] > _HALF_STAR_POINTS]]
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable")

@@ -1,7 +1,5 @@
 """Images that visitors send or choose: limits, safe names, allowed folders, refusals."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from itertools import islice
@@ -17,6 +15,7 @@ MAX_UPLOAD_BYTES = 64 * 2**20
 """Bytes of one upload: a JPEG of 60 megapixels, or a camera raw, fits."""
 MAX_FILES = 500
 """Files that a visitor may sort in one go."""
+MAX_LISTED_FOLDERS = 200
 MAX_NAME_CHARS = 80
 ACCEPTED = ["image", *sorted(READABLE_SUFFIXES)]
 """Files that the dialog of a browser offers; others are opened, too, and refused with a reason."""
@@ -31,8 +30,6 @@ _REASONS = {
     "unsupported": "This kind of photo is not read here.",
     "model": "The model could not take it.",
 }
-
-
 FOREIGN_PREFIXES = ("http:", "https:", "//", "ftp:")
 """Beginnings of an address on another machine."""
 
@@ -83,9 +80,6 @@ def refusal(error: ImageError | str) -> str:
     kind, _, advice = str(error).partition(": ")
     detail = advice[:1].upper() + advice[1:]
     return f"{_REASONS.get(kind, '')} {detail}.".replace("..", ".").strip()
-
-
-MAX_LISTED_FOLDERS = 200
 
 
 def folder_choices(allowed: Sequence[Path]) -> dict[str, Path]:

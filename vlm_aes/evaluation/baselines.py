@@ -1,7 +1,5 @@
 """What a model has to beat: measured facts with boosted trees, and people among each other."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

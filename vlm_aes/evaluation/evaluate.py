@@ -1,7 +1,5 @@
 """Measure an assessor on a table of ratings: metrics with intervals, beside baselines."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace

@@ -1,7 +1,5 @@
 """The page of an evaluation: every metric, drawn, in one file that needs no network."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -5,8 +5,6 @@ the same words are for another image; claims are compared with measurements; and
 praise is compared with the scores.
 """
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Two to twenty images against each other: their order, how sure it is, and the reasons."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

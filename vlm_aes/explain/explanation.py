@@ -1,7 +1,5 @@
 """Everything that is known of one image: its rating, and reasons that were measured or checked."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 

@@ -5,8 +5,6 @@ Each part of the image is hidden in turn, and what the score loses is that part'
 a grey patch would be a thing of its own, with edges that a model rates.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

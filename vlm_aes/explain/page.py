@@ -1,7 +1,5 @@
 """The page of one image: everything that ``explain`` knows, in one file that needs no network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from numpy.typing import ArrayLike

@@ -1,7 +1,5 @@
 """An explanation, a comparison and an audit as the terminal shows them."""
 
-from __future__ import annotations
-
 import textwrap
 from dataclasses import asdict
 from typing import Any

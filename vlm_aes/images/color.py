@@ -1,6 +1,6 @@
 """Colour of an image: any mode to 8-bit RGB, and the sRGB curve (IEC 61966-2-1)."""
 
-from __future__ import annotations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,15 +26,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.uint16, copy=False)
         return Image.fromarray(cv2.convertScaleAbs(values, alpha=1 / 257)).convert("RGB")
-    if image.mode == "I" and np.asarray(image).min(initial=0) < 0:  # unsigned, stored as signed
-        unsigned = np.asarray(image).view(np.uint32)
-        return _gray_to_rgb(unsigned.astype(np.float32) * np.float32(255 / (2**32 - 1)))
     if image.mode in ("I", "F"):
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32), posinf=0, neginf=0)
-        top = float(values.max(initial=0))
-        ranges = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        white = next((end for end in ranges if top <= end), top)
-        return _gray_to_rgb(values * np.float32(255 / white))
+        values = np.asarray(image)
+        # unsigned values are stored as signed
+        return scaled_to_rgb(values.view(np.uint32) if values.min(initial=0) < 0 and image.mode == "I" else values)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         background = Image.new("RGB", rgba.size, (255, 255, 255))
@@ -43,8 +38,18 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _gray_to_rgb(levels: NDArray[np.float32]) -> Image.Image:
-    return Image.fromarray(np.clip(levels + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
+def scaled_to_rgb(values: NDArray[Any]) -> Image.Image:
+    """RGB from gray (H, W) or color (H, W, 3) samples of any type; see :func:`to_rgb` for their range."""
+    if values.dtype.kind == "u":
+        white = float(np.iinfo(values.dtype).max)
+    else:
+        is_float = values.dtype.kind == "f"
+        values = np.nan_to_num(values.astype(np.float32), posinf=0, neginf=0)
+        top = float(values.max(initial=0))
+        ranges = (1.0, 255.0, 65535.0) if is_float else (255.0, 65535.0)
+        white = next((end for end in ranges if top <= end), top)
+    levels = np.clip(values * np.float32(255 / white) + np.float32(0.5), 0, 255)
+    return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
 
 
 def to_linear(image: Image.Image) -> NDArray[np.float32]:

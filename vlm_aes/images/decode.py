@@ -8,15 +8,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import IO
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from vlm_aes.errors import short_text
 from vlm_aes.images.color import to_rgb
+from vlm_aes.images.damage import DataMissing, load
 from vlm_aes.images.formats import HEIC_SUFFIXES, OPENED_FORMATS, RAW_SUFFIXES, is_cut_short, sniff
+from vlm_aes.images.profile import find_profile, to_srgb
 from vlm_aes.images.raw import decode_raw, is_raw_tiff
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_large, too_small
+from vlm_aes.images.tiff import decode_other_tiff, read_size, with_full_range
 
 MAX_PIXELS = 200_000_000
 """More than any camera's single frame; decoded in full that is 600 MB."""
@@ -74,7 +78,10 @@ def decode(data: bytes, sha256: str, options: DecodeOptions, suffix: str = "") -
         with _pillow_warnings_off():
             result = _decode_with_pillow(data, formats, sha256, options, size)
     except UnidentifiedImageError:
-        return _unidentified(data, name, sha256)
+        other = _other_tiff(data, sha256, options) if name == "TIFF" else None
+        return other or _unidentified(data, name, sha256)
+    except DataMissing as error:
+        return ImageError("truncated", f"{error}; copy it anew", sha256, *size)
     except MemoryError:
         return ImageError("too_large", "not enough memory to decode it; give a smaller copy", sha256, *size)
     except Exception as error:  # decoders raise whatever they like
@@ -120,33 +127,66 @@ def _decode_with_pillow(
     pixels = width * height if progressive else image.width * image.height
     if pixels > max_pixels:
         return too_large(sha256, width, height, max_pixels)
+
+    def reopen(part: bytes, smaller: bool = decodes_smaller) -> ImageFile.ImageFile:
+        again = _open_header(io.BytesIO(part), formats)
+        if options.needed_side and smaller:
+            _draft(again, options.needed_side)
+        return again
+
     with _large_decode_lock if pixels > EXCLUSIVE_DECODE_PIXELS else nullcontext():
-        image.load()
+        image, damaged = load(image, data, reopen)
         # read only now: for some formats this decodes the image
         orientation = exif_orientation(image)
         if orientation >= 5:
             width, height = size[:] = height, width
-        upright = set_upright(to_rgb(image), orientation)
+        profile = find_profile(image, data)
+        # other modes lose by the conversion to RGB what their profile is about
+        reduce_first = image.mode == "RGB" and "transparency" not in image.info
+
+        def upright_rgb(decoded: Image.Image) -> Image.Image:
+            return set_upright(to_rgb(decoded if reduce_first else to_srgb(decoded, profile)), orientation)
+
+        full = upright_rgb(with_full_range(image))
         del image
         native = None
         native_side = options.native_side
         whole_fits = width * height <= min(max_pixels, MAX_PIXELS_NATIVE)
-        if native_side and max(upright.size) < max(width, height) and whole_fits:
-            with _open_header(io.BytesIO(data), formats) as whole:
-                native = center_crop(set_upright(to_rgb(whole), orientation), native_side)
-        if options.needed_side and max(upright.size) > 2 * options.needed_side:
-            if native_side and native is None:
-                native = center_crop(upright, native_side)
-            reduced = _reduced_size(upright.size, options.needed_side)
-            upright = upright.resize(reduced, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return LoadedImage(upright, width, height, sha256, native)
+        if native_side and max(full.size) < max(width, height) and whole_fits:
+            whole, _ = load(reopen(data, False), data, partial(reopen, smaller=False))
+            native = center_crop(upright_rgb(whole), native_side)
+        reduced = _reduce(full, options.needed_side)
+        if native_side and native is None and reduced is not full:
+            native = center_crop(full, native_side)
+    if reduce_first:
+        reduced, native = to_srgb(reduced, profile), native and to_srgb(native, profile)
+    return LoadedImage(reduced, width, height, sha256, native, damaged)
+
+
+def _other_tiff(data: bytes, sha256: str, options: DecodeOptions) -> LoadedImage | ImageError | None:
+    """A TIFF that Pillow does not know; None if it cannot be decoded."""
+    max_pixels = min(options.max_pixels, MAX_PIXELS_32_BIT)
+    try:
+        with _pillow_warnings_off():
+            width, height = read_size(data)
+            if width * height > max_pixels:
+                return too_large(sha256, width, height, max_pixels)
+            image = decode_other_tiff(data)
+        if image is None:
+            return None
+        upright = to_rgb(to_srgb(image, find_profile(image)))
+    except Exception:  # of damaged tags
+        return None
+    if min(width, height) < MIN_SIDE_PX:
+        return too_small(sha256, *upright.size)
+    return LoadedImage(_reduce(upright, options.needed_side), *upright.size, sha256)
 
 
 _large_decode_lock = threading.Lock()
 _header_lock = threading.Lock()
 
 
-def _open_header(file: IO[bytes], formats: tuple[str, ...] | None) -> Image.Image:
+def _open_header(file: IO[bytes], formats: tuple[str, ...] | None) -> ImageFile.ImageFile:
     """Read a header, whatever size it names, so that the error can name the size.
 
     Pillow's own limit is a global, hence the lock.
@@ -196,7 +236,7 @@ def _unidentified(data: bytes, name: str | None, sha256: str) -> ImageError:
     if name or _is_other_format(data):
         reason = f"{name} is not read here; " if name else ""
         return ImageError("unsupported", f"{reason}convert it to JPEG, PNG, WebP or TIFF", sha256)
-    return ImageError("not_an_image", "no image format is recognised; remove it", sha256)
+    return ImageError("not_an_image", "no image format is recognised; leave it out or convert it", sha256)
 
 
 def _is_other_format(data: bytes) -> bool:
@@ -228,14 +268,21 @@ def center_crop(image: Image.Image, side: int) -> Image.Image:
     return image.crop((left, top, min(image.width, left + side), min(image.height, top + side)))
 
 
+def _reduce(image: Image.Image, needed_side: int | None) -> Image.Image:
+    """The image with about ``needed_side`` as its long side; itself unless it is more than twice as large."""
+    if not needed_side or max(image.size) <= 2 * needed_side:
+        return image
+    return image.resize(_reduced_size(image.size, needed_side), Image.Resampling.BICUBIC, reducing_gap=2.0)
+
+
 def _reduced_size(size: tuple[int, int], needed_side: int) -> tuple[int, int]:
     """A size with ``needed_side`` as its long side; larger for an extreme aspect."""
     factor = min(1.0, max(needed_side / max(size), MIN_SIDE_PX / min(size)))
     return round(size[0] * factor), round(size[1] * factor)
 
 
-def _draft(image: Image.Image, needed_side: int) -> None:
+def _draft(image: ImageFile.ImageFile, needed_side: int) -> None:
     """Let the JPEG decoder reduce the size, keeping the long side at least ``needed_side``."""
     size = _reduced_size(image.size, needed_side)
-    if size != image.size and isinstance(image, ImageFile.ImageFile):
+    if size != image.size:
         image.draft(None, size)

@@ -8,8 +8,6 @@ copy, and name it in ``_FUNCTIONS``. A model says it only if the prompt of its c
 (``[faults.words]``); what refutes it stands in ``measure/degradation.py``.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 

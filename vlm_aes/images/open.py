@@ -1,6 +1,4 @@
-"""Opening an image safely. A bad image is a value, :class:`ImageError`, never an exception."""
-
-from __future__ import annotations
+"""Opening an image safely, in its colours. A bad image is a value, :class:`ImageError`, never an exception."""
 
 import hashlib
 from pathlib import Path
@@ -9,8 +7,10 @@ from PIL import Image
 
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.decode import MAX_PIXELS, DecodeOptions, decode, exif_orientation, failure, set_upright
+from vlm_aes.images.profile import find_profile, to_srgb
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_small
 from vlm_aes.images.source import read_file
+from vlm_aes.images.tiff import with_full_range
 
 __all__ = ["ImageError", "LoadedImage", "open_image"]
 
@@ -59,7 +59,11 @@ def _from_pil(image: Image.Image) -> LoadedImage | ImageError:
         image.load()
         digest = hashlib.sha256(f"{image.mode} {image.size}".encode())
         digest.update(image.tobytes())
-        upright = set_upright(to_rgb(image), exif_orientation(image))
+        profile = find_profile(image)
+        converted = to_srgb(with_full_range(image), profile)
+        if profile and converted is not image:
+            digest.update(profile)
+        upright = set_upright(to_rgb(converted), exif_orientation(image))
     except Exception as error:  # decoders raise whatever they like
         return ImageError(*failure(error, "the image", "the image breaks off; load it from a whole file"))
     if min(upright.size) < MIN_SIDE_PX:

@@ -1,7 +1,5 @@
 """Camera raw files, developed by LibRaw (the extra ``raw``)."""
 
-from __future__ import annotations
-
 import io
 
 from PIL import Image
@@ -37,7 +35,7 @@ def decode_raw(data: bytes, sha256: str, max_pixels: int) -> LoadedImage | Image
             pixels = raw.postprocess(use_camera_wb=True, half_size=True)
     except rawpy.LibRawFileUnsupportedError:
         if sniff(data) is None:
-            return ImageError("not_an_image", "no raw format is recognised; remove it", sha256)
+            return ImageError("not_an_image", "no image format is recognised; leave it out or convert it", sha256)
         return ImageError("unsupported", "LibRaw does not know this camera; convert it to JPEG or TIFF", sha256)
     except rawpy.LibRawIOError:
         return ImageError("truncated", "the raw file breaks off; copy it anew", sha256)

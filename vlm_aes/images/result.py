@@ -1,7 +1,5 @@
 """The two results of opening an image: the image, or the reason why there is none."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from PIL import Image
@@ -15,11 +13,13 @@ class LoadedImage:
     """An opened image.
 
     Attributes:
-        image: RGB, upright by its EXIF orientation, transparency laid over white.
+        image: RGB in the colours of sRGB, upright by its EXIF orientation, transparency laid over white.
         width, height: in pixels, of the whole upright image, also where ``image`` is smaller.
         sha256: of the file's bytes; of mode, size and pixels for a PIL image.
         native: the middle of the image at its native size. Only where ``image`` is smaller, the crop was
             asked for, and the image is not too large to decode in full.
+        damaged: share of the pixels that are lost, for lack of data in the file; at most
+            :data:`vlm_aes.images.damage.MAX_DAMAGED`.
     """
 
     image: Image.Image
@@ -27,6 +27,7 @@ class LoadedImage:
     height: int
     sha256: str
     native: Image.Image | None = None
+    damaged: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Sample photos: public-domain and CC0 photos of scikit-image, and degraded copies of them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import skimage

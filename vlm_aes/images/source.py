@@ -1,7 +1,5 @@
 """An image that is still to be read: a file, or a member of an archive or a table."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

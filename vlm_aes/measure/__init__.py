@@ -10,8 +10,6 @@ native-size crop. For a prompt it is measured on the square of nano's training, 
 same in training and at inference.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from PIL import Image

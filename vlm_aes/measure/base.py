@@ -1,7 +1,5 @@
 """A fact, the image that measures read, and the bands of a value."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property

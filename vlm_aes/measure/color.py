@@ -1,7 +1,5 @@
 """Colour: how much of it, the leading hue, a cast over everything, and the harmony of the hues."""
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Composition: the brightest part, the finest detail, the subject, and symmetry."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import cv2

@@ -1,7 +1,5 @@
 """The degradation in a critique's prompt: the model's answer, checked against the facts."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Mapping
 
 from vlm_aes.measure.base import Fact

@@ -1,7 +1,5 @@
 """Camera settings, as the camera wrote them into the EXIF data of the file."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 

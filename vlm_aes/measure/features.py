@@ -5,8 +5,6 @@ These are the usual ones: tone, sharpness by place, colour, layout, symmetry and
 trained on the old ones cannot be used with the new ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache, cached_property
 

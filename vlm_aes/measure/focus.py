@@ -4,8 +4,6 @@ Blur is measured on edges (:func:`blur`) and estimated by a small net (:func:`es
 a blurred photo has sharp edges again, in the wrong places, which only the net tells.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

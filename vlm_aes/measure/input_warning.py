@@ -1,6 +1,4 @@
-"""Warnings for images that no rater of photos was made for: blank frames and drawings."""
-
-from __future__ import annotations
+"""Warnings for images that no rater of photos was made for: damaged ones, blank frames and drawings."""
 
 import cv2
 import numpy as np
@@ -26,12 +24,14 @@ _PHOTO_GENTLE_SHARE = 0.26
 """Share of gentle steps, of every few pixels, from which no drawing in thousands lay."""
 
 
-def input_warning(image: Image.Image) -> str:
-    """The warning ``blank`` or ``not_a_photo``; empty for a photo.
+def input_warning(image: Image.Image, damaged: float = 0.0) -> str:
+    """The warning ``damaged``, ``blank`` or ``not_a_photo``; empty for a whole photo.
 
     Drawings (text, charts, screens, cartoons) consist of flat areas and hard edges. Light on real things makes
     gentle steps, of which any photo is full.
     """
+    if damaged:
+        return "damaged"
     rgb = image.convert("RGB")
     if _is_clearly_a_photo(rgb):
         return ""

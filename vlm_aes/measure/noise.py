@@ -1,7 +1,5 @@
 """Noise of the sensor, and the blocks that JPEG compression leaves."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import cv2

@@ -1,7 +1,5 @@
 """Tilt: by how much an image leans, from long straight edges and from a small net."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Tone: exposure, clipping, contrast and dynamic range."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import cv2

@@ -1,7 +1,5 @@
 """Small ONNX nets that read a grey image: the windows they get, and how OpenCV runs them."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

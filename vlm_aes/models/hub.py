@@ -5,8 +5,6 @@ is left to transformers. A trained folder or a dataset is pushed with its card a
 :func:`fetch` and :func:`push` use the network.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass
@@ -112,11 +110,8 @@ def prepare_upload(folder: Path, license_id: str | None = None) -> HubUpload:
     if not (folder / _CARD).is_file():
         raise HubError(f"{folder} holds no {_CARD}", "write a card that describes the content")
     _check_base(folder)
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not _stays_here(path.relative_to(folder))
-    }
+    paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    files = {path.as_posix(): folder / path for path in paths if not _stays_here(path)}
     del files[_CARD]
     terms = sorted(name for name in files if Path(name).name == _TERMS)
     card, license_name = _completed_card(folder / _CARD, kind, license_id, terms)
@@ -124,17 +119,8 @@ def prepare_upload(folder: Path, license_id: str | None = None) -> HubUpload:
 
 
 def push(upload: HubUpload, repo: str, *, revision: str | None = None, private: bool = False, message: str = "") -> str:
-    """Push an upload as one commit; the repository is created where there is none.
-
-    Args:
-        revision: a branch; created where there is none.
-
-    Returns:
-        The commit.
-
-    Raises:
-        HubError: where the hub refuses or cannot be reached.
-    """
+    """Push an upload as one commit, and give its id. The repository and the branch ``revision`` are created
+    where there are none. Raises HubError where the hub refuses or cannot be reached."""
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -170,9 +156,8 @@ def _stays_here(path: Path) -> bool:
 def _check_base(folder: Path) -> None:
     """Refuse an adapter on a folder of this machine: nobody else could load it."""
     file = folder / "adapter_config.json"
-    if not file.is_file():
-        return
-    base = str(json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path") or "")
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    base = str(config.get("base_model_name_or_path") or "")
     if not (folder / base).resolve().is_relative_to(folder.resolve()):
         raise HubError(
             f"its base is the folder {base}, which nobody else has: push that first, put its hub "
@@ -191,8 +176,8 @@ def _completed_card(file: Path, kind: str, license_id: str | None, terms: list[s
     try:
         card = (ModelCard if kind == "model" else DatasetCard)(text, ignore_metadata_errors=False)
     except (ValueError, YAMLError) as error:
-        reason = f"its metadata cannot be read ({short_text(error)}); correct the YAML at its top"
-        raise HubError(file, reason) from None
+        text = short_text(error)
+        raise HubError(file, f"its metadata cannot be read ({text}); correct the YAML at its top") from None
     metadata = card.data
     license_name = metadata.get("license") or license_id
     if terms and not metadata.get("license"):
@@ -207,8 +192,7 @@ def _completed_card(file: Path, kind: str, license_id: str | None, terms: list[s
     if not license_name:
         raise HubError("the card names no license: give one with --license (apache-2.0, cc-by-nc-4.0, other)")
     metadata["license"] = license_name
-    if kind == "model" and not metadata.get("library_name"):
-        metadata["library_name"] = "vlm-aes"
-    if not metadata.get("tags"):
-        metadata["tags"] = ["aesthetics", "image-quality"]
+    if kind == "model":
+        metadata["library_name"] = metadata.get("library_name") or "vlm-aes"
+    metadata["tags"] = metadata.get("tags") or ["aesthetics", "image-quality"]
     return str(card), str(license_name)

@@ -1,11 +1,9 @@
 """What every loader of pretrained weights shares: hub options, device, precision, identity."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,33 +57,29 @@ def quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def check_complete(name: str | Path, info: Mapping[str, Any]) -> None:
-    """Raise a :class:`CheckpointError` if weights are missing, which transformers would initialise randomly.
-
-    Args:
-        info: what ``from_pretrained`` gives with ``output_loading_info``.
-    """
-    if info["missing_keys"]:
+def load_network(loader: Any, name: str | Path, *, complete: bool = True, **options: Any) -> Any:
+    """A network by the ``from_pretrained`` of a class of transformers. Raises CheckpointError if it is to be
+    ``complete`` and weights are missing, which transformers would initialise randomly."""
+    with quiet():
+        network, info = loader.from_pretrained(name, trust_remote_code=False, output_loading_info=True, **options)
+    if complete and info["missing_keys"]:
         some = ", ".join(sorted(info["missing_keys"])[:3])
         raise CheckpointError(name, f"weights are missing ({some}); download the checkpoint again")
+    return network
 
 
-def choose_device(device: str) -> str:
-    """The device for ``auto``: CUDA, else Apple's MPS, else the CPU; any other as it is."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def choose_dtype(precision: str, device: str) -> torch.dtype:
-    """The number format of a precision; for any but ``DTYPES`` bf16 on CUDA, fp32 elsewhere."""
-    return DTYPES.get(precision, torch.bfloat16 if device.startswith("cuda") else torch.float32)
+def choose_placement(precision: str, device: str) -> tuple[str, torch.dtype]:
+    """The device, for ``auto`` CUDA, else Apple's MPS, else the CPU; and the number format of a precision, for
+    any but ``DTYPES`` bf16 on CUDA, fp32 elsewhere."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    return device, DTYPES.get(precision, torch.bfloat16 if device.startswith("cuda") else torch.float32)
 
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """The options of a load, as ``Assessor.from_pretrained`` takes them; each loader takes those that it knows.
-    The paths of a rater file are below ``base_folder``."""
+    """The options of ``Assessor.from_pretrained``; each loader takes those that it knows. The paths of a rater
+    file are below ``base_folder``."""
 
     precision: str = "auto"
     device: str = "auto"
@@ -100,8 +94,7 @@ class LoadOptions:
         a precision that is for language models alone."""
         if self.precision not in ("auto", *DTYPES):
             raise CheckpointError(name, f"precision {self.precision!r}: choose one of auto, {', '.join(DTYPES)}")
-        device = choose_device(self.device)
-        return device, choose_dtype(self.precision, device)
+        return choose_placement(self.precision, self.device)
 
     def resolve(self, name: str) -> str:
         """Where a path of a rater file lies; the folder of ``nano``; any other name as it is."""
@@ -127,7 +120,7 @@ def json_hash(value: Any) -> str:
 def content_hash(folder: Path) -> str:
     """A short hash of what decides a folder's answers: weights, configuration, tokenizer.
 
-    Large files are read in blocks by several threads, because hashing releases the interpreter: tens of
+    Large files are read in blocks by several threads: hashing releases the interpreter, so that tens of
     gigabytes take about as long as the disk needs.
     """
     files = {f for p in _HASHED_FILES for f in folder.glob(p) if f.name not in _UNHASHED_FILES}

@@ -4,8 +4,6 @@ To add a family of scorers, write a :class:`vlm_aes.models.scorer.Scorer` and gi
 :data:`SCORER_FAMILIES`; for one that needs settings, add a loader to :data:`RATER_FILE_KINDS`.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.ensemble import Ensemble, FactsScorer, Member, Route, Router, load_route_classifier
+from vlm_aes.models.ensemble.ensemble import Ensemble, Member
+from vlm_aes.models.ensemble.facts import FactsScorer
+from vlm_aes.models.ensemble.router import Route, Router, load_route_classifier
 from vlm_aes.models.external.classifier import load_classifier
 from vlm_aes.models.external.published import is_published, load_published
 from vlm_aes.models.external.zero_shot import DUAL_ENCODER_TYPES, AntonymPairs, load_zero_shot
@@ -24,7 +24,7 @@ from vlm_aes.models.pretrained import LoadOptions, read_config
 from vlm_aes.models.remote import ServerSettings, is_server, load_server_scorer
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.models.vlm.scorer import load_vlm_scorer
-from vlm_aes.prompts import PRESETS, prompt_for
+from vlm_aes.prompts import PRESETS
 from vlm_aes.ratings.scale import Scale
 
 RATER_FILE = "rater.toml"
@@ -80,17 +80,16 @@ class ScorerFamily:
     load: Callable[[ModelRequest], Scorer]
 
 
-def _load_server(r: ModelRequest) -> Scorer:
-    settings = ServerSettings.parse(r.name)
-    return load_server_scorer(settings, lambda name: prompt_for(name, r.options.prompt))
-
-
 def _load_fast(r: ModelRequest) -> Scorer:
     return load_head(r.name, precision=r.options.precision, device=r.options.device)
 
 
 SCORER_FAMILIES = (
-    ScorerFamily("openai:URL#NAME", lambda r: is_server(r.name), _load_server),
+    ScorerFamily(
+        "openai:URL#NAME",
+        lambda r: is_server(r.name),
+        lambda r: load_server_scorer(ServerSettings.parse(r.name), r.options.prompt),
+    ),
     ScorerFamily(
         "a rater file, or a folder with one",
         lambda r: r.rater_file is not None,
@@ -207,7 +206,7 @@ def _zero_shot_of(
 
 def _server_of(options: LoadOptions, prompt: str | None = None, **settings: Any) -> Scorer:
     file = options.prompt if prompt is None else options.resolve(prompt)
-    return load_server_scorer(ServerSettings(**settings), lambda name: prompt_for(name, file))
+    return load_server_scorer(ServerSettings(**settings), file)
 
 
 def _facts_of(options: LoadOptions, weights: str) -> Scorer:

@@ -59,9 +59,7 @@ class Scores:
         return Scores(probabilities, **fields)
 
     @staticmethod
-    def from_outputs(
-        outputs: Floats, model_id: str, scale: Scale, class_values: Floats | None, **fields: Any
-    ) -> Scores:
+    def from_outputs(outputs: Floats, model_id: str, scale: Scale, class_values: Floats | None) -> Scores:
         """Scores of a predictor with a scale of its own, which is kept in ``score_own``.
 
         A number lies between the two nearest rating words, so that the score is exactly that number on a
@@ -78,8 +76,7 @@ class Scores:
         else:
             own = outputs @ class_values
             probabilities = outputs @ two_hot(class_values)
-        columns = {"score_own": [float(v) for v in own]}
-        return Scores.checked(probabilities, model_id, columns=columns, **fields)
+        return Scores.checked(probabilities, model_id, columns={"score_own": own.tolist()})
 
 
 class Scorer(ABC):

@@ -1,7 +1,5 @@
 """A card to keep or to send: the image, its score, and its critique."""
 
-from __future__ import annotations
-
 import textwrap
 
 from PIL import Image, ImageDraw, ImageFont
@@ -23,11 +21,8 @@ ACCENT, INTERVAL = "#a64812", "#d9a583"
 
 
 def card(assessment: Assessment, image: Image.Image) -> Image.Image:
-    """An RGB card of a rated image, :data:`CARD_WIDTH_PX` wide and as tall as it needs.
-
-    Raises:
-        OutputError: for an image that was not rated.
-    """
+    """An RGB card of a rated image, :data:`CARD_WIDTH_PX` wide and as tall as it needs. Raises OutputError for an image
+    that was not rated."""
     a = assessment
     if a.score is None:
         raise OutputError("a card needs a score; this image has none")
@@ -58,14 +53,9 @@ def card(assessment: Assessment, image: Image.Image) -> Image.Image:
     at = MARGIN_PX + inner * a.score / 100
     draw.rectangle((at - 3, bar - 10, at + 3, bar + 20), fill=ACCENT)
     if a.percentile is not None and a.score_low is not None:
-        text = (
-            f"better than {a.percentile:.0f}% of the reference photos; "
-            f"{a.score_low:.0f} to {a.score_high:.0f} in nine cases of ten"
-        )
-        write(MARGIN_PX, bar + 66, text, 28, QUIET)
-    y = bar + 130
-    for line in lines:
-        write(MARGIN_PX, y, line, TEXT_SIZE_PX, INK)
-        y += LINE_HEIGHT_PX
+        better = f"better than {a.percentile:.0f}% of the reference photos"
+        write(MARGIN_PX, bar + 66, f"{better}; {a.score_low:.0f} to {a.score_high:.0f} in nine cases of ten", 28, QUIET)
+    for i, line in enumerate(lines):
+        write(MARGIN_PX, bar + 130 + i * LINE_HEIGHT_PX, line, TEXT_SIZE_PX, INK)
     write(MARGIN_PX, height - 40, f"vlm_aes, model {a.model}", 24, QUIET)
     return result

@@ -1,7 +1,5 @@
 """Measured facts drawn on their image."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import cv2
@@ -24,8 +22,7 @@ def draw_facts(image: Image.Image, facts: Mapping[str, Fact]) -> Image.Image:
     pixels = np.asarray(image).copy()
     white = cv2.inRange(pixels, (WHITE_LEVEL,) * 3, (255,) * 3) > 0
     black = cv2.inRange(pixels, (0,) * 3, (BLACK_LEVEL,) * 3) > 0
-    pixels[white] = _WHITE_COLOR
-    pixels[black] = _BLACK_COLOR
+    pixels[white], pixels[black] = _WHITE_COLOR, _BLACK_COLOR
     layer = Image.new("RGBA", image.size)
     draw = ImageDraw.Draw(layer)
     width, height = image.size
@@ -53,10 +50,8 @@ def _draw_places(draw: ImageDraw.ImageDraw, size: tuple[int, int], facts: Mappin
         if fact is None or fact.at is None or fact.band == "everywhere":
             continue
         x, y = fact.at[0] * size[0], fact.at[1] * size[1]
-        for extra, color in ((1, _SHADE_COLOR), (0, (*_LINE_COLOR, 235))):
-            r = radius + extra
-            ring = (x - r, y - r, x + r, y + r)
-            draw.ellipse(ring, outline=color, width=max(1, round(side / 300)))
+        for r, color in ((radius + 1, _SHADE_COLOR), (radius, (*_LINE_COLOR, 235))):
+            draw.ellipse((x - r, y - r, x + r, y + r), outline=color, width=max(1, round(side / 300)))
         left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
         width, height = right - left, bottom - top
         at_x = float(np.clip(x - width / 2, 3, max(3, size[0] - width - 3)))
@@ -66,6 +61,5 @@ def _draw_places(draw: ImageDraw.ImageDraw, size: tuple[int, int], facts: Mappin
         ):
             at_y -= height + 4
         boxes.append((at_x, at_y, at_x + width, at_y + height))
-        background = (at_x - 3, at_y - 2, at_x + width + 3, at_y + height + 3)
-        draw.rectangle(background, fill=_SHADE_COLOR)
+        draw.rectangle((at_x - 3, at_y - 2, at_x + width + 3, at_y + height + 3), fill=_SHADE_COLOR)
         draw.text((at_x - left, at_y - top), label, font=font, fill=(*_LINE_COLOR, 255))

@@ -1,7 +1,5 @@
 """A dataset of rated images: a folder that ``load_dataset`` reads and the hub shows as it is."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterable
@@ -20,11 +18,8 @@ FILE_ROWS, ROW_GROUP_ROWS = 2000, 100
 
 
 def check_new_dataset(folder: Path) -> None:
-    """Check that a dataset can be written there.
-
-    Raises:
-        OutputError: where something is there, or the library is not installed.
-    """
+    """Check that a dataset can be written there. Raises OutputError where something is there, or the library is not
+    installed."""
     try:
         import datasets  # noqa: F401  (only whether it is there)
     except ImportError:
@@ -70,24 +65,21 @@ def _write_files(folder: Path, rows: dict[str, Row], sources: Iterable[ImageSour
     )
     n = 0
     files: list[Path] = []
-    first = next(images, None)
-    while first is not None or not files:
+    while (first := next(images, None)) or not files:
         part = chain([first] if first else [], islice(images, FILE_ROWS - 1))
         files.append(folder / f"{len(files):05d}.tmp")
         with pq.ParquetWriter(files[-1], schema) as writer:
             while group := list(islice(part, ROW_GROUP_ROWS)):
                 writer.write_table(pa.Table.from_pylist(group, schema))
                 n += len(group)
-        first = next(images, None)
     for number, file in enumerate(files):
         file.rename(folder / f"train-{number:05d}-of-{len(files):05d}.parquet")
     return n
 
 
 def _dataset_card(name: str, n: int, rows: Iterable[Row], schema: pa.Schema) -> str:
-    models = sorted({f"`{row['model']}`, prompt `{row['prompt']}`" for row in rows})
+    rated_by = "\n".join(sorted({f"- `{row['model']}`, prompt `{row['prompt']}`" for row in rows}))
     columns = ", ".join(f"`{column}`" for column in schema.names)
-    rated_by = "\n".join(f"- {model}" for model in models)
     return f"""---
 task_categories:
 - image-classification

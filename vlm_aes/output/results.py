@@ -1,7 +1,5 @@
 """Reads the tables that ``score`` wrote: one file, or a folder of shards."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -23,21 +21,15 @@ READ_BATCH_ROWS = 8192
 
 def read_rows(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
     """The rows, in order, a few thousand in memory at a time; by default with those columns of ours that the table has.
-
-    Raises:
-        TableError: for a place that is no such table.
-    """
+    Raises TableError for a place that is no such table."""
     # a choice may leave an empty folder
     for file in table_files(place, allow_empty=schema is not None):
         yield from chain.from_iterable(read_batches(file, schema or read_schema(file)))
 
 
 def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
-    """The files of a table: itself, or the shards of a folder in their order.
-
-    Raises:
-        TableError: for a folder without shards, unless that is allowed.
-    """
+    """The files of a table: itself, or the shards of a folder in their order. Raises TableError for a folder without
+    shards, unless that is allowed."""
     files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
     if not files and not allow_empty:
         raise TableError(f"{place} holds no Parquet file; name a table that score wrote")
@@ -45,11 +37,8 @@ def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
 
 
 def read_batches(file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS) -> Iterator[list[Row]]:
-    """Rows of a table that has every column of ``schema``, up to ``size`` at a time; none where it lacks one.
-
-    Raises:
-        TableError: for a table that cannot be read.
-    """
+    """Rows of a table that has every column of ``schema``, up to ``size`` at a time; none where it lacks one. Raises
+    TableError for a table that cannot be read."""
     try:
         records = iter_rows(file, size)
         first = next(records, None)
@@ -66,24 +55,18 @@ def read_batches(file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS) -> 
 
 
 def read_schema(file: Path) -> pa.Schema:
-    """The columns of an existing table that are columns of ours, in its order; others are left.
-
-    Raises:
-        TableError: for a table that cannot be read, or that lacks what every row has.
-    """
+    """The columns of an existing table that are columns of ours, in its order; others are left. Raises TableError for a
+    table that cannot be read, or that lacks what every row has."""
     try:
-        if file.suffix.lower() == ".parquet":
-            names = pq.read_schema(file).names
-        else:
-            names = list(next(iter_rows(file, 1), {}))
+        is_parquet = file.suffix.lower() == ".parquet"
+        names = pq.read_schema(file).names if is_parquet else list(next(iter_rows(file, 1), {}))
     except (OSError, pa.ArrowException) as error:
         raise TableError(f"{file} cannot be read as a table ({error})") from None
     missing = [name for name, _ in BASE_COLUMNS if name not in names]
     if missing:
         raise TableError(f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row")
     known = dict(BASE_COLUMNS) | OPTIONAL_COLUMNS
-    measured = ("attr_", "fact_")
-    return pa.schema([(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(measured)])
+    return pa.schema([(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(("attr_", "fact_"))])
 
 
 def _typed(value: Any, kind: pa.DataType) -> Any:
@@ -93,11 +76,8 @@ def _typed(value: Any, kind: pa.DataType) -> Any:
 
 
 def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:
-    """The rows with ``stars`` by a rule; with ``keep``, stars that a row has already stay.
-
-    Raises:
-        TableError: for rows without percentiles, where the rule needs them.
-    """
+    """The rows with ``stars`` by a rule; with ``keep``, stars that a row has already stay. Raises TableError for rows
+    without percentiles, where the rule needs them."""
     rank = None
     if rule.among == "run":
         rank = PercentileRank(r["score"] for r in rows() if r["score"] is not None)

@@ -1,9 +1,8 @@
 """Stars from percentiles, by the rule that the user sets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -33,25 +32,20 @@ class StarRule:
             raise SettingsError(f"--stars-among {self.among}: choose one of {', '.join(STAR_REFERENCES)}")
         p = self.percentiles
         if len(p) != 5 or list(p) != sorted(p) or not all(0 <= value <= 100 for value in p):
-            raise SettingsError(
-                "--stars takes five ascending percentiles, 0 to 100, from which 1 to 5 stars are "
-                "given, like 0,20,50,80,95"
-            )
+            what = "five ascending percentiles, 0 to 100, from which 1 to 5 stars are given"
+            raise SettingsError(f"--stars takes {what}, like 0,20,50,80,95")
 
-    @staticmethod
-    def parse(text: str | None, among: str = "reference") -> StarRule:
-        """A rule from five numbers with commas between; None gives the default.
-
-        Raises:
-            SettingsError: says what the numbers must be.
-        """
+    @classmethod
+    def parse(cls, text: str | None, among: str = "reference") -> Self:
+        """A rule from five numbers with commas between; None gives the default. Raises SettingsError that says what the
+        numbers must be."""
         if text is None:
-            return StarRule(among=among)
+            return cls(among=among)
         try:
             percentiles = tuple(map(float, text.split(",")))
         except ValueError:
             percentiles = ()  # refused like any other number of them
-        return StarRule(percentiles, among)
+        return cls(percentiles, among)
 
     def stars(self, percentile: float | None) -> int | None:
         """0 to 5 for a percentile from 0 to 100; None for None."""
@@ -59,11 +53,7 @@ class StarRule:
 
 
 class PercentileRank:
-    """The percentile of a score among others.
-
-    Args:
-        scores: of the others, its own among them; NaN is left out.
-    """
+    """The percentile of a score among ``scores``, its own included; NaN is left out."""
 
     def __init__(self, scores: Iterable[float]) -> None:
         values = np.fromiter(scores, np.float64)

@@ -1,13 +1,10 @@
 """The one definition of a row: its columns, their order and types, and how they are filled.
 
 To add a column that every row has, list it in ``BASE_COLUMNS`` and give ``Assessment`` an attribute of that name. For a
-column that an option adds, give :class:`Columns` an argument and list the column in ``OPTIONAL_COLUMNS``, so
-that ``xmp`` and ``gallery`` read it. Columns of a single scorer stand in ``SCORER_COLUMNS``. Columns of facts
-come from :mod:`vlm_aes.measure` without a change here. Older tables that lack an optional column are still
-read.
+column that an option adds, give :class:`Columns` an argument and list the column in ``OPTIONAL_COLUMNS``, so that
+``xmp`` and ``gallery`` read it. Columns of a single scorer stand in ``SCORER_COLUMNS``. Columns of facts come from
+:mod:`vlm_aes.measure` without a change here. Older tables that lack an optional column are still read.
 """
-
-from __future__ import annotations
 
 import csv
 import json
@@ -47,23 +44,14 @@ BASE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 )
 """Columns of every row, in order."""
 
-RATIONALE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
-    ("critique", TEXT),
-    ("suggestion", TEXT),
-    ("suggestion_kind", TEXT),
-)
+RATIONALE_COLUMNS = (("critique", TEXT), ("suggestion", TEXT), ("suggestion_kind", TEXT))
 """Columns that ``--rationale`` adds at the end of a row."""
 
-SCORER_COLUMNS: dict[str, pa.DataType] = {"score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT}
+SCORER_COLUMNS = {"score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT}
 """Columns that some scorers add: the score on their own scale; how far a server's score may be off for what
 it leaves unsaid; how far several models are apart; which of several rated."""
 
-OPTIONAL_COLUMNS: dict[str, pa.DataType] = {
-    "score_fast": REAL,
-    "score_scaled": REAL,
-    "stars": WHOLE,
-    **dict(RATIONALE_COLUMNS),
-}
+OPTIONAL_COLUMNS = {"score_fast": REAL, "score_scaled": REAL, "stars": WHOLE, **dict(RATIONALE_COLUMNS)}
 """Columns that other commands read where a table has them, beside ``attr_*`` and ``fact_*``."""
 
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -94,8 +82,7 @@ class Columns:
         stars: StarRule | None = None,
         added: Sequence[str] = (),
     ) -> None:
-        self.scale = scale
-        self.stars = stars
+        self.scale, self.stars = scale, stars
         fields = list(BASE_COLUMNS)
         if stars is not None:
             fields.insert(fields.index(("level", TEXT)), ("stars", WHOLE))
@@ -125,9 +112,8 @@ class Columns:
     def row(self, assessment: Assessment) -> Row:
         """An assessment as a row: None for a missing value, never NaN."""
         a = assessment
-        own = (name for name, _ in BASE_COLUMNS if not name.startswith("p_"))
         values: Row = {
-            **{name: getattr(a, name) for name in own},
+            **vars(a),
             **{name: getattr(a, name) or None for name in ("sha256", "level", "warning", "error")},
             **{f"p_{word}": a.probabilities.get(word) for word in LEVELS},
             **{fact.column: fact.value for fact in a.facts.values()},

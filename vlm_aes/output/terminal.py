@@ -1,7 +1,5 @@
 """Rows and estimates as lines in the terminal."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping
 
@@ -31,19 +29,16 @@ class ScoreList:
         if not self._started:
             self.console.print(f"[bold]{'image':<{NAME_WIDTH}} {'score':>6}  spread  level[/bold]")
             self._started = True
-        path = str(row["path"]).encode("utf-8", "replace").decode()
-        path = "".join(c if c.isprintable() else "?" for c in path)
-        name = escape(shorten(path, NAME_WIDTH))
+        path = row["path"].encode("utf-8", "replace").decode()
+        name = escape(shorten("".join(c if c.isprintable() else "?" for c in path), NAME_WIDTH))
         if row["error"]:
             self.console.print(f"{name} [red]{escape(row['error'])}[/red]", soft_wrap=True)
             return
         value = row.get("score_scaled", row["score"])
         digits = 1 if row.get("score_scaled") is None else 2
-        color = LEVEL_COLORS[row["level"]]
-        self.console.print(
-            f"{name} {value:>6.{digits}f}  ±{row['score_std']:>5.1f}  "
-            f"[{color}]{row['level']}[/{color}]" + (f"  [dim]{row['warning']}[/dim]" if row["warning"] else "")
-        )
+        level = f"[{LEVEL_COLORS[row['level']]}]{row['level']}[/]"
+        warning = f"  [dim]{row['warning']}[/dim]" if row["warning"] else ""
+        self.console.print(f"{name} {value:>6.{digits}f}  ±{row['score_std']:>5.1f}  {level}{warning}")
         for name in ("critique", "suggestion"):
             for line in textwrap.wrap(row.get(name) or "", CRITIQUE_WIDTH):
                 self.console.print(f"    [dim]{escape(line)}[/dim]")
@@ -65,6 +60,5 @@ def print_estimates(console: Console, heading: str, estimates: Mapping[str, Esti
     """Print estimates, named in words, with their 95% intervals."""
     console.print(f"{heading}\n")
     console.print(f"[bold]{'':<28} {'value':>8}   95% interval[/bold]")
-    for words, estimate in estimates.items():
-        value, low, high = estimate.value, estimate.low, estimate.high
-        console.print(f"{words:<28} {value:>8.3f}   {low:.3f} to {high:.3f}")
+    for words, e in estimates.items():
+        console.print(f"{words:<28} {e.value:>8.3f}   {e.low:.3f} to {e.high:.3f}")

@@ -4,8 +4,6 @@
 the header, and the column.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import math

@@ -1,7 +1,5 @@
 """Splits without leaks: equal images, near-duplicates and groups stay in one split."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
 

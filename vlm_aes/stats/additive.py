@@ -6,8 +6,6 @@ the Shapley value of a column is the height of its curve less the curve's mean o
 and Lee 2017, section 4.2), so it is read off, not sampled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Metrics of predictions on arrays, and their confidence intervals: no models, no files."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Ridge regression on arrays: with a given penalty, or one chosen by leaving one row out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -8,8 +8,6 @@ words, and apply its parameter in :func:`apply_edit`. A new class is suggested o
 comparator has learned it and its threshold is fitted: see ``finetune/edit_comparator``.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A suggestion is the model's opinion of the edited image, no more.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

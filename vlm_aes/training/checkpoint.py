@@ -1,7 +1,5 @@
 """A trained model as a folder that loads by its path, on its own: adapters, weights, fast heads."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,8 +80,8 @@ def save_full(backbone: Backbone, model: str | Path, prompt: Path, folder: Path)
         assert config is not None
         source = Path(config).parent
     for file in sorted(source.iterdir()):
-        skipped = file.name.endswith(_NOT_COPIED) or file.name == CALIBRATION_FILE
-        if file.is_file() and not skipped and not (folder / file.name).exists():
+        skipped = file.name.endswith(_NOT_COPIED) or file.name == CALIBRATION_FILE or (folder / file.name).exists()
+        if file.is_file() and not skipped:
             shutil.copyfile(file, folder / file.name)
     shutil.copyfile(prompt, folder / PROMPT)
 
@@ -108,16 +106,13 @@ def write_head(
         terms: of the weights that it learned from, for ``LICENSE-WEIGHTS``.
     """
     with replaced_folder(folder) as staging:
-        head.save(staging)
-        inner = head.inner
-        HeadConfig(tower_name, tower.weights_hash, inner.in_features, inner.out_features, revision, agreement).save(
-            staging
-        )
-        if tower_name == TOWER_FOLDER:
-            tower.save(staging / TOWER_FOLDER)
-        for part in (calibration, residual_head):
+        width, hidden = head.inner.in_features, head.inner.out_features
+        config = HeadConfig(tower_name, tower.weights_hash, width, hidden, revision, agreement)
+        for part in (head, config, calibration, residual_head):
             if part is not None:
                 part.save(staging)
+        if tower_name == TOWER_FOLDER:
+            tower.save(staging / TOWER_FOLDER)
         for name, text in (("README.md", card), ("LICENSE-WEIGHTS", terms)):
             if text:
                 (staging / name).write_text(text, encoding="utf-8")

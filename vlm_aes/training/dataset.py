@@ -4,11 +4,9 @@ Every text is rendered and every image prepared by what rates and criticises lat
 what inference asks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,7 +22,7 @@ from vlm_aes.errors import TrainingError
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.ratings.preferences import PreferenceTable
-from vlm_aes.ratings.scale import Scale, soft_label
+from vlm_aes.ratings.scale import LEVELS, Scale, soft_label
 from vlm_aes.ratings.scale import level as rating_level
 from vlm_aes.ratings.table import Rating, RatingTable
 from vlm_aes.training.losses import IGNORED_TOKEN
@@ -45,17 +43,11 @@ def _spread(rating: Rating, scale: Scale) -> float:
     return ASSUMED_STD * (scale.high - scale.low) if rating.std is None else rating.std
 
 
-def _hard(rating: Rating, scale: Scale) -> NDArray[np.float64]:
-    label = soft_label(rating.mean, None, scale)
-    hard: NDArray[np.float64] = np.eye(len(label))[int(label.argmax())]
-    return hard
-
-
 LABEL_KINDS: dict[str, Callable[[Rating, Scale], NDArray[np.float64]]] = {
     "raters": lambda rating, scale: rating.label(scale),
     "gaussian": lambda rating, scale: soft_label(rating.mean, _spread(rating, scale), scale),
     "two-hot": lambda rating, scale: soft_label(rating.mean, None, scale),
-    "hard": _hard,
+    "hard": lambda rating, scale: np.eye(len(LEVELS))[soft_label(rating.mean, None, scale).argmax()],
 }
 """Name to what makes (5,) probabilities of the rating words from a rating.
 
@@ -66,10 +58,9 @@ LABEL_KINDS: dict[str, Callable[[Rating, Scale], NDArray[np.float64]]] = {
 """
 
 
-@dataclass(frozen=True)
-class RatingTargets:
-    """Targets of N images: (N, 5) probabilities of the rating words, and mean and spread of the
-    ratings, (N,) in points from 0 to 100."""
+class RatingTargets(NamedTuple):
+    """Targets of N images: (N, 5) probabilities of the rating words, and mean and spread of the ratings, (N,) in points
+    from 0 to 100."""
 
     labels: Tensor
     scores: Tensor
@@ -108,14 +99,12 @@ class RatingExample:
 
     Attributes:
         rating: inputs of the rating prompt, of one row.
-        critique: inputs of the critique prompt and the critique; None for an image without one.
-        answer_tokens: how many of its last tokens are the critique.
+        targets: of this image alone, without the N.
+        critique: of the critique prompt and the critique, its last ``answer_tokens``; None without a critique.
     """
 
     rating: Inputs
-    label: Tensor
-    score: Tensor
-    std: Tensor
+    targets: RatingTargets
     critique: Inputs | None = None
     answer_tokens: int = 0
 
@@ -137,16 +126,16 @@ class RatingDataset(Dataset[RatingExample]):
     def _prepare(self, row: int) -> RatingExample:
         rating = self.table.ratings[row]
         image = open_again(self.table.source(row), rating.path, self.assessor.needed_side)
-        label, score, std = (values[row] for values in (self.targets.labels, self.targets.scores, self.targets.stds))
+        targets = RatingTargets(*(values[row] for values in self.targets))
         inputs = rating_inputs(self.assessor, image)
         if not rating.critique:
-            return RatingExample(inputs, label, score, std)
+            return RatingExample(inputs, targets)
         facts = measure.facts_sentence(measure.measure_for_prompt(image))
-        level = rating_level(label.double().numpy())
-        texts = critique_texts(self.assessor, facts, float(score), level, rating.critique)
+        level = rating_level(targets.labels.double().numpy())
+        texts = critique_texts(self.assessor, facts, float(targets.scores), level, rating.critique)
         tokenizer = self.assessor.rater.backbone.tokenizer
         asked, whole = (len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
-        return RatingExample(inputs, label, score, std, encode_row(self.assessor, image, texts[1]), whole - asked)
+        return RatingExample(inputs, targets, encode_row(self.assessor, image, texts[1]), whole - asked)
 
 
 PreferenceExample = tuple[Inputs, Inputs, float]
@@ -174,11 +163,8 @@ class PreferenceDataset(Dataset[PreferenceExample]):
 
 
 def open_again(source: str | bytes, name: str, needed_side: int | None) -> Image.Image:
-    """An image that could be opened when the table was inspected.
-
-    Raises:
-        TrainingError: where it can no longer be opened.
-    """
+    """An image that could be opened when the table was inspected. Raises TrainingError where it can no longer be
+    opened."""
     opened = open_image(source, needed_side=needed_side)
     if not isinstance(opened, LoadedImage):
         raise TrainingError(f"{name} has changed since it was inspected ({opened})")
@@ -210,8 +196,7 @@ def critique_texts(assessor: Assessor, facts: str, score: float, level: str, cri
 
 def encode_row(assessor: Assessor, image: Image.Image, text: str) -> Inputs:
     """One row of model inputs, on the CPU."""
-    inputs: Inputs = assessor.rater.backbone.encode([image], [text])
-    return {name: value.cpu() for name, value in inputs.items()}
+    return {name: value.cpu() for name, value in assessor.rater.backbone.encode([image], [text]).items()}
 
 
 def _bytes_of(inputs: Mapping[str, Tensor]) -> int:
@@ -228,13 +213,11 @@ def pad_batch(rows: Sequence[Inputs], pad: int) -> Inputs:
     for name in rows[0]:
         parts = [row[name] for row in rows]
         shape = [max(sizes) for sizes in zip(*(p.shape[1:] for p in parts), strict=True)]
-        value = pad if name == "input_ids" else 0
         padded = []
         for part in parts:
             gaps = [size - own for size, own in zip(shape, part.shape[1:], strict=True)]
-            left = name in PER_TOKEN_INPUTS
-            sides = [(gap, 0) if left else (0, gap) for gap in reversed(gaps)]
-            padded.append(F.pad(part, [n for side in sides for n in side], value=value))
+            sides = [(gap, 0) if name in PER_TOKEN_INPUTS else (0, gap) for gap in reversed(gaps)]
+            padded.append(F.pad(part, [n for side in sides for n in side], value=pad if name == "input_ids" else 0))
         batch[name] = torch.cat(padded)
     return batch
 
@@ -242,12 +225,9 @@ def pad_batch(rows: Sequence[Inputs], pad: int) -> Inputs:
 def collate_ratings(examples: Sequence[RatingExample], pad: int) -> dict[str, Any]:
     """A batch of images: ``rating`` inputs and, where some images have a critique, ``critique`` inputs, with their
     targets (see :data:`.losses.Targets`)."""
-    batch: dict[str, Any] = {
-        "rating": pad_batch([e.rating for e in examples], pad),
-        "labels": torch.stack([e.label for e in examples]),
-        "scores": torch.stack([e.score for e in examples]),
-        "stds": torch.stack([e.std for e in examples]),
-    }
+    targets = map(torch.stack, zip(*(e.targets for e in examples), strict=True))
+    batch: dict[str, Any] = dict(zip(RatingTargets._fields, targets, strict=True))
+    batch["rating"] = pad_batch([e.rating for e in examples], pad)
     critiques = [(e.critique, e.answer_tokens) for e in examples if e.critique is not None]
     if critiques:
         inputs = pad_batch([row for row, _ in critiques], pad)

@@ -4,8 +4,6 @@ The head is trained on soft labels over the five rating words (Hinton et al. 201
 on images that it never saw.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -20,7 +18,7 @@ from torch.nn import functional as F
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.errors import TrainingError
-from vlm_aes.models.heads.head import HEAD_FOLDER, HEAD_HIDDEN_UNITS, TOWER_FOLDER, Agreement, RatingHead
+from vlm_aes.models.heads.head import HEAD_FOLDER, HEAD_HIDDEN_UNITS, OWN_TOWER, TOWER_FOLDER, Agreement, RatingHead
 from vlm_aes.models.heads.scorer import FAST_ID
 from vlm_aes.models.heads.vision_tower import VisionTower, checkpoint_tower, load_tower
 from vlm_aes.models.nano import NANO
@@ -29,9 +27,9 @@ from vlm_aes.models.scorer import Floats
 from vlm_aes.ratings import scale
 from vlm_aes.stats import calibration, metrics
 from vlm_aes.stats.calibration import Calibration, Familiarity
-from vlm_aes.training import model_card
 from vlm_aes.training.checkpoint import write_head
 from vlm_aes.training.distill_data import DistillData, HumanRating, ReadableImage, collect, is_held_back
+from vlm_aes.training.model_card import distilled_card
 
 MIN_IMAGES = 20
 """Images below which there is nothing to learn from."""
@@ -98,7 +96,7 @@ def tower_for(tower: str | None, out: Path, teacher: str | Path | None) -> tuple
         loaded = load_tower(tower, LoadOptions("fp32", "cpu"))
         return loaded, TOWER_FOLDER if Path(tower).is_dir() else tower
     if is_checkpoint(out):
-        return checkpoint_tower(out), "own"
+        return checkpoint_tower(out), OWN_TOWER
     return checkpoint_tower(Path(teacher) if teacher is not None else NANO), TOWER_FOLDER
 
 
@@ -121,24 +119,16 @@ def distill(
     config: DistillConfig | None = None,
     held: Callable[[str, str], bool] = is_held_back,
 ) -> DistillReport:
-    """Distill a head into ``out`` (a checkpoint's ``fast/``, or the folder itself).
-
-    Raises:
-        TrainingError: where nothing can be learned; nothing is written.
-    """
+    """Distill a head into ``out`` (a checkpoint's ``fast/``, or the folder itself). Raises TrainingError where nothing
+    can be learned; nothing is written."""
     config = config or DistillConfig()
-    live = sys.stderr.isatty()
-    done = 0
 
-    def show_progress(n: int) -> None:
-        nonlocal done
-        done += n
-        if live:
-            print(f"\r\033[K{done} images", end="", file=sys.stderr, flush=True)
+    def show(progress: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{progress}", end="", file=sys.stderr, flush=True)
 
-    data = collect(images, tower, teacher, people or {}, cache, held=held, progress=show_progress)
-    if live:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    data = collect(images, tower, teacher, people or {}, cache, held=held, progress=lambda n: show(f"{n} images"))
+    show("")
     head = train_head(data, config)
     report = report_of(head, data)
     write_head(
@@ -148,27 +138,16 @@ def distill(
         tower_name=tower_name,
         agreement=agreement_of(head, data, teacher) if teacher else None,
         calibration=calibration_of(head, data, teacher.calibration if teacher else None, reference),
-        card=card_of(report, tower_name, teacher, bool(people), config),
+        card=distilled_card(report, tower_name, teacher, bool(people), config),
         terms=terms,
     )
     return report
 
 
-def card_of(report: DistillReport, tower: str, teacher: Assessor | None, rated: bool, config: DistillConfig) -> str:
-    """The head's ``README.md``."""
-    identity = f"`{teacher.model_id}` ({teacher.prompt_id})" if teacher else ""
-    return model_card.distilled_card(report, tower, identity, rated, config)
-
-
 def train_head(data: DistillData, config: DistillConfig) -> RatingHead:
-    """Train on what is not held back.
-
-    Raises:
-        TrainingError: for too few images, or ratings that are all the same.
-    """
-    rows = np.flatnonzero(~data.held)
+    """Train on what is not held back. Raises TrainingError for too few images, or ratings that are all the same."""
     labelled = ~np.isnan(data.teacher[:, 0]) | ~np.isnan(data.people[:, 0])
-    rows = rows[labelled[rows]]
+    rows = np.flatnonzero(labelled & ~data.held)
     if len(rows) < MIN_IMAGES:
         raise TrainingError(f"{len(rows)} images to learn from are too few: give at least {MIN_IMAGES}, better 1000")
     x = torch.from_numpy(data.embeddings[rows])
@@ -210,23 +189,16 @@ def train_head(data: DistillData, config: DistillConfig) -> RatingHead:
 
 def _target(data: DistillData, rows: NDArray[np.int64], people_weight: float) -> torch.Tensor:
     """(R, 5) soft labels from teacher and people."""
-    parts = [
-        torch.from_numpy(labels[rows]).float().nan_to_num() * weight
-        for labels, weight in ((data.teacher, 1 - people_weight), (data.people, people_weight))
-        if not np.isnan(labels[rows]).all()
-    ]
-    target = torch.stack(parts).sum(0)
+    teacher, people = (torch.from_numpy(labels[rows]).float().nan_to_num() for labels in (data.teacher, data.people))
+    target = teacher * (1 - people_weight) + people * people_weight
     return target / target.sum(1, keepdim=True)
 
 
 @torch.inference_mode()
 def scores_of(head: RatingHead, embeddings: NDArray[np.float32]) -> Floats:
     """(N,) scores of the head, 0 to 100."""
-    parts = [
-        head(torch.from_numpy(embeddings[i : i + ROWS_PER_BATCH])).double().softmax(1).numpy()
-        for i in range(0, len(embeddings), ROWS_PER_BATCH)
-    ]
-    return scale.score(np.concatenate(parts)) if parts else np.zeros(0)
+    logits = torch.cat([head(part) for part in torch.split(torch.from_numpy(embeddings), ROWS_PER_BATCH)])
+    return scale.score(logits.double().softmax(1).numpy())
 
 
 def report_of(head: RatingHead, data: DistillData) -> DistillReport:
@@ -234,9 +206,8 @@ def report_of(head: RatingHead, data: DistillData) -> DistillReport:
     held = data.held
     scores = scores_of(head, data.embeddings[held])
     teacher, people = data.teacher_scores[held], data.score[held]
-    pairs = {"teacher": (teacher, scores), "people": (people, scores), "teacher_people": (people, teacher)}
-    figures = {name: _figures(*pair) for name, pair in pairs.items()}
-    return DistillReport(int((~held).sum()), int(held.sum()), dict(data.errors), **figures)
+    figures = (_figures(*pair) for pair in ((teacher, scores), (people, scores), (people, teacher)))
+    return DistillReport(int((~held).sum()), int(held.sum()), dict(data.errors), *figures)
 
 
 def _figures(target: Floats, scores: Floats) -> dict[str, metrics.Estimate]:
@@ -252,12 +223,10 @@ def _figures(target: Floats, scores: Floats) -> dict[str, metrics.Estimate]:
 def agreement_of(head: RatingHead, data: DistillData, teacher: Assessor) -> Agreement | None:
     """The interval that holds the teacher's score in nine cases of ten; None for too few images."""
     held = data.held & ~np.isnan(data.teacher[:, 0])
-    n = int(held.sum())
-    if n < calibration.MIN_CALIBRATION_IMAGES:
+    if held.sum() < calibration.MIN_CALIBRATION_IMAGES:
         return None
-    gap = data.teacher_scores[held] - scores_of(head, data.embeddings[held])
-    low, high = _conformal(gap)
-    return Agreement(teacher.model_id, teacher.prompt_id, low, high, n)
+    low, high = _conformal(data.teacher_scores[held] - scores_of(head, data.embeddings[held]))
+    return Agreement(teacher.model_id, teacher.prompt_id, low, high, int(held.sum()))
 
 
 def _conformal(gap: Floats) -> tuple[float, float]:

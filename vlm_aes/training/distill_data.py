@@ -3,8 +3,6 @@
 Embeddings and answers are stored by content, so that another head or other ratings cost seconds.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,10 +56,13 @@ class HumanRating:
     score: float
     label: NDArray[np.float64]
 
-    @staticmethod
-    def of(mean: float, std: float | None, scale: Scale) -> HumanRating:
+    @classmethod
+    def of(cls, mean: float, std: float | None, scale: Scale) -> Self:
         """From a mean rating, and the ratings' spread where it is known."""
-        return HumanRating(100 * float(scale.to_unit(mean)), soft_label(mean, std, scale))
+        return cls(100 * float(scale.to_unit(mean)), soft_label(mean, std, scale))
+
+
+_UNRATED = HumanRating(np.nan, np.full(5, np.nan))
 
 
 def human_ratings(table: RatingTable) -> dict[str, HumanRating]:
@@ -72,7 +73,7 @@ def human_ratings(table: RatingTable) -> dict[str, HumanRating]:
     }
 
 
-@dataclass
+@dataclass(frozen=True)
 class DistillData:
     """Images as numbers, one content each.
 
@@ -86,13 +87,13 @@ class DistillData:
         errors: images that could not be used, by kind.
     """
 
-    names: list[str] = field(default_factory=list)
-    sha256s: list[str] = field(default_factory=list)
-    embeddings: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    teacher: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 5)))
-    people: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 5)))
-    score: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    held: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    names: list[str]
+    sha256s: list[str]
+    embeddings: NDArray[np.float32]
+    teacher: NDArray[np.float64]
+    people: NDArray[np.float64]
+    score: NDArray[np.float64]
+    held: NDArray[np.bool_]
     degraded: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     errors: Counter[str] = field(default_factory=Counter)
 
@@ -100,7 +101,7 @@ class DistillData:
     def familiar(self) -> NDArray[np.float32]:
         """Embeddings of what a head was made for: photos, good and bad."""
         plain = self.embeddings[~self.held][:MAX_FAMILIAR]
-        return np.concatenate([plain, self.degraded]) if len(self.degraded) else plain
+        return np.concatenate([plain, self.degraded])
 
     @property
     def teacher_scores(self) -> NDArray[np.float64]:
@@ -112,7 +113,7 @@ class DistillData:
         return scores
 
 
-def degraded_copy(image: Image.Image, content: str) -> Image.Image:
+def _degraded_copy(image: Image.Image, content: str) -> Image.Image:
     """A copy with one degradation; the content's hash says which one, and how strong."""
     digest = bytes.fromhex(content)
     degradation = DEGRADATIONS[digest[0] % len(DEGRADATIONS)]
@@ -144,7 +145,7 @@ def collect(
     cache: Path,
     *,
     held: Callable[[str, str], bool] = is_held_back,
-    progress: Callable[[int], None] = lambda n: None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> DistillData:
     """Send images through tower and teacher, as far as ``cache`` does not hold the result.
 
@@ -152,13 +153,14 @@ def collect(
         people: image's name to its rating; without a teacher, other images are left out.
         cache: folder of embeddings and of the teacher's answers.
         held: from name and content to whether it is held back.
-        progress: called with the number of images of each batch.
+        progress: called after each batch with the number of images done.
     """
     width = tower.embed([tower.pixels(Image.new("RGB", (64, 64), (128, 128, 128)))]).shape[1]
     embeddings = EmbeddingCache(cache, f"embedding {tower.identity}", width)
     copies = EmbeddingCache(cache, f"embedding {DEGRADED_COPY} {tower.identity}", width)
+    name_of: dict[str, str] = {}
     copied: list[str] = []
-    answers = None
+    errors, done, answers = Counter[str](), 0, None
     if teacher is not None:
         answers = EmbeddingCache(cache, f"answer {teacher.model_id} {teacher.prompt_id}", 5, np.float32)
 
@@ -175,7 +177,7 @@ def collect(
             if one.sha256 not in embeddings:
                 one.pixels = tower.pixels(opened.image)
             if needs_copy:
-                one.copy = tower.pixels(degraded_copy(opened.image, one.sha256))
+                one.copy = tower.pixels(_degraded_copy(opened.image, one.sha256))
         if teacher is not None and answers is not None and one.sha256 not in answers:
             prepared = teacher.prepare(data, suffix=image.suffix)
             if isinstance(prepared, ImageError):
@@ -183,8 +185,6 @@ def collect(
             one.prepared = prepared
         return one
 
-    data = DistillData()
-    known: set[str] = set()
     if teacher is None:
         images = (image for image in images if image.path in people)
     for batch in _batches(images, read):
@@ -196,25 +196,23 @@ def collect(
             answers.append(list(asked), [list(a.probabilities.values()) for a in rated])
         for one in batch:
             if one.error:
-                data.errors[one.error] += 1
-            elif one.sha256 not in known:
-                known.add(one.sha256)
-                data.names.append(one.name)
-                data.sha256s.append(one.sha256)
+                errors[one.error] += 1
+            elif one.sha256 not in name_of:
+                name_of[one.sha256] = one.name
                 if not held(one.name, one.sha256) and one.sha256 in copies:
                     copied.append(one.sha256)
-        progress(len(batch))
-    n = len(data.names)
-    data.embeddings, data.degraded = embeddings.rows(data.sha256s), copies.rows(copied[:MAX_FAMILIAR])
-    data.teacher, data.people, data.score = np.full((n, 5), np.nan), np.full((n, 5), np.nan), np.full(n, np.nan)
+        done += len(batch)
+        progress(done)
+    names, contents = list(name_of.values()), list(name_of)
+    answered = np.full((len(names), 5), np.nan)
     if answers is not None:
-        rows = answers.rows(data.sha256s).astype(np.float64)
-        data.teacher = rows / rows.sum(1, keepdims=True)
-    for i, name in enumerate(data.names):
-        if name in people:
-            data.people[i], data.score[i] = people[name].label, people[name].score
-    data.held = np.array([held(*pair) for pair in zip(data.names, data.sha256s, strict=True)], dtype=bool)
-    return data
+        answered = answers.rows(contents).astype(np.float64)
+        answered /= answered.sum(1, keepdims=True)
+    given = [people.get(name, _UNRATED) for name in names]
+    labels, means = np.array([g.label for g in given]).reshape(-1, 5), np.array([g.score for g in given])
+    is_held = np.array([held(name, content) for content, name in name_of.items()], dtype=bool)
+    degraded = copies.rows(copied[:MAX_FAMILIAR])
+    return DistillData(names, contents, embeddings.rows(contents), answered, labels, means, is_held, degraded, errors)
 
 
 def _embed(tower: VisionTower, store: EmbeddingCache, fresh: Mapping[str, Pixels]) -> None:

@@ -1,7 +1,5 @@
 """Fit an ensemble to ratings, and measure it on images that it did not learn from."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from scipy.optimize import nnls
 from vlm_aes.errors import TrainingError
 from vlm_aes.evaluation.baselines import FOLDS
 from vlm_aes.evaluation.evaluate import IMAGES_PER_BATCH
-from vlm_aes.files import check_absent
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, Fact, measure
@@ -102,47 +99,35 @@ def open_members(names: Sequence[str], *, precision: str, device: str) -> list[N
     members = []
     for name in names:
         model = name.removeprefix("fast:")
-        fast = model != name
-        scorer = None if name == FACTS else load_member(model, fast=fast, options=options)
-        members.append(NamedMember(model, fast, scorer))
+        scorer = None if name == FACTS else load_member(model, fast=model != name, options=options)
+        members.append(NamedMember(model, model != name, scorer))
     return members
 
 
 def score_members(
     table: RatingTable, members: Sequence[NamedMember], progress: Callable[[int], None] = lambda done: None
 ) -> MemberScores:
-    """Rate every image of a table with every member.
-
-    Raises:
-        TrainingError: where too few could be rated.
-    """
+    """Rate every image of a table with every member. Raises TrainingError where too few could be rated."""
     scorers = [m.scorer for m in members if m.scorer is not None]
     needs_facts = len(scorers) < len(members)
-    places: list[int] = []
-    columns: list[Floats] = []
-    images: list[_OpenedImage] = []
+    rated: list[tuple[int, Floats, _OpenedImage]] = []
     for start in range(0, len(table), IMAGES_PER_BATCH):
         rows = range(start, min(start + IMAGES_PER_BATCH, len(table)))
-        opened = [(i, _open(table.source(i), scorers, needs_facts)) for i in rows]
-        batch = [(i, image) for i, image in opened if image is not None]
+        batch = [(i, image) for i in rows if (image := _open(table.source(i), scorers, needs_facts)) is not None]
         if batch:
             answers = [scorer.score([image.inputs[k] for _, image in batch]) for k, scorer in enumerate(scorers)]
             scores = np.array([scale.score(a.probabilities[:, 0]) for a in answers])
-            scores = scores.reshape(len(scorers), len(batch))
-            for j, (i, image) in enumerate(batch):
-                if not any(a.errors[j] for a in answers if a.errors):
-                    places.append(i)
-                    columns.append(scores[:, j])
-                    images.append(image)
+            failed = [any(a.errors[j] for a in answers if a.errors) for j in range(len(batch))]
+            rated += [(i, scores[:, j], image) for j, (i, image) in enumerate(batch) if not failed[j]]
         progress(rows.stop)
-    if len(places) < MIN_RATED_IMAGES:
-        raise TrainingError(f"{len(places)} images could be rated by every member; {MIN_RATED_IMAGES} are needed")
+    if len(rated) < MIN_RATED_IMAGES:
+        raise TrainingError(f"{len(rated)} images could be rated by every member; {MIN_RATED_IMAGES} are needed")
+    places, columns, images = zip(*rated, strict=True)
     good = table.select(places)
-    links = splits.equal_key_links([image.sha256 for image in images])
-    links += splits.equal_key_links([r.group for r in good.ratings])
+    keys = ([image.sha256 for image in images], [r.group for r in good.ratings])
+    cluster = splits.clusters(len(places), [link for own in keys for link in splits.equal_key_links(own)])
     scores = np.full((len(members), len(places)), np.nan)
     scores[[m.scorer is not None for m in members]] = np.array(columns).T
-    cluster = splits.clusters(len(places), links)
     return MemberScores(scores, [image.facts for image in images], good.scores(), cluster, len(table) - len(places))
 
 
@@ -159,12 +144,10 @@ def _open(source: str | bytes, scorers: Sequence[Scorer], needs_facts: bool) -> 
     image = open_image(source, needed_side=ANALYSIS_SIDE_PX, native_side=NATIVE_CROP_SIDE_PX)
     if isinstance(image, ImageError):
         return None
-    inputs = []
-    for scorer in scorers:
-        opened = scorer.open(source)
-        if isinstance(opened, ImageError):
-            return None
-        inputs.append(opened[1])
+    opened = [scorer.open(source) for scorer in scorers]
+    inputs = [one[1] for one in opened if not isinstance(one, ImageError)]
+    if len(inputs) < len(scorers):
+        return None
     facts = measure(image.image, image.native) if needs_facts else {}
     return _OpenedImage(image.sha256, facts, inputs)
 
@@ -186,8 +169,7 @@ def select_members(scores: Floats, target: Floats, folds: NDArray[np.int64]) -> 
     """
 
     def losses(members: list[int]) -> Floats:
-        squared: Floats = (_out_of_fold(scores[members], target, folds) - target) ** 2
-        return squared
+        return np.square(_out_of_fold(scores[members], target, folds) - target)
 
     members = list(range(len(scores)))
     while len(members) > 1:
@@ -214,11 +196,8 @@ def _out_of_fold(scores: Floats, target: Floats, folds: NDArray[np.int64]) -> Fl
 
 
 def fit(rated: MemberScores, seed: int = 0) -> FittedEnsemble:
-    """Fit the weights, and the facts member where there is one.
-
-    Raises:
-        TrainingError: where no member's scores rise with the ratings.
-    """
+    """Fit the weights, and the facts member where there is one. Raises TrainingError where no member's scores rise with
+    the ratings."""
     target, scores = rated.ratings, rated.scores.copy()
     numbers, cluster = np.unique(rated.cluster, return_inverse=True)
     folds = (np.random.default_rng(seed).permutation(len(numbers)) % FOLDS)[cluster]  # whole clusters together
@@ -245,40 +224,22 @@ def fit(rated: MemberScores, seed: int = 0) -> FittedEnsemble:
 def figures(fitted: FittedEnsemble, target: Floats, names: Sequence[str]) -> dict[str, dict[str, Estimate]]:
     """Member, and ``ensemble``, to its SRCC and PLCC with the ratings, out of fold."""
     return {
-        name: {
-            "srcc": metrics.bootstrap(metrics.srcc, target, own),
-            "plcc": metrics.bootstrap(metrics.plcc, target, own),
-        }
+        name: {kind.__name__: metrics.bootstrap(kind, target, own) for kind in (metrics.srcc, metrics.plcc)}
         for name, own in zip([*names, "ensemble"], fitted.out_of_fold, strict=True)
         if np.ptp(own) > 0
     }
 
 
-def save(
-    fitted: FittedEnsemble,
-    members: Sequence[NamedMember],
-    target: Floats,
-    out: Path,
-    *,
-    reference: str,
-    overwrite: bool = False,
-) -> None:
-    """Write a folder that ``--model`` takes: complete, or not at all.
-
-    Raises:
-        VlmAesError: for a folder that exists and is not to be replaced.
-    """
-    check_absent(out, overwrite=overwrite)
+def save(fitted: FittedEnsemble, members: Sequence[NamedMember], target: Floats, out: Path, *, reference: str) -> None:
+    """Write a folder that ``--model`` takes: complete, or not at all; one that is there is replaced."""
     with replaced_folder(out) as folder:
         lines = ['kind = "ensemble"', f"intercept = {fitted.intercept:.6f}", ""]
         for member, weight, line in zip(members, fitted.weights, fitted.lines, strict=True):
-            model = absolute_model(member.model)
+            model = absolute_model(member.model) if member.scorer else FACTS
             if fitted.facts is not None and member.scorer is None:
-                model = FACTS
                 (folder / FACTS).mkdir()
                 FactsScorer(fitted.facts).save(folder / FACTS / "facts.json")
-                text = 'kind = "facts"\nweights = "facts.json"\n'
-                (folder / FACTS / RATER_FILE).write_text(text, encoding="utf-8")
+                (folder / FACTS / RATER_FILE).write_text('kind = "facts"\nweights = "facts.json"\n', encoding="utf-8")
             lines += ["[[member]]", f"model = {json.dumps(model, ensure_ascii=False)}"]
             lines += ["fast = true"] * member.fast
             lines += [f"weight = {weight:.6f}", f"line = [{line[0]:.6f}, {line[1]:.6f}]", ""]

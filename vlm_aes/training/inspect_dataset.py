@@ -3,11 +3,11 @@
 No image, nor a near-duplicate of one, ends in two splits, unless the table brings such a split.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,54 +33,82 @@ class Inspection:
         errors: path to why an image cannot be opened.
         own_split: the table brought its split along.
         leaked: images, or pairs, outside training with a version of an image in training; only with an own split.
+        table: what can be used of it, each image, or pair, with its split.
+
+    Raises:
+        TrainingError: where too little is left to train on or to choose by.
     """
 
     errors: dict[str, str]
     own_split: bool
     leaked: int
+    table: RatingTable | PreferenceTable
+    noun: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        if self.counts["train"] < 2 or self.counts["validation"] < MIN_VALIDATION_EXAMPLES:
+            listed = ", ".join(f"{n} for {split}" for split, n in self.counts.items())
+            needed = f"at least 2 {self.noun} to train on and {MIN_VALIDATION_EXAMPLES} for validation are needed"
+            raise TrainingError(f"{self.table.name}: {listed}; {needed}")
+
+    @cached_property
+    def rows(self) -> dict[str, NDArray[np.int64]]:
+        """Split to places in the table."""
+        return {name: self.table.of_split(name) for name in SPLIT_NAMES}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Split to images, or pairs."""
+        return {name: len(rows) for name, rows in self.rows.items()}
+
+    @property
+    def measured_on(self) -> str:
+        """The split that figures are of."""
+        return "test" if self.counts["test"] else "validation"
 
 
 @dataclass(frozen=True)
 class RatingsInspection(Inspection):
-    """The same of a table of ratings: the images that can be opened, each with its split, and how many of them are a
-    version of an earlier one."""
+    """The same of a table of ratings, and how many of its images are a version of an earlier one."""
 
     table: RatingTable
     duplicates: int
+    noun = "images"
 
 
 @dataclass(frozen=True)
 class PairsInspection(Inspection):
-    """The same of a table of pairs: those whose images can be opened, each with its split, and how many were left out
-    because their images are in two splits."""
+    """The same of a table of pairs, and how many were left out because their images are in two splits."""
 
     table: PreferenceTable
     straddling: int
+    noun = "pairs"
 
 
 @dataclass(frozen=True)
 class _OpenedImages:
     """Places of the images that can be opened, the hash of each file, and links between positions in ``places`` that
-    hold versions of one image; place to why an image cannot be opened."""
+    hold versions of one image: equal content, or near-duplicates; path to why an image cannot be opened."""
 
-    places: list[int] = field(default_factory=list)
-    contents: list[str] = field(default_factory=list)
-    versions: list[tuple[int, int]] = field(default_factory=list)
-    errors: dict[int, str] = field(default_factory=dict)
+    places: list[int]
+    contents: list[str]
+    versions: list[tuple[int, int]]
+    errors: dict[str, str]
 
 
-def _open_all(sources: Iterable[str | bytes]) -> _OpenedImages:
-    """Open every image and find versions of one: equal content, or near-duplicates."""
-    opened, hashes = _OpenedImages(), []
-    for place, source in enumerate(sources):
+def _open_all(images: Iterable[tuple[str, str | bytes]]) -> _OpenedImages:
+    """Open images, given as paths with their sources."""
+    places, contents, hashes, errors = [], [], [], {}
+    for place, (path, source) in enumerate(images):
         image = open_image(source, needed_side=HASHED_SIDE_PX)
         if isinstance(image, ImageError):
-            opened.errors[place] = str(image)
-            continue
-        opened.places.append(place)
-        opened.contents.append(image.sha256)
-        hashes.append(splits.perceptual_hash(image.image))
-    return replace(opened, versions=splits.equal_key_links(opened.contents) + splits.near_duplicates(hashes))
+            errors[path] = str(image)
+        else:
+            places.append(place)
+            contents.append(image.sha256)
+            hashes.append(splits.perceptual_hash(image.image))
+    versions = splits.equal_key_links(contents) + splits.near_duplicates(hashes)
+    return _OpenedImages(places, contents, versions, errors)
 
 
 def inspect_ratings(table: RatingTable, validation: float, test: float, seed: int) -> RatingsInspection:
@@ -92,7 +120,7 @@ def inspect_ratings(table: RatingTable, validation: float, test: float, seed: in
     Raises:
         TrainingError: where too little is left to train on or to choose by.
     """
-    opened = _open_all(table.source(i) for i in range(len(table)))
+    opened = _open_all((rating.path, table.source(i)) for i, rating in enumerate(table.ratings))
     good = table.select(opened.places)
     links = opened.versions + splits.equal_key_links([rating.group for rating in good.ratings])
     cluster = splits.clusters(len(good), links)
@@ -103,17 +131,16 @@ def inspect_ratings(table: RatingTable, validation: float, test: float, seed: in
     else:
         sides = _split(cluster, opened.contents, validation, test, seed)
     good = replace(good, ratings=[replace(r, split=side) for r, side in zip(good.ratings, sides, strict=True)])
-    _check_counts(good, "images")
-    errors = {table.ratings[place].path: why for place, why in opened.errors.items()}
     duplicates = len(good) - len(np.unique(splits.clusters(len(good), opened.versions)))
-    return RatingsInspection(errors, own_split, splits.count_leaks(cluster, sides), good, duplicates)
+    leaked = splits.count_leaks(cluster, sides)
+    return RatingsInspection(opened.errors, own_split, leaked, good, duplicates)
 
 
 def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: int) -> PairsInspection:
     """Open every image and split the pairs, so that no image is in two splits.
 
-    Pairs that share images stay together. Where more than half of the images hang together that
-    way, the images are split instead, and pairs between two splits are left out.
+    Pairs that share images stay together. Where more than half of the images hang together that way, the images are
+    split instead, and pairs between two splits are left out.
 
     Args:
         validation, test: shares of the images.
@@ -122,7 +149,7 @@ def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: 
         TrainingError: where too little is left to train on or to choose by.
     """
     used = sorted({end for pair in table.pairs for end in (pair.a, pair.b)})
-    opened = _open_all(table.paths[end] for end in used)
+    opened = _open_all((table.paths[end], table.paths[end]) for end in used)
     position = {used[place]: i for i, place in enumerate(opened.places)}
     good = table.select([i for i, pair in enumerate(table.pairs) if pair.a in position and pair.b in position])
     ends = [(position[pair.a], position[pair.b]) for pair in good.pairs]
@@ -142,9 +169,7 @@ def inspect_pairs(table: PreferenceTable, validation: float, test: float, seed: 
         inside = [replace(pair, split=sides[a]) for pair, (a, b) in zip(good.pairs, ends) if sides[a] == sides[b]]
         straddling = len(good) - len(inside)
         good = replace(good, pairs=inside)
-    _check_counts(good, "pairs")
-    errors = {table.paths[used[place]]: why for place, why in opened.errors.items()}
-    return PairsInspection(errors, own_split, leaked, good, straddling)
+    return PairsInspection(opened.errors, own_split, leaked, good, straddling)
 
 
 def _split(cluster: NDArray[np.int64], names: Sequence[str], validation: float, test: float, seed: int) -> list[str]:
@@ -160,22 +185,9 @@ def _check_own_split(name: str, examples: Sequence[Rating] | Sequence[Preference
             raise TrainingError(f"{name}, row {example.row}, column split: empty; give every {noun} a split, or none")
 
 
-def _check_counts(table: RatingTable | PreferenceTable, noun: str) -> None:
-    """See that there is something to train on and to choose by."""
-    counts = {name: len(table.of_split(name)) for name in SPLIT_NAMES}
-    if counts["train"] < 2 or counts["validation"] < MIN_VALIDATION_EXAMPLES:
-        listed = ", ".join(f"{n} for {split}" for split, n in counts.items())
-        raise TrainingError(
-            f"{table.name}: {listed}; at least 2 {noun} to train on and "
-            f"{MIN_VALIDATION_EXAMPLES} for validation are needed"
-        )
-
-
 def table_hash(table: RatingTable | PreferenceTable) -> str:
     """A short hash of the ratings or preferences, and of the split."""
-    lines: list[object] = (
-        [(table.scale, table.transform), *table.ratings]
-        if isinstance(table, RatingTable)
-        else [*table.paths, *table.pairs]
-    )
+    lines: list[object] = [*table.paths, *table.pairs] if isinstance(table, PreferenceTable) else [*table.ratings]
+    if isinstance(table, RatingTable):
+        lines.insert(0, (table.scale, table.transform))
     return hashlib.sha256("".join(map(repr, lines)).encode()).hexdigest()[:12]

@@ -4,13 +4,12 @@ A job trains a model (adapters, or all weights) or fits its fast head, on rating
 The result is read back from its folder once, so that its figures are those of what people load.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,12 @@ from vlm_aes.models.vlm.loading import locate
 from vlm_aes.prompts import prompt_file
 from vlm_aes.ratings.preferences import PreferenceTable
 from vlm_aes.ratings.table import RatingTable, read_ratings
-from vlm_aes.training import ridge_residual
 from vlm_aes.training.checkpoint import put_in_place, save_adapter, save_full
 from vlm_aes.training.dataset import LABEL_KINDS
-from vlm_aes.training.inspect_dataset import table_hash
+from vlm_aes.training.inspect_dataset import PairsInspection, RatingsInspection, table_hash
 from vlm_aes.training.lora import train_everything, with_lora
 from vlm_aes.training.model_card import TrainingRecord, finetuned_card
-from vlm_aes.training.objective import PreferenceObjective, PreferenceReport, RatingObjective, objective_for
+from vlm_aes.training.objective import Objective, PreferenceReport, RatingObjective, objective_for
 from vlm_aes.training.personal_head import check_base, write_personal_head
 from vlm_aes.training.trainer import ProgressCallback, TrainingConfig, train
 
@@ -113,7 +111,7 @@ class FinetuneJob:
         """
         self.check()
         objective = objective_for(self.table, validation=self.validation, test=self.test, config=self.config)
-        _say_inspection(objective, say)
+        _say_inspection(objective.inspection, say)
         base = self._load_base()
         if is_first_process():
             self._begin_work(base, objective)
@@ -132,16 +130,10 @@ class FinetuneJob:
         result = Assessor.from_pretrained(self.finished, device=self.device)
         if not self.fast:
             self._fit_corrections(result, objective)
-        report = objective.report(result)
-        self._publish(self._record(name, result, objective, curve, report))
-        return report
+        return self._publish(name, result, objective, curve)
 
     def check(self) -> None:
-        """See that the job can be done.
-
-        Raises:
-            TrainingError: where it cannot.
-        """
+        """See that the job can be done. Raises TrainingError where it cannot."""
         if self.resume and self.overwrite:
             raise TrainingError("--resume and --overwrite exclude each other")
         if self.quantize not in QUANTIZATIONS:
@@ -166,11 +158,14 @@ class FinetuneJob:
             base = Assessor.from_pretrained(self.base, fast=True, device=self.device)
             check_base(_head_of(base))
             return base
+        local, device = os.environ.get("LOCAL_RANK"), self.device
+        if device == "auto" and local is not None and torch.cuda.is_available():
+            device = f"cuda:{local}"  # of several processes each has its own card, as accelerate numbers them
         # weights that are trained themselves need all their bits
         precision = self.quantize or ("fp32" if self.config.full else "auto")
-        return Assessor.from_pretrained(self.base, precision=precision, device=_device_of_process(self.device))
+        return Assessor.from_pretrained(self.base, precision=precision, device=device)
 
-    def _begin_work(self, base: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
+    def _begin_work(self, base: Assessor, objective: Objective) -> None:
         """Make the work folder, or see that it holds this same training."""
         same = {
             "table": table_hash(objective.table),
@@ -192,31 +187,32 @@ class FinetuneJob:
         file.write_text(json.dumps(same), encoding="utf-8")
 
     def _train(
-        self, base: Assessor, objective: RatingObjective | PreferenceObjective, callbacks: Sequence[TrainerCallback]
+        self, base: Assessor, objective: Objective, callbacks: Sequence[TrainerCallback]
     ) -> list[dict[str, float]]:
         """Train adapters or weights, write them, and give the curve."""
         config, network = self.config, base.rater.backbone.model
-        adapted = None
         if config.full:
             train_everything(network, tower=config.tower)
         else:
             torch.manual_seed(config.seed)  # adapters begin at random
-            adapted = with_lora(
+            network = with_lora(
                 network, rank=config.rank, alpha=config.alpha, dropout=config.dropout, tower=config.tower
             )
         curve = train(base, objective, config, self.work / "steps", callbacks)
         if is_first_process():
             shutil.rmtree(self.finished, ignore_errors=True)
             prompt = prompt_file(self.base)
-            if adapted is None:
+            if config.full:
                 save_full(base.rater.backbone, self.base, prompt, self.finished)
             else:
-                save_adapter(adapted, self.base, prompt, self.finished)
+                save_adapter(network, self.base, prompt, self.finished)
         return curve
 
-    def _fit_corrections(self, result: Assessor, objective: RatingObjective | PreferenceObjective) -> None:
+    def _fit_corrections(self, result: Assessor, objective: Objective) -> None:
         """Fit the ridge residual of trained weights, then the calibration."""
-        if self.config.ridge and ridge_residual.is_supported(result):
+        backbone = result.rater.backbone
+        # else it is not known which tokens of the prompt are the image's
+        if self.config.ridge and backbone.image_token_id is not None:
             residual_head = objective.fit_ridge(result)
             if residual_head is not None:
                 residual_head.save(self.finished)
@@ -225,25 +221,20 @@ class FinetuneJob:
         if result.calibration is not None:
             result.calibration.save(self.finished)
         # both are part of the identity
-        backbone = result.rater.backbone
         of_base, plus, _ = backbone.model_id.rpartition("+")
         backbone.model_id = f"{of_base}{plus}{identity_of(self.finished)}"
 
-    def _record(
-        self,
-        base_name: str,
-        result: Assessor,
-        objective: RatingObjective | PreferenceObjective,
-        curve: list[dict[str, float]],
-        report: EvaluationReport | PreferenceReport | None,
-    ) -> TrainingRecord:
+    def _publish(
+        self, base_name: str, result: Assessor, objective: Objective, curve: list[dict[str, float]]
+    ) -> EvaluationReport | PreferenceReport | None:
+        """Measure the result, give its folder the figures and a card, and put it in its place."""
+        report = objective.report(result)
         settings: dict[str, Any] = {"fast": True, "seed": self.config.seed}
         if not self.fast:
             settings = self.config.as_json() | {"quantize": self.quantize}
-        return TrainingRecord(
+        record = TrainingRecord(
             name=self.out.name,
             inspection=objective.inspection,
-            counts={name: len(rows) for name, rows in objective.rows.items()},
             base=base_name,
             model_id=result.model_id,
             prompt_id=result.prompt_id,
@@ -251,19 +242,16 @@ class FinetuneJob:
             curve=curve,
             before=objective.before if isinstance(objective, RatingObjective) else None,
             report=report,
-            measured_on=objective.measured_on,
             calibrated=result.calibration.n if result.calibration is not None else 0,
             terms=self.terms,
             base_terms=self.base_terms,
         )
-
-    def _publish(self, record: TrainingRecord) -> None:
-        """Give the folder its card and its figures, and put it in its place."""
         (self.finished / "README.md").write_text(finetuned_card(record), encoding="utf-8")
         figures = json.dumps(record.as_json(), indent=1) + "\n"
         (self.finished / "training.json").write_text(figures, encoding="utf-8")
         put_in_place(self.finished, self.out)
         shutil.rmtree(self.work)
+        return report
 
 
 def finetune(
@@ -299,19 +287,10 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _device_of_process(device: str) -> str:
-    """The device of one of several processes: its own card, as accelerate numbers them."""
-    local = os.environ.get("LOCAL_RANK")
-    if device == "auto" and local is not None and torch.cuda.is_available():
-        return f"cuda:{local}"
-    return device
-
-
-def _say_inspection(objective: RatingObjective | PreferenceObjective, say: Callable[[str], None]) -> None:
+def _say_inspection(found: RatingsInspection | PairsInspection, say: Callable[[str], None]) -> None:
     """The first few images that cannot be opened, and how many examples each split has."""
-    for path, why in list(objective.inspection.errors.items())[:MAX_LISTED_ERRORS]:
+    for path, why in islice(found.errors.items(), MAX_LISTED_ERRORS):
         say(f"left out: {path}: {why}")
-    if isinstance(objective, PreferenceObjective) and objective.inspection.straddling:
-        say(f"left out: {objective.inspection.straddling} pairs between images of two splits")
-    counts = ", ".join(f"{len(rows)} {name}" for name, rows in objective.rows.items())
-    say(f"{counts} {objective.noun}")
+    if isinstance(found, PairsInspection) and found.straddling:
+        say(f"left out: {found.straddling} pairs between images of two splits")
+    say(f"{', '.join(f'{n} {name}' for name, n in found.counts.items())} {found.noun}")

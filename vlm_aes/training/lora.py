@@ -1,7 +1,5 @@
 """Which weights are trained: chosen by where they stand in the network, not by their names."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn
@@ -11,11 +9,7 @@ TEXT_MODELS = ("language_model", "text_model")
 
 
 def language_model(network: Any) -> nn.Module:
-    """The language model of a vision-language network.
-
-    Raises:
-        ValueError: for a network that has none of its own.
-    """
+    """The language model of a vision-language network. Raises ValueError for a network that has none of its own."""
     for name in TEXT_MODELS:
         module = getattr(network.model, name, None)
         if isinstance(module, nn.Module):

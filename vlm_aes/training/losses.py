@@ -4,8 +4,6 @@ A new loss is one function and one entry in :data:`LOSSES`. The trainer adds up 
 times its weight in :class:`.trainer.TrainingConfig`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -98,11 +96,7 @@ def default_weights() -> dict[str, float]:
 
 
 def total(outputs: Outputs, targets: Targets, weights: Mapping[str, float]) -> Tensor:
-    """The weighted sum of the losses that the targets allow.
-
-    Raises:
-        ValueError: where every one of them has weight 0.
-    """
+    """The weighted sum of the losses that the targets allow. Raises ValueError where every one of them has weight 0."""
     terms = [
         weights[name] * loss.compute(outputs, targets)
         for name, loss in LOSSES.items()

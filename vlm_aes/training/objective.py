@@ -4,8 +4,6 @@ Each objective holds the inspected table with its splits. It gives the training 
 residual head and the calibration, and measures the base and the result.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,37 +24,29 @@ from vlm_aes.stats.calibration import Calibration
 from vlm_aes.stats.metrics import Estimate
 from vlm_aes.training import dataset, ridge_residual
 from vlm_aes.training.dataset import PreferenceDataset, RatingDataset, Rows
-from vlm_aes.training.inspect_dataset import (
-    SPLIT_NAMES,
-    PairsInspection,
-    RatingsInspection,
-    inspect_pairs,
-    inspect_ratings,
-)
+from vlm_aes.training.inspect_dataset import PairsInspection, RatingsInspection, inspect_pairs, inspect_ratings
 from vlm_aes.training.personal_head import PersonalHead, calibrated, embed_images, fit_preferences
 from vlm_aes.training.ridge_residual import DecidedPairs
 from vlm_aes.training.trainer import TrainingConfig
 
 
-def _splits(table: RatingTable | PreferenceTable) -> tuple[dict[str, NDArray[np.int64]], str]:
-    """Split to places in the table, and the split that figures are of."""
-    rows = {name: table.of_split(name) for name in SPLIT_NAMES}
-    return rows, "test" if len(rows["test"]) else "validation"
-
-
 class RatingObjective:
-    """Scores like the mean ratings, with a calibration. ``rows`` maps a split to places in the table, figures are of
-    the split ``measured_on``, ``before`` has those of the base."""
+    """Scores like the mean ratings, with a calibration.
 
-    noun = "images"
+    Attributes:
+        target: what predictions are compared with, a key of :data:`.losses.Targets`.
+        best_metric: the best step is that with the highest.
+        rows: split to places in the table.
+        before: figures of the base.
+    """
+
     target = "scores"
     best_metric = "srcc"
     images_per_example = 1
     collate = staticmethod(dataset.collate_ratings)
 
     def __init__(self, inspection: RatingsInspection, labels: str) -> None:
-        self.inspection, self.table = inspection, inspection.table
-        self.rows, self.measured_on = _splits(self.table)
+        self.inspection, self.table, self.rows = inspection, inspection.table, inspection.rows
         self.before: EvaluationReport | None = None
         self._targets = dataset.rating_targets(self.table, labels)
 
@@ -80,7 +70,7 @@ class RatingObjective:
         return self._evaluate(assessor, facts=True)
 
     def _evaluate(self, assessor: Assessor, *, facts: bool) -> EvaluationReport | None:
-        measured = self.table.select(self.rows[self.measured_on])
+        measured = self.table.select(self.rows[self.inspection.measured_on])
         others = self.table.select(self.rows["train"]) if facts else None
         try:
             return evaluate(assessor, measured, others=others, facts=facts)
@@ -113,11 +103,8 @@ class RatingObjective:
             return None
 
     def fit_head(self, base: FastScorer) -> tuple[ResidualHead, Calibration | None]:
-        """A residual head on a fast head, and its calibration on the validation images.
-
-        Raises:
-            TrainingError: where an image can no longer be opened.
-        """
+        """A residual head on a fast head, and its calibration on the validation images. Raises TrainingError where an
+        image can no longer be opened."""
         train, validation = self.rows["train"], self.rows["validation"]
         target = self.table.scores()
         embeddings, scores = embed_images(base, self._named(train))
@@ -154,21 +141,19 @@ class PreferenceReport:
 
 
 class PreferenceObjective:
-    """An order like the preferences. Pairs do not say how good an image is: no calibration."""
+    """An order like the preferences; see :class:`RatingObjective`. Pairs do not say how good an image is: no
+    calibration."""
 
-    noun = "pairs"
     target = "preferred"
     best_metric = "pair_accuracy"
     images_per_example = 2
     collate = staticmethod(dataset.collate_preferences)
 
     def __init__(self, inspection: PairsInspection) -> None:
-        self.inspection, self.table = inspection, inspection.table
-        self.rows, self.measured_on = _splits(self.table)
+        self.inspection, self.table, self.rows = inspection, inspection.table, inspection.rows
         self._before = np.zeros(0)
 
     def dataset(self, assessor: Assessor, split: str) -> PreferenceDataset:
-        """The examples of a split."""
         return PreferenceDataset(assessor, self.table, self.rows[split])
 
     def metrics(self, predicted: Any) -> dict[str, float]:
@@ -177,23 +162,15 @@ class PreferenceObjective:
         return {"pair_accuracy": pair_accuracy(gaps, preferred)}
 
     def measure_base(self, assessor: Assessor) -> None:
-        """Measure the model that training begins from."""
-        self._before = score_gaps(assessor, self.table, self.rows[self.measured_on])
+        self._before = score_gaps(assessor, self.table, self.rows[self.inspection.measured_on])
 
     def report(self, assessor: Assessor) -> PreferenceReport:
-        """Figures of base and result."""
-        rows = self.rows[self.measured_on]
-        preferred = self._preferred(rows)
-        after = score_gaps(assessor, self.table, rows)
-        return PreferenceReport(
-            int((preferred != 0.5).sum()),
-            metrics.bootstrap(pair_accuracy, self._before, preferred),
-            metrics.bootstrap(pair_accuracy, after, preferred),
-            self.measured_on,
-        )
+        rows = self.rows[self.inspection.measured_on]
+        preferred, gaps = self._preferred(rows), (self._before, score_gaps(assessor, self.table, rows))
+        before, after = (metrics.bootstrap(pair_accuracy, own, preferred) for own in gaps)
+        return PreferenceReport(int((preferred != 0.5).sum()), before, after, self.inspection.measured_on)
 
     def fit_ridge(self, assessor: Assessor) -> ResidualHead | None:
-        """The ridge residual of a trained model; None where it adds nothing."""
         if not len(self.rows["validation"]):
             return None
         sides = []
@@ -205,14 +182,10 @@ class PreferenceObjective:
         return ridge_residual.fit_pairs(*sides[0], *sides[1])
 
     def calibrate(self, assessor: Assessor) -> None:
-        """Nothing: pairs do not say how good an image is."""
+        return None
 
     def fit_head(self, base: FastScorer) -> tuple[ResidualHead, None]:
-        """A residual head on a fast head.
-
-        Raises:
-            TrainingError: for too few pairs, or an image that can no longer be opened.
-        """
+        """Raises a TrainingError for too few pairs too."""
         train = self.rows["train"]
         places, ends = _images_of_pairs(self.table, range(len(self.table)))
         embeddings, scores = embed_images(base, self._named(places))
@@ -238,11 +211,8 @@ def _images_of_pairs(table: PreferenceTable, rows: Rows) -> tuple[list[int], NDA
 
 
 def score_gaps(assessor: Assessor, table: PreferenceTable, rows: Rows) -> Floats:
-    """(P,) score of the first less that of the second image of some pairs, in points.
-
-    Raises:
-        TrainingError: where an image that could be opened before cannot be rated.
-    """
+    """(P,) score of the first less that of the second image of some pairs, in points. Raises TrainingError where an
+    image that could be opened before cannot be rated."""
     places, ends = _images_of_pairs(table, rows)
     assessed = assessor.assess([table.paths[place] for place in places], facts=False)
     for place, a in zip(places, assessed, strict=True):
@@ -263,14 +233,14 @@ def pair_accuracy(gaps: Floats, preferred: Floats) -> float:
     return metrics.pair_accuracy((sign * gaps[decided]).tolist(), [0.0] * int(decided.sum()))
 
 
+Objective = RatingObjective | PreferenceObjective
+
+
 def objective_for(
     table: RatingTable | PreferenceTable, *, validation: float, test: float, config: TrainingConfig
-) -> RatingObjective | PreferenceObjective:
-    """The objective of a table, with every image inspected and every example in a split.
-
-    Raises:
-        TrainingError: where too little is left to train on or to choose by.
-    """
+) -> Objective:
+    """The objective of a table, with every image inspected and every example in a split. Raises TrainingError where too
+    little is left to train on or to choose by."""
     if isinstance(table, RatingTable):
         return RatingObjective(inspect_ratings(table, validation, test, config.seed), config.labels)
     return PreferenceObjective(inspect_pairs(table, validation, test, config.seed))

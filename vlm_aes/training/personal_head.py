@@ -5,13 +5,12 @@ Ridge regression whose two strengths (of the noise and of the weights) are found
 ratings keep the base's order, more give the person's.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from vlm_aes.assessor import terms_of
 from vlm_aes.errors import CalibrationError, TrainingError
 from vlm_aes.models.heads import FastScorer, is_head
-from vlm_aes.models.heads.head import TOWER_FOLDER
+from vlm_aes.models.heads.head import OWN_TOWER, TOWER_FOLDER
 from vlm_aes.models.heads.residual_head import ResidualHead, standardised
 from vlm_aes.models.heads.scorer import FAST_ID
 from vlm_aes.models.scorer import Floats
@@ -67,12 +66,12 @@ class HeadScaling:
     base_mean: float
     base_scale: float
 
-    @staticmethod
-    def of(embeddings: Floats, base: Floats) -> HeadScaling:
+    @classmethod
+    def of(cls, embeddings: Floats, base: Floats) -> Self:
         """From (N, D) embeddings and (N,) base scores."""
         base_scale = BASE_SCORE_DEVIATIONS / (float(base.std()) or 1.0)
         scale = 1 / np.maximum(embeddings.std(0), 1e-4)
-        return HeadScaling(embeddings.mean(0), scale, float(base.mean()), base_scale)
+        return cls(embeddings.mean(0), scale, float(base.mean()), base_scale)
 
     def inputs(self, embeddings: ArrayLike, base: ArrayLike) -> Floats:
         """(N, 1 + D): the base score, and the embedding."""
@@ -98,7 +97,7 @@ class PersonalHead:
         self.residual_head = scaling.residual_head(self._ridge.coef_, self._ridge.intercept_)
 
     @classmethod
-    def fit(cls, embeddings: ArrayLike, stars: ArrayLike, base: ArrayLike) -> PersonalHead:
+    def fit(cls, embeddings: ArrayLike, stars: ArrayLike, base: ArrayLike) -> Self:
         """Fit to a person's stars.
 
         Args:
@@ -112,10 +111,8 @@ class PersonalHead:
         """
         rows, given, scores = (np.asarray(a, dtype=np.float64) for a in (embeddings, stars, base))
         if rows.ndim != 2 or given.shape != (len(rows),) or scores.shape != given.shape:
-            raise TrainingError(
-                f"embeddings {rows.shape}, stars {given.shape} and base scores {scores.shape} do "
-                "not go together: give a row, a rating and a score for each photo"
-            )
+            shapes = f"embeddings {rows.shape}, stars {given.shape} and base scores {scores.shape}"
+            raise TrainingError(f"{shapes} do not go together: give a row, a rating and a score for each photo")
         if not all(np.isfinite(a).all() for a in (rows, given, scores)):
             raise TrainingError("a rating, a score or an embedding is not a number")
         if len(given) < MIN_RATINGS:
@@ -127,7 +124,7 @@ class PersonalHead:
         return cls.fit_scores(rows, 25 * (given - 1), scores)
 
     @classmethod
-    def fit_scores(cls, embeddings: ArrayLike, scores: ArrayLike, base: ArrayLike) -> PersonalHead:
+    def fit_scores(cls, embeddings: ArrayLike, scores: ArrayLike, base: ArrayLike) -> Self:
         """The same for (N,) mean ratings from 0 to 100, of one person or of many."""
         rows, target, others = (np.asarray(a, dtype=np.float64) for a in (embeddings, scores, base))
         return cls(HeadScaling.of(rows, others), rows, target, others)
@@ -149,24 +146,16 @@ class PersonalHead:
 
     def cross_validated(self, seed: int = 0) -> CrossValidation:
         """How good it is, in ten folds of the rated images, beside the base score."""
-        _, target, base = self._rated
-        scores = self.held_back_scores(seed)
-
-        def gain(stars: Floats, own: Floats, others: Floats) -> float:
-            return _srcc(stars, own) - _srcc(stars, others)
-
-        return CrossValidation(
-            len(target),
-            metrics.bootstrap(_srcc, target, scores, seed=seed),
-            metrics.bootstrap(_srcc, target, base, seed=seed),
-            metrics.bootstrap(gain, target, scores, base, seed=seed),
-        )
+        (_, target, base), scores = self._rated, self.held_back_scores(seed)
+        own, others = (metrics.bootstrap(_srcc, target, a, seed=seed) for a in (scores, base))
+        gain = metrics.bootstrap(lambda t, a, b: _srcc(t, a) - _srcc(t, b), target, scores, base, seed=seed)
+        return CrossValidation(len(target), own, others, gain)
 
     def most_informative(self, embeddings: ArrayLike, base: ArrayLike, rated: Sequence[int] = ()) -> int | None:
         """Place of the image whose rating would lower the uncertainty about all of them most.
 
-        Expected fall of the mean predicted variance (Cohn 1996, "Neural network exploration using
-        optimal experiment design"): an uncertain image that resembles many others comes first.
+        Expected fall of the mean predicted variance (Cohn 1996, "Neural network exploration using optimal experiment
+        design"): an uncertain image that resembles many others comes first.
 
         Args:
             embeddings, base: of the images to choose from, (N, D) and (N,).
@@ -237,13 +226,9 @@ def fit_preferences(embeddings: ArrayLike, base: Floats, ends: NDArray[np.int64]
 
 
 def embed_images(base: FastScorer, images: Iterable[tuple[str | bytes, str]]) -> tuple[NDArray[np.float32], Floats]:
-    """(N, D) embeddings and (N,) base scores of images, given as sources with their names.
-
-    Raises:
-        TrainingError: for one that can no longer be opened.
-    """
-    embeddings, scores = [], []
-    remaining = iter(images)
+    """(N, D) embeddings and (N,) base scores of images, given as sources with their names. Raises TrainingError for one
+    that can no longer be opened."""
+    embeddings, scores, remaining = [], [], iter(images)
     while batch := list(islice(remaining, TOWER_BATCH_IMAGES)):
         pixels = [base.tower.pixels(open_again(source, name, base.needed_side)) for source, name in batch]
         states = base.tower.embed(pixels)
@@ -253,11 +238,8 @@ def embed_images(base: FastScorer, images: Iterable[tuple[str | bytes, str]]) ->
 
 
 def check_base(base: FastScorer, width: int | None = None) -> None:
-    """See that a personal head, fitted on embeddings of ``width`` numbers, can be put on a fast head.
-
-    Raises:
-        TrainingError: where it cannot.
-    """
+    """See that a personal head, fitted on embeddings of ``width`` numbers, can be put on a fast head. Raises
+    TrainingError where it cannot."""
     if base.residual_head is not None:
         raise TrainingError(f"{base.folder} is a personal head itself: teach the head that it began from")
     if width is not None and base.config.width != width:
@@ -284,12 +266,11 @@ def write_personal_head(
 ) -> None:
     """Write the folder of a residual head on a fast head, whose tower and terms go along: complete, or not at all."""
     checkpoint = Path(base.critique_model) if base.critique_model else base.folder
-    tower = base.config.tower
     write_head(
         folder,
         base.head,
         base.tower,
-        tower_name=TOWER_FOLDER if tower in ("own", TOWER_FOLDER) else tower,
+        tower_name=TOWER_FOLDER if base.config.tower == OWN_TOWER else base.config.tower,
         revision=base.config.revision,
         calibration=calibration,
         residual_head=residual_head,

@@ -4,11 +4,10 @@ Adapters overfit a few hundred ratings before they generalise. A ridge regressio
 not. The weights of the two in the score are fitted on validation images, from which neither learned.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,11 +44,11 @@ class DecidedPairs:
     ends: NDArray[np.int64]
     first: NDArray[np.bool_]
 
-    @staticmethod
-    def of(ends: NDArray[np.int64], preferred: Floats) -> DecidedPairs:
+    @classmethod
+    def of(cls, ends: NDArray[np.int64], preferred: Floats) -> Self:
         """From (P,) shares of people that took the first; ties are left out."""
         decided = preferred != 0.5
-        return DecidedPairs(ends[decided], preferred[decided] > 0.5)
+        return cls(ends[decided], preferred[decided] > 0.5)
 
     def differences(self, inputs: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """(P, D) differences of (N, D) inputs, and (P,) whether the first is preferred.
@@ -65,11 +64,8 @@ class DecidedPairs:
 
 
 def model_features(assessor: Assessor, images: Sequence[tuple[str | bytes, str]]) -> ModelFeatures:
-    """Features and scores of images, given as sources with their names.
-
-    Raises:
-        TrainingError: for one that can no longer be opened.
-    """
+    """Features and scores of images, given as sources with their names. Raises TrainingError for one that can no longer
+    be opened."""
     features, scores = [], []
     for start in range(0, len(images), IMAGES_PER_BATCH):
         part = images[start : start + IMAGES_PER_BATCH]
@@ -84,11 +80,6 @@ def model_features(assessor: Assessor, images: Sequence[tuple[str | bytes, str]]
 def is_enough(training: int, validation: int) -> bool:
     """Whether something can be fitted on so many images or pairs, and weighed on so many."""
     return training >= MIN_TRAINING and validation >= MIN_VALIDATION
-
-
-def is_supported(assessor: Assessor) -> bool:
-    """Whether it is known which tokens of the prompt are the image's."""
-    return assessor.rater.backbone.image_token_id is not None
 
 
 def fit(training: ModelFeatures, target: Floats, validation: ModelFeatures, held_target: Floats) -> ResidualHead | None:
@@ -108,15 +99,12 @@ def fit(training: ModelFeatures, target: Floats, validation: ModelFeatures, held
     from sklearn.linear_model import BayesianRidge
 
     scaling = FeatureScaling.of(training.features)
-    ridge = BayesianRidge().fit(scaling.inputs(training.features), target)
-    line = scaling.inputs(validation.features) @ ridge.coef_
-    both = np.column_stack([validation.scores, line])
-    middle = both.mean(0)
-    (own, residual), _ = nnls(both - middle, held_target - held_target.mean())
+    weights = BayesianRidge().fit(scaling.inputs(training.features), target).coef_
+    both = np.column_stack([validation.scores, scaling.inputs(validation.features) @ weights])
+    (own, residual), _ = nnls(both - both.mean(0), held_target - held_target.mean())
     if residual == 0:
         return None
-    offset = float(held_target.mean() - own * middle[0] - residual * middle[1])
-    return scaling.residual_head(residual * ridge.coef_, float(own), offset)
+    return scaling.residual_head(residual * weights, own, held_target.mean() - (both @ (own, residual)).mean())
 
 
 def fit_pairs(
@@ -134,30 +122,26 @@ def fit_pairs(
 
     scaling = FeatureScaling.of(training.features)
     weights = preference_weights(*pairs.differences(scaling.inputs(training.features)))
-    line = scaling.inputs(validation.features) @ weights
-    both = np.column_stack([validation.scores, line])
+    both = np.column_stack([validation.scores, scaling.inputs(validation.features) @ weights])
     spread = both.std(0)
     if not spread.all():
         return None
-    gaps, first = held_pairs.differences(both / spread)
-    logistic = LogisticRegression(fit_intercept=False).fit(gaps, first)
-    own, residual = np.maximum(logistic.coef_[0], 0) / spread
-    mixed = both @ (own, residual)
-    if residual == 0 or mixed.std() == 0:
+    logistic = LogisticRegression(fit_intercept=False).fit(*held_pairs.differences(both / spread))
+    shares = np.maximum(logistic.coef_[0], 0) / spread
+    mixed = both @ shares
+    if shares[1] == 0 or mixed.std() == 0:
         return None
-    own, residual = np.array([own, residual]) * validation.scores.std() / mixed.std()
-    offset = float(validation.scores.mean() - (both @ (own, residual)).mean())
-    return scaling.residual_head(residual * weights, float(own), offset)
+    shares *= validation.scores.std() / mixed.std()
+    offset = validation.scores.mean() - (both @ shares).mean()
+    return scaling.residual_head(shares[1] * weights, shares[0], offset)
 
 
 def preference_weights(gaps: Floats, first: NDArray[np.bool_]) -> Floats:
     """(D,) weights of a logistic regression on (P, D) differences, its strength chosen by cross-validation."""
     from sklearn.linear_model import LogisticRegressionCV
 
-    logistic = LogisticRegressionCV(
-        Cs=INVERSE_STRENGTHS, cv=5, fit_intercept=False, scoring="neg_log_loss", max_iter=1000
-    ).fit(gaps, first)
-    weights: Floats = logistic.coef_[0]
+    model = LogisticRegressionCV(Cs=INVERSE_STRENGTHS, cv=5, fit_intercept=False, scoring="neg_log_loss", max_iter=1000)
+    weights: Floats = model.fit(gaps, first).coef_[0]
     return weights
 
 
@@ -174,14 +158,14 @@ class FeatureScaling:
     scale: Floats
     share: Floats
 
-    @staticmethod
-    def of(features: Floats) -> FeatureScaling:
+    @classmethod
+    def of(cls, features: Floats) -> Self:
         """From (N, D) features; one that never changes gets no weight."""
         spread = features.std(0)
         scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)
         groups = (features.shape[1] - feature_count(), feature_count())
         share = np.concatenate([np.full(n, 1 / math.sqrt(max(n, 1))) for n in groups])
-        return FeatureScaling(features.mean(0), scale, share)
+        return cls(features.mean(0), scale, share)
 
     def inputs(self, features: Floats) -> Floats:
         """(N, D) features to (N, D) inputs."""
@@ -190,4 +174,4 @@ class FeatureScaling:
 
     def residual_head(self, weights: Floats, own: float, offset: float) -> ResidualHead:
         """The residual head of (D,) weights of the inputs."""
-        return ResidualHead(self.mean, self.scale, weights * self.share, own, offset)
+        return ResidualHead(self.mean, self.scale, weights * self.share, float(own), float(offset))

@@ -1,7 +1,5 @@
 """Train a route classifier from a table: which kind of image goes to which model."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Sequence
@@ -13,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from vlm_aes.errors import TableError, TrainingError
-from vlm_aes.files import check_absent
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.models.ensemble.router import MIN_IMAGES_PER_ROUTE, TrainedRouteClassifier
@@ -48,11 +45,7 @@ class RouterReport:
 
 
 def parse_routes(texts: Sequence[str]) -> list[NamedRoute]:
-    """``ROUTE=MODEL`` or ``ROUTE=fast:MODEL``, at least two.
-
-    Raises:
-        TrainingError: for something else.
-    """
+    """``ROUTE=MODEL`` or ``ROUTE=fast:MODEL``, at least two. Raises TrainingError for something else."""
     routes = []
     for text in texts:
         name, equals, model = text.partition("=")
@@ -66,11 +59,8 @@ def parse_routes(texts: Sequence[str]) -> list[NamedRoute]:
 
 
 def read_routes(file: Path, images: Path | None, names: Sequence[str]) -> list[tuple[str, int]]:
-    """Paths with the number of their route.
-
-    Raises:
-        TrainingError: says which row is wrong, and how; or which route has too few images.
-    """
+    """Paths with the number of their route. Raises TrainingError that says which row is wrong, and how; or which route
+    has too few images."""
     try:
         rows = list(iter_rows(file))
     except TableError as error:
@@ -95,25 +85,18 @@ def _check_counts(routes: Sequence[int], names: Sequence[str], where: str) -> No
 
 
 def train_router(
-    table: Sequence[tuple[str, int]],
-    routes: Sequence[NamedRoute],
-    tower: str,
-    out: Path,
-    *,
-    seed: int = 0,
-    device: str = "auto",
-    overwrite: bool = False,
+    table: Sequence[tuple[str, int]], routes: Sequence[NamedRoute], tower: str, out: Path, *, seed: int, device: str
 ) -> RouterReport:
-    """Train the classifier and write a folder that ``--model`` takes: complete, or not at all.
+    """Train the classifier and write a folder that ``--model`` takes: complete, or not at all; one that is there is
+    replaced.
 
     Args:
         table: paths with the number of their route.
         tower: folder or hub id of a vision tower, or ``nano``.
 
     Raises:
-        VlmAesError: where too few images can be opened, or ``out`` exists.
+        TrainingError: where too few images can be opened.
     """
-    check_absent(out, overwrite=overwrite)
     vision_tower = find_tower(tower, LoadOptions(device=device))
     embeddings, kinds = _embedded(table, vision_tower)
     _check_counts(kinds.tolist(), [route.name for route in routes], "of those that open,")

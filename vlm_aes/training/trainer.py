@@ -1,14 +1,13 @@
 """The one training loop: the transformers Trainer on a checkpoint, its steps, the best one, resume."""
 
-from __future__ import annotations
-
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,9 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.ratings import scale
 from vlm_aes.training import losses
 from vlm_aes.training.model_card import VALIDATION_METRICS
+
+if TYPE_CHECKING:
+    from vlm_aes.training.objective import Objective
 
 SMOKE_STEPS = 10
 MAX_STEPS_BETWEEN_EVALUATIONS = 500
@@ -90,7 +92,7 @@ class RatingModel(nn.Module):
         self.loss_weights = config.loss_weights
         self.register_buffer("points", torch.tensor(scale.LEVEL_WEIGHTS) * 100, persistent=False)
 
-    def train(self, mode: bool = True) -> RatingModel:
+    def train(self, mode: bool = True) -> Self:
         """Training mode, in which running statistics stay: batches are too small to make new ones."""
         super().train(mode)
         for module in self.modules():
@@ -104,17 +106,12 @@ class RatingModel(nn.Module):
         return {prefix + name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *_: Any, **__: Any) -> Any:  # type: ignore[override]
-        """Set the trained weights, all of them.
-
-        Raises:
-            ValueError: for weights of another training.
-        """
-        own = {name: p for name, p in self.named_parameters() if p.requires_grad}
-        if set(own) != set(state_dict):
+        """Set the trained weights, all of them. Raises ValueError for weights of another training."""
+        own = self.state_dict()
+        if own.keys() != state_dict.keys():
             raise ValueError("these are not the weights of the same training")
-        with torch.no_grad():
-            for name, p in own.items():
-                p.copy_(state_dict[name])
+        for name, weights in own.items():
+            weights.copy_(state_dict[name])
         return nn.modules.module._IncompatibleKeys([], [])
 
     def forward(
@@ -131,40 +128,14 @@ class RatingModel(nn.Module):
 
         def critique_logits() -> tuple[Tensor, Tensor]:
             assert critique is not None
-            return self._critique_logits(critique, targets["answers"])
+            states, tokens = self.backbone.hidden_states(critique)[:, :-1], targets["answers"][:, 1:]
+            # only where a token of the critique follows: the vocabulary is what is large
+            place = tokens != losses.IGNORED_TOKEN
+            head = self.network.get_output_embeddings()
+            return self.backbone.scale_logits(head(states[place]).float()), tokens[place]
 
         loss = losses.total(losses.Outputs(logits, scores, critique_logits), targets, self.loss_weights)
         return {"loss": loss, "prediction": losses.pair_gaps(scores) if "preferred" in targets else scores}
-
-    def _critique_logits(self, inputs: dict[str, Tensor], answers: Tensor) -> tuple[Tensor, Tensor]:
-        states = self.backbone.hidden_states(inputs)[:, :-1]
-        tokens = answers[:, 1:]
-        # only where a token of the critique follows: the vocabulary is what is large
-        place = tokens != losses.IGNORED_TOKEN
-        head = self.network.get_output_embeddings()
-        return self.backbone.scale_logits(head(states[place]).float()), tokens[place]
-
-
-class Objective(Protocol):
-    """What the training loop needs to know of a kind of table.
-
-    Attributes:
-        target: what predictions are compared with, a key of :data:`.losses.Targets`.
-        best_metric: the best step is that with the highest.
-    """
-
-    target: str
-    best_metric: str
-    images_per_example: int
-
-    def dataset(self, assessor: Assessor, split: str) -> Any:
-        """The examples of a split."""
-
-    def collate(self, examples: Any, pad: int) -> dict[str, Any]:
-        """A batch of examples, padded with the token ``pad``."""
-
-    def metrics(self, predicted: Any) -> dict[str, float]:
-        """Metrics of (predictions, targets) of the validation examples."""
 
 
 def last_whole_step(work: Path) -> Path | None:
@@ -193,17 +164,14 @@ class ProgressCallback(TrainerCallback):  # type: ignore[misc]  # transformers h
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
         """Say the validation metrics."""
         if metrics and state.is_world_process_zero:
-            values = [
-                f"{words} {metrics[f'eval_{name}']:.3f}"
-                for name, words in VALIDATION_METRICS.items()
-                if f"eval_{name}" in metrics
-            ]
-            self.say(f"step {state.global_step} of {state.max_steps}: validation {', '.join(values)}")
+            known = {words: metrics.get(f"eval_{name}") for name, words in VALIDATION_METRICS.items()}
+            values = ", ".join(f"{words} {value:.3f}" for words, value in known.items() if value is not None)
+            self.say(f"step {state.global_step} of {state.max_steps}: validation {values}")
 
 
 def train(
     assessor: Assessor,
-    objective: Objective,
+    objective: "Objective",
     config: TrainingConfig,
     work: Path,
     callbacks: Sequence[TrainerCallback] = (),
@@ -226,9 +194,8 @@ def train(
     training = objective.dataset(assessor, "train")
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     batch = max(1, config.batch_size // objective.images_per_example)
-    steps_per_epoch = -(-len(training) // (batch * config.accumulate * processes))
-    most = SMOKE_STEPS // 2 if config.smoke else MAX_STEPS_BETWEEN_EVALUATIONS
-    steps = min(steps_per_epoch, most)
+    steps_per_epoch = math.ceil(len(training) / (batch * config.accumulate * processes))
+    steps = min(steps_per_epoch, SMOKE_STEPS // 2 if config.smoke else MAX_STEPS_BETWEEN_EVALUATIONS)
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=config.epochs,
@@ -240,24 +207,19 @@ def train(
         weight_decay=config.weight_decay,
         warmup_steps=config.warmup,
         lr_scheduler_type="cosine",
-        max_grad_norm=1.0,
         bf16=model.backbone.device.type == "cuda",
         use_cpu=model.backbone.device.type == "cpu",
         seed=config.seed,
         data_seed=config.seed,
         logging_steps=steps,
         eval_strategy="steps",
-        eval_steps=steps,
-        save_strategy="steps",
         save_steps=steps,
         save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model=objective.best_metric,
-        greater_is_better=True,
         label_names=[objective.target],
         remove_unused_columns=False,
         dataloader_pin_memory=False,
-        report_to="none",
         disable_tqdm=True,
         log_level="error",
     )

@@ -17,21 +17,13 @@ def rated(values, groups=None):
 
 
 @settings(deadline=None)
-@given(scores, st.integers(1, 30))
-def test_top_k_is_what_sorting_gives(values, k):
-    found = select_rows(rated(values), Cut(top_k=k))
-    good = [(-v, i) for i, v in enumerate(values) if not np.isnan(v)]
-    assert found.tolist() == [i for _, i in sorted(good)[:k]]
-
-
-@settings(deadline=None)
-@given(scores, st.floats(0.01, 1))
-def test_fraction_and_threshold(values, share):
-    n = sum(not np.isnan(v) for v in values)
-    found = select_rows(rated(values), Cut(fraction=share))
-    assert len(found) == (min(n, max(1, int(np.ceil(share * n - 1e-9)))) if n else 0)
-    above = select_rows(rated(values), Cut(threshold=10))
-    assert sorted(above.tolist()) == [i for i, v in enumerate(values) if v >= 10]
+@given(scores, st.integers(1, 30), st.floats(0.01, 1))
+def test_a_cut_is_what_sorting_gives(values, k, share):
+    order = [i for _, i in sorted((-v, i) for i, v in enumerate(values) if not np.isnan(v))]
+    part = max(1, int(np.ceil(share * len(order) - 1e-9)))
+    above = sum(v >= 10 for v in values)
+    for cut, count in ((Cut(top_k=k), k), (Cut(fraction=share), part), (Cut(threshold=10), above)):
+        assert select_rows(rated(values), cut).tolist() == order[:count]
 
 
 @settings(deadline=None)
@@ -45,18 +37,12 @@ def test_of_each_group(values, k, data):
         assert [i for i in found if groups[i] == group] == [mine[i] for i in alone]
 
 
-def test_a_share_is_not_off_by_one():
-    assert Cut(fraction=0.05).places(100) == 5
-    assert Cut(fraction=0.07).places(100) == 7
-    assert Cut(fraction=0.001).places(100) == 1
-
-
-@pytest.mark.parametrize(
-    "wrong", [{}, {"top_k": 0}, {"fraction": 0}, {"fraction": 1.1}, {"top_k": 1, "threshold": 2.0},
-              {"threshold": float("nan")}, {"top_k": 1, "per": "moon"}])  # fmt: skip
-def test_a_wrong_cut_is_refused(wrong):
-    with pytest.raises(ValueError, match="--"):
-        Cut(**wrong)
+def test_a_share_is_not_off_by_one_and_a_wrong_cut_is_refused():
+    assert [Cut(fraction=share).places(100) for share in (0.05, 0.07, 0.001)] == [5, 7, 1]
+    for wrong in ({}, {"top_k": 0}, {"fraction": 0}, {"fraction": 1.1}, {"top_k": 1, "threshold": 2.0},
+                  {"threshold": float("nan")}, {"top_k": 1, "per": "moon"}):  # fmt: skip
+        with pytest.raises(ValueError, match="--"):
+            Cut(**wrong)
 
 
 @settings(deadline=None)

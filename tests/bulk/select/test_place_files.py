@@ -7,12 +7,9 @@ from vlm_aes.errors import OutputError
 
 
 def test_files_placed_and_taken_back(tmp_path):
-    files = []
-    for i in range(3):
-        file = tmp_path / "photos" / f"{i}.jpg"
-        file.parent.mkdir(exist_ok=True)
+    files = [tmp_path / f"{i}.jpg" for i in range(3)]
+    for i, file in enumerate(files):
         file.write_text(str(i))
-        files.append(file)
     for way in ("copy", "link", "move"):
         folder = tmp_path / way
         assert place_files(map(str, reversed(files)), folder, way) == 3
@@ -28,9 +25,8 @@ def test_files_placed_and_taken_back(tmp_path):
 
 
 def test_nothing_is_overwritten_or_lost(tmp_path):
-    file = tmp_path / "a.jpg"
+    file, folder, full = tmp_path / "a.jpg", tmp_path / "best", tmp_path / "full"
     file.write_text("a")
-    folder = tmp_path / "best"
     place_files([str(file)], folder, "move")
     file.write_text("another")
     with pytest.raises(OutputError, match="exists again"):
@@ -45,8 +41,8 @@ def test_nothing_is_overwritten_or_lost(tmp_path):
     with pytest.raises(OutputError, match="no such file"):
         place_files([str(tmp_path / "gone.jpg")], tmp_path / "new", "copy")
     assert not (tmp_path / "new").exists()
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "0001-0001-a.jpg").write_text("mine")
+    full.mkdir()
+    (full / "0001-0001-a.jpg").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):
-        place_files([str(folder / "0001-a.jpg")], tmp_path / "full", "copy")
-    assert (tmp_path / "full" / "0001-0001-a.jpg").read_text() == "mine"
+        place_files([str(folder / "0001-a.jpg")], full, "copy")
+    assert (full / "0001-0001-a.jpg").read_text() == "mine"

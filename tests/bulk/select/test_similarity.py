@@ -20,9 +20,7 @@ def test_what_cannot_be_opened_is_like_nothing():
 
 
 def test_of_near_duplicates_only_the_best():
-    paths = ["a", "b", "c", "d"]
-    vectors = {"a": [1, 0], "b": [1, 0.01], "c": [0, 1], "d": [0.01, 1]}
-    asked = []
+    vectors, asked = {"a": [1, 0], "b": [1, 0.01], "c": [0, 1], "d": [0.01, 1]}, []
 
     def of(order, k, sign=1):
         def look(some):
@@ -32,7 +30,7 @@ def test_of_near_duplicates_only_the_best():
             return looks
 
         rows = np.array(order, np.int64)
-        return distinct_rows(rows, [k], np.zeros(len(rows), np.int64), [paths[i] for i in order], look)
+        return distinct_rows(rows, [k], np.zeros_like(rows), ["abcd"[i] for i in order], look)
 
     assert of([1, 0, 2, 3], 4).tolist() == [1]  # one layout: the same frame
     assert of([1, 0, 2, 3], 4, sign=-1).tolist() == [1, 2]
@@ -50,12 +48,10 @@ def test_layout_and_stops_tell_a_darker_copy_of_the_same_frame():
 
 
 def test_looks_of_files(tmp_path):
-    head = Assessor.from_pretrained(fast=True).head
-    photo().save(tmp_path / "a.png")
-    photo().save(tmp_path / "b.png")  # equal content
-    photo("coffee").save(tmp_path / "c.png")
+    for name, content in (("a", "astronaut"), ("b", "astronaut"), ("c", "coffee")):
+        photo(content).save(tmp_path / f"{name}.png")
     (tmp_path / "d.png").write_text("x")
     paths = [str(tmp_path / name) for name in ("a.png", "d.png", "b.png", "c.png", "gone.png")]
-    looks = feature_extractor(head)(paths)
+    looks = feature_extractor(Assessor.from_pretrained(fast=True).head)(paths)
     assert np.isnan(looks.stops).tolist() == [False, True, False, False, True]
     assert near_duplicates(looks, looks)[0].tolist() == [True, False, True, False, False]

@@ -10,10 +10,8 @@ from vlm_aes.errors import SourceError
 def test_addresses(image_bytes):
     fsspec = pytest.importorskip("fsspec")
     store = fsspec.filesystem("memory")
-    for i, data in enumerate(image_bytes):
-        store.pipe(f"/shoot/{i}.png", data)
-    store.pipe("/shoot/.hidden.png", b"x")
-    store.pipe("/shoot/notes.txt", b"x")
+    store.pipe({f"/shoot/{i}.png": data for i, data in enumerate(image_bytes)})
+    store.pipe({"/shoot/.hidden.png": b"x", "/shoot/notes.txt": b"x"})
     try:
         items = list(find_sources(["memory://shoot"]))
         assert [i.read() for i in items] == image_bytes
@@ -21,9 +19,8 @@ def test_addresses(image_bytes):
         assert contents("memory://shoot/1.png") == image_bytes[1:2]
         store.rm("/shoot/2.png")
         assert str(items[2].read()).startswith("missing: ")
-        with pytest.raises(SourceError, match="nothing is there"):
-            list(find_sources(["memory://nowhere"]))
-        with pytest.raises(SourceError, match="nosuch"):
-            list(find_sources(["nosuch://x"]))
+        for address, reason in (("memory://nowhere", "nothing is there"), ("nosuch://x", "nosuch")):
+            with pytest.raises(SourceError, match=reason):
+                contents(address)
     finally:
         store.rm("/shoot", recursive=True)

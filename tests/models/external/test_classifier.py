@@ -1,7 +1,5 @@
 """Image classifiers as raters."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -18,9 +16,8 @@ VIT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
 
 def classifier(folder, labels):
     torch.manual_seed(0)
-    names = dict(enumerate(labels))
-    config = t.ViTConfig(**VIT, id2label=names, label2id={v: k for k, v in names.items()})
-    model = t.ViTForImageClassification(config)
+    ids = {label: i for i, label in enumerate(labels)}
+    model = t.ViTForImageClassification(t.ViTConfig(**VIT, id2label=dict(enumerate(labels)), label2id=ids))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -36,31 +33,26 @@ def logits(folder, images):
         return t.ViTForImageClassification.from_pretrained(folder)(pixels).logits.double()
 
 
-@pytest.mark.parametrize(
-    ("labels", "worth"),
-    [
+SEVEN = ["masterpiece", "best", "great", "good", "normal", "low", "worst"]
+
+
+def test_labels_tell_their_worth_or_do_not():
+    for labels, worth in (
         (["hq", "lq"], [1, 0]),
         (["not_aesthetic", "aesthetic"], [0, 1]),
-        (["masterpiece", "best", "great", "good", "normal", "low", "worst"], [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]),
+        (SEVEN, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0]),
         (["Bad", "Poor", "Fair", "Good", "Excellent"], [0, 0.25, 0.5, 0.75, 1]),
         (["10", "1", "4"], [1, 0, 1 / 3]),
         (["1 star", "2 stars", "3 stars"], [0, 0.5, 1]),
         (["high quality", "low quality"], [1, 0]),
-        (["LABEL_0", "LABEL_1"], None),
-        (["cat", "dog"], None),
-        (["good", "high"], None),
-        (["cat", "not cat"], None),
-        (["good"], None),
-    ],
-)
-def test_labels_tell_their_worth_or_do_not(labels, worth):
-    found = label_values(labels)
-    assert found is None if worth is None else found == pytest.approx(worth)
+    ):
+        assert label_values(labels) == pytest.approx(worth), labels
+    for labels in (["LABEL_0", "LABEL_1"], ["cat", "dog"], ["good", "high"], ["cat", "not cat"], ["good"]):
+        assert label_values(labels) is None, labels
 
 
 def test_the_score_is_the_mean_worth(tmp_path):
-    labels = ["masterpiece", "best", "great", "good", "normal", "low", "worst"]
-    folder = classifier(tmp_path / "anime", labels)
+    folder = classifier(tmp_path / "anime", SEVEN)
     images = [image.resize((48, 40)) for image in tiny.images(5)]
     shares = logits(folder, images).softmax(-1).numpy()
     found = Assessor.from_pretrained(folder).assess(images, facts=False)
@@ -74,34 +66,30 @@ def test_the_score_is_the_mean_worth(tmp_path):
     np.testing.assert_allclose(list(a.probabilities.values()), own[::-1], atol=1e-5)
 
 
-def test_labels_that_do_not_tell_need_a_rater_file(tmp_path):
+def rater(folder, setting):
+    file = folder / "mine.toml"
+    file.write_text(f'kind = "classifier"\nmodel = "model"\n{setting}\n')
+    return Assessor.from_pretrained(file)
+
+
+def test_labels_that_do_not_tell_and_one_number_need_a_rater_file(tmp_path):
     folder = classifier(tmp_path / "model", ["LABEL_0", "LABEL_1"])
     with pytest.raises(CheckpointError, match="LABEL_0, LABEL_1; say in a rater file"):
         Assessor.from_pretrained(folder)
-    file = tmp_path / "mine.toml"
-    file.write_text('kind = "classifier"\nmodel = "model"\nworth = {LABEL_0 = 1, LABEL_1 = 0.2}\n')
     image = tiny.images(1)[0]
     share = float(logits(folder, [image]).softmax(-1)[0, 0])
-    a = Assessor.from_pretrained(file).assess(image, facts=False)
+    a = rater(tmp_path, "worth = {LABEL_0 = 1, LABEL_1 = 0.2}").assess(image, facts=False)
     assert a.score == pytest.approx(100 * (share + 0.2 * (1 - share)), abs=0.01)
-    file.write_text('kind = "classifier"\nmodel = "model"\nworth = {LABEL_0 = 1}\n')
     with pytest.raises(CheckpointError, match="each of its labels a worth"):
-        Assessor.from_pretrained(file)
-    file.write_text('kind = "classifier"\nmodel = "model"\ncolour = 3\n')
+        rater(tmp_path, "worth = {LABEL_0 = 1}")
     with pytest.raises(CheckpointError, match="as a classifier: .*colour"):
-        Assessor.from_pretrained(file)
-
-
-def test_one_number_needs_its_scale(tmp_path):
-    folder = classifier(tmp_path / "model", ["score"])
-    config = json.loads((folder / "config.json").read_text())
-    assert len(config["id2label"]) == 1
+        rater(tmp_path, "colour = 3")
+    # one number needs its scale
+    classifier(folder, ["score"])
     with pytest.raises(CheckpointError, match='scale = "1-10"'):
         Assessor.from_pretrained(folder)
-    file = tmp_path / "mine.toml"
-    file.write_text('kind = "classifier"\nmodel = "model"\nscale = "0-4"\n')
     images = tiny.images(4)
     own = logits(folder, images)[:, 0].numpy()
-    found = Assessor.from_pretrained(file).assess(images, facts=False)
+    found = rater(tmp_path, 'scale = "0-4"').assess(images, facts=False)
     np.testing.assert_allclose([a.columns["score_own"] for a in found], own, atol=1e-4)
     np.testing.assert_allclose([a.score for a in found], np.clip(own / 4, 0, 1) * 100, atol=1e-2)

@@ -22,8 +22,7 @@ def test_a_saved_comparator_loads_with_the_same_answers_and_thresholds(tmp_path)
     assert loaded.thresholds == {"crop": (0.5, 2.0)}
     rng = np.random.default_rng(0)
     after, before = rng.standard_normal((2, 20, WIDTH)).astype(np.float32)
-    kinds = ["crop", "level"] * 10
-    own, other = (h.log_odds(after, before, kinds) for h in (head, loaded))
+    own, other = (h.log_odds(after, before, ["crop", "level"] * 10) for h in (head, loaded))
     assert np.ptp(own) > 0.1
     np.testing.assert_allclose(own, other, atol=0.02)
     assert np.isneginf(loaded.log_odds(after[:1], before[:1], ["an unknown kind"]))

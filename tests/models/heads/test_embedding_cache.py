@@ -13,8 +13,7 @@ def test_cached_embeddings_survive_a_torn_end(tmp_path):
     with next(tmp_path.rglob("rows.bin")).open("ab") as file:
         file.write(b"\1\2\3\4\5\6\7")
     again = EmbeddingCache(tmp_path, "model", 3)
-    assert len(again) == 4
-    assert keys[4] not in again
+    assert len(again) == 4 and keys[4] not in again
     again.append(keys[4:], [[7, 8, 9]])
     assert EmbeddingCache(tmp_path, "model", 3).rows([keys[4], keys[1]]).tolist() == [[7, 8, 9], [3, 4, 5]]
     assert len(EmbeddingCache(tmp_path, "another model", 3)) == 0

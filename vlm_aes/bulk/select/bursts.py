@@ -5,8 +5,6 @@ frames are compared with each other: with the exposure that most of them have, a
 they hold.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import warnings
@@ -44,24 +42,17 @@ def capture_time(path: str) -> float | None:
                 tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
         for whole, fraction in _TIME_TAGS:
             if whole in tags:
-                return _seconds(str(tags[whole]), str(tags.get(fraction, "")))
+                taken = datetime.strptime(str(tags[whole]).strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
+                digits = str(tags.get(fraction, "")).strip("\0 ")
+                return taken.timestamp() + (float(f"0.{digits}") if digits.isdigit() else 0.0)
     except Exception:  # whatever a damaged file makes its decoder raise
         return None
     return None
 
 
-def _seconds(whole: str, fraction: str) -> float:
-    taken = datetime.strptime(whole.strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").replace(tzinfo=UTC)
-    digits = fraction.strip("\0 ")
-    return taken.timestamp() + (float(f"0.{digits}") if digits.isdigit() else 0.0)
-
-
 def capture_runs(paths: Iterable[Sequence[str]]) -> list[NDArray[np.int64]]:
-    """Numbers of the images that were taken close after one another in one folder; see :func:`time_runs`.
-
-    Args:
-        paths: part by part, of which one is held; an empty path stands for an image that cannot be opened.
-    """
+    """Numbers of the images that were taken close after one another in one folder; see :func:`time_runs`. The paths
+    come part by part, of which one is held; an empty path stands for an image that cannot be opened."""
     numbers: dict[str, int] = {}
     folders: list[int] = []
     times: list[float] = []
@@ -90,8 +81,8 @@ def time_runs(
 def label_bursts(features: ImageFeatures) -> NDArray[np.int64]:
     """(N,) the number of each image's burst, of images taken within seconds: those of one scene, directly or
     through others between them."""
-    linked = maybe_same_scene(features)
-    return np.asarray(connected_components(csr_array(linked), directed=False)[1], dtype=np.int64)
+    _, labels = connected_components(csr_array(maybe_same_scene(features)), directed=False)
+    return np.asarray(labels, dtype=np.int64)
 
 
 def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> NDArray[np.float64]:
@@ -107,11 +98,8 @@ def score_within_burst(score: ArrayLike, stops: ArrayLike, area: ArrayLike) -> N
 def find_bursts(
     runs: Iterable[NDArray[np.int64]], paths: dict[int, str], extract: FeatureExtractor
 ) -> Iterator[tuple[NDArray[np.int64], ImageFeatures]]:
-    """Each burst of two or more: the numbers of its images, and their features, held chunk by chunk.
-
-    Args:
-        runs, paths: from :func:`time_runs`; of every image in the runs, by its number.
-    """
+    """Each burst of two or more: the numbers of its images, and their features, held chunk by chunk. The runs are
+    from :func:`time_runs`, the paths those of every image in them, by its number."""
     for chunk in _chunks(runs):
         features = extract([paths[int(number)] for run in chunk for number in run])
         ends = np.cumsum([len(run) for run in chunk])

@@ -97,11 +97,8 @@ class GroupedScores:
 
 
 def select_rows(scores: GroupedScores, cut: Cut, tiers: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    """Numbers of the selected rows, the best first; equal scores in the order of the rows.
-
-    Args:
-        tiers: (N,) decide before the score does; negative ones are never selected.
-    """
+    """Numbers of the selected rows, the best first; equal scores in the order of the rows. The (N,) ``tiers`` decide
+    before the score does; negative ones are never selected."""
     tier = np.zeros(len(scores.score), np.int64) if tiers is None else tiers
     parts: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     for members in scores.members():

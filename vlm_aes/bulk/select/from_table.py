@@ -1,7 +1,5 @@
 """The rows that ``choose`` selects of a finished table: by score, by band, by burst."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -27,11 +25,8 @@ READ_ROWS = 4096
 
 @dataclass(frozen=True)
 class ScoredTable:
-    """A table that ``score`` wrote: a file, or a folder of shards.
-
-    Raises:
-        TableError: where it is none, when it is read.
-    """
+    """A table that ``score`` wrote: a file, or a folder of shards. Raises TableError where it is none, when it is
+    read."""
 
     file: Path
 
@@ -86,11 +81,7 @@ def choose_rows(
     table: ScoredTable, cut: Cut, extract: FeatureExtractor | None = None, *, distinct: bool = False
 ) -> list[Row]:
     """The selected rows, the best first; with ``distinct``, only the best of near-duplicates. ``extract`` is needed
-    for that, and for bursts.
-
-    Raises:
-        TableError: for a table that ``score`` did not write.
-    """
+    for that, and for bursts. Raises TableError for a table that ``score`` did not write."""
     scores = GroupedScores.read(table.shards, cut.per)
     if cut.per == "burst":
         assert extract is not None
@@ -129,11 +120,7 @@ def group_by_burst(table: ScoredTable, scores: GroupedScores, extract: FeatureEx
 
 def parse_bands(text: str) -> dict[float, str]:
     """Bands between 0 and 100 from the scores that divide them, as in ``40,60``: the lowest score of each to
-    its name, the best first.
-
-    Raises:
-        SettingsError: for a text that is no such list.
-    """
+    its name, the best first. Raises SettingsError for a text that is no such list."""
     try:
         ends = [0.0, *(float(part) for part in text.split(",")), 100.0]
     except ValueError:

@@ -4,8 +4,6 @@ Nothing is ever deleted or overwritten. Every step is written into a log before 
 interrupted call can be undone.
 """
 
-from __future__ import annotations
-
 import errno
 import json
 import os
@@ -87,12 +85,9 @@ def _move(file: Path, target: Path) -> None:
 
 
 def undo_placement(folder: Path) -> int:
-    """Take a choice back: links and copies go, moved files return to where they were; gives their number.
-
-    Raises:
-        OutputError: for a folder without a log, or where something else stands in a file's old place; nothing is
-            overwritten.
-    """
+    """Take a choice back: links and copies go, moved files return to where they were; gives their number. Raises
+    OutputError for a folder without a log, or where something else stands in a file's old place; nothing is
+    overwritten."""
     log = folder / PLACEMENT_LOG
     try:
         entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]

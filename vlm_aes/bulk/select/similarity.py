@@ -50,19 +50,14 @@ class ImageFeatures:
     layout: NDArray[np.float32]
     stops: NDArray[np.float32]
 
-    def __len__(self) -> int:
-        return len(self.stops)
-
     def take(self, rows: Any) -> ImageFeatures:
         """The features of some of the images."""
         return ImageFeatures(self.embedding[rows], self.layout[rows], self.stops[rows])
 
     def join(self, other: ImageFeatures) -> ImageFeatures:
         """The features of these images and the others."""
-        pairs = zip(
-            (self.embedding, self.layout, self.stops), (other.embedding, other.layout, other.stops), strict=True
-        )
-        return ImageFeatures(*(np.concatenate(pair) for pair in pairs))
+        pairs = (self.embedding, other.embedding), (self.layout, other.layout), (self.stops, other.stops)
+        return ImageFeatures(*map(np.concatenate, pairs))
 
 
 FeatureExtractor = Callable[[Sequence[str]], ImageFeatures]
@@ -116,8 +111,7 @@ def feature_extractor(head: FastScorer) -> FeatureExtractor:
 def layout(image: Image.Image) -> NDArray[np.float32]:
     """(64,) grey levels in a grid, centred, of length one."""
     grey = np.asarray(image.convert("L"), dtype=np.float32)
-    size = (LAYOUT_CELLS, LAYOUT_CELLS)
-    cells = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).ravel()
+    cells = cv2.resize(grey, (LAYOUT_CELLS, LAYOUT_CELLS), interpolation=cv2.INTER_AREA).ravel()
     return _unit(cells - cells.mean())
 
 
@@ -162,7 +156,7 @@ def distinct_rows(
     """
     free = np.array(places)
     selected: list[int] = []
-    selected_features: ImageFeatures | None = None
+    earlier: ImageFeatures | None = None  # of the selected
     remaining_paths = iter(paths)
     for start in range(0, len(order), DISTINCT_BATCH_IMAGES):
         part = slice(start, start + DISTINCT_BATCH_IMAGES)
@@ -171,9 +165,8 @@ def distinct_rows(
         if not (free[groups] > 0).any():
             continue
         features = extract(batch_paths)
-        repeated: NDArray[np.bool_] = np.zeros(len(rows), dtype=bool)
-        if selected_features is not None:
-            repeated |= near_duplicates(features, selected_features).any(axis=1)
+        earlier = features.take([]) if earlier is None else earlier
+        repeated = np.asarray(near_duplicates(features, earlier).any(axis=1))
         among = near_duplicates(features, features)
         new: list[int] = []
         for i, row in enumerate(rows):
@@ -181,8 +174,7 @@ def distinct_rows(
                 new.append(i)
                 selected.append(int(row))
                 free[groups[i]] -= 1
-        new_features = features.take(new)
-        selected_features = new_features if selected_features is None else selected_features.join(new_features)
+        earlier = earlier.join(features.take(new))
         if not (free > 0).any():
             break
     return np.array(selected, dtype=np.int64)

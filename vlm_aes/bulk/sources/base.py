@@ -1,8 +1,6 @@
 """From what a user names to a stream of images: files, folders, globs, lists, tables, archives, datasets,
 addresses. Nothing is read yet, and every image comes once."""
 
-from __future__ import annotations
-
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,8 +52,10 @@ def find_image_paths(paths: Sequence[str], stdin: Iterable[str] | None = None) -
 
 def count_images(paths: Sequence[str], column: str | None = None) -> int | None:
     """The number of images; None where archives or a list would have to be read for it."""
-    if not all(map(_is_quick_to_count, paths)):
-        return None
+    for path in paths:
+        is_address = path == "-" or "://" in path or is_saved_dataset(path)
+        if is_address or container_suffix(path) not in ("", ".parquet"):
+            return None
     total = 0
     for path in paths:
         if container_suffix(path) == ".parquet":
@@ -65,12 +65,6 @@ def count_images(paths: Sequence[str], column: str | None = None) -> int | None:
         else:
             total += sum(1 for _ in _expand(path, None, column))
     return total
-
-
-def _is_quick_to_count(path: str) -> bool:
-    if path == "-" or "://" in path or is_saved_dataset(path):
-        return False
-    return container_suffix(path) in ("", ".parquet")
 
 
 def _expand(

@@ -1,8 +1,6 @@
 """The images of a container: a table that names them by path, a Parquet file that holds them, or a WebDataset
 archive (``.tar``, ``.tar.gz``), which is read in one pass."""
 
-from __future__ import annotations
-
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -52,13 +50,11 @@ def container_images(file: str, column: str | None, keep_containers: bool = Fals
 
 
 def table_images(file: str, column: str | None) -> Iterator[ImageSource]:
-    """The images of a table, in the order of its rows.
+    """The images of a table, in the order of its rows. Raises SourceError for a table that cannot be read or has no
+    such column.
 
     An image that a Parquet file holds is called ``FILE/ROW`` or ``FILE/ROW/NAME``. Paths are taken as they
     stand; a row without one becomes an error row.
-
-    Raises:
-        SourceError: for a table that cannot be read or has no such column.
     """
     with _readable(file):
         if holds_images(file, column):
@@ -78,11 +74,8 @@ def table_images(file: str, column: str | None) -> Iterator[ImageSource]:
 
 
 def holds_images(file: str, column: str | None) -> bool:
-    """Whether a table is a Parquet file with the bytes of images.
-
-    Raises:
-        SourceError: for a Parquet file that cannot be read or has no such column.
-    """
+    """Whether a table is a Parquet file with the bytes of images. Raises SourceError for a Parquet file that cannot
+    be read or has no such column."""
     if not file.lower().endswith(".parquet"):
         return False
     with _readable(file):
@@ -102,8 +95,7 @@ def _readable(file: str) -> Iterator[None]:
     except TableError as error:
         raise SourceError(error) from None
     except (OSError, ValueError, pa.ArrowException) as error:
-        text = short_text(error, 160) or type(error).__name__
-        raise SourceError(f"{file} cannot be read as a table ({text})") from None
+        raise SourceError(f"{file} cannot be read as a table ({short_text(error, 160)})") from None
 
 
 def _column(file: str, names: list[str], wanted: str | None) -> str:
@@ -127,9 +119,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _named_image(file: str, number: int, path: object) -> ImageSource:
-    if isinstance(path, str) and path:
-        return ImageSource(path)
-    return unnamed_image(f"{file}/{number}")
+    return ImageSource(path) if isinstance(path, str) and path else unnamed_image(f"{file}/{number}")
 
 
 def _held_images(file: str, column: str | None) -> Iterator[ImageSource]:
@@ -139,11 +129,9 @@ def _held_images(file: str, column: str | None) -> Iterator[ImageSource]:
         names = [n for n in _NAME_COLUMNS if n in schema.names and n != bytes_column]
         columns = [bytes_column, *names[:1]]
         fingerprint = file_fingerprint(file)
-        number = 0
-        for batch in parquet.iter_batches(_BYTES_BATCH_ROWS, columns=columns):
-            for row in batch.to_pylist():
-                yield _held_image(file, number, [row[c] for c in columns], fingerprint)
-                number += 1
+        batches = parquet.iter_batches(_BYTES_BATCH_ROWS, columns=columns)
+        for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
+            yield _held_image(file, number, [row[c] for c in columns], fingerprint)
 
 
 def _held_image(file: str, number: int, cells: list[Any], fingerprint: dict[str, Any]) -> ImageSource:
@@ -166,12 +154,10 @@ def archive_images(file: str) -> Iterator[ImageSource]:
         with tarfile.open(file, "r|*") as archive:
             for member in archive:
                 name = Path(member.name)
-                hidden = name.name.startswith(".")
-                if member.isfile() and not hidden and name.suffix.lower() in READABLE_SUFFIXES:
+                if member.isfile() and name.suffix.lower() in READABLE_SUFFIXES and not name.name.startswith("."):
                     yield _member_image(file, archive, member, fingerprint)
     except (tarfile.TarError, EOFError, OSError) as error:
-        advice = f"the archive breaks off ({short_text(error, 160)}); get it anew"
-        damage = ImageError("truncated", advice)
+        damage = ImageError("truncated", f"the archive breaks off ({short_text(error, 160)}); get it anew")
         yield ImageSource(file, lambda: damage)
 
 

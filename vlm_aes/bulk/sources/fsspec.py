@@ -1,7 +1,5 @@
 """The images at an address that fsspec knows: object stores, archives, web servers."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,11 +14,8 @@ _FINGERPRINT_KEYS = ("size", "ETag", "etag", "md5Hash", "mtime", "LastModified",
 
 
 def remote_images(address: str) -> Iterator[ImageSource]:
-    """The images at an address: a file, or all readable ones below it, by name.
-
-    Raises:
-        SourceError: where fsspec or what it needs is not installed, or the store refuses.
-    """
+    """The images at an address: a file, or all readable ones below it, by name. Raises SourceError where fsspec
+    or what it needs is not installed, or the store refuses."""
     try:
         import fsspec
     except ImportError:
@@ -32,8 +27,7 @@ def remote_images(address: str) -> Iterator[ImageSource]:
             return
         matches = store.glob(root, detail=True) if "*" in root else store.find(root, detail=True)
     except (OSError, ValueError, ImportError) as error:
-        text = short_text(error, 160) or type(error).__name__
-        raise SourceError(f"{address}: {text}") from None
+        raise SourceError(f"{address}: {short_text(error, 160)}") from None
     if not matches:
         raise SourceError(f"{address}: nothing is there")
     for name, about in sorted(matches.items()):
@@ -55,8 +49,7 @@ def _remote_image(store: Any, name: str, address: str, about: dict[str, Any]) ->
         except FileNotFoundError:
             return ImageError("missing", "no such file; check the address")
         except Exception as error:  # each store has errors of its own
-            text = short_text(error, 120) or type(error).__name__
-            return ImageError("unreadable", f"the store says {text}; try again with --resume")
+            return ImageError("unreadable", f"the store says {short_text(error, 120)}; try again with --resume")
 
     fingerprint = {k: str(about[k]) for k in _FINGERPRINT_KEYS if about.get(k) is not None}
     return ImageSource(address, load, fingerprint)

@@ -1,7 +1,5 @@
 """The images of a dataset of the Hugging Face library: a saved folder, or a name on the hub."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -29,13 +27,9 @@ def is_hub_name(address: str) -> bool:
 
 
 def dataset_images(place: str, column: str | None) -> Iterator[ImageSource]:
-    """The images of a saved folder or a hub dataset, split by split.
-
-    An image is called ``PLACE/ROW`` or ``PLACE/SPLIT/ROW``, with ``/NAME`` where it has one.
-
-    Raises:
-        SourceError: where the library is not installed, the dataset cannot be read, or it has no images.
-    """
+    """The images of a saved folder or a hub dataset, split by split, called ``PLACE/ROW`` or ``PLACE/SPLIT/ROW``, with
+    ``/NAME`` where they have one. Raises SourceError where the library is not installed, the dataset cannot be read,
+    or it has no images."""
     try:
         import datasets
     except ImportError:
@@ -47,7 +41,7 @@ def dataset_images(place: str, column: str | None) -> Iterator[ImageSource]:
         else:
             loaded = datasets.load_from_disk(place)
     except Exception as error:  # the library, the hub and file formats have errors of their own
-        raise SourceError(f"{place}: {short_text(error, 160) or type(error).__name__}") from None
+        raise SourceError(f"{place}: {short_text(error, 160)}") from None
     place = place.rstrip("/")
     if isinstance(loaded, datasets.DatasetDict):
         for split, part in loaded.items():

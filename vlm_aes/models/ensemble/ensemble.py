@@ -1,7 +1,5 @@
 """Several scorers of one image: the weighed sum of their scores, and how far they differ."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +114,7 @@ class Ensemble(ScorerGroup):
         flat = mixed.reshape(-1, mixed.shape[-1])
         tilted = scale.reweighted(flat, combined.ravel()).reshape(mixed.shape)
         spread = self.disagreement(scores[:, :, 0])
-        return Scores(tilted, columns={"disagreement": [float(v) for v in spread]}, errors=errors)
+        return Scores(tilted, columns={"disagreement": spread.tolist()}, errors=errors)
 
     def combined(self, scores: Floats) -> Floats:
         """(N,) scores of the ensemble, 0 to 100, from (members, N) scores."""

@@ -67,8 +67,7 @@ class FactsRegression:
 
 def _values(facts: Sequence[Mapping[str, Fact]], names: Sequence[str]) -> Floats:
     """(N, facts), NaN where an image gives no evidence."""
-    rows = [[f[name].value if name in f else None for name in names] for f in facts]
-    return np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
+    return np.array([[f[name].value if name in f else None for name in names] for f in facts], dtype=np.float64)
 
 
 def _basis(values: Floats, knots: Floats) -> Floats:
@@ -112,6 +111,5 @@ class FactsScorer(Scorer):
         try:
             return FactsScorer(FactsRegression(**json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError) as error:
-            raise CheckpointError(
-                file, f"it cannot be read as weights of facts ({error}); fit it anew: vlm-aes ensemble"
-            ) from None
+            reason = f"it cannot be read as weights of facts ({error}); fit it anew: vlm-aes ensemble"
+            raise CheckpointError(file, reason) from None

@@ -1,7 +1,5 @@
 """Scores of any image classifier of the hub whose labels have an order, or are two."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -99,10 +97,9 @@ def load_classifier(
     class_values: Mapping[str, float] | None = None,
     scale: Scale | None = None,
 ) -> ClassifierScorer:
-    """A classifier from a folder or the hub.
+    """A classifier from a folder or the hub, with its configuration.
 
     Args:
-        config: its configuration.
         class_values: label to its value, 0 to 1; from the labels' names when not given.
         scale: of the number that a model of one output gives.
 
@@ -110,10 +107,8 @@ def load_classifier(
         CheckpointError: where its labels do not tell their order, or it cannot be loaded.
     """
     values = _values_of(name, config, class_values, scale)
-    model, processor = load_with_processor(
-        AutoModelForImageClassification, name, "an image classifier", options, config
-    )
-    return ClassifierScorer(VisionTower(model, processor), shown_name(name), values, scale)
+    parts = load_with_processor(AutoModelForImageClassification, name, "an image classifier", options, config)
+    return ClassifierScorer(VisionTower(*parts), shown_name(name), values, scale)
 
 
 def _values_of(
@@ -123,9 +118,8 @@ def _values_of(
     labels = [config.id2label[i] for i in range(config.num_labels)]
     if len(labels) == 1:
         if scale is None:
-            raise CheckpointError(
-                name, 'it gives one number; say on what scale in a rater file: scale = "1-10" (see docs/published.md)'
-            )
+            reason = 'it gives one number; say on what scale in a rater file: scale = "1-10" (see docs/published.md)'
+            raise CheckpointError(name, reason)
         return None
     if scale is not None:
         raise CheckpointError(name, f"it has {len(labels)} labels; a scale is for one number: leave it out")
@@ -135,9 +129,6 @@ def _values_of(
         return [float(class_values[label]) for label in labels]
     values = label_values(labels)
     if values is None or config.problem_type == "multi_label_classification":
-        raise CheckpointError(
-            name,
-            f"its labels do not tell which is better: {', '.join(labels[:12])}; say in a rater "
-            "file what each is worth (see docs/published.md)",
-        )
+        reason = f"its labels do not tell which is better: {', '.join(labels[:12])}"
+        raise CheckpointError(name, f"{reason}; say in a rater file what each is worth (see docs/published.md)")
     return values

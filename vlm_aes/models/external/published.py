@@ -1,7 +1,5 @@
 """Scores of a published head on its tower; the heads themselves are in ``published_heads.py``."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from transformers import CLIPVisionModelWithProjection, SiglipVisionModel
 
-from vlm_aes.errors import CheckpointError
+from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.models.external.published_heads import PUBLISHED_HEADS, PublishedHead, read_weights, recognise
 from vlm_aes.models.heads.embedding_cache import default_cache
-from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, brief, load_with_processor
+from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, load_with_processor
 from vlm_aes.models.pretrained import LoadOptions, content_hash_of, json_hash, read_config, text_hash
 from vlm_aes.models.scorer import Floats, Scores
 
@@ -36,19 +34,13 @@ class PublishedScorer(TowerScorer):
     columns = ("score_own",)
 
     def __init__(
-        self,
-        tower: VisionTower,
-        network: nn.Module,
-        name: str,
-        digest: str,
-        class_values: Sequence[float] | None = None,
+        self, tower: VisionTower, network: nn.Module, name: str, digest: str, class_values: list[float] | None = None
     ) -> None:
         super().__init__(tower)
         self.network = network
         self.published = PUBLISHED_HEADS[name]
-        values = None if class_values is None else list(class_values)
-        self.class_values = None if values is None else np.array(values, dtype=np.float64)
-        self.model_id = f"{name}@" + text_hash(f"{digest} {tower.weights_hash} {values or ''}")
+        self.class_values = None if class_values is None else np.array(class_values, dtype=np.float64)
+        self.model_id = f"{name}@" + text_hash(f"{digest} {tower.weights_hash} {class_values or ''}")
         self.prompt_id = f"published-1@{json_hash([tower.settings, tower.pixel_backend])}"
 
     def embed(self, pixel_values: Tensor) -> Tensor:
@@ -80,7 +72,7 @@ def is_published(model: str) -> bool:
 
 
 def load_published(
-    model: str, options: LoadOptions, tower: str | None = None, class_values: Sequence[float] | None = None
+    model: str, options: LoadOptions, tower: str | None = None, class_values: list[float] | None = None
 ) -> PublishedScorer:
     """A published head by name, as ``NAME:FILE``, or by its file, whose layout is recognised.
 
@@ -105,11 +97,8 @@ def load_published(
     if class_values is not None and len(class_values) != outputs:
         raise CheckpointError(file, f"it has {outputs} outputs, and {len(class_values)} are given a worth")
     if class_values is None and outputs > 1:
-        raise CheckpointError(
-            file,
-            f"it is a classifier of {outputs} classes; say in a rater file what each is worth: "
-            "worth = [0, 0.5, 1] (see docs/published.md)",
-        )
+        remedy = "say in a rater file what each is worth: worth = [0, 0.5, 1] (see docs/published.md)"
+        raise CheckpointError(file, f"it is a classifier of {outputs} classes; {remedy}")
     beside = file.parent / "tower"
     default = head.towers.get(width) or head.towers[0]
     chosen = tower or (str(beside) if beside.is_dir() else default)
@@ -117,9 +106,8 @@ def load_published(
     config = vision_tower.model.config
     given = config.projection_dim if head.embedding == "projected" else config.hidden_size
     if given != width:
-        raise CheckpointError(
-            file, f"{name} reads an embedding of {width} numbers, and {chosen} gives {given}; its tower is {default}"
-        )
+        widths = f"{name} reads an embedding of {width} numbers, and {chosen} gives {given}"
+        raise CheckpointError(file, f"{widths}; its tower is {default}")
     network.to(vision_tower.model.device)
     return PublishedScorer(vision_tower, network, name, content_hash_of([file]), class_values)
 
@@ -131,11 +119,8 @@ def _file_of(name: str, path: str) -> Path:
     candidates = [folder / f"{name}{suffix}" for suffix in _SUFFIXES]
     if present := [file for file in candidates if file.is_file()]:
         return present[0]
-    raise CheckpointError(
-        name,
-        f"its weights are not at {folder}; get {PUBLISHED_HEADS[name].file}, and name the file "
-        f"(--model {name}:FILE) or keep it as {candidates[0]}",
-    )
+    remedy = f"get {PUBLISHED_HEADS[name].file}, and name the file (--model {name}:FILE) or keep it as {candidates[0]}"
+    raise CheckpointError(name, f"its weights are not at {folder}; {remedy}")
 
 
 def _load_tower(source: str, name: str, head: PublishedHead, options: LoadOptions) -> VisionTower:
@@ -145,7 +130,7 @@ def _load_tower(source: str, name: str, head: PublishedHead, options: LoadOption
     try:
         config = read_config(source)
     except Exception as error:
-        raise CheckpointError(source, f"it cannot be loaded as the tower of {name} ({brief(error)})") from error
+        raise CheckpointError(source, f"it cannot be loaded as the tower of {name} ({short_text(error)})") from error
     vision = getattr(config, "vision_config", config)
     if projected and vision is not config:
         vision.projection_dim = config.projection_dim

@@ -5,8 +5,6 @@ names and shapes of the published file: by them a file is recognised, and into i
 ``--model NAME:FILE`` then works, and so does ``--model FILE``.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -91,8 +89,7 @@ class PublishedHead:
     def shapes(self, width: int, outputs: int = 1) -> Shapes:
         """Names and shapes of the weights in its file."""
         with torch.device("meta"):
-            state = self.network(width, outputs).state_dict()
-        return {name: tuple(tensor.shape) for name, tensor in state.items()}
+            return shapes_of(self.network(width, outputs).state_dict())
 
     def size_of(self, shapes: Shapes) -> tuple[int, int] | None:
         """Width and number of outputs of weights in its layout; None for another layout."""
@@ -149,9 +146,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             return dict(load_file(file))
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-        raise CheckpointError(file, f"it cannot be read ({_brief(error)}); name a file of weights") from None
+        raise CheckpointError(file, f"it cannot be read ({short_text(error, 120)}); name a file of weights") from None
     except Exception as error:  # what a torch file that holds more than tensors raises
-        raise CheckpointError(file, f"it holds more than tensors, and is not run ({_brief(error)})") from None
+        raise CheckpointError(file, f"it holds more than tensors, and is not run ({short_text(error, 120)})") from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
@@ -185,11 +182,8 @@ def recognise(file: Path, state: Mapping[str, Tensor], expected: str | None = No
     head = PUBLISHED_HEADS[expected]
     own = (head.shapes(width or 768) for width in head.towers)
     nearest = min(own, key=lambda shapes: len(_without(shapes, present)))
-    raise CheckpointError(
-        file,
-        f"{expected} is laid out as {_listed(_without(nearest, present) or nearest)}; "
-        f"this holds {_listed(_without(present, nearest))}{other}",
-    )
+    layout = f"{expected} is laid out as {_listed(_without(nearest, present) or nearest)}"
+    raise CheckpointError(file, f"{layout}; this holds {_listed(_without(present, nearest))}{other}")
 
 
 def _without(shapes: Shapes, others: Shapes) -> Shapes:
@@ -201,7 +195,3 @@ def _listed(shapes: Shapes) -> str:
     some = [f"{name} {shape}" for name, shape in list(shapes.items())[:3]]
     rest = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
     return (", ".join(some) or "nothing") + rest
-
-
-def _brief(error: Exception) -> str:
-    return short_text(error, 120) or type(error).__name__

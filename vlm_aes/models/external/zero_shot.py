@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
-from vlm_aes.errors import CheckpointError
-from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, brief, load_with_processor
+from vlm_aes.errors import CheckpointError, short_text
+from vlm_aes.models.heads.vision_tower import Pixels, TowerScorer, VisionTower, load_with_processor
 from vlm_aes.models.pretrained import LoadOptions, hub_options, json_hash, shown_name
 from vlm_aes.models.scorer import Floats, Scores
 from vlm_aes.prompts import PROMPTS_FOLDER
@@ -112,10 +112,7 @@ class ZeroShotScorer(TowerScorer):
         super().__init__(encoder)
         self.attributes = tuple(pairs.attributes)
         self.model_id = f"{name}@{encoder.weights_hash}"
-        prompts = [
-            list(map(list, pairs.overall)),
-            {name: list(map(list, own)) for name, own in pairs.attributes.items()},
-        ]
+        prompts = [pairs.overall, dict(pairs.attributes)]
         self.prompt_id = f"zero-shot-1@{json_hash([prompts, encoder.settings, encoder.pixel_backend])}"
         self._texts = {
             name: encoder.embed_texts([text for pair in own for text in pair])
@@ -152,5 +149,5 @@ def load_dual_encoder(name: str, config: Any, options: LoadOptions) -> DualEncod
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **hub_options(name, options.revision))
     except Exception as error:
-        raise CheckpointError(name, f"it cannot be loaded as {purpose} ({brief(error)})") from error
+        raise CheckpointError(name, f"it cannot be loaded as {purpose} ({short_text(error)})") from error
     return DualEncoder(model, processor, tokenizer)

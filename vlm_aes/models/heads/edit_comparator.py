@@ -101,8 +101,7 @@ class EditComparatorHead(nn.Module):
             with safe_open(path, "pt") as file:
                 metadata = file.metadata() or {}
                 state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            pairs = json.loads(metadata["needed"]).items()
-            thresholds = {kind: (float(a), float(b)) for kind, (a, b) in pairs}
+            thresholds = {kind: (float(a), float(b)) for kind, (a, b) in json.loads(metadata["needed"]).items()}
             kinds, hidden = json.loads(metadata["kinds"]), len(state["inner.bias"])
             head = EditComparatorHead(width, kinds, thresholds, hidden)
             head.load_state_dict(state)

@@ -1,7 +1,5 @@
 """A cache of embeddings on disk: computed once, memory-mapped, safe to interrupt at any moment."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

@@ -1,8 +1,6 @@
 """A fast path as one ONNX file: tower, head, rescaling and normalising are in its graph; the preprocessing
 before it and the calibration of its scores are in its metadata."""
 
-from __future__ import annotations
-
 import json
 import logging
 import warnings
@@ -18,7 +16,6 @@ from torch import Tensor, nn
 
 from vlm_aes.errors import ExportError, short_text
 from vlm_aes.files import replaced
-from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.external.published import PublishedScorer
 from vlm_aes.models.heads.onnx import EXPORT_VERSION, GRAPH_OUTPUTS, IMAGE_INPUT, METADATA_KEY, OnnxScorer
 from vlm_aes.models.heads.preprocessing import Preprocessing
@@ -145,8 +142,7 @@ def _write(scorer: FastScorer | PublishedScorer, preprocessing: Preprocessing, f
 
 def largest_difference(one: Scorer, other: Scorer, images: list[Image.Image]) -> float:
     """The largest difference between the probabilities of two scorers."""
-    opened = [LoadedImage(image, *image.size, "") for image in images]
-    a, b = (scorer.score([scorer.preprocess(image) for image in opened]).probabilities for scorer in (one, other))
+    a, b = (scorer.score_images(images).probabilities for scorer in (one, other))
     return float(np.abs(a - b).max())
 
 

@@ -1,7 +1,5 @@
 """Scores of an exported fast path, by ONNX Runtime or OpenVINO; torch has no part in it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -13,7 +11,7 @@ import numpy as np
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.heads.preprocessing import Bytes, Preprocessing
-from vlm_aes.models.scorer import Floats, Scorer, Scores
+from vlm_aes.models.scorer import Scorer, Scores
 from vlm_aes.ratings.scale import Scale
 from vlm_aes.stats import calibration
 
@@ -27,7 +25,7 @@ _SUFFIX = ".onnx"
 _OPENVINO_PREFIX = "openvino:"
 """Before a file's name: run by OpenVINO instead of ONNX Runtime."""
 
-Run = Callable[[Bytes], tuple[Floats, Floats]]
+Run = Callable[[Bytes], Sequence[Any]]
 """From (B, H, W, 3) levels to (B, D) embeddings and (B, outputs) of the head."""
 
 
@@ -41,9 +39,8 @@ class OnnxScorer(Scorer):
         self._run = run
         try:
             data = json.loads(metadata[METADATA_KEY])
-            if data["version"] != EXPORT_VERSION:
-                versions = f"it is of version {data['version']}, this is {EXPORT_VERSION}"
-                raise CheckpointError(file, f"{versions}: export it anew")
+            if (version := data["version"]) != EXPORT_VERSION:
+                raise CheckpointError(file, f"it is of version {version}, this is {EXPORT_VERSION}: export it anew")
             self.preprocessing = Preprocessing.parse(data["framing"])
             self.scale = Scale(*data["scale"]) if data["scale"] else None
             self.class_values = None if data["worth"] is None else np.array(data["worth"])
@@ -53,9 +50,8 @@ class OnnxScorer(Scorer):
             self.prompt_id = str(data["prompt"])
             self.needed_side = int(data["needed_side"])
         except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                file, f"vlm-aes export did not write it ({error}); name a file that it wrote"
-            ) from None
+            reason = f"vlm-aes export did not write it ({error}); name a file that it wrote"
+            raise CheckpointError(file, reason) from None
         self.columns = () if self.scale is None else ("score_own",)
 
     def preprocess(self, image: LoadedImage) -> Bytes:
@@ -63,7 +59,7 @@ class OnnxScorer(Scorer):
         return self.preprocessing.apply(image.image)
 
     def score(self, inputs: Sequence[Bytes], attributes: Sequence[str] = ()) -> Scores:
-        states, outputs = self._run(np.stack(inputs))
+        states, outputs = (np.asarray(output, np.float64) for output in self._run(np.stack(inputs)))
         if self.scale is not None:
             return Scores.from_outputs(outputs, self.model_id, self.scale, self.class_values)
         shares = outputs / outputs.sum(-1, keepdims=True)
@@ -94,11 +90,8 @@ def _onnxruntime(file: Path) -> tuple[Run, dict[str, str]]:
     except Exception as error:  # it has errors of its own, and many
         raise _unreadable(file, error) from None
 
-    def run(images: Bytes) -> tuple[Floats, Floats]:
-        states, rating = session.run(list(GRAPH_OUTPUTS), {IMAGE_INPUT: images})
-        return np.asarray(states, np.float64), np.asarray(rating, np.float64)
-
-    return run, dict(session.get_modelmeta().custom_metadata_map)
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    return lambda images: session.run(list(GRAPH_OUTPUTS), {IMAGE_INPUT: images}), metadata
 
 
 def _openvino(file: Path) -> tuple[Run, dict[str, str]]:
@@ -118,14 +111,13 @@ def _openvino(file: Path) -> tuple[Run, dict[str, str]]:
     except Exception as error:
         raise _unreadable(file, error) from None
 
-    def run(images: Bytes) -> tuple[Floats, Floats]:
+    def run(images: Bytes) -> Sequence[Any]:
         outputs = model({IMAGE_INPUT: images})
-        states, rating = (outputs[name] for name in GRAPH_OUTPUTS)
-        return np.asarray(states, np.float64), np.asarray(rating, np.float64)
+        return [outputs[name] for name in GRAPH_OUTPUTS]
 
     return run, metadata
 
 
 def _unreadable(file: Path, error: Exception) -> CheckpointError:
-    text = short_text(error) or type(error).__name__
+    text = short_text(error)
     return CheckpointError(file, f"it cannot be read as an ONNX file ({text}); write it anew: vlm-aes export")

@@ -55,14 +55,9 @@ class Preprocessing:
 
     @staticmethod
     def parse(data: dict[str, Any]) -> Preprocessing:
-        """Preprocessing from JSON, which knows no tuples.
-
-        Raises:
-            KeyError, TypeError, ValueError: for other data.
-        """
-        resize, crop = (
-            None if pair is None else (int(pair[0]), int(pair[1])) for pair in (data["resize"], data["crop"])
-        )
+        """Preprocessing from JSON, which knows no tuples. Raises KeyError, TypeError, ValueError for other data."""
+        sizes = (data["resize"], data["crop"])
+        resize, crop = (None if size is None else (int(size[0]), int(size[1])) for size in sizes)
         return Preprocessing(resize, data["short_side"], crop, int(data["resample"]))
 
     @staticmethod

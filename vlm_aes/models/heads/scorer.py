@@ -1,7 +1,5 @@
 """Scores of the fast path: an image through a vision tower and a head."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +24,8 @@ FAST_ID = "fast-1"
 
 
 class FastScorer(TowerScorer):
-    """Rating-word probabilities from a tower and a head; ``config`` is its ``fast.json``.
+    """Rating-word probabilities from a tower and the head in a folder; ``config`` is its ``fast.json``. Raises
+    CheckpointError for files that do not fit.
 
     Attributes:
         residual_head: one person's correction of the head's score; None for a head without.
@@ -36,24 +35,17 @@ class FastScorer(TowerScorer):
     folder: Path
     calibration_id = FAST_ID
 
-    def __init__(
-        self,
-        tower: VisionTower,
-        head: RatingHead,
-        config: HeadConfig,
-        folder: Path,
-        name: str,
-        residual_head: ResidualHead | None = None,
-        edit_comparator: EditComparatorHead | None = None,
-    ) -> None:
+    def __init__(self, tower: VisionTower, config: HeadConfig, folder: Path) -> None:
         super().__init__(tower)
-        self.head = head
-        self.residual_head = residual_head
-        self.edit_comparator = edit_comparator
+        self.head = RatingHead.load(folder, config).to(tower.model.device)
+        self.residual_head = ResidualHead.load(folder, config.width)
+        self.edit_comparator = EditComparatorHead.load(folder, config.width)
         self.config = config
         self.folder = folder
         inside = folder.name == HEAD_FOLDER and (folder.parent / "config.json").is_file()
         self.critique_model = str(folder.parent) if inside else None
+        resolved = folder.resolve()
+        name = f"{resolved.parent.name}/{HEAD_FOLDER}" if resolved.name == HEAD_FOLDER else resolved.name
         own_identity = f"{name}@{text_hash(f'{content_hash(folder)} {tower.weights_hash}')}"
         self.model_id = cached_identity(folder) or own_identity
         self.prompt_id = f"{FAST_ID}@{tower.preprocessing}"
@@ -95,17 +87,6 @@ def load_head(model: str | Path, *, precision: str = "auto", device: str = "auto
         name = folder / TOWER_FOLDER if config.tower == TOWER_FOLDER else config.tower
         tower = load_tower(name, options)
     if tower.weights_hash != config.tower_hash:
-        raise CheckpointError(
-            model, "its fast head was made for another vision tower than is there now; make it anew: vlm-aes distill"
-        )
-    resolved = folder.resolve()
-    inside = resolved.name == HEAD_FOLDER
-    return FastScorer(
-        tower,
-        RatingHead.load(folder, config).to(tower.model.device),
-        config,
-        folder,
-        f"{resolved.parent.name}/{HEAD_FOLDER}" if inside else resolved.name,
-        ResidualHead.load(folder, config.width),
-        EditComparatorHead.load(folder, config.width),
-    )
+        reason = "its fast head was made for another vision tower than is there now; make it anew: vlm-aes distill"
+        raise CheckpointError(model, reason)
+    return FastScorer(tower, config, folder)

@@ -1,7 +1,5 @@
 """Vision towers: any that ``AutoModel`` loads, or the one inside a checkpoint."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,15 +15,7 @@ from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.result import LoadedImage
 from vlm_aes.models.nano import NANO, NANO_NAME
-from vlm_aes.models.pretrained import (
-    LoadOptions,
-    check_complete,
-    hub_options,
-    json_hash,
-    quiet,
-    read_config,
-    weights_hash,
-)
+from vlm_aes.models.pretrained import LoadOptions, hub_options, json_hash, load_network, read_config, weights_hash
 from vlm_aes.models.scorer import MIN_DECODED_SIDE_PX, Scorer
 from vlm_aes.models.vlm.processors import load_image_processor, pixel_backend
 
@@ -144,16 +134,15 @@ def load_with_processor(
         CheckpointError: names it and the reason.
     """
     device, dtype = options.placement(name)
-    hub = hub_options(name, options.revision) | {"trust_remote_code": False}
+    hub = hub_options(name, options.revision)
     try:
         config = config or read_config(name, options.revision)
-        processor = load_image_processor(str(name), config, pixel_backend("auto"), hub)
-        with quiet():
-            network, info = loader.from_pretrained(name, config=config, dtype=dtype, output_loading_info=True, **hub)
+        processor = load_image_processor(str(name), config, pixel_backend("auto"), hub | {"trust_remote_code": False})
+        network = load_network(loader, name, complete=complete, config=config, dtype=dtype, **hub)
+    except CheckpointError:
+        raise
     except Exception as error:
-        raise CheckpointError(name, f"it cannot be loaded as {purpose} ({brief(error)})") from error
-    if complete:
-        check_complete(name, info)
+        raise CheckpointError(name, f"it cannot be loaded as {purpose} ({short_text(error)})") from error
     return network.to(device), processor
 
 
@@ -173,7 +162,7 @@ def checkpoint_tower(checkpoint: Path, options: LoadOptions = PLAIN_CPU) -> Visi
         model = AutoModel.from_config(config.vision_config, dtype=dtype)
         model.load_state_dict(_weights_of(checkpoint, list(model.state_dict())))
     except Exception as error:
-        reason = f"its own vision tower cannot be used alone ({brief(error)}); name a --tower"
+        reason = f"its own vision tower cannot be used alone ({short_text(error)}); name a --tower"
         raise CheckpointError(checkpoint, reason) from error
     return VisionTower(getattr(model, "vision_model", model).to(device), processor)
 
@@ -189,11 +178,6 @@ def find_tower(name: str, options: LoadOptions) -> VisionTower:
         if hasattr(config, "vision_config") and hasattr(config, "image_token_index"):
             return checkpoint_tower(folder, options)
     return load_tower(name, options)
-
-
-def brief(error: Exception) -> str:
-    """The message of an error in one line; its class where it has none."""
-    return short_text(error) or type(error).__name__
 
 
 def _weights_of(checkpoint: Path, names: list[str]) -> dict[str, Tensor]:

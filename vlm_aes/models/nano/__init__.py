@@ -1,7 +1,5 @@
 """The embedded checkpoint: its weights lie in this folder, its fast head in ``fast/``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 NANO = Path(__file__).parent

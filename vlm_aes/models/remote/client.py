@@ -1,7 +1,5 @@
 """JSON requests to a server, repeated a few times where it does not answer."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import os
@@ -92,7 +90,7 @@ def _reason(error: urllib.error.HTTPError) -> str:
         text = str(data.get("message", data) if isinstance(data, dict) else data)
     except (ValueError, AttributeError):
         pass
-    return short_text(text) or error.reason
+    return short_text(text) if text.strip() else error.reason
 
 
 def _retry_after(error: urllib.error.HTTPError) -> float:

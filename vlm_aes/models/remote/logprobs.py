@@ -1,7 +1,5 @@
 """The five rating words among the most probable next tokens, which is all that a server gives."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,12 +38,10 @@ def label_probabilities(logprobs: Mapping[str, float], words: Sequence[str]) -> 
     """
     shares = [_share(logprobs, word) for word in words]
     missing = [i for i, share in enumerate(shares) if share is None]
-    known = np.array([0.0 if share is None else share for share in shares])
+    known = np.array([share or 0.0 for share in shares])
     if known.sum() <= 0:
         return None
     probabilities = known / known.sum()
-    if not missing:
-        return LabelProbabilities(probabilities, 0.0)
     # a missing token is no more probable than the least probable one that is there, and than all
     # that is left
     rest = max(0.0, 1 - sum(math.exp(p) for p in logprobs.values()))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,13 +21,10 @@ from vlm_aes.models.pretrained import json_hash, text_hash
 from vlm_aes.models.remote.client import REQUEST_TIMEOUT_S, ServerClient
 from vlm_aes.models.remote.logprobs import LabelProbabilities, label_probabilities
 from vlm_aes.models.scorer import Scorer, Scores
-from vlm_aes.prompts import RatingPrompt
+from vlm_aes.prompts import RatingPrompt, prompt_for
 from vlm_aes.ratings.scale import LEVELS
 
 _SCHEME = "openai:"
-_SENT_SIDE_PX = 1024
-_TOP_TOKENS = 20
-"""Tokens that are asked for: what vLLM and OpenAI give at most unless set otherwise."""
 _MIN_SENT_SIDE_PX = 28
 
 
@@ -44,9 +42,9 @@ class ServerSettings:
 
     url: str
     name: str = ""
-    top: int = _TOP_TOKENS
+    top: int = 20  # what vLLM and OpenAI give at most unless set otherwise
     concurrency: int = 8
-    side: int = _SENT_SIDE_PX
+    side: int = 1024
     timeout: float = REQUEST_TIMEOUT_S
 
     @staticmethod
@@ -180,11 +178,8 @@ class ServerScorer(Scorer):
             raise CheckpointError(f"{_SCHEME}{self.settings.url}#{self.name}", answer)
 
 
-def load_server_scorer(settings: ServerSettings, prompt_for: Callable[[str], RatingPrompt]) -> ServerScorer:
-    """A scorer that asks a server, tried once.
-
-    Args:
-        prompt_for: from the model's name there to its prompt.
+def load_server_scorer(settings: ServerSettings, prompt: str | Path | None) -> ServerScorer:
+    """A scorer that asks a server, tried once; the prompt by name or file, or else the model's.
 
     Raises:
         CheckpointError: where it does not answer, does not know the model, or its answers lack what rating
@@ -204,12 +199,11 @@ def load_server_scorer(settings: ServerSettings, prompt_for: Callable[[str], Rat
     if name not in known:
         names = ", ".join(known) or "none"
         raise CheckpointError(address, f"the server has no model {name!r}; it has {names}: name one behind a #")
-    prompt = prompt_for(name)
-    if prompt.facts_line:
-        reason = f"prompt {prompt.name!r} states facts, which no server gets: name another --prompt"
-        raise CheckpointError(address, reason)
+    own = prompt_for(name, prompt)
+    if own.facts_line:
+        raise CheckpointError(address, f"prompt {own.name!r} states facts, which no server gets: name another --prompt")
     # the time of its start and its permissions are no part of the model's identity
     identity = {k: known[name].get(k) for k in ("id", "root", "meta", "max_model_len")}
-    scorer = ServerScorer(settings, prompt, name, json.dumps(identity, sort_keys=True))
+    scorer = ServerScorer(settings, own, name, json.dumps(identity, sort_keys=True))
     scorer.probe()
     return scorer

@@ -1,7 +1,5 @@
 """A loaded vision-language model: rendering, encoding, one prefill, logits, generation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +14,6 @@ from transformers.generation.streamers import BaseStreamer
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.color import to_rgb
 from vlm_aes.models.vlm.families import family_of
-
-_PROCESSOR_ONLY_INPUTS = ("image_sizes_original",)
 
 
 class _TextStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is untyped
@@ -124,11 +120,9 @@ class Backbone:
             CheckpointError: where the template is missing or cannot take an image.
         """
         if not self.tokenizer.chat_template:
-            raise CheckpointError(
-                self.model_id,
-                "it has no chat template, so what it was trained to be asked is unknown; "
-                "take the instruction-tuned version, or add a chat_template.jinja to its folder",
-            )
+            lack = "it has no chat template, so what it was trained to be asked is unknown"
+            remedy = "take the instruction-tuned version, or add a chat_template.jinja to its folder"
+            raise CheckpointError(self.model_id, f"{lack}; {remedy}")
         placeholders = [{"type": "image"}] * images
         text = {"type": "text", "text": instruction}
         content = [*placeholders, text] if image_first else [text, *placeholders]
@@ -171,13 +165,10 @@ class Backbone:
         )
         missing = [name for name in required if name not in encoded]
         if missing:
-            raise CheckpointError(
-                self.model_id,
-                f"its processor gives no {', '.join(missing)}, without which it rates wrongly; "
-                "install another version of transformers",
-            )
-        tensors = {k: v.to(self.device) for k, v in encoded.items() if isinstance(v, Tensor)}
-        inputs = {k: v for k, v in tensors.items() if k not in _PROCESSOR_ONLY_INPUTS}
+            lack = f"its processor gives no {', '.join(missing)}, without which it rates wrongly"
+            raise CheckpointError(self.model_id, f"{lack}; install another version of transformers")
+        inputs = {k: v.to(self.device) for k, v in encoded.items() if isinstance(v, Tensor)}
+        inputs.pop("image_sizes_original", None)  # no model takes it
         inputs["pixel_values"] = inputs["pixel_values"].to(self.dtype)
         return inputs
 

@@ -5,8 +5,6 @@ head are compared with its full logits. To add a family, give it a row here and 
 ``tests/tiny_checkpoints.py``; once the suite passes for it, set ``tested``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ class Lfm2VlPilImagesKwargs(ImagesKwargs, total=False):  # type: ignore[misc, ca
 
 
 class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
-    """Images to padded patch sequences; a large one is split into tiles."""
+    """Images to padded patch sequences; a large one is split into tiles. The settings are the entries of a
+    ``preprocessor_config.json``."""
 
     valid_kwargs = Lfm2VlPilImagesKwargs
     model_input_names = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
@@ -51,11 +53,6 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         super().__init__()
         for name, default in _DEFAULTS.items():
             setattr(self, name, settings.get(name, default))
-
-    @classmethod
-    def from_settings(cls, settings: dict[str, Any]) -> Lfm2VlPilImageProcessor:
-        """From the entries of a ``preprocessor_config.json``."""
-        return cls(**{k: v for k, v in settings.items() if k in _DEFAULTS})
 
     def to_json_string(self) -> str:
         """The settings, for the identity of a prompt."""
@@ -94,9 +91,8 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         it."""
         sides = range(1, self.max_tiles + 1)
         grids = {(c, r) for c in sides for r in sides if self.min_tiles <= c * r <= self.max_tiles}
-        choices = sorted(grids, key=lambda grid: grid[0] * grid[1])
         best, nearest = (1, 1), math.inf
-        for columns, rows in choices:
+        for columns, rows in sorted(grids, key=math.prod):
             distance = abs(width / height - columns / rows)
             roomy = width * height > 0.5 * self.tile_size**2 * columns * rows
             if distance < nearest or (distance == nearest and roomy):
@@ -136,19 +132,14 @@ class Lfm2VlPilImageProcessor(BaseImageProcessor):  # type: ignore[misc]
         longest = self.max_image_tokens * self.downsample_factor**2
         if self.do_image_splitting:
             longest = max(longest, (self.tile_size // self.encoder_patch_size) ** 2)
+        pieces, rows, columns, sizes = map(list, zip(*map(self._pieces, flat), strict=True))
         values, masks, shapes = [], [], []
-        rows, columns, sizes = [], [], []
-        for image in flat:
-            pieces, r, c, size = self._pieces(image)
-            rows.append(r)
-            columns.append(c)
-            sizes.append(size)
-            for piece in pieces:
-                patches, shape = self._patches(piece)
-                padding = longest - len(patches)
-                values.append(torch.nn.functional.pad(patches, (0, 0, 0, padding)))
-                masks.append(torch.tensor([1] * len(patches) + [0] * padding, dtype=torch.int32))
-                shapes.append(torch.tensor(shape))
+        for piece in chain.from_iterable(pieces):
+            patches, shape = self._patches(piece)
+            padding = longest - len(patches)
+            values.append(torch.nn.functional.pad(patches, (0, 0, 0, padding)))
+            masks.append(torch.tensor([1] * len(patches) + [0] * padding, dtype=torch.int32))
+            shapes.append(torch.tensor(shape))
         data: dict[str, Any] = {
             "pixel_values": torch.stack(values),
             "pixel_attention_mask": torch.stack(masks),

@@ -1,7 +1,5 @@
 """From a name to a :class:`Backbone`: hub ids, folders, adapters, precisions."""
 
-from __future__ import annotations
-
 import json
 import logging
 from dataclasses import dataclass
@@ -10,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText
 
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.models.hub import parse_hub_id
-from vlm_aes.models.pretrained import DTYPES, check_complete, choose_device, choose_dtype, identity_of, quiet
+from vlm_aes.models.pretrained import DTYPES, choose_placement, hub_options, identity_of, load_network, read_config
 from vlm_aes.models.vlm.backbone import Backbone
 from vlm_aes.models.vlm.families import UNQUANTIZED_MODULES
 from vlm_aes.models.vlm.processors import load_processor, pixel_backend
@@ -57,17 +55,12 @@ def locate(model: str | Path, revision: str | None = None) -> ModelLocation:
             return ModelLocation(base.base, base.revision, base.folder, folder)
         if (folder / "config.json").is_file():
             return ModelLocation(name, None, folder)
-        raise CheckpointError(
-            model, "this folder holds no config.json and no adapter_config.json; name a checkpoint or an adapter"
-        )
-    hub_id = parse_hub_id(name, revision)
-    if hub_id is not None:
+        reason = "this folder holds no config.json and no adapter_config.json; name a checkpoint or an adapter"
+        raise CheckpointError(model, reason)
+    if hub_id := parse_hub_id(name, revision):
         return ModelLocation(*hub_id)
-    raise CheckpointError(
-        model,
-        "no such folder, and neither a preset nor a hub id (OWNER/NAME, or "
-        f"OWNER/NAME@REVISION); presets: {', '.join(PRESETS)}",
-    )
+    kinds = "neither a preset nor a hub id (OWNER/NAME, or OWNER/NAME@REVISION)"
+    raise CheckpointError(model, f"no such folder, and {kinds}; presets: {', '.join(PRESETS)}")
 
 
 def _quantization(name: str, precision: str) -> Any:
@@ -107,15 +100,21 @@ def load_backbone(
     if precision not in _PRECISIONS:
         raise CheckpointError(model, f"precision {precision!r}: choose one of {', '.join(_PRECISIONS)}")
     location = locate(model, revision)
-    adapter_folder = _check_adapter(Path(adapter)) if adapter else location.adapter
-    hub: dict[str, Any] = {"local_files_only": location.folder is not None}
-    if location.folder is None:
-        hub["revision"] = location.revision
+    adapter_folder = Path(adapter) if adapter else location.adapter
+    # peft takes an unknown name to the hub
+    if adapter_folder is not None and not (adapter_folder / "adapter_config.json").is_file():
+        raise CheckpointError(adapter_folder, "this folder holds no adapter_config.json; name an adapter")
+    hub = hub_options(location.base, location.revision)
     try:
         pixel = pixel_backend(pixels)
-        config = AutoConfig.from_pretrained(location.base, trust_remote_code=False, **hub)
+        config = read_config(location.base, location.revision)
         processor = load_processor(location.base, config, pixel, hub)
-        network = _load_network(location.base, precision, choose_device(device), hub)
+        device, dtype = choose_placement(precision, device)
+        if precision in _QUANTIZED:
+            hub |= {"quantization_config": _quantization(location.base, precision), "device_map": {"": device}}
+        network = load_network(AutoModelForImageTextToText, location.base, dtype=dtype, **hub)
+        if precision not in _QUANTIZED:
+            network = network.to(device)
         if adapter_folder is not None:
             network = _with_adapter(network, adapter_folder)
     except CheckpointError:
@@ -123,38 +122,13 @@ def load_backbone(
     except Exception as error:
         text = f"{type(error).__name__}: {short_text(error, 400)}"
         raise CheckpointError(model, f"it cannot be loaded as an image-text-to-text model ({text})") from error
-    if location.folder is not None:
-        identity = identity_of(location.folder)
-    else:
-        commit = getattr(config, "_commit_hash", None) or location.revision or "main"
-        identity = f"{location.base}@{commit}"
+    commit = getattr(config, "_commit_hash", None) or location.revision or "main"
+    identity = identity_of(location.folder) if location.folder else f"{location.base}@{commit}"
     if adapter_folder is not None:
         identity += f"+{identity_of(adapter_folder)}"
     if precision in _QUANTIZED:
         identity += f":{precision}"
-    return Backbone(
-        network, processor, model_id=identity, pixel_backend=pixel, folder=location.folder, adapter=adapter_folder
-    )
-
-
-def _check_adapter(folder: Path) -> Path:
-    """The same folder, checked, because peft takes an unknown name to the hub."""
-    if not (folder / "adapter_config.json").is_file():
-        raise CheckpointError(folder, "this folder holds no adapter_config.json; name an adapter")
-    return folder
-
-
-def _load_network(name: str, precision: str, device: str, hub: dict[str, Any]) -> Any:
-    options: dict[str, Any] = {"dtype": choose_dtype(precision, device)}
-    if precision in _QUANTIZED:
-        options["quantization_config"] = _quantization(name, precision)
-        options["device_map"] = {"": device}
-    with quiet():
-        network, info = AutoModelForImageTextToText.from_pretrained(
-            name, trust_remote_code=False, output_loading_info=True, **options, **hub
-        )
-    check_complete(name, info)
-    return network if "device_map" in options else network.to(device)
+    return Backbone(network, processor, identity, pixel, location.folder, adapter_folder)
 
 
 def _with_adapter(network: Any, folder: Path) -> Any:
@@ -164,6 +138,4 @@ def _with_adapter(network: Any, folder: Path) -> Any:
         raise CheckpointError(folder, "an adapter needs peft: pip install 'vlm-aes[train]'") from None
     logging.getLogger("peft").setLevel(logging.ERROR)
     adapted = PeftModel.from_pretrained(network, folder)
-    if getattr(network, "is_quantized", False):
-        return adapted.get_base_model()
-    return adapted.merge_and_unload()
+    return adapted.get_base_model() if getattr(network, "is_quantized", False) else adapted.merge_and_unload()

@@ -1,7 +1,5 @@
 """A prompt's beginning that several questions share: prefilled once, continued by each of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

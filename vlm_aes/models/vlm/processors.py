@@ -5,8 +5,6 @@ here the family's processor is built without it, so that its own placeholder exp
 it is written again.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 from importlib.util import find_spec
@@ -20,8 +18,7 @@ from transformers.utils import cached_file, is_torchvision_available
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.vlm.families import family_of
 
-_PARTS = ("image_processor", "tokenizer", "video_processor", "feature_extractor", "audio_tokenizer")
-_NOT_SETTINGS = (*_PARTS, "processor_class", "auto_map", "chat_template")
+_NOT_SETTINGS = ("image_processor", "tokenizer", "video_processor", "feature_extractor", "audio_tokenizer")
 """Entries of ``processor_config.json`` that are no settings of the processor itself."""
 
 
@@ -55,11 +52,8 @@ def _processor_class(name: str, config: Any, settings: dict[str, Any]) -> type[P
     if not isinstance(found, type) and type(config) in PROCESSOR_MAPPING:
         found = PROCESSOR_MAPPING[type(config)]
     if not isinstance(found, type):
-        raise CheckpointError(
-            name,
-            f"{config.model_type} checkpoints have no processor of their own and this one names "
-            "none; is it an image-text-to-text model?",
-        )
+        lack = f"{config.model_type} checkpoints have no processor of their own and this one names none"
+        raise CheckpointError(name, f"{lack}; is it an image-text-to-text model?")
     return found
 
 
@@ -104,5 +98,5 @@ def load_image_processor(name: str, config: Any, pixels: str, hub: dict[str, Any
 
         settings = _read_json(name, "preprocessor_config.json", hub)
         whole = _read_json(name, "processor_config.json", hub)
-        return Lfm2VlPilImageProcessor.from_settings(settings or whole.get("image_processor", {}))
+        return Lfm2VlPilImageProcessor(**(settings or whole.get("image_processor", {})))
     return AutoImageProcessor.from_pretrained(name, backend=pixels, **hub)

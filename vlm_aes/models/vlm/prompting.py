@@ -1,7 +1,5 @@
 """A prompt as one checkpoint renders and tokenizes it, with all checks that it can be asked."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -39,10 +37,8 @@ class TokenizedPrompt:
         self.word_ids = self._word_ids(None)
         for attribute in prompt.questions:
             if self._word_ids(attribute) != self.word_ids:
-                raise self._refusal(
-                    f"the rating words are other tokens after {prompt.stems[attribute]!r} than "
-                    f"after {prompt.stem!r}; choose stems that end alike"
-                )
+                stems = f"after {prompt.stems[attribute]!r} than after {prompt.stem!r}"
+                raise self._refusal(f"the rating words are other tokens {stems}; choose stems that end alike")
         self.degradation_ids: list[int] = []
         if prompt.degradation:
             words = tuple(prompt.degradation.words.values())
@@ -101,10 +97,8 @@ class TokenizedPrompt:
                 # the stem is fed as it was in training, the word's token stands by itself
                 own = self._ids(word)
             if not own or (len(own) > 1 and not self.prompt.first_token):
-                raise self._refusal(
-                    f"rating word {word!r} is {len(own) or 'not'} tokens of its own after "
-                    f"{stem!r}, not one; choose other words or another stem"
-                )
+                count = f"{len(own) or 'not'} tokens of its own after {stem!r}, not one"
+                raise self._refusal(f"rating word {word!r} is {count}; choose other words or another stem")
             ids.append(own[0])
         if len(set(ids)) != len(ids):
             raise self._refusal(f"rating words {tuple(words)} share a first token; choose other words")
@@ -130,10 +124,7 @@ class TokenizedPrompt:
 
     def check_inputs(self) -> dict[str, Tensor]:
         """Check what the processor makes of two texts of unequal length: padded on the left, an image in
-        every row, ending as rendered.
-
-        Returns:
-            These inputs.
+        every row, ending as rendered. Gives these inputs.
 
         Raises:
             CheckpointError: where what reaches the model is not what was rendered.
@@ -147,10 +138,8 @@ class TokenizedPrompt:
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         ending = self._ids(text)[-4:]
         if ids[:, -len(ending) :].tolist() != [ending] * len(images) or not bool(mask[:, -1].all()):
-            raise self._refusal(
-                "what reaches the model does not end as the prompt does: "
-                f"{self.backbone.tokenizer.decode(ids[0, -12:])!r}"
-            )
+            actual = self.backbone.tokenizer.decode(ids[0, -12:])
+            raise self._refusal(f"what reaches the model does not end as the prompt does: {actual!r}")
         image_token = self.backbone.image_token_id
         if image_token is not None and not bool((ids == image_token).any(1).all()):
             raise self._refusal("its chat template leaves the image out of the prompt")

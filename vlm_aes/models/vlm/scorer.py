@@ -1,7 +1,5 @@
 """Scores of a vision-language model: the probabilities of five rating words as its next token."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -182,11 +180,9 @@ class VlmScorer(Scorer):
         rows = self.probabilities(self.backbone.last_hidden(inputs))
         full = self.backbone.full_logits(inputs)[:, self.word_ids].cpu().double().softmax(-1)
         if float(np.abs(rows - full.numpy()).max()) > _LARGEST_HEAD_ERROR:
-            raise CheckpointError(
-                self.backbone.model_id,
-                "its logits are not its output head times its last hidden state; "
-                f"the {self.backbone.family} family is not supported yet",
-            )
+            reason = "its logits are not its output head times its last hidden state"
+            family = f"the {self.backbone.family} family is not supported yet"
+            raise CheckpointError(self.backbone.model_id, f"{reason}; {family}")
 
 
 def load_vlm_scorer(model: str | Path, options: LoadOptions) -> VlmScorer:

@@ -1,7 +1,5 @@
 """Parts of every page: its template, images inside it, and writing it whole."""
 
-from __future__ import annotations
-
 import base64
 import io
 import os
@@ -16,7 +14,7 @@ from PIL import Image
 
 from vlm_aes.files import write_bytes
 from vlm_aes.images.open import open_image
-from vlm_aes.images.result import ImageError
+from vlm_aes.images.result import LoadedImage
 from vlm_aes.images.source import ImageSource
 
 JPEG_QUALITY = 88
@@ -29,21 +27,20 @@ THUMBNAIL_QUALITIES = (78, 62, 46, 30, 12)
 MAX_THUMBNAIL_THREADS = 16
 
 
+def templates(folder: Path) -> jinja2.Environment:
+    """The templates in a folder: values are escaped, and a name without a value is an error."""
+    loader, strict = jinja2.FileSystemLoader(folder), jinja2.StrictUndefined
+    return jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict)
+
+
 def render(template: Path, **values: Any) -> str:
-    """The HTML of a template file: values are escaped, and a name without a value is an error."""
-    loader, strict = jinja2.FileSystemLoader(template.parent), jinja2.StrictUndefined
-    templates = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=strict
-    )
-    return templates.get_template(template.name).render(**values)
+    """The HTML of a template file."""
+    return templates(template.parent).get_template(template.name).render(**values)
 
 
 def write_page(file: Path, html: str) -> None:
-    """Write a page whole or not at all; what is no Unicode in a file name becomes ``?``.
-
-    Raises:
-        OSError: where the file cannot be written.
-    """
+    """Write a page whole or not at all; what is no Unicode in a file name becomes ``?``. Raises OSError where the file
+    cannot be written."""
     write_bytes(file, html.encode("utf-8", "replace"))
 
 
@@ -86,9 +83,8 @@ def thumbnails(sources: Iterable[ImageSource]) -> Iterator[tuple[str, str]]:
 
 def _thumbnail_uri(source: ImageSource) -> str:
     data = source.read()
-    if isinstance(data, ImageError):
-        return ""
-    loaded = open_image(data, needed_side=THUMBNAIL_SIDE_PX, suffix=source.suffix)
-    if isinstance(loaded, ImageError):
-        return ""
-    return "data:image/webp;base64," + base64.b64encode(thumbnail(loaded.image)).decode()
+    if isinstance(data, bytes):
+        loaded = open_image(data, needed_side=THUMBNAIL_SIDE_PX, suffix=source.suffix)
+        if isinstance(loaded, LoadedImage):
+            return "data:image/webp;base64," + base64.b64encode(thumbnail(loaded.image)).decode()
+    return ""

@@ -64,13 +64,16 @@ class Gallery:
         n_errors, folder = 0, None
         for row in rows():
             parent = os.path.dirname(row["path"])  # noqa: PTH120
-            folder = parent if folder is None else _shared_folder(folder, parent)
+            try:
+                folder = parent if folder is None else os.path.commonpath((folder, parent))
+            except ValueError:  # no path has both
+                folder = ""
             is_rated = not row["error"] and row["score"] is not None
             if is_rated:
                 counts[row["level"]] += 1
             else:
                 n_errors += 1
-                if len(errors) < MAX_LISTED_ERRORS:
+                if n_errors <= MAX_LISTED_ERRORS:
                     errors.append((row["path"], row["error"] or ""))
             fast = _fast_score(row, fast_scores) if is_rated else None
             scores.append(row["score"] if is_rated else np.nan)
@@ -78,19 +81,15 @@ class Gallery:
         score, distance = np.array(scores, np.float64), np.array(distances, np.float64)
         shown, disagreements = _shown_rows(score, distance)
         numbers = set(shown.tolist())
-        rows_by_number: dict[int, Row] = {
-            number: {**row, "score_fast": _fast_score(row, fast_scores)}
-            for number, row in enumerate(rows())
-            if number in numbers
-        }
+        kept = {number: row for number, row in enumerate(rows()) if number in numbers}
         return Gallery(
             title=Path(folder or "").name or "Gallery",
             scores=score[~np.isnan(score)],
             level_counts={word: counts[word] for word in reversed(LEVELS)},
-            shown=[rows_by_number[number] for number in shown.tolist()],
+            shown=[{**kept[number], "score_fast": _fast_score(kept[number], fast_scores)} for number in shown.tolist()],
             errors=errors,
             n_errors=n_errors,
-            disagreements=[rows_by_number[number]["path"] for number in disagreements.tolist()],
+            disagreements=[kept[number]["path"] for number in disagreements.tolist()],
             mean_distance=None if np.isnan(distance).all() else float(np.nanmean(distance)),
         )
 
@@ -166,20 +165,12 @@ def _link(path: str, folder: Path) -> str:
     """From the page to an image with a file of its own; empty for any other."""
     if not Path(path).is_file():
         return ""
-    relative = os.path.relpath(path, folder)
-    return quote(Path(relative).as_posix(), errors="surrogateescape")
+    return quote(Path(os.path.relpath(path, folder)).as_posix(), errors="surrogateescape")
 
 
 def _fast_score(row: Row, fast_scores: Mapping[str, float] | None) -> float | None:
     score = row.get("score_fast") if fast_scores is None else fast_scores.get(row["path"])
     return None if score is None else float(score)
-
-
-def _shared_folder(one: str, other: str) -> str:
-    try:
-        return os.path.commonpath((one, other))
-    except ValueError:
-        return ""
 
 
 def _shown_rows(

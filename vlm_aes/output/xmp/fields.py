@@ -4,8 +4,6 @@ Every written value is noted in a namespace of our own: a rating, keyword or des
 note is a person's.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from vlm_aes.errors import OutputError
@@ -36,8 +34,7 @@ class SidecarFields:
     """
 
     def __init__(self, library: Any, data: Any) -> None:
-        self._library = library
-        self._data = data
+        self._library, self._data = library, data
         self.changed = False
         self.changes: list[str] = []
         self.kept: list[str] = []
@@ -69,18 +66,17 @@ class SidecarFields:
         replaced."""
         if not keywords:
             return
-        subjects = {_subject(k) for k in keywords}
+        subjects = {k.split(": ")[0] for k in keywords}
         present, earlier = self._list(_KEYWORDS), self._list(own_key("keywords"))
-        stale = [k for k in earlier if _subject(k) in subjects and k not in keywords]
+        stale = [k for k in earlier if k.split(": ")[0] in subjects and k not in keywords]
         new = [k for k in keywords if k not in present]
         self._set_list(_KEYWORDS, [*(k for k in present if k not in stale), *new])
         for key, separator in _KEYWORD_TREES.items():
-            leaves = self._list(key)
-            if leaves:
+            if leaves := self._list(key):
                 stale_leaves = {f"{KEYWORD_ROOT}{separator}{k}" for k in stale}
-                new_leaves = [f"{KEYWORD_ROOT}{separator}{k}" for k in keywords]
+                wanted = [f"{KEYWORD_ROOT}{separator}{k}" for k in keywords]
                 rest = [k for k in leaves if k not in stale_leaves]
-                self._set_list(key, [*rest, *(k for k in new_leaves if k not in rest)])
+                self._set_list(key, [*rest, *(k for k in wanted if k not in rest)])
         ours = [*(k for k in earlier if k not in stale), *new]
         self._set_list(own_key("keywords"), list(dict.fromkeys(ours)))
         if new:
@@ -142,10 +138,6 @@ class SidecarFields:
 
 def own_key(name: str) -> str:
     return f"Xmp.{PREFIX}.{name}"
-
-
-def _subject(keyword: str) -> str:
-    return keyword.split(": ", maxsplit=1)[0]
 
 
 def text_of(data: Any, key: str) -> str | None:

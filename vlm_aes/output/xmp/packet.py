@@ -3,11 +3,11 @@
 The XMP library writes a frame of its own; other programs get theirs back as it was.
 """
 
-from __future__ import annotations
-
 import codecs
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 from xml.etree import ElementTree
 
 _BYTE_ORDER_MARKS = (
@@ -43,54 +43,41 @@ class Packet:
     head: str = ""
     tail: str = ""
 
-    @staticmethod
-    def read(data: bytes) -> Packet:
-        """Take a file's bytes apart. A file without ``x:xmpmeta`` is all body.
-
-        Raises:
-            UnicodeDecodeError: for bytes that are no text of their encoding.
-        """
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        """Take a file's bytes apart. A file without ``x:xmpmeta`` is all body. Raises UnicodeDecodeError for bytes that
+        are no text of their encoding."""
         mark, encoding = next(((m, e) for m, e in _BYTE_ORDER_MARKS if data.startswith(m)), (b"", "utf-8"))
         text = data[len(mark) :].decode(encoding)
         start, end = text.find(_META_START), text.rfind(_META_END)
         if start < 0 or end < start:
-            return Packet(text, mark, encoding)
+            return cls(text, mark, encoding)
         end += len(_META_END)
-        return Packet(text[start:end], mark, encoding, text[:start], text[end:])
+        return cls(text[start:end], mark, encoding, text[:start], text[end:])
 
-    def with_body(self, written: Packet) -> bytes:
+    def with_body(self, written: Self) -> bytes:
         """The file's bytes with another body in the same frame."""
-        if not (self.head or self.tail or self.body.startswith(_META_START)):
-            text = written.head + written.body + written.tail
-        else:
-            text = self.head + written.body + self.tail
-        return self.mark + text.encode(self.encoding)
+        frame = self if self.head or self.tail or self.body.startswith(_META_START) else written
+        return self.mark + f"{frame.head}{written.body}{frame.tail}".encode(self.encoding)
 
 
 def leaves(packet: Packet) -> Counter[Leaf]:
-    """Every value that a packet holds with the property it belongs to, however it is written: attribute or
-    element, short or long form.
-
-    Raises:
-        xml.etree.ElementTree.ParseError: for a body that is no XML.
-    """
-    counts: Counter[Leaf] = Counter()
-    _count_leaves(ElementTree.fromstring(packet.body), "", counts)
-    return counts
+    """Every value that a packet holds with the property it belongs to, however it is written: attribute or element,
+    short or long form. Raises xml.etree.ElementTree.ParseError for a body that is no XML."""
+    return Counter(_leaves_of(ElementTree.fromstring(packet.body), ""))
 
 
-def _count_leaves(element: ElementTree.Element, name: str, counts: Counter[Leaf]) -> None:
+def _leaves_of(element: ElementTree.Element, name: str) -> Iterator[Leaf]:
     if not element.tag.startswith((_RDF, _XMP_META)):
         name = element.tag
     for attribute, value in element.attrib.items():
         if attribute == f"{_RDF}resource":
-            counts[name, value] += 1
+            yield name, value
         elif attribute == _LANG:
-            counts[name, f"{value}: {element.text or ''}"] += 1
+            yield name, f"{value}: {element.text or ''}"
         elif not attribute.startswith((_RDF, _XMP_META)):
-            counts[attribute, value] += 1
-    if len(element):
-        for child in element:
-            _count_leaves(child, name, counts)
-    elif element.text or not (element.attrib or element.tag.startswith(_RDF)):
-        counts[name, element.text or ""] += 1
+            yield attribute, value
+    for child in element:
+        yield from _leaves_of(child, name)
+    if not len(element) and (element.text or not (element.attrib or element.tag.startswith(_RDF))):
+        yield name, element.text or ""

@@ -1,7 +1,5 @@
 """One sidecar: a rating merged into what is there, read and written by exiv2."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,16 +7,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from vlm_aes.errors import OutputError
-from vlm_aes.output.xmp.fields import (
-    NAMESPACE,
-    OTHER_RATINGS,
-    PREFIX,
-    RATING,
-    SidecarFields,
-    own_key,
-    text_of,
-    whole_number,
-)
+from vlm_aes.output.xmp import fields
+from vlm_aes.output.xmp.fields import OTHER_RATINGS, RATING, SidecarFields, own_key, text_of, whole_number
 from vlm_aes.output.xmp.packet import Packet, leaves
 
 _EXTENSION = "Xmp.photoshop.SidecarForExtension"
@@ -43,8 +33,8 @@ class SidecarContent:
 
 @dataclass(frozen=True)
 class MergedSidecar:
-    """A sidecar with a rating in it: the whole file (the old bytes where nothing changes), and in words the new
-    values and a person's, which stay."""
+    """A sidecar with a rating in it: the whole file (the old bytes where nothing changes), and in words the new values
+    and a person's, which stay."""
 
     data: bytes
     changes: tuple[str, ...]
@@ -52,18 +42,14 @@ class MergedSidecar:
 
 
 def library() -> Any:
-    """exiv2, quiet, with our namespace.
-
-    Raises:
-        OutputError: where it is not installed.
-    """
+    """exiv2, quiet, with our namespace. Raises OutputError where it is not installed."""
     try:
         import exiv2
     except ImportError:
         raise OutputError("sidecars need exiv2: pip install 'vlm-aes[xmp]'") from None
     exiv2.LogMsg.setLevel(exiv2.LogMsg.Level.mute)
     exiv2.XmpParser.initialize()
-    exiv2.XmpProperties.registerNs(NAMESPACE, PREFIX)
+    exiv2.XmpProperties.registerNs(fields.NAMESPACE, fields.PREFIX)
     return exiv2
 
 
@@ -98,14 +84,11 @@ def merge_sidecar(
     edit.describe(content.description)
     for name, text in content.notes.items():
         edit.put(own_key(name), text)
-    if not edit.changed:
-        return MergedSidecar(old or b"", (), tuple(edit.kept))
-    data = _written(sidecar)
-    if old is not None:
+    data = _written(sidecar) if edit.changed else old or b""
+    if edit.changed and old is not None:
         frame = Packet.read(old)
         data = frame.with_body(Packet.read(data))
-        lost = leaves(frame) - leaves(Packet.read(data)) - Counter(edit.replaced)
-        if lost:
+        if lost := leaves(frame) - leaves(Packet.read(data)) - Counter(edit.replaced):
             names = sorted(name for name, _ in lost)
             raise OutputError(f"it would lose {', '.join(names[:3])}; it is left as it is")
     return MergedSidecar(data, tuple(edit.changes), tuple(edit.kept))
@@ -139,8 +122,8 @@ def _written(image: Any) -> bytes:
 
 
 def named_extension(data: bytes) -> str:
-    """The extension of the file that a sidecar says it is for, in lower case; empty where it names none or is
-    no XMP."""
+    """The extension, in lower case, of the file that a sidecar says it is for; empty where it names none or is no
+    XMP."""
     try:
         return (text_of(_open(library(), data).xmpData(), _EXTENSION) or "").lower()
     except OutputError:
@@ -158,8 +141,7 @@ def embedded_rating(image_file: Path) -> int:
         return 0
     for key in _EMBEDDED_RATINGS:
         data = image.exifData() if key.startswith("Exif") else image.xmpData()
-        rating = whole_number(text_of(data, key))
-        if rating:
+        if rating := whole_number(text_of(data, key)):
             # MicrosoftPhoto's are 1, 25, 50, 75, 99; smaller numbers are stars already
             is_percent = key in OTHER_RATINGS and (rating > 5 or rating == 1)
             return 1 + round(rating / 25) if is_percent else rating

@@ -1,7 +1,5 @@
 """The sidecars of many images: which file belongs to which image, and writing ratings into it."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,8 +13,7 @@ from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, library,
 from vlm_aes.ratings.scale import LEVELS
 
 SIDECAR_LAYOUTS = ("auto", "darktable", "adobe")
-"""``darktable`` is ``name.ext.xmp``, ``adobe`` is ``name.xmp``; ``auto`` those that are there, else the
-first."""
+"""``darktable`` is ``name.ext.xmp``, ``adobe`` is ``name.xmp``; ``auto`` those that are there, else the first."""
 MAX_SIDECAR_BYTES = 64 * 2**20
 
 
@@ -40,11 +37,8 @@ class SidecarOutcome:
     failed: bool = False
 
     def __str__(self) -> str:
-        where = str(self.sidecar or self.path)
-        if self.action == "left":
-            return f"{where}: left, {self.reason}"
-        kept = [f"{what} kept" for what in self.kept]
-        return f"{where}: " + "; ".join([self.action, *self.changes, *kept])
+        done = "; ".join([self.action, *self.changes, *(f"{what} kept" for what in self.kept)])
+        return f"{self.sidecar or self.path}: " + (f"left, {self.reason}" if self.action == "left" else done)
 
 
 @dataclass(frozen=True)
@@ -118,30 +112,20 @@ class SidecarWriter:
 def sidecar_content(row: Row) -> SidecarContent:
     """The rating of a row; its level and attributes are keywords."""
     keywords = [f"aesthetics: {row['level']}"]
-    for name, value in attribute_scores(row).items():
-        keywords.append(f"{name}: {LEVELS[min(4, int(value // 20))]}")
-    values = {
-        "score": f"{row['score']:.1f}",
-        "level": row["level"],
-        "model": row["model"],
-        "prompt": row["prompt"],
-        "critique": row.get("critique"),
-    }
+    keywords += [f"{name}: {LEVELS[min(4, int(value // 20))]}" for name, value in attribute_scores(row).items()]
+    notes = {"score": f"{row['score']:.1f}"}
+    notes |= {name: row[name] for name in ("level", "model", "prompt", "critique") if row.get(name)}
     if row.get("percentile") is not None:
-        values["percentile"] = f"{row['percentile']:.1f}"
-    notes = {name: text for name, text in values.items() if text}
+        notes["percentile"] = f"{row['percentile']:.1f}"
     return SidecarContent(row.get("stars"), tuple(keywords), row.get("critique"), notes)
 
 
 def sidecar_paths(image_file: Path, layout: str) -> list[Path]:
-    """The sidecars that are to be written for an image.
-
-    Raises:
-        OutputError: where ``name.xmp`` was asked for and belongs to another file, or could.
-    """
-    own = image_file.with_name(f"{image_file.name}.xmp")
-    names = [image_file.with_suffix(suffix) for suffix in (".xmp", ".XMP")]
-    shared = next((name for name in names if name.exists()), names[0])
+    """The sidecars that are to be written for an image. Raises OutputError where ``name.xmp`` was asked for and belongs
+    to another file, or could."""
+    own, shared = image_file.with_name(f"{image_file.name}.xmp"), image_file.with_suffix(".xmp")
+    if not shared.exists() and image_file.with_suffix(".XMP").exists():
+        shared = image_file.with_suffix(".XMP")
     if layout == "darktable":
         return [own]
     if layout == "adobe":

@@ -1,5 +1,5 @@
 """Write docs/demo/*.webp, screenshots of each tab, and print what axe-core finds there:
-``python tests/docs_demo.py``."""
+``python -m docs.demo.screenshots``."""
 
 import io
 import tempfile
@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 from tests import demo_server
 from vlm_aes.images.samples import write_samples
 
-OUT = Path(__file__).parent.parent / "docs" / "demo"
+OUT = Path(__file__).parent
 SIZES = {390: 844, 1440: 900}
 TALLEST = 2400
 """Pixels of a page that are shown."""

@@ -1,4 +1,4 @@
-"""Take the screenshots of the gallery for docs/: ``python tests/docs_gallery.py [FOLDER]``.
+"""Take the screenshots of the gallery for docs/: ``python -m docs.gallery_screenshots [FOLDER]``.
 
 The images are crops of the sample photos and degraded copies of those, made into FOLDER.
 """
@@ -18,7 +18,7 @@ from vlm_aes.cli import app
 from vlm_aes.images.degrade import DEGRADATIONS, degrade
 from vlm_aes.images.samples import SAMPLE_PHOTOS
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parent
 CROPS, COPIES = 8, 3
 SCREENS = {"gallery": (1440, 1000, 1), "gallery-phone": (390, 844, 2)}
 """Name to width and height in CSS pixels, and pixels to one of them."""

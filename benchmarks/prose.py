@@ -1,7 +1,7 @@
 """Sentences of the README and the docs, and how long they are.
 
 Tables, code, headings, the log of experiments and the changelog do not count. Prints the figures
-and the longest sentences with ``python -m tests.prose``.
+and the longest sentences with ``python -m benchmarks.prose``.
 """
 
 from __future__ import annotations

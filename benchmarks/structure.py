@@ -1,7 +1,7 @@
 """The structure of the package as numbers: rooms, arrows between them, names.
 
 A room is a module or package directly below ``vlm_aes``. An arrow is drawn from one room to
-another that it imports. Prints the numbers with ``python -m tests.structure``.
+another that it imports. Prints the numbers with ``python -m benchmarks.structure``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "vlm_aes"
@@ -36,6 +37,7 @@ SHARED = frozenset({"errors", "files"})
 """Rooms that every other room may import, also those of their own floor."""
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name below the package to file, for every module; ``__init__`` for the package."""
     found = {}
@@ -71,6 +73,7 @@ def room(name: str) -> str:
     return name.split(".", maxsplit=1)[0]
 
 
+@cache
 def arrows() -> dict[tuple[str, str], list[str]]:
     """(room, room that it imports) to the modules of the first that do."""
     drawn: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -79,6 +82,12 @@ def arrows() -> dict[tuple[str, str], list[str]]:
             if room(other) != room(name):
                 drawn[room(name), room(other)].append(name)
     return dict(drawn)
+
+
+def upward() -> dict[tuple[str, str], list[str]]:
+    """The arrows that do not point to a lower floor, nor to a shared room."""
+    floor = {name: height for height, names in enumerate(FLOORS) for name in names}
+    return {(a, b): names for (a, b), names in arrows().items() if floor[a] <= floor[b] and b not in SHARED}
 
 
 def class_names() -> dict[str, list[str]]:
@@ -109,10 +118,7 @@ def main() -> None:
     """Print the numbers."""
     files = modules()
     lines = sum(len(f.read_text(encoding="utf-8").splitlines()) for f in files.values())
-    drawn = arrows()
-    floor = {name: height for height, names in enumerate(FLOORS) for name in names}
-    upward = [pair for pair in drawn if floor[pair[0]] <= floor[pair[1]] and pair[1] not in SHARED]
-    print(f"{len({room(name) for name in files})} rooms, {len(drawn)} arrows, {len(upward)} upwards")
+    print(f"{len({room(name) for name in files})} rooms, {len(arrows())} arrows, {len(upward())} upwards")
     print(f"{len(files)} modules, {lines} lines")
     print("classes of one name:", {n: m for n, m in class_names().items() if len(m) > 1})
     print("constants in over two:", {n: m for n, m in constant_names().items() if len(m) > 2})
