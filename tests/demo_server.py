@@ -93,10 +93,11 @@ class Page:
 
 def choose_tab(page, name):
     """Open a tab, also where a narrow screen keeps it behind "More tabs"."""
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if tab.count() and tab.first.is_visible():
-        tab.first.click()
-    else:
+    from playwright.sync_api import TimeoutError as TimeoutOfBrowser
+
+    try:  # a tab that is seen may be put away in the next moment
+        page.get_by_role("tab", name=name, exact=True).first.click(timeout=1500)
+    except TimeoutOfBrowser:
         page.get_by_label("More tabs").click()
         page.locator(".overflow-dropdown button", has_text=name).click()
 

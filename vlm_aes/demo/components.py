@@ -26,6 +26,7 @@ VIEW_SIDE_PX = 1200
 DRAWING_SIDE_PX = 560
 
 _WARNINGS = {
+    "damaged": "Part of this file is lost. What is left was rated.",
     "blank": "There is next to nothing in this photo.",
     "not_a_photo": "This looks drawn, written or rendered; the model knows photographs.",
     "out_of_domain": "It looks unlike the photos that the model was made for.",

@@ -23,6 +23,7 @@ def write_samples(folder: Path) -> list[Path]:
     for name in SAMPLE_PHOTOS:
         with Image.open(source / name) as file:
             photo = file.convert("RGB")
+        photo.info.clear()  # a profile would give a sample other colours than its degraded copies
         stem = Path(name).stem
         copies = {f"{stem}-{name}.png": degrade(photo, name, seed=i) for i, name in enumerate(DEGRADATIONS)}
         for file_name, image in {f"{stem}.png": photo, **copies}.items():
