@@ -298,7 +298,7 @@ def test_nothing_overflows_no_text_is_tiny_and_our_own_markup_has_no_serious_vio
     for name in TABS:
         page.set_viewport_size({"width": width, "height": 900})
         demo_server.choose_tab(page, name)
-        page.wait_for_timeout(700)
+        page.wait_for_timeout(500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert page.evaluate(SMALL_TEXTS) == [], name
         page.set_viewport_size({"width": 1440, "height": 900})
