@@ -12,7 +12,6 @@ The model learns the rating word at the first bar, and what follows the second.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -137,9 +136,3 @@ def load_trained(model: CritiqueModel, state: dict[str, Tensor]) -> None:
     if missing:
         raise ValueError(f"weights of another model: {sorted(missing)[:3]}")
     model.load_state_dict(state, strict=False)
-
-
-def tower_file(folder: Path) -> str:
-    """Size and time of the tower's weights, by which saved image tokens are known to be its own."""
-    stat = (folder / "tower.safetensors").stat()
-    return f"{stat.st_size} {stat.st_mtime_ns}"

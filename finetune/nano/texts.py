@@ -20,7 +20,6 @@ from finetune.nano.language import (
     RATING_WORDS,
     TextBatch,
     place_tokens,
-    tower_file,
 )
 from finetune.nano.tower import HIDDEN_WIDTH, TowerWithHeads
 
@@ -89,7 +88,9 @@ class TowerCache:
         )
         self.ends = np.cumsum(sizes).tolist()
         n, width = len(view_set.views), self.ends[-1] + 3 * HIDDEN_WIDTH
-        place = folder / "tokens" / tower_file(folder).replace(" ", "-")
+        # saved tokens are known to be this tower's by size and time of its weights
+        stat = (folder / "tower.safetensors").stat()
+        place = folder / "tokens" / f"{stat.st_size}-{stat.st_mtime_ns}"
         place.mkdir(parents=True, exist_ok=True)
         self.places = open_array(place / f"places.{view_set.name}", "f2", (n, PLACE_TOKENS, PLACE_WIDTH))
         self.heads = open_array(place / f"heads.{view_set.name}", "f2", (n, width))

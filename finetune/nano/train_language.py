@@ -13,6 +13,7 @@ than on new ones. So some prompts state nothing, fewer tags, or those of another
 
 import argparse
 import time
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -148,14 +149,10 @@ class LanguageTraining:
         }
 
 
-_ORDERS: dict[tuple[int, int], np.ndarray] = {}
-
-
+@lru_cache(maxsize=4)
 def _order(epoch: int, n: int) -> np.ndarray:
     """The order of ``n`` examples in a pass."""
-    if (epoch, n) not in _ORDERS:
-        _ORDERS[epoch, n] = np.random.default_rng((7, epoch)).permutation(n)
-    return _ORDERS[epoch, n]
+    return np.random.default_rng((7, epoch)).permutation(n)
 
 
 def train(options: argparse.Namespace, rank: int, world: int) -> None:

@@ -33,7 +33,7 @@ def ensemble(
         rated = fitting.score_members(table, members, progress)
     fitted = fitting.fit(rated, seed)
     figures = fitting.figures(fitted, rated.ratings, member)
-    fitting.save(fitted, members, rated.ratings, out, reference=table.name)
+    fitting.save(fitted, members, rated.ratings, out, reference=table.name, overwrite=overwrite)
     n = len(rated.ratings)
     weights = dict(zip(member, map(float, fitted.weights), strict=True))
     if json:
@@ -72,7 +72,7 @@ def route(
 
     named = routing.parse_routes(to)
     table = routing.read_routes(routes, images, [route.name for route in named])
-    report = routing.train_router(table, named, tower, out, seed=seed, device=device)
+    report = routing.train_router(table, named, tower, out, seed=seed, device=device, overwrite=overwrite)
     if json:
         print_json(asdict(report))
     else:

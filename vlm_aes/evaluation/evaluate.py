@@ -196,7 +196,7 @@ def _alone(assessor: Assessor, source: str | bytes) -> Assessment:
     try:
         return assessor.assess(source, facts=False)
     except (RuntimeError, MemoryError) as error:
-        why = short_text(error, 160) or type(error).__name__
+        why = short_text(error, 160)
         return assessor.error_assessment(ImageError("model", f"the model failed on it ({why})"))
 
 

@@ -99,7 +99,7 @@ def failure(error: Exception, what: str, truncated_advice: str) -> tuple[str, st
     text = str(error).lower()
     if isinstance(error, EOFError) or any(word in text for word in ("truncat", "broken", "premature", "end of")):
         return "truncated", truncated_advice
-    return "unreadable", f"{what} cannot be decoded ({short_text(error, 120) or type(error).__name__})"
+    return "unreadable", f"{what} cannot be decoded ({short_text(error, 120)})"
 
 
 def _decode_with_pillow(

@@ -132,6 +132,7 @@ def _png_profile(info: dict[Any, Any]) -> bytes | None:
     return _matrix_profile(primaries, None if of_srgb or gamma <= 0 else 1 / gamma)
 
 
+@lru_cache(maxsize=32)
 def _coded_profile(primaries: int, transfer: int) -> bytes | None:
     """The profile of two codes of H.273; None for codes that are not known here."""
     if primaries not in _PRIMARIES or transfer not in (*_SRGB_CURVES, *_GAMMAS, _PQ, _HLG):

@@ -40,7 +40,7 @@ def decode_raw(data: bytes, sha256: str, max_pixels: int) -> LoadedImage | Image
     except rawpy.LibRawIOError:
         return ImageError("truncated", "the raw file breaks off; copy it anew", sha256)
     except Exception as error:
-        reason = short_text(error, 120) or type(error).__name__
+        reason = short_text(error, 120)
         return ImageError("unreadable", f"the raw file cannot be developed ({reason}); save it anew", sha256)
     image = Image.fromarray(pixels)
     if (width > height) != (image.width > image.height):

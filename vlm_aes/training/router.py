@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vlm_aes.errors import TableError, TrainingError
+from vlm_aes.files import check_absent
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.models.ensemble.router import MIN_IMAGES_PER_ROUTE, TrainedRouteClassifier
@@ -85,18 +86,25 @@ def _check_counts(routes: Sequence[int], names: Sequence[str], where: str) -> No
 
 
 def train_router(
-    table: Sequence[tuple[str, int]], routes: Sequence[NamedRoute], tower: str, out: Path, *, seed: int, device: str
+    table: Sequence[tuple[str, int]],
+    routes: Sequence[NamedRoute],
+    tower: str,
+    out: Path,
+    *,
+    seed: int,
+    device: str,
+    overwrite: bool = False,
 ) -> RouterReport:
-    """Train the classifier and write a folder that ``--model`` takes: complete, or not at all; one that is there is
-    replaced.
+    """Train the classifier and write a folder that ``--model`` takes: complete, or not at all.
 
     Args:
         table: paths with the number of their route.
         tower: folder or hub id of a vision tower, or ``nano``.
 
     Raises:
-        TrainingError: where too few images can be opened.
+        VlmAesError: where too few images can be opened, or ``out`` exists.
     """
+    check_absent(out, overwrite=overwrite)
     vision_tower = find_tower(tower, LoadOptions(device=device))
     embeddings, kinds = _embedded(table, vision_tower)
     _check_counts(kinds.tolist(), [route.name for route in routes], "of those that open,")
