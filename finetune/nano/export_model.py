@@ -9,12 +9,10 @@ from pathlib import Path
 import torch
 from transformers import LlavaProcessor, SiglipImageProcessorPil
 
-from finetune.nano import dinov2, loop
-from finetune.nano.language import HEAD_TOKENS, POOLED_GRID_SIDE, CritiqueModel, load_trained
+from finetune.nano import dinov2
+from finetune.nano.language import HEAD_TOKENS, POOLED_GRID_SIDE, CritiqueModel
 from finetune.nano.model import NanoForConditionalGeneration, config_of
-from finetune.nano.smollm2 import load_base
-from finetune.nano.texts import LEAD, QUESTION, STEM, PromptBuilder
-from finetune.nano.tokenizer import load_tokenizer, save_tokenizer
+from finetune.nano.texts import LEAD, QUESTION, STEM, load_critic
 from finetune.nano.tower import TowerWithHeads, load
 from vlm_aes import files
 from vlm_aes.prompts import CHECKPOINT_PROMPT_FILE
@@ -59,13 +57,9 @@ def main() -> None:
     for name in ("tower", "run", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     a = parser.parse_args()
-    tower, tokenizer = load(a.tower), load_tokenizer(a.run)
-    prompts = PromptBuilder(tower.labels, tokenizer)
-    critic = CritiqueModel(load_base(save_tokenizer(a.run, [])), prompts.word_ids)
-    state = loop.load_state(a.run)
-    if state is None:
-        parser.error(f"{a.run} holds no state.pt")
-    load_trained(critic, state["trained"])
+    tower = load(a.tower)
+    critic, prompts = load_critic(a.run, tower.labels)
+    tokenizer = prompts.tokenizer
     image_token_id = tokenizer.convert_tokens_to_ids("<image>")
     assembled(tower, critic, image_token_id).half().save_pretrained(a.out)
     tokenizer.chat_template = CHAT_TEMPLATE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForImageTextToText, LlavaConfig, LlavaForConditionalGeneration
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, LlavaConfig, LlavaForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaModel
 
@@ -43,10 +43,12 @@ class NanoModel(LlavaModel):  # type: ignore[misc]
     """Tower with heads, projector and language model, without the output head."""
 
     def __init__(self, config: NanoConfig) -> None:
-        super().__init__(config)
+        # the parts of a Llava would be made only to be replaced
+        super(LlavaModel, self).__init__(config)
         self.vision_tower = VisionTower(pretrained=False)
         self.heads = Heads(config.labels or {})
         self.multi_modal_projector = Projector(config.text_config.hidden_size)
+        self.language_model = AutoModel.from_config(config.text_config)
         self.post_init()
 
     def get_image_features(self, pixel_values: Tensor, **_: Any) -> ImageOutput:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finetune.nano import dinov2
+from finetune.nano import dinov2, loop
 from finetune.nano.cache import ViewSet, open_array
 from finetune.nano.data import DEGRADATION_KINDS, RATING_LEVELS, Dataset, Floats, View
 from finetune.nano.language import (
@@ -18,10 +18,15 @@ from finetune.nano.language import (
     PLACE_TOKENS,
     PLACE_WIDTH,
     RATING_WORDS,
+    CritiqueModel,
     TextBatch,
+    load_trained,
     place_tokens,
 )
+from finetune.nano.smollm2 import load_base
+from finetune.nano.tokenizer import kept_ids, load_tokenizer
 from finetune.nano.tower import HIDDEN_WIDTH, TowerWithHeads
+from vlm_aes.errors import CheckpointError
 
 QUESTION = "Rate this photo."
 STEM = " It is"
@@ -234,3 +239,21 @@ def all_texts(dataset: Dataset) -> list[str]:
         "\nNext (more contrast):",
         *DEGRADATION_KINDS,
     ]
+
+
+def load_critic(run: Path, labels: dict[str, list[str]]) -> tuple[CritiqueModel, PromptBuilder]:
+    """The trained language model of a run in evaluation mode, and its prompts.
+
+    Args:
+        labels: of the heads of the tower.
+
+    Raises:
+        CheckpointError: for a run without a saved state.
+    """
+    state = loop.load_state(run)
+    if state is None:
+        raise CheckpointError(run, "it holds no state.pt; name the folder of a training")
+    prompts = PromptBuilder(labels, load_tokenizer(run))
+    model = CritiqueModel(load_base(kept_ids(run)), prompts.word_ids)
+    load_trained(model, state["trained"])
+    return model.eval(), prompts

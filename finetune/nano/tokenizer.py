@@ -20,16 +20,12 @@ IMAGE_TOKEN = "<image>"
 """Stands where a token of the image enters the language model."""
 END_TOKEN = "<|im_end|>"
 """Ends a text, and pads."""
+_KEPT_IDS = "kept_ids.json"
 
 
-def save_tokenizer(folder: Path, texts: Iterable[str]) -> list[int]:
-    """Write the reduced tokenizer for texts to ``folder``, unless it is there.
-
-    Returns:
-        Of each kept piece its id in SmolLM2, in the order of the new ids; the image token has none.
-    """
-    kept_file = folder / "kept_ids.json"
-    if not kept_file.exists():
+def save_tokenizer(folder: Path, texts: Iterable[str]) -> None:
+    """Write the reduced tokenizer for texts to ``folder``, unless it is there."""
+    if not (folder / _KEPT_IDS).exists():
         from transformers import AutoTokenizer
 
         file = base_file()
@@ -37,9 +33,13 @@ def save_tokenizer(folder: Path, texts: Iterable[str]) -> list[int]:
         state, kept = reduced(json.loads(tokenizer.backend_tokenizer.to_str()), texts)
         folder.mkdir(parents=True, exist_ok=True)
         files.write_text(folder / "tokenizer.json", json.dumps(state, ensure_ascii=False))
-        files.write_text(kept_file, json.dumps(kept))
-    kept_ids: list[int] = json.loads(kept_file.read_text(encoding="utf-8"))
-    return kept_ids
+        files.write_text(folder / _KEPT_IDS, json.dumps(kept))
+
+
+def kept_ids(folder: Path) -> list[int]:
+    """Of each kept piece its id in SmolLM2, in the order of the new ids; the image token has none."""
+    ids: list[int] = json.loads((folder / _KEPT_IDS).read_text(encoding="utf-8"))
+    return ids
 
 
 def load_tokenizer(folder: Path) -> Any:

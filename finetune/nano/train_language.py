@@ -27,7 +27,7 @@ from finetune.nano.data import Dataset
 from finetune.nano.language import CritiqueModel, TextBatch, TextLosses, load_trained, trained_state
 from finetune.nano.smollm2 import load_base
 from finetune.nano.texts import Example, Examples, PromptBuilder, TowerCache, all_texts
-from finetune.nano.tokenizer import load_tokenizer, save_tokenizer
+from finetune.nano.tokenizer import kept_ids, load_tokenizer, save_tokenizer
 from finetune.nano.tower import load
 
 ADAPTER_RATE = 6e-4
@@ -59,12 +59,12 @@ class LanguageTraining:
         if world > 1 and rank:
             dist.barrier()  # the first process makes the shared files
         self.towers = {name: TowerCache(tower, view_set, options.tower) for name, view_set in view_sets.items()}
-        kept_ids = save_tokenizer(options.out, all_texts(dataset))
+        save_tokenizer(options.out, all_texts(dataset))
         if world > 1 and not rank:
             dist.barrier()
         self.prompts = PromptBuilder(tower.labels, load_tokenizer(options.out))
         torch.manual_seed(0)
-        self.model = CritiqueModel(load_base(kept_ids), self.prompts.word_ids).train()
+        self.model = CritiqueModel(load_base(kept_ids(options.out)), self.prompts.word_ids).train()
         self.examples = Examples.of(dataset, view_sets, "training")
         self.tuning = Examples.of(dataset, view_sets, "tuning").critiques[:: options.tuning_stride]
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]

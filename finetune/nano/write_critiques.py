@@ -13,13 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from finetune.nano import loop
 from finetune.nano.cache import ViewSet
 from finetune.nano.data import Dataset
-from finetune.nano.language import IMAGE_TOKENS, CritiqueModel, load_trained
-from finetune.nano.smollm2 import load_base
-from finetune.nano.texts import PromptBuilder, TowerCache
-from finetune.nano.tokenizer import load_tokenizer, save_tokenizer
+from finetune.nano.language import IMAGE_TOKENS, CritiqueModel
+from finetune.nano.texts import TowerCache, load_critic
 from finetune.nano.tower import load
 from vlm_aes import files
 
@@ -74,13 +71,8 @@ def main() -> None:
     torch.set_num_threads(2)
     dataset, tower = Dataset(a.data), load(a.tower)
     cache = TowerCache(tower, ViewSet(a.cache, "para"), a.tower)
-    tokenizer = load_tokenizer(a.run)
-    prompts = PromptBuilder(tower.labels, tokenizer)
-    model = CritiqueModel(load_base(save_tokenizer(a.run, [])), prompts.word_ids).eval()
-    state = loop.load_state(a.run)
-    if state is None:
-        parser.error(f"{a.run} holds no state.pt")
-    load_trained(model, state["trained"])
+    model, prompts = load_critic(a.run, tower.labels)
+    tokenizer = prompts.tokenizer
     rows = [i for i, view in enumerate(cache.view_set.views) if dataset.labels[view.photo].split == "tuning"]
     rows = [i for i in rows if any("critique" in text for text in dataset.labels[cache.view_set.views[i].photo].texts)]
     rows = rows[:: max(1, len(rows) // a.photos)][: a.photos]
