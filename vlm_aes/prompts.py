@@ -66,6 +66,10 @@ class PairQuestion:
     words: tuple[str, str]
 
 
+TEXT_LAYOUT, SUBJECT_LAYOUT = "text", "subject, critique, next"
+"""Layouts of what a checkpoint writes: see :class:`RatingPrompt`."""
+
+
 @dataclass(frozen=True)
 class RatingPrompt:
     """The questions that a checkpoint is asked, and the words that it may answer.
@@ -79,6 +83,9 @@ class RatingPrompt:
         degradation: the question about degradations, for a checkpoint that learned it.
         pair: the question about two images, for a checkpoint that reads both.
         critique: the instruction for a critique; may hold ``{facts}``, ``{fault}``, ``{score}``, ``{level}``.
+        critique_layout: ``text``, or ``subject, critique, next`` for a checkpoint that writes what it sees, then
+            the critique, then the kind of the next step and its sentence, each on a line of its own. Its
+            ``critique_stem`` may hold ``{level}``, ``{score}`` and ``{seen}``.
         styles: other instructions by their name, with the same places.
         language_line: added to the instruction for a critique in another language; holds ``{language}``;
             empty where the checkpoint speaks no other.
@@ -110,6 +117,7 @@ class RatingPrompt:
     pair: PairQuestion | None = None
     critique: str = ""
     critique_stem: str = ""
+    critique_layout: str = TEXT_LAYOUT
     critique_tokens: int = 160
     critique_temperature: float = 0.7
     critique_top_p: float = 0.9

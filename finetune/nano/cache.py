@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetune.nano.data import DEGRADATION_KINDS, Dataset, View
-from finetune.nano.dinov2 import IMAGE_SIDE_PX
+from vlm_aes.models.nano.tower import IMAGE_SIDE_PX
 
 SETS = ("para", "biq", "written", "degraded", "degraded_tuning", "flickr8k", "degraded_validation")
 """``written`` holds the degraded copies with a critique, ``degraded`` those without one."""

@@ -18,20 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import Dinov2Config, Dinov2Model
+from transformers import Dinov2Model
 
 from vlm_aes.errors import CheckpointError
+from vlm_aes.models.nano.tower import IMAGE_SIDE_PX, PATCH_SIDE_PX, TOWER_WIDTH, tower_config
 
-WIDTH = 384
-"""Width of a token."""
-LAYER_COUNT = 12
-"""Transformer layers."""
-PATCH_SIDE_PX = 14
-"""Side of a patch."""
-IMAGE_SIDE_PX = 196
-"""Side at which the tower of nano 1.0 runs."""
-GRID_SIDE = IMAGE_SIDE_PX // PATCH_SIDE_PX
-"""Patches a side."""
 PUBLISHED_GRID_SIDE = 37
 """Patches a side of the published position table."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -82,15 +73,17 @@ def state_dict(path: Path | None = None) -> dict[str, Tensor]:
             name = node.name.strip("/").removesuffix("/MatMul").replace("/", ".") + ".weight"
             state[_module_name(name)] = tensor(node.input[1]).T.contiguous()
     tables = _position_tables(arrays)
-    state["embeddings.position_embeddings"] = torch.cat([tensor(name).reshape(1, -1, WIDTH) for name in tables], 1)
+    state["embeddings.position_embeddings"] = torch.cat(
+        [tensor(name).reshape(1, -1, TOWER_WIDTH) for name in tables], 1
+    )
     return state
 
 
 def _position_tables(arrays: dict[str, Any]) -> tuple[str, str]:
     """Names of the position tables of the class token and of the patches."""
     shapes = {name: tuple(item.dims) for name, item in arrays.items() if name.startswith("onnx::")}
-    (class_token,) = [name for name, shape in shapes.items() if shape == (1, 1, WIDTH)]
-    (patches,) = [name for name, shape in shapes.items() if shape == (1, PUBLISHED_GRID_SIDE**2, WIDTH)]
+    (class_token,) = [name for name, shape in shapes.items() if shape == (1, 1, TOWER_WIDTH)]
+    (patches,) = [name for name, shape in shapes.items() if shape == (1, PUBLISHED_GRID_SIDE**2, TOWER_WIDTH)]
     return class_token, patches
 
 
@@ -100,21 +93,9 @@ def load(path: Path | None = None, side: int = IMAGE_SIDE_PX) -> Dinov2Model:
     state["embeddings.position_embeddings"] = interpolated(
         state["embeddings.position_embeddings"], side // PATCH_SIDE_PX
     )
-    model = Dinov2Model(config(side))
+    model = Dinov2Model(tower_config(side))
     model.load_state_dict(state)
     return model.eval()
-
-
-def config(side: int = IMAGE_SIDE_PX) -> Dinov2Config:
-    """DINOv2-small for images of ``side`` pixels."""
-    return Dinov2Config(
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYER_COUNT,
-        num_attention_heads=WIDTH // 64,
-        image_size=side,
-        patch_size=PATCH_SIDE_PX,
-        use_mask_token=False,
-    )
 
 
 def interpolated(table: Tensor, grid: int) -> Tensor:

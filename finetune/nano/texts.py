@@ -15,30 +15,22 @@ from finetune.nano.data import DEGRADATION_KINDS, RATING_LEVELS, Dataset, Floats
 from finetune.nano.language import (
     MAX_TEXT_TOKENS,
     NOT_LEARNED,
-    PLACE_TOKENS,
-    PLACE_WIDTH,
     RATING_WORDS,
     CritiqueModel,
     TextBatch,
+    load_base,
     load_trained,
-    place_tokens,
 )
-from finetune.nano.smollm2 import load_base
 from finetune.nano.tokenizer import kept_ids, load_tokenizer
-from finetune.nano.tower import HIDDEN_WIDTH, TowerWithHeads
+from finetune.nano.tower import ALL_LABELS, TowerWithHeads
 from vlm_aes.errors import CheckpointError
+from vlm_aes.models.nano.model import PLACE_TOKENS, PLACE_WIDTH, place_tokens
+from vlm_aes.models.nano.predictions import MAX_TAGS, Predictions
+from vlm_aes.models.nano.tower import HIDDEN_WIDTH
 
 QUESTION = "Rate this photo."
 STEM = " It is"
 LEAD = " The photo shows"
-MAX_TAGS = 4
-"""Tags that a prompt states."""
-MIN_TAG_PROBABILITY = 0.04
-"""Share of the head ``main`` from which on a tag is stated."""
-SURE_TAG_PROBABILITY = 0.5
-"""Probability of a tag from which on it is stated without "perhaps"."""
-STATED_FAULT_PROBABILITY = 0.5
-"""Probability of a degradation from which on it is stated."""
 SCORE_NOISE_POINTS = 3.0
 """Standard deviation of the noise on scores in training."""
 UNSTATED_SHARE, WRONG_TAGS_SHARE, SHORTENED_SHARE = 0.12, 0.12, 0.2
@@ -46,36 +38,18 @@ UNSTATED_SHARE, WRONG_TAGS_SHARE, SHORTENED_SHARE = 0.12, 0.12, 0.2
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What the heads predict for one view; probabilities but for ``hidden``.
+class Look:
+    """One look at a view, from the cache.
 
     Attributes:
-        rating: (9,) shares of PARA's rating levels.
-        scene, main, tags: of the labels of these heads.
-        degradations: of the ten kinds.
-        hidden: (3, 512) hidden layers of the branches.
+        places: (17, 3 * 384) image tokens before the projector.
+        hidden: (3, 512) hidden layers of the heads' branches.
+        seen: what the heads predict.
     """
 
-    rating: Floats
-    scene: Floats
-    main: Floats
-    tags: Floats
-    degradations: Floats
-    hidden: Floats
-
-    @property
-    def score(self) -> float:
-        """The mean rating, 0 to 100."""
-        return float((self.rating @ RATING_LEVELS - 1) * 25)
-
-    @property
-    def word_shares(self) -> Floats:
-        """(5,) shares of the rating words; a half level counts half for each of its neighbours."""
-        shares = self.rating[::2].copy()
-        shares[:-1] += self.rating[1::2] / 2
-        shares[1:] += self.rating[1::2] / 2
-        result: Floats = shares / shares.sum()
-        return result
+    places: Tensor
+    hidden: Tensor
+    seen: Predictions
 
 
 class TowerCache:
@@ -101,18 +75,20 @@ class TowerCache:
         self.heads = open_array(place / f"heads.{view_set.name}", "f2", (n, width))
 
     @torch.inference_mode()
-    def __call__(self, row: int) -> tuple[Tensor, Predictions]:
-        """Image tokens (17, 3 * 384) and predictions of a row."""
+    def __call__(self, row: int) -> Look:
+        """Image tokens and predictions of a row."""
         if not self.heads[row, : self.ends[0]].any():  # shares of ratings add up to 1
             layers = self.model.tower(dinov2.pixel_values(self.view_set.pixels[row : row + 1]))
-            outputs = self.model.heads(layers)
-            shares = [outputs[name].softmax(1) for name in ("rating", "scene", "main")]
-            shares += [outputs[name].sigmoid() for name in ("tags", "degradations")]
+            outputs, hidden = self.model.heads(layers)
+            (seen,) = Predictions.of(outputs, self.model.labels | ALL_LABELS, [])
+            shares = (seen.rating, seen.scene, seen.main, seen.tags, seen.degradations)
             self.places[row] = place_tokens(layers)[0].half().numpy()
-            self.heads[row] = torch.cat([*shares, self.model.heads.summary(layers).flatten(1)], 1)[0].half().numpy()
+            self.heads[row] = np.concatenate([*shares, hidden[0].flatten().numpy()]).astype("f2")
         rating, scene, main, tags, degradations, hidden = np.split(self.heads[row].astype("f4"), self.ends)
-        predictions = Predictions(rating, scene, main, tags, degradations, hidden.reshape(3, HIDDEN_WIDTH))
-        return torch.from_numpy(self.places[row].astype("f4")), predictions
+        seen = Predictions(self.model.labels | ALL_LABELS, rating, scene, main, tags, degradations)
+        return Look(
+            torch.from_numpy(self.places[row].astype("f4")), torch.from_numpy(hidden.reshape(3, HIDDEN_WIDTH)), seen
+        )
 
 
 @dataclass(frozen=True)
@@ -155,27 +131,10 @@ class Examples:
 class PromptBuilder:
     """Prompts that state a rating and what the heads predict, and the tokens of prompt and text."""
 
-    def __init__(self, labels: dict[str, list[str]], tokenizer: Any) -> None:
-        self.scenes, self.tags, self.tokenizer = labels["scene"], labels["tags"], tokenizer
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
         self.question = self._ids(QUESTION + STEM)
         self.word_ids = [self._ids(f" {word}")[0] for word in RATING_WORDS]
-
-    def stated(self, seen: Predictions, tags_of: Predictions | None = None, most: int = MAX_TAGS) -> str:
-        """The sentence of a prompt about scene, tags and faults.
-
-        Args:
-            tags_of: predictions of another photo, whose tags are stated instead.
-            most: tags at most.
-        """
-        named = tags_of or seen
-        best = [j for j in (-named.main).argsort()[:most] if named.main[j] > MIN_TAG_PROBABILITY]
-        sure = [self.tags[j] for j in best if named.tags[j] >= SURE_TAG_PROBABILITY]
-        unsure = [self.tags[j] for j in best if named.tags[j] < SURE_TAG_PROBABILITY]
-        tags = ", ".join(sure + ([f"perhaps {', '.join(unsure)}"] if unsure else []))
-        p = seen.degradations
-        faults = [DEGRADATION_KINDS[j] for j in (-p).argsort() if p[j] >= STATED_FAULT_PROBABILITY]
-        parts = [self.scenes[seen.scene.argmax()], tags, f"faults: {', '.join(faults) or 'none'}"]
-        return f" {'; '.join(part for part in parts if part)}."
 
     def prompt(self, score: float, stated: str) -> str:
         """What stands between question and text: rating word, score, and what is stated."""
@@ -191,9 +150,9 @@ class PromptBuilder:
         if chance < UNSTATED_SHARE:
             return self.prompt(noisy, "")
         if chance < UNSTATED_SHARE + WRONG_TAGS_SHARE:
-            return self.prompt(noisy, self.stated(seen, tags_of=other))
+            return self.prompt(noisy, seen.sentence(tags_of=other))
         shortened = chance < UNSTATED_SHARE + WRONG_TAGS_SHARE + SHORTENED_SHARE
-        return self.prompt(noisy, self.stated(seen, most=int(rng.integers(0, MAX_TAGS)) if shortened else MAX_TAGS))
+        return self.prompt(noisy, seen.sentence(most=int(rng.integers(0, MAX_TAGS)) if shortened else MAX_TAGS))
 
     def batch(self, prompts: Sequence[str], texts: Sequence[dict[str, Any]], ratings: Sequence[Floats]) -> TextBatch:
         """Texts of a batch with the shares of their rating words."""
@@ -241,11 +200,8 @@ def all_texts(dataset: Dataset) -> list[str]:
     ]
 
 
-def load_critic(run: Path, labels: dict[str, list[str]]) -> tuple[CritiqueModel, PromptBuilder]:
+def load_critic(run: Path) -> tuple[CritiqueModel, PromptBuilder]:
     """The trained language model of a run in evaluation mode, and its prompts.
-
-    Args:
-        labels: of the heads of the tower.
 
     Raises:
         CheckpointError: for a run without a saved state.
@@ -253,7 +209,7 @@ def load_critic(run: Path, labels: dict[str, list[str]]) -> tuple[CritiqueModel,
     state = loop.load_state(run)
     if state is None:
         raise CheckpointError(run, "it holds no state.pt; name the folder of a training")
-    prompts = PromptBuilder(labels, load_tokenizer(run))
+    prompts = PromptBuilder(load_tokenizer(run))
     model = CritiqueModel(load_base(kept_ids(run)), prompts.word_ids)
     load_trained(model, state["trained"])
     return model.eval(), prompts

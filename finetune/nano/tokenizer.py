@@ -11,8 +11,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from finetune.nano.smollm2 import base_file
 from vlm_aes import files
+from vlm_aes.models.nano.base import KEPT_IDS_FILE, base_file
 
 COMMON_MERGES = 9000
 """Merges that are kept whatever the texts use: the commonest of English."""
@@ -20,12 +20,11 @@ IMAGE_TOKEN = "<image>"
 """Stands where a token of the image enters the language model."""
 END_TOKEN = "<|im_end|>"
 """Ends a text, and pads."""
-_KEPT_IDS = "kept_ids.json"
 
 
 def save_tokenizer(folder: Path, texts: Iterable[str]) -> None:
     """Write the reduced tokenizer for texts to ``folder``, unless it is there."""
-    if not (folder / _KEPT_IDS).exists():
+    if not (folder / KEPT_IDS_FILE).exists():
         from transformers import AutoTokenizer
 
         file = base_file()
@@ -33,12 +32,12 @@ def save_tokenizer(folder: Path, texts: Iterable[str]) -> None:
         state, kept = reduced(json.loads(tokenizer.backend_tokenizer.to_str()), texts)
         folder.mkdir(parents=True, exist_ok=True)
         files.write_text(folder / "tokenizer.json", json.dumps(state, ensure_ascii=False))
-        files.write_text(folder / _KEPT_IDS, json.dumps(kept))
+        files.write_text(folder / KEPT_IDS_FILE, json.dumps(kept))
 
 
 def kept_ids(folder: Path) -> list[int]:
     """Of each kept piece its id in SmolLM2, in the order of the new ids; the image token has none."""
-    ids: list[int] = json.loads((folder / _KEPT_IDS).read_text(encoding="utf-8"))
+    ids: list[int] = json.loads((folder / KEPT_IDS_FILE).read_text(encoding="utf-8"))
     return ids
 
 

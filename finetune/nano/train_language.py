@@ -24,23 +24,22 @@ from torch import Tensor
 from finetune.nano import loop
 from finetune.nano.cache import ViewSet
 from finetune.nano.data import Dataset
-from finetune.nano.language import CritiqueModel, TextBatch, TextLosses, load_trained, trained_state
-from finetune.nano.smollm2 import load_base
+from finetune.nano.language import CritiqueModel, TextBatch, TextLosses, load_base, load_trained, trained_state
 from finetune.nano.texts import Example, Examples, PromptBuilder, TowerCache, all_texts
 from finetune.nano.tokenizer import kept_ids, load_tokenizer, save_tokenizer
 from finetune.nano.tower import load
 
-ADAPTER_RATE = 6e-4
+ADAPTER_RATE = 4.5e-4
 """Learning rate of the LoRA adapter."""
-PROJECTOR_RATE = 1.5e-3
+PROJECTOR_RATE = 1.2e-3
 """Learning rate of the projector."""
 RATING_WEIGHT = 0.5
 """Weight of the rating's loss beside a token's."""
 MAX_GRADIENT_NORM = 1.0
 """Norm to which gradients are clipped."""
-BATCH_CRITIQUES = 4
+BATCH_CRITIQUES = 2
 """Critiques in a batch of one process."""
-BATCH_NAMES = 4
+BATCH_NAMES = 2
 """Names of subjects in a batch of one process."""
 EVALUATION_BATCH_TEXTS = 8
 """Texts that go through the language model at once in an evaluation."""
@@ -62,7 +61,7 @@ class LanguageTraining:
         save_tokenizer(options.out, all_texts(dataset))
         if world > 1 and not rank:
             dist.barrier()
-        self.prompts = PromptBuilder(tower.labels, load_tokenizer(options.out))
+        self.prompts = PromptBuilder(load_tokenizer(options.out))
         torch.manual_seed(0)
         self.model = CritiqueModel(load_base(kept_ids(options.out)), self.prompts.word_ids).train()
         self.examples = Examples.of(dataset, view_sets, "training")
@@ -86,18 +85,19 @@ class LanguageTraining:
 
     def inputs(self, examples: list[Example], rng: np.random.Generator | None = None) -> Inputs:
         """Inputs of the model; with ``rng`` the prompts are varied as in training."""
-        read = [self.towers[example.set_name](example.row) for example in examples]
-        places, seen = zip(*read, strict=True)
+        looks = [self.towers[example.set_name](example.row) for example in examples]
         prompts = []
-        for i, (example, own) in enumerate(zip(examples, seen, strict=True)):
+        for i, (example, look) in enumerate(zip(examples, looks, strict=True)):
+            own = look.seen
             if rng is None:
                 score = own.score if example.score is None else example.score
-                prompts.append(self.prompts.prompt(score, self.prompts.stated(own)))
+                prompts.append(self.prompts.prompt(score, own.sentence()))
             else:
-                other = seen[(i + 1) % len(seen)]
+                other = looks[(i + 1) % len(looks)].seen
                 prompts.append(self.prompts.training_prompt(own, other, example.score, rng))
-        batch = self.prompts.batch(prompts, [example.text for example in examples], [own.word_shares for own in seen])
-        return torch.stack(places), torch.from_numpy(np.stack([own.hidden for own in seen])), batch
+        shares = [look.seen.word_shares for look in looks]
+        batch = self.prompts.batch(prompts, [example.text for example in examples], shares)
+        return torch.stack([look.places for look in looks]), torch.stack([look.hidden for look in looks]), batch
 
     def train_step(self) -> tuple[float, float]:
         """One step; the mean losses of this process: of a critique's token, and of a rating."""

@@ -31,7 +31,7 @@ from finetune.nano.data import Dataset, Floats, View
 from finetune.nano.evaluate_tower import quick_figures
 from finetune.nano.losses import task_losses, weighted_sum
 from finetune.nano.targets import TargetBuilder, stack
-from finetune.nano.tower import TowerWithHeads, parameter_groups, save
+from finetune.nano.tower import TowerWithHeads, parameter_groups, save, tower_groups
 from finetune.nano.vocabulary import vocabulary
 
 TOWER_RATE = 1.2e-4
@@ -158,7 +158,7 @@ class TowerTraining:
         labels = vocabulary(self.dataset)
         torch.manual_seed(0)
         self.model = TowerWithHeads(labels).train()
-        groups = self.model.tower.parameter_groups(TOWER_RATE, LAYER_DECAY)
+        groups = tower_groups(self.model.tower, TOWER_RATE, LAYER_DECAY)
         groups += parameter_groups(self.model.heads, HEAD_RATE)
         self.optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 from tests.critique.test_check import facts
 from vlm_aes.critique.check import checked_draft
-from vlm_aes.critique.generate import Critic, whole_sentences
+from vlm_aes.critique.generate import Critic, Critique, whole_sentences
+from vlm_aes.prompts import SUBJECT_LAYOUT, TEXT_LAYOUT
 
 
 def test_contradicted_sentences_and_advice_are_dropped_with_their_reason(caplog):
@@ -27,12 +28,23 @@ def test_the_draft_with_most_supported_claims_wins_and_the_earliest_of_equals(mo
         (["It is blurred.", "Crop it."], ""),
     ):
 
-        def given(self, images, inputs, attempts=None, on_text=None, texts=texts):
-            return [texts[number] for number in attempts or [0] * len(images)]
+        def given(self, images, inputs, attempts=None, on_text=None, look=None, texts=texts):
+            return [Critique(texts[number], "a fox") for number in attempts or [0] * len(images)]
 
         monkeypatch.setattr(Critic, "drafts", given)
-        critic = Critic(None, SimpleNamespace(critique_drafts=len(texts)))
-        assert critic.critiques([None], [facts()], [50.0], ["fair"], [None]) == [best]
+        backbone = SimpleNamespace(look=lambda images: None)
+        critic = Critic(backbone, SimpleNamespace(critique_drafts=len(texts)))
+        (critique,) = critic.critiques([None], [facts()], [50.0], ["fair"], [None])
+        assert (critique.text, critique.subject) == (best, "a fox" if best else "")
+
+
+def test_a_text_has_a_subject_a_critique_and_a_next_step():
+    written = " a red fox.\nThe light is soft. It is\nNext (get closer): Step nearer. And"
+    critique = Critique.parse(written, SUBJECT_LAYOUT)
+    assert critique == Critique("The light is soft.", "a red fox", "get_closer", "Step nearer.")
+    assert critique.written() == " a red fox.\nThe light is soft."
+    assert Critique.parse(" a fox.\nSoft light.\nSomething else", SUBJECT_LAYOUT) == Critique("Soft light.", "a fox")
+    assert Critique.parse("One. Tw", TEXT_LAYOUT) == Critique("One.")
 
 
 def test_a_draft_ends_with_a_whole_sentence():

@@ -17,7 +17,7 @@ def test_everything_is_on_it_names_are_escaped_and_nothing_is_fetched(tmp_path):
     assert {*tmp_path.iterdir()} == {photo, out}
     text = out.read_text(encoding="utf-8")
     for word in ("bad", "excellent", "composition", "exposure", "Where the score comes from", "What it claims",
-                 "Suggested edits", "symmetry sideways"):  # fmt: skip
+                 "Suggestions", "symmetry sideways"):  # fmt: skip
         assert word in text
     assert text.count("data:image/jpeg") == 3 + 2 * text.count('class="tried"')
     assert len(text) < 3_000_000

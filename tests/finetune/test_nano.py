@@ -1,16 +1,15 @@
 """The recipe of nano 1.0: its split, its losses, and a tower that is saved and loaded again."""
 
 import json
-import struct
 
 import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-from transformers import AutoModelForImageTextToText, LlamaConfig
 
-from finetune.nano import data, dinov2, language, losses, model, smollm2, texts, tokenizer, tower
+from finetune.nano import data, losses, tokenizer, tower
 from finetune.nano.loop import Schedule, rate_factor
+from vlm_aes.models.nano.tower import OUTPUT_LAYERS, NanoHeads
 
 LABELS = {name: list("abc") for name in ("scene", "tags", "words", "works", "hurts", "advice")}
 SIZES = {"rating": 9, "attributes": 7, "emotions": 8, "degradations": 10, "strength": 10}
@@ -36,11 +35,11 @@ def test_the_split_is_a_hash_of_the_image_id(pack, validation):
 
 def test_losses_are_finite_with_unknown_targets_and_fall_in_training():
     torch.manual_seed(0)
-    heads, target, pairs = tower.Heads(LABELS).eval(), random_target(6), torch.tensor([[0, 1], [2, 3]])
-    layers = {number: torch.randn(6, 5, 384) for number in tower.OUTPUT_LAYERS}
+    heads, target, pairs = NanoHeads(LABELS | tower.ALL_LABELS).eval(), random_target(6), torch.tensor([[0, 1], [2, 3]])
+    layers = {number: torch.randn(6, 5, 384) for number in OUTPUT_LAYERS}
     optimizer, values = torch.optim.AdamW(heads.parameters(), lr=1e-3), []
     for _ in range(8):
-        loss = losses.weighted_sum(losses.task_losses(heads(layers), target, pairs))
+        loss = losses.weighted_sum(losses.task_losses(heads(layers)[0], target, pairs))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -56,32 +55,12 @@ def test_a_saved_tower_gives_equal_outputs(tmp_path):
     with torch.inference_mode():
         outputs = model(image)
         assert all(torch.equal(output, outputs[name]) for name, output in tower.load(tmp_path)(image).items())
-        assert model.tower(image, patches=50)[12].shape == (1, 51, 384)
+        assert model(image, patches=50)["rating"].shape == (1, 9)
 
 
 def test_the_learning_rate_ends_with_the_time():
     assert Schedule("00:00").advance() == 1
     assert rate_factor(0, 0) == pytest.approx(0.01) and rate_factor(500, 1) == pytest.approx(0.02)
-
-
-def test_a_gguf_file_gives_its_weights(tmp_path):
-    rng = np.random.default_rng(0)
-    levels, scale, low = rng.integers(0, 16, (4, 32)), rng.random(4).astype("f2"), rng.random(4).astype("f2")
-    blocks = np.zeros(4, [("d", "<f2"), ("m", "<f2"), ("q", "u1", 16)])
-    blocks["d"], blocks["m"], blocks["q"] = scale, low, levels[:, :16] | levels[:, 16:] << 4
-
-    def text(value):
-        return struct.pack("<Q", len(value)) + value
-
-    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + text(b"name") + struct.pack("<I", 8) + text(b"a model")
-    head += text(b"pieces") + struct.pack("<IIQ", 9, 8, 2) + text(b"one") + text(b"two")
-    head += text(b"w") + struct.pack("<IQQIQ", 2, 64, 2, 3, 0)
-    file = tmp_path / "weights.gguf"
-    file.write_bytes(head + bytes(-len(head) % 32) + blocks.tobytes())
-    expected = (levels * scale.astype("f4")[:, None] + low.astype("f4")[:, None]).reshape(2, 64)
-    assert np.allclose(smollm2.read_gguf(file)["w"], expected)
-    interleaved = np.array([[0], [4], [1], [5], [2], [6], [3], [7]], "f4")
-    assert smollm2.halves_apart(interleaved, 1)[:, 0].tolist() == list(range(8))
 
 
 def test_a_reduced_tokenizer_splits_kept_texts_as_before():
@@ -97,28 +76,3 @@ def test_a_reduced_tokenizer_splits_kept_texts_as_before():
     assert [kept[i] for i in small.encode(" the fox hides").ids] == full.encode(" the fox hides").ids
     assert len(small.encode(" zebras").ids) > len(full.encode(" zebras").ids)
     assert small.encode("<image> the").ids[0] == len(kept)
-
-
-def test_the_shares_of_rating_words_keep_the_mean():
-    seen = texts.Predictions(np.random.default_rng(0).dirichlet(np.ones(9)), *[np.zeros(3)] * 5)
-    assert seen.word_shares @ np.arange(5) * 25 == pytest.approx(seen.score)
-
-
-def test_the_model_looks_once_and_is_an_image_text_to_text_checkpoint(tmp_path):
-    torch.manual_seed(0)
-    text = LlamaConfig(
-        vocab_size=300, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        intermediate_size=64, tie_word_embeddings=True,
-    )  # fmt: skip
-    model.register()
-    nano = model.NanoForConditionalGeneration(model.config_of(text, dinov2.config(), LABELS, 299)).eval()
-    nano.save_pretrained(tmp_path)
-    loaded = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
-    ids, pixels = torch.tensor([[299] * language.IMAGE_TOKENS + [5, 6, 7]] * 2), torch.randn(2, 3, 196, 196)
-    with torch.inference_mode():
-        image = loaded.get_image_features(pixels)
-        expected = nano(input_ids=ids, pixel_values=pixels).logits
-        assert torch.allclose(loaded(input_ids=ids, mm_encoder_outputs={"image": image}).logits, expected, atol=1e-5)
-        assert image.heads["scene"].shape == (2, 3)
-        written = loaded.generate(input_ids=ids, pixel_values=pixels, max_new_tokens=2, do_sample=False)
-    assert written.shape == (2, ids.shape[1] + 2)

@@ -20,7 +20,7 @@ def assessment(*suggestions):
 def test_a_row_with_a_rationale_holds_the_first_suggestion():
     for suggestions, words in ((SUGGESTIONS, ["Crop it a little.", "crop"]), ([], [None, None])):
         row = COLUMNS.row(assessment(*suggestions))
-        assert [row[name] for name, _ in RATIONALE_COLUMNS] == ["Good.", *words]
+        assert [row[name] for name, _ in RATIONALE_COLUMNS] == [None, "Good.", *words]
     assert "suggestion" not in Columns().row(assessment(*SUGGESTIONS))
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from vlm_aes.images.result import ImageError, LoadedImage
 from vlm_aes.measure import Fact
+from vlm_aes.models.nano.predictions import Predictions
 from vlm_aes.models.scorer import ColumnValue, Scores
 from vlm_aes.ratings import scale
 from vlm_aes.stats.calibration import Calibration
@@ -48,8 +49,11 @@ class Assessment:
         level, probabilities: the most probable rating word; each word's probability.
         attributes: attribute to its score, 0 to 100.
         residuals: attribute to what it adds to what the score already says, if calibrated.
+        scene, tags, degradations: what heads see: the likeliest scene, the tags with the most certain first, and
+            the probability, 0 to 100, of each kind of degradation; empty for a model without heads.
         critique: None if not asked for.
-        suggestions: edits that were tried and found better, the surest first.
+        subject: what the model says that the image shows; empty where it does not name it apart.
+        suggestions: edits that were tried and found better, the surest first; then what to do next time.
         columns: further columns of the scorer, such as the score on its own scale.
         warning: why the model was not made for this image; empty if it was.
         error: ``kind: what to do``; empty if rated.
@@ -73,7 +77,11 @@ class Assessment:
     facts: dict[str, Fact] = field(default_factory=dict)
     attributes: dict[str, float] = field(default_factory=dict)
     residuals: dict[str, float] = field(default_factory=dict)
+    scene: str = ""
+    tags: tuple[str, ...] = ()
+    degradations: dict[str, float] = field(default_factory=dict)
     critique: str | None = None
+    subject: str = ""
     suggestions: list[Suggestion] = field(default_factory=list)
     columns: dict[str, ColumnValue] = field(default_factory=dict)
 
@@ -125,6 +133,7 @@ def rated_images(
                 warning=image.warning or warnings[i],
                 attributes=own,
                 columns={name: column[i] for name, column in scores.columns.items()},
+                **(_seen(scores.look.predictions[i]) if scores.look else {}),
                 **_calibrated(score, own, calibration),
             )
         )
@@ -142,6 +151,15 @@ def _calibrated(score: float, attributes: Mapping[str, float], calibration: Cali
         "score_high": float(high),
         "percentile": float(calibration.percentile(score)),
         "residuals": {name: value for name, value in residuals.items() if value is not None},
+    }
+
+
+def _seen(predictions: Predictions) -> dict[str, Any]:
+    """Scene, tags and degradations."""
+    return {
+        "scene": predictions.scene_name,
+        "tags": tuple(predictions.tag_names),
+        "degradations": {kind: 100 * p for kind, p in predictions.degradation_shares.items()},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from PIL import Image
 
@@ -22,6 +22,9 @@ from vlm_aes.models.scorer import Scorer, Scores
 from vlm_aes.prompts import RatingPrompt
 from vlm_aes.stats.calibration import Calibration
 from vlm_aes.stats.calibration import load as load_calibration
+
+if TYPE_CHECKING:
+    from vlm_aes.critique.generate import Critique
 
 
 class Assessor(VersionRater):
@@ -123,7 +126,12 @@ class Assessor(VersionRater):
         """What can be rated besides the image as a whole."""
         if self.head is not None:
             return self.head.attributes
-        return () if self.prompt is None else tuple(self.prompt.questions)
+        return () if self.rater is None else tuple(self.rater.attributes)
+
+    @property
+    def degradation_kinds(self) -> tuple[str, ...]:
+        """Kinds of degradation that heads tell; none for a model whose heads name nothing."""
+        return self.rater.backbone.degradation_kinds if self.rater and self.head is None else ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -272,10 +280,16 @@ class Assessor(VersionRater):
         rated = [i for i, a in enumerate(results) if not a.error]
         if rationale and rated:
             critiques = self.critiques(
-                [images[i] for i in rated], [results[i].score or 0.0 for i in rated], [results[i].level for i in rated]
+                [images[i] for i in rated],
+                [results[i].score or 0.0 for i in rated],
+                [results[i].level for i in rated],
+                look=scores.look.rows(rated) if scores.look and self.head is None else None,
             )
             for i, critique in zip(rated, critiques, strict=True):
-                results[i] = replace(results[i], critique=critique, suggestions=self.suggestions(images[i]))
+                suggestions = self.suggestions(images[i], critique)
+                results[i] = replace(
+                    results[i], critique=critique.text, subject=critique.subject, suggestions=suggestions
+                )
         return results
 
     def _scores(self, images: Sequence[PreparedImage], names: Sequence[str]) -> Scores:
@@ -292,15 +306,17 @@ class Assessor(VersionRater):
         scores: Sequence[float],
         levels: Sequence[str],
         on_text: Callable[[str], None] | None = None,
-    ) -> list[str]:
+        look: Any = None,
+    ) -> list[Critique]:
         """A checked critique of each image, written with its score (0 to 100) and its level.
 
         Args:
             images: by :meth:`prepare` with ``rationale``.
             on_text: receives the first critique while it is written, before it is checked.
+            look: of the scores, where the model has heads and has looked at these images already.
         """
         plain, facts, degradations = self.critique_inputs(images, scores)
-        critiques: list[str] = self.critic.critiques(plain, facts, scores, levels, degradations, on_text)
+        critiques: list[Critique] = self.critic.critiques(plain, facts, scores, levels, degradations, on_text, look)
         return critiques
 
     def critique_inputs(

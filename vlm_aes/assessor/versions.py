@@ -1,8 +1,10 @@
 """Versions of one image, rated: edits that are tried, parts that are hidden."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,10 @@ from vlm_aes.measure import measure_tilt
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.ratings import scale
 from vlm_aes.stats.calibration import Calibration
-from vlm_aes.suggest.engine import EditComparator, Suggestion, suggest
+from vlm_aes.suggest.engine import NEXT_TIME_KINDS, EditComparator, Suggestion, suggest
+
+if TYPE_CHECKING:
+    from vlm_aes.critique.generate import Critique
 
 
 class VersionRater:
@@ -27,14 +32,15 @@ class VersionRater:
     head: Scorer | None
     calibration: Calibration | None
 
-    def suggestions(self, image: PreparedImage) -> list[Suggestion]:
-        """Edits of an image that were tried and found better, the surest first.
+    def suggestions(self, image: PreparedImage, critique: Critique | None = None) -> list[Suggestion]:
+        """Edits of an image that were tried and found better, the surest first; then the critique's advice for
+        next time, which nobody can try.
 
         Args:
             image: by :meth:`prepare` with ``rationale``.
         """
         tilt = image.facts.get("tilt") or measure_tilt(image.loaded.image)  # as the facts state it
-        return suggest(
+        found = suggest(
             image.loaded.image,
             self.fast_scores,
             self.model_scores if self.rater and self.edit_head else None,
@@ -42,6 +48,9 @@ class VersionRater:
             {**(image.prompt_facts or image.facts), "tilt": tilt},
             self.edit_comparator,
         )
+        if critique is not None and critique.advice_kind in NEXT_TIME_KINDS:
+            found.append(Suggestion(critique.advice_kind, critique.advice, {}, tried=False))
+        return found
 
     @cached_property
     def edit_head(self) -> Any:

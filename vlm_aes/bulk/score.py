@@ -77,6 +77,8 @@ class ScoreRun:
             facts=s.facts,
             attributes=self.assessor.rating_attributes if s.attributes else (),
             rationale=s.rationale,
+            tags=s.tags,
+            degradations=self.assessor.degradation_kinds,
             scale=scale,
             cascade=s.cascade,
             stars=stars,
@@ -173,6 +175,8 @@ class ScoreRun:
     def _check_models(self, stars: StarRule | None) -> None:
         s, assessor = self.settings, self.assessor
         is_head = assessor.head is not None
+        if s.tags and not assessor.degradation_kinds:
+            raise SettingsError(f"{assessor.model_id} has no heads that name what an image shows", "leave --tags out")
         if s.attributes and is_head and not assessor.rating_attributes:
             raise SettingsError("a fast head rates the image as a whole", "leave --attributes or --fast out")
         if s.rationale and is_head and assessor.critic is None and self.slow is None:
@@ -277,7 +281,8 @@ class ScoreRun:
                     images, scores = [image for _, image in good], [float(row["score"]) for row, _ in good]
                     critiques = assessor.critiques(images, scores, [str(row["level"]) for row, _ in good])
                     for (row, image), critique in zip(good, critiques, strict=True):
-                        cells[row["sha256"]] = rationale_cells(critique, assessor.suggestions(image))
+                        suggestions = assessor.suggestions(image, critique)
+                        cells[row["sha256"]] = rationale_cells(critique.text, critique.subject, suggestions)
                 for entry in batch:
                     prefetcher.settle(entry)
         return [{**row, **cells.get(row["sha256"], {})} for row in rows]

@@ -40,7 +40,7 @@ class RunSettings(SelectionSettings):
         paths: files, folders, globs, tables, archives, addresses; ``-`` for a list on stdin.
         image_column: column of a table that holds paths or images; by default path or image.
         fast, precision: as for :meth:`vlm_aes.Assessor.from_pretrained`, like model and device.
-        rationale, facts, attributes: columns that are added; ``scale`` (``1-10``) adds ``score_scaled``.
+        rationale, facts, attributes, tags: columns that are added; ``scale`` (``1-10``) adds ``score_scaled``.
         stars: five percentiles with commas; ``stars_among`` is ``reference`` or ``run``.
         cascade: rate with the fast head, then borderline images with the model.
         out: table file, or a folder that ends in a slash; nothing gives rows as they are rated.
@@ -59,6 +59,7 @@ class RunSettings(SelectionSettings):
     rationale: bool = False
     facts: bool = False
     attributes: bool = False
+    tags: bool = False
     scale: str | None = None
     stars: str | None = None
     stars_among: str = "reference"

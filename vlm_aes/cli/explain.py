@@ -27,7 +27,14 @@ def explain(
 
     explanation = explaining.explain(assessor.with_style(style, language), image)
     if json:
-        print_json(terminal.as_json(explanation, Columns(rationale=True).row(explanation.assessment)))
+        print_json(
+            terminal.as_json(
+                explanation,
+                Columns(rationale=True, degradations=tuple(explanation.assessment.degradations)).row(
+                    explanation.assessment
+                ),
+            )
+        )
     else:
         terminal.explain(console(), explanation)
     exit_if(explanation.assessment.error)

@@ -167,6 +167,7 @@ Rationale = Annotated[
     ),
 ]
 Facts = Annotated[bool, flag(COLUMNS, "--facts", "Measured facts: exposure, sharpness, noise, ...")]
+Tags = Annotated[bool, flag(COLUMNS, "--tags", "Scene, tags and degradations, as the model sees them.")]
 Attributes = Annotated[bool, flag(COLUMNS, "--attributes", "Scores of composition, color, light and more.")]
 Scale = Annotated[
     str | None, option(None, COLUMNS, "LOW-HIGH", "Scale on which scores are shown, such as 1-10; adds score_scaled.")

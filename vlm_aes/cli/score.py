@@ -18,6 +18,7 @@ def score(
     rationale: opt.Rationale,
     facts: opt.Facts,
     attributes: opt.Attributes,
+    tags: opt.Tags,
     scale: opt.Scale,
     stars: opt.Stars,
     stars_among: opt.StarsAmong,

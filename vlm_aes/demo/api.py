@@ -32,7 +32,11 @@ def endpoints(model: SharedAssessor) -> None:
 
     def rate(path: str | None) -> dict[str, Any]:
         session = open_session(model, _given(path))
-        return _named(show.as_json(session.explanation, Columns().row(session.assessment)))
+        return _named(
+            show.as_json(
+                session.explanation, Columns(tags=True, degradations=model.degradation_kinds).row(session.assessment)
+            )
+        )
 
     def critique(path: str | None) -> dict[str, Any]:
         session = open_session(model, _given(path))

@@ -108,9 +108,12 @@ def details(a: Assessment) -> str:
 
 
 def suggestions(edits: Sequence[Suggestion], image: Image.Image) -> str:
-    """Each suggested edit, before and after; empty where there is none."""
+    """Each suggested edit, before and after, and what to do next time; empty where there is nothing."""
     small = sized(image, DRAWING_SIDE_PX)
-    shown = [{"text": s.text, "verdict": s.verdict, "image": data_uri(apply_edit(small, s.edit))} for s in edits]
+    shown = [
+        {"text": s.text, "verdict": s.verdict, "image": data_uri(apply_edit(small, s.edit)) if s.tried else ""}
+        for s in edits
+    ]
     return render("suggestions", shown, data_uri(small)) if shown else ""
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from vlm_aes.assessor import Assessment, PreparedImage
 from vlm_aes.critique.check import claims
+from vlm_aes.critique.generate import Critique
 from vlm_aes.demo.shared_model import SharedAssessor
 from vlm_aes.demo.uploads import shown_name
 from vlm_aes.explain.explanation import Explanation
@@ -43,6 +44,7 @@ class ImageSession:
     assessment: Assessment
     prepared: PreparedImage | None = None
     heat: NDArray[np.float64] | None = None
+    critique: Critique | None = None
     suggestions: list[Suggestion] | None = None
 
     @property
@@ -106,7 +108,8 @@ def add_critique(model: SharedAssessor, session: ImageSession, on_text: Callable
     a = session.assessment
     if session.prepared is None or a.score is None or a.critique is not None or not model.writes:
         return
-    session.assessment = replace(a, critique=model.critiques([session.prepared], [a.score], [a.level], on_text)[0])
+    (session.critique,) = model.critiques([session.prepared], [a.score], [a.level], on_text)
+    session.assessment = replace(a, critique=session.critique.text, subject=session.critique.subject)
 
 
 def stream_critique(model: SharedAssessor, session: ImageSession) -> Iterator[str]:

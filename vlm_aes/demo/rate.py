@@ -81,7 +81,9 @@ def tab(model: SharedAssessor, visits: OpenSessions) -> gr.State:
             return [gr.skip(), gr.skip()]
         folder, stem = new_download_folder(), file_stem(session.name)
         card(session.assessment, session.image).save(folder / f"{stem}-card.png")
-        row = show.as_json(session.explanation, Columns(rationale=True).row(session.assessment))
+        row = show.as_json(
+            session.explanation, Columns(rationale=True, degradations=model.degradation_kinds).row(session.assessment)
+        )
         files = [str(folder / f"{stem}-card.png"), write_json(folder, f"{stem}.json", row)]
         return [gr.DownloadButton(value=file, interactive=True) for file in files]
 
@@ -95,7 +97,7 @@ def tab(model: SharedAssessor, visits: OpenSessions) -> gr.State:
         if session is None or session.prepared is None:
             return ""
         if session.suggestions is None:
-            session.suggestions = model.suggestions(session.prepared)
+            session.suggestions = model.suggestions(session.prepared, session.critique)
         page = components.suggestions(session.suggestions, session.image)
         session.settle()
         return page

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlm_aes.assessor import Assessment, Assessor, PreparedImage
+from vlm_aes.critique.generate import Critique
 from vlm_aes.errors import CheckpointError
 from vlm_aes.explain.occlusion import occlusion_map
 from vlm_aes.models.heads import FastScorer, load_head
@@ -48,7 +49,7 @@ class SharedAssessor(Assessor):
         with self._turn():
             return super().score_prepared(*arguments, **options)
 
-    def critiques(self, *arguments: Any, **options: Any) -> list[str]:
+    def critiques(self, *arguments: Any, **options: Any) -> list[Critique]:
         """As :meth:`Assessor.critiques`, in turn."""
         with self._turn():
             return super().critiques(*arguments, **options)
@@ -70,10 +71,10 @@ class SharedAssessor(Assessor):
         with self.low_priority():
             return occlusion_map(image, self.model_scores if self.head is None else self.fast_scores)
 
-    def suggestions(self, image: PreparedImage) -> list[Suggestion]:
+    def suggestions(self, image: PreparedImage, critique: Critique | None = None) -> list[Suggestion]:
         """As :meth:`Assessor.suggestions`; lets others go first."""
         with self.low_priority():
-            return super().suggestions(image)
+            return super().suggestions(image, critique)
 
     @property
     def edit_comparator(self) -> EditComparator | None:

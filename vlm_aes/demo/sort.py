@@ -95,7 +95,12 @@ def tab(model: SharedAssessor, allowed: Sequence[Path]) -> None:
             return
         images.order, images.shown, images.top = order, shown, max(0, int(top or 0))
         attributes = model.rating_attributes if whole else ()
-        images.columns = Columns(facts=whole, attributes=attributes, rationale=whole and model.writes)
+        images.columns = Columns(
+            facts=whole,
+            attributes=attributes,
+            rationale=whole and model.writes,
+            degradations=model.degradation_kinds if whole else (),
+        )
         options = ScoreOptions(facts=whole, attributes=bool(attributes), rationale=whole and model.writes)
         last = 0.0
         for row in _score(model, images, options):

@@ -8,14 +8,14 @@ praise is compared with the scores.
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.critique.check import CONTRADICTED, NOT_MEASURABLE, claims
-from vlm_aes.critique.generate import InstructionInputs
+from vlm_aes.critique.generate import Critique, InstructionInputs
 from vlm_aes.critique.sentiment import aspects, sentiment
 from vlm_aes.critique.statements import is_advice, sentences
 from vlm_aes.errors import SettingsError, SourceError
@@ -46,7 +46,7 @@ class _Audited:
 
     source: str
     assessment: Assessment
-    critique: str
+    critique: Critique
     facts: dict[str, Fact]
     degradation: str | None
 
@@ -97,7 +97,7 @@ def audit(assessor: Assessor, sources: Sequence[str], batch_size: int = 16) -> d
             moves += _moves(assessor, [image for _, image in opened], audited[-len(opened) :])
     if len(audited) < MIN_AUDITED_IMAGES:
         raise SettingsError(f"{len(audited)} readable images: an audit needs {MIN_AUDITED_IMAGES}")
-    texts = [one.critique for one in audited]
+    texts = [one.critique.text for one in audited]
     scores = [one.assessment.score or 0.0 for one in audited]
     srcc = metrics.srcc([sentiment(text) for text in texts], scores)
     counts = np.array([len(aspects(text)) for text in texts])
@@ -150,7 +150,7 @@ def _own_photo_preferred(assessor: Assessor, audited: Sequence[_Audited], batch_
     preferred: dict[str, list[bool]] = {}
     for start in range(0, len(audited), batch_size):
         own, other = audited[start : start + batch_size], strangers[start : start + batch_size]
-        texts = [_without_advice(one.critique) for one in own]
+        texts = [replace(c := one.critique, text=_without_advice(c.text)).written() for one in own]
         images = [[_open(assessor, [one.source])[0][1].image for one in side] for side in (own, other)]
         lines, other_lines = ([facts_sentence(one.facts) for one in side] for side in (own, other))
         nothing = [""] * len(own)

@@ -42,7 +42,7 @@ def page(explanation: Explanation, heat: ArrayLike, terms: str = "") -> str:
         name=Path(a.path).name,
         image=data_uri(image),
         before=data_uri(small),
-        after=[data_uri(apply_edit(small, s.edit)) for s in a.suggestions],
+        after=[data_uri(apply_edit(small, s.edit)) if s.tried else "" for s in a.suggestions],
         heat=data_uri(drawn(small, heat)),
         measured=data_uri(draw_facts(small, a.facts)),
         strongest=max((abs(part.points) for part in explanation.attribution), default=1.0),

@@ -57,7 +57,7 @@ def explain(console: Console, explanation: Explanation) -> None:
         name = part.name.replace("_", " ")
         console.print(f"  {name:<19} {part.points:>+6.1f}  {escape(part.meaning)}")
     if a.suggestions:
-        console.print("\nSuggested edits (applied and compared; the model's opinion, no more):")
+        console.print("\nSuggestions (edits were applied and compared; the model's opinion, no more):")
     for suggestion in a.suggestions:
         notes = ["as measured"] if suggestion.measured else []
         if suggestion.log_odds is not None:
@@ -145,7 +145,14 @@ def as_json(explanation: Explanation, row: Row) -> dict[str, Any]:
         },
         "claims": [asdict(claim) for claim in explanation.claims],
         "suggestions": [
-            {"kind": s.kind, "text": s.text, "tried": s.tried, "better": s.better, "gain": s.gain, "edit": dict(s.edit)}
+            {
+                "kind": s.kind,
+                "text": s.text,
+                "tried": s.tried,
+                "better": s.better,
+                "gain": s.gain if s.tried else None,
+                "edit": dict(s.edit),
+            }
             for s in a.suggestions
         ],
         "attribution": [asdict(part) for part in explanation.attribution],

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.hub import cached_identity
 from vlm_aes.models.nano import NANO, NANO_NAME
+from vlm_aes.models.nano import config as _nano_config  # AutoConfig knows its type  # noqa: F401
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precision to the number format of weights that are not quantized."""

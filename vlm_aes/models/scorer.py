@@ -39,12 +39,14 @@ class Scores:
         states: (B, D) embeddings or hidden states, by which unfamiliar images are recognised; None where the
             scorer has none.
         columns: name to B values, for the names of :attr:`Scorer.columns`.
+        look: what a model with heads saw of the images (:class:`vlm_aes.models.vlm.backbone.Look`).
         errors: a message for each image, empty where it was rated; or an empty sequence.
     """
 
     probabilities: Floats
     states: Floats | None = None
     columns: dict[str, Sequence[ColumnValue]] = field(default_factory=dict)
+    look: Any = None
     errors: Sequence[str] = ()
 
     @staticmethod

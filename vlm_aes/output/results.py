@@ -66,7 +66,9 @@ def read_schema(file: Path) -> pa.Schema:
     if missing:
         raise TableError(f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row")
     known = dict(BASE_COLUMNS) | OPTIONAL_COLUMNS
-    return pa.schema([(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(("attr_", "fact_"))])
+    return pa.schema(
+        [(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(("attr_", "deg_", "fact_"))]
+    )
 
 
 def _typed(value: Any, kind: pa.DataType) -> Any:

@@ -44,14 +44,23 @@ BASE_COLUMNS: tuple[tuple[str, pa.DataType], ...] = (
 )
 """Columns of every row, in order."""
 
-RATIONALE_COLUMNS = (("critique", TEXT), ("suggestion", TEXT), ("suggestion_kind", TEXT))
+TAG_COLUMNS = (("scene", TEXT), ("tags", TEXT))
+"""Columns that ``--tags`` and ``--rationale`` add, with a ``deg_KIND`` for each kind of degradation."""
+
+RATIONALE_COLUMNS = (("subject", TEXT), ("critique", TEXT), ("suggestion", TEXT), ("suggestion_kind", TEXT))
 """Columns that ``--rationale`` adds at the end of a row."""
 
 SCORER_COLUMNS = {"score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT}
 """Columns that some scorers add: the score on their own scale; how far a server's score may be off for what
 it leaves unsaid; how far several models are apart; which of several rated."""
 
-OPTIONAL_COLUMNS = {"score_fast": REAL, "score_scaled": REAL, "stars": WHOLE, **dict(RATIONALE_COLUMNS)}
+OPTIONAL_COLUMNS = {
+    "score_fast": REAL,
+    "score_scaled": REAL,
+    "stars": WHOLE,
+    **dict(TAG_COLUMNS),
+    **dict(RATIONALE_COLUMNS),
+}
 """Columns that other commands read where a table has them, beside ``attr_*`` and ``fact_*``."""
 
 FORMATS = (".csv", ".jsonl", ".parquet")
@@ -66,6 +75,8 @@ class Columns:
     Args:
         facts, attributes: add ``fact_*``, and ``attr_NAME`` with ``attr_NAME_residual``.
         rationale: adds :data:`RATIONALE_COLUMNS`.
+        degradations: kinds that the model's heads know; with ``tags`` or ``rationale`` they add ``deg_KIND`` and
+            :data:`TAG_COLUMNS`.
         scale, cascade: add ``score_scaled`` and ``score_fast``.
         stars: adds ``stars``; empty until the end where they stand for a place in the run.
         added: names from :data:`SCORER_COLUMNS`.
@@ -77,6 +88,8 @@ class Columns:
         facts: bool = False,
         attributes: Sequence[str] = (),
         rationale: bool = False,
+        tags: bool = False,
+        degradations: Sequence[str] = (),
         scale: Scale | None = None,
         cascade: bool = False,
         stars: StarRule | None = None,
@@ -95,6 +108,8 @@ class Columns:
         for name in attributes:
             fields += [(f"attr_{name}", REAL), (f"attr_{name}_residual", REAL)]
         fields += [(name, SCORER_COLUMNS[name]) for name in added]
+        if (tags or rationale) and degradations:
+            fields += [*TAG_COLUMNS, *((f"deg_{kind}", REAL) for kind in degradations)]
         if rationale:
             fields += RATIONALE_COLUMNS
         self.schema = pa.schema(fields)
@@ -120,7 +135,10 @@ class Columns:
             **{f"attr_{name}": value for name, value in a.attributes.items()},
             **{f"attr_{name}_residual": value for name, value in a.residuals.items()},
             **a.columns,
-            **rationale_cells(a.critique, a.suggestions),
+            "scene": a.scene or None,
+            "tags": ", ".join(a.tags) or None,
+            **{f"deg_{kind}": value for kind, value in a.degradations.items()},
+            **rationale_cells(a.critique, a.subject, a.suggestions),
         }
         values = self.refresh(values)
         return {name: _finite(values.get(name)) for name in self.names}
@@ -136,10 +154,11 @@ class Columns:
         return row
 
 
-def rationale_cells(critique: str | None, suggestions: Sequence[Suggestion]) -> Row:
+def rationale_cells(critique: str | None, subject: str, suggestions: Sequence[Suggestion]) -> Row:
     """The cells of :data:`RATIONALE_COLUMNS`."""
     first = suggestions[0] if suggestions else None
     return {
+        "subject": subject or None,
         "critique": critique,
         "suggestion": first.text if first else None,
         "suggestion_kind": first.kind if first else None,

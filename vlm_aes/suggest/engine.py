@@ -40,6 +40,14 @@ MAX_LOSS_POINTS = 7.0
 reaches to either side, so a smaller loss says nothing."""
 CLEAR_MARGIN = 2.0
 """Log odds above the threshold from which an edit is called clearly better."""
+NEXT_TIME_KINDS = frozenset(
+    (
+        *("steady_camera", "focus", "get_closer", "step_back", "change_viewpoint", "simplify_background"),
+        *("place_subject", "wait_for_light", "wait_for_moment", "add_subject", "depth_of_field"),
+        *("less_processing", "leave_it"),
+    )
+)
+"""Kinds of suggestions that are for the next picture, not for this one."""
 _BATCH_VERSIONS = 32
 
 Floats = NDArray[np.float64]
@@ -81,7 +89,7 @@ class Suggestion:
     kind: str
     text: str
     edit: Parameters
-    gain: float
+    gain: float = 0.0
     log_odds: float | None = None
     threshold: float = 0.0
     measured: bool = False
@@ -99,7 +107,9 @@ class Suggestion:
 
     @property
     def verdict(self) -> str:
-        """``better``, ``clearly better``, or the points that it gained."""
+        """``better``, ``clearly better``, the points that it gained; ``next time`` where nothing was tried."""
+        if not self.tried:
+            return "next time"
         if self.log_odds is None:
             return f"{self.gain:+.1f} points"
         return "clearly better" if self.margin >= CLEAR_MARGIN else "better"

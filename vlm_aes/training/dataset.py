@@ -21,6 +21,7 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.errors import TrainingError
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
+from vlm_aes.prompts import SUBJECT_LAYOUT
 from vlm_aes.ratings.preferences import PreferenceTable
 from vlm_aes.ratings.scale import LEVELS, Scale, soft_label
 from vlm_aes.ratings.scale import level as rating_level
@@ -189,7 +190,9 @@ def critique_texts(assessor: Assessor, facts: str, score: float, level: str, cri
     The prompt names the raters' score where inference names the model's.
     """
     critic, tokenizer = assessor.critic, assessor.rater.backbone.tokenizer
-    asked = critic.render(critic.instruction(facts, score, level))
+    (asked,) = critic.texts([(facts, score, level, None)])
+    if critic.prompt.critique_layout == SUBJECT_LAYOUT:
+        asked += " a photo.\n"  # people's critiques do not name the subject apart
     space = "" if asked[-1:].isspace() else " "
     return asked, f"{asked}{space}{critique}{tokenizer.eos_token or ''}"
 

@@ -14,6 +14,8 @@ from transformers import AutoModel
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.result import LoadedImage
+from vlm_aes.models.heads import efficientnet_lite  # AutoModel knows it  # noqa: F401
+from vlm_aes.models.heads.head import HEAD_FOLDER, TOWER_FOLDER
 from vlm_aes.models.nano import NANO, NANO_NAME
 from vlm_aes.models.pretrained import LoadOptions, hub_options, json_hash, load_network, read_config, weights_hash
 from vlm_aes.models.scorer import MIN_DECODED_SIDE_PX, Scorer
@@ -153,8 +155,11 @@ def load_tower(name: str | Path, options: LoadOptions = PLAIN_CPU) -> VisionTowe
 
 
 def checkpoint_tower(checkpoint: Path, options: LoadOptions = PLAIN_CPU) -> VisionTower:
-    """The vision tower inside a checkpoint's folder; nothing else of it is read. Raises CheckpointError
-    where it has none that reads plain images."""
+    """The vision tower inside a checkpoint's folder; nothing else of it is read. It is that of the fast head where
+    this one brings a tower along. Raises CheckpointError where it has none that reads plain images."""
+    small = checkpoint / HEAD_FOLDER / TOWER_FOLDER
+    if (small / "config.json").is_file():
+        return load_tower(small, options)
     device, dtype = options.placement(checkpoint)
     try:
         config = read_config(checkpoint)

@@ -1,6 +1,9 @@
 """A loaded vision-language model: rendering, encoding, one prefill, logits, generation."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,9 +13,11 @@ from PIL import Image
 from torch import Tensor
 from transformers import LogitsProcessorList
 from transformers.generation.streamers import BaseStreamer
+from transformers.modeling_outputs import BaseModelOutputWithPooling as ImageFeatures
 
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.color import to_rgb
+from vlm_aes.models.nano.predictions import Predictions
 from vlm_aes.models.vlm.families import family_of
 
 
@@ -36,6 +41,19 @@ class _TextStreamer(BaseStreamer):  # type: ignore[misc]  # transformers is unty
         pass
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a model with heads on its vision tower saw of B images: (T, H) tokens of each for the language model,
+    and what the heads predict for each."""
+
+    tokens: Sequence[Tensor]
+    predictions: Sequence[Predictions]
+
+    def rows(self, rows: Sequence[int]) -> Look:
+        """The look at some of the images, or at one several times."""
+        return Look([self.tokens[i] for i in rows], [self.predictions[i] for i in rows])
+
+
 class Backbone:
     """A vision-language model with its processor; made by :func:`vlm_aes.models.vlm.load_backbone`.
 
@@ -44,6 +62,7 @@ class Backbone:
         padding_side: left, so that the last token of every row is the one that is read.
         family: ``config.model_type``.
         multimodal_rope: whether the family computes three-dimensional positions and keeps ``rope_deltas``.
+        has_heads: whether heads on the vision tower answer beside the language model: see :meth:`look`.
         shares_prefix: whether questions may share a prefix (``prefix.py``): the suite proves it for the family.
         model_id: hub id and commit, or a hash of the folder's content.
         pixel_backend: ``pil`` or ``torchvision``.
@@ -65,6 +84,7 @@ class Backbone:
         self._needs = family_of(self.family)
         self.multimodal_rope = hasattr(model.model, "get_rope_index")
         self.shares_prefix = self._needs.tested
+        self.has_heads = hasattr(model.model, "heads")
         if self.tokenizer.pad_token_id is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if not self.tokenizer.chat_template and getattr(processor, "chat_template", None):
@@ -86,6 +106,16 @@ class Backbone:
         config = self.model.config
         token = getattr(config, "image_token_id", None)
         return getattr(config, "image_token_index", None) if token is None else token
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes that heads rate; none for a model without heads."""
+        return tuple(self.model.config.labels["attributes"]) if self.has_heads else ()
+
+    @property
+    def degradation_kinds(self) -> tuple[str, ...]:
+        """Kinds of degradation that heads tell; none for a model without heads."""
+        return tuple(self.model.config.labels["degradations"]) if self.has_heads else ()
 
     @property
     def needed_side(self) -> int | None:
@@ -141,16 +171,37 @@ class Backbone:
         space = " " if needs_space and stem and not stem[0].isspace() else ""
         return rendered + space + stem
 
-    def encode(self, images: Sequence[Image.Image | Sequence[Image.Image]], texts: Sequence[str]) -> dict[str, Tensor]:
+    @torch.inference_mode()
+    def look(self, images: Sequence[Image.Image]) -> Look | None:
+        """One look at B images; None for a model without heads."""
+        if not self.has_heads:
+            return None
+        pixels = self.processor.image_processor(images=[to_rgb(image) for image in images], return_tensors="pt")
+        seen = self.model.model.get_image_features(pixels["pixel_values"].to(self.device, self.dtype))
+        config = self.model.config
+        return Look(seen.pooler_output, Predictions.of(seen.heads, config.labels, config.attribute_scales))
+
+    def encode(
+        self, images: Sequence[Image.Image | Sequence[Image.Image]], texts: Sequence[str], look: Look | None = None
+    ) -> dict[str, Any]:
         """Model inputs for a batch, padded on the left.
 
         Args:
             images: B images, or B lists of them.
             texts: B rendered texts, each with as many images.
+            look: at the B images, which are then not looked at again.
 
         Raises:
             CheckpointError: where an input is missing that the family silently needs.
         """
+        if look is not None:
+            placeholder, n = self.processor.image_token, len(look.tokens[0])
+            whole = [text.replace(placeholder, placeholder * n) for text in texts]
+            options = {"add_special_tokens": False, "padding": True, "padding_side": self.padding_side}
+            inputs = self.tokenizer(whole, return_tensors="pt", **options).to(self.device)
+            names = ("input_ids", "attention_mask")
+            image = ImageFeatures(pooler_output=list(look.tokens))
+            return {name: inputs[name] for name in names} | {"mm_encoder_outputs": {"image": image}}
         bos = self.tokenizer.bos_token
         required = self._needs.required_inputs
         options = {"return_mm_token_type_ids": True} if "mm_token_type_ids" in required else {}
@@ -246,14 +297,16 @@ class Backbone:
         max_new_tokens: int,
         sampler: Callable[[int], Any] | None = None,
         on_text: Callable[[str], None] | None = None,
+        look: Look | None = None,
     ) -> list[str]:
         """The text that the model writes after each prompt, greedily.
 
         Args:
+            look: at the images, see :meth:`encode`.
             sampler: from the prompt's length in tokens to a processor of the logits.
             on_text: receives the first row's text so far, whenever it has grown.
         """
-        inputs = self.encode(images, texts)
+        inputs = self.encode(images, texts, look)
         length = inputs["input_ids"].shape[1]
         out = self.model.generate(
             **inputs,

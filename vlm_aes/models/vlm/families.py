@@ -46,6 +46,7 @@ VLM_FAMILIES = {
         required_inputs=("pixel_attention_mask",), needed_package=("num2words", "pip install 'vlm-aes[smolvlm]'")
     ),
     "gemma3": VlmFamily(required_inputs=("token_type_ids",), fixed_image_size=True, ignores_soft_cap=True),
+    "vlm_aes_nano": VlmFamily(fixed_image_size=True),
     "lfm2_vl": VlmFamily(required_inputs=("pixel_attention_mask", "spatial_shapes")),
 }
 """``config.model_type`` to the needs of the family."""

