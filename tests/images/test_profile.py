@@ -9,7 +9,15 @@ from PIL import Image, ImageCms
 
 from tests.photos import PHOTOS
 from vlm_aes.images.open import open_image
-from vlm_aes.images.profile import _ADOBE_RGB, _coded_profile, _matrix_profile, find_profile, to_srgb
+from vlm_aes.images.profile import (
+    _ADOBE_RGB,
+    _coded_profile,
+    _matrix_conversion,
+    _matrix_profile,
+    _srgb_transform,
+    find_profile,
+    to_srgb,
+)
 
 PHOTO = PHOTOS[0].convert("RGB").resize((160, 120))
 GRAY = PHOTO.convert("L").convert("RGB")
@@ -159,3 +167,39 @@ def test_an_srgb_profile_changes_nothing():
     for profile in (ImageCms.ImageCmsProfile(SRGB).tobytes(), _coded_profile(1, 13), _coded_profile(1, 1)):
         assert to_srgb(PHOTO, profile) is PHOTO
     assert find_profile(PHOTO) is None
+
+
+def with_curve(profile, tag):
+    """A matrix profile with another curve for all three colors."""
+    data = bytearray(profile + bytes(-len(profile) % 4))
+    for i in range(6):
+        at = 132 + 12 * i
+        if data[at + 1 : at + 4] == b"TRC":
+            struct.pack_into(">II", data, at + 4, len(data), len(tag))
+    struct.pack_into(">I", data, 0, len(data) + len(tag))
+    return bytes(data) + tag
+
+
+def parametric(kind, *values):
+    return b"para\0\0\0\0" + struct.pack(f">HH{len(values)}i", kind, 0, *(round(65536 * v) for v in values))
+
+
+@pytest.mark.parametrize("curve", [
+    parametric(0, 1.8), parametric(1, 2.2, 1.05, -0.05), parametric(2, 2.2, 1.02, -0.02, 0.0),
+    parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
+    parametric(4, 2.2, 0.9, 0.1, 0.3, 0.06, 0.0, 0.0), b"curv" + bytes(8),
+    b"curv" + struct.pack(">II4H", 0, 4, 0, 9000, 30000, 65535),
+])  # fmt: skip
+def test_curves_and_matrix_give_what_the_colour_library_gives(curve):
+    profile = with_curve(_coded_profile(12, 8), curve)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8))
+    own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    expected = ImageCms.profileToProfile(noise, own, SRGB, 1, "RGB", flags=ImageCms.Flags.BLACKPOINTCOMPENSATION)
+    quick = _matrix_conversion(profile)
+    assert np.abs(np.asarray(quick(noise)).astype(int) - np.asarray(expected)).max() <= 1
+    assert _srgb_transform(profile, "RGB").__name__ == "convert"  # the quick way is taken
+
+
+def test_a_profile_without_curves_takes_the_general_way():
+    assert _matrix_conversion(ImageCms.ImageCmsProfile(LAB).tobytes()) is None
+    assert _matrix_conversion(ADOBE[:200]) is None
