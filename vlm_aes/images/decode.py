@@ -17,6 +17,7 @@ from vlm_aes.errors import short_text
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.damage import DataMissing, load
 from vlm_aes.images.formats import HEIC_SUFFIXES, OPENED_FORMATS, RAW_SUFFIXES, is_cut_short, sniff
+from vlm_aes.images.frame import find_frame
 from vlm_aes.images.profile import find_profile, to_srgb
 from vlm_aes.images.raw import decode_raw, is_raw_tiff
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_large, too_small
@@ -149,18 +150,20 @@ def _decode_with_pillow(
 
         full = upright_rgb(with_full_range(image))
         del image
+        frame = find_frame(full)
+        full = frame.inside(full)
         native = None
         native_side = options.native_side
         whole_fits = width * height <= min(max_pixels, MAX_PIXELS_NATIVE)
-        if native_side and max(full.size) < max(width, height) and whole_fits:
+        if native_side and max(frame.size) < max(width, height) and whole_fits:
             whole, _ = load(reopen(data, False), data, partial(reopen, smaller=False))
-            native = center_crop(upright_rgb(whole), native_side)
+            native = center_crop(frame.inside(upright_rgb(whole)), native_side)
         reduced = _reduce(full, options.needed_side)
         if native_side and native is None and reduced is not full:
             native = center_crop(full, native_side)
     if reduce_first:
         reduced, native = to_srgb(reduced, profile), native and to_srgb(native, profile)
-    return LoadedImage(reduced, width, height, sha256, native, damaged)
+    return LoadedImage(reduced, width, height, sha256, native, damaged, frame.share)
 
 
 def _other_tiff(data: bytes, sha256: str, options: DecodeOptions) -> LoadedImage | ImageError | None:
@@ -179,7 +182,9 @@ def _other_tiff(data: bytes, sha256: str, options: DecodeOptions) -> LoadedImage
         return None
     if min(width, height) < MIN_SIDE_PX:
         return too_small(sha256, *upright.size)
-    return LoadedImage(_reduce(upright, options.needed_side), *upright.size, sha256)
+    frame = find_frame(upright)
+    reduced = _reduce(frame.inside(upright), options.needed_side)
+    return LoadedImage(reduced, *upright.size, sha256, frame=frame.share)
 
 
 _large_decode_lock = threading.Lock()

@@ -7,6 +7,7 @@ from PIL import Image
 
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.decode import MAX_PIXELS, DecodeOptions, decode, exif_orientation, failure, set_upright
+from vlm_aes.images.frame import find_frame
 from vlm_aes.images.profile import find_profile, to_srgb
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_small
 from vlm_aes.images.source import read_file
@@ -68,5 +69,8 @@ def _from_pil(image: Image.Image) -> LoadedImage | ImageError:
         return ImageError(*failure(error, "the image", "the image breaks off; load it from a whole file"))
     if min(upright.size) < MIN_SIDE_PX:
         return too_small(digest.hexdigest(), *upright.size)
-    upright = image.copy() if upright is image else upright
-    return LoadedImage(upright, *upright.size, digest.hexdigest())
+    frame = find_frame(upright)
+    inside = frame.inside(upright)
+    return LoadedImage(
+        image.copy() if inside is image else inside, *upright.size, digest.hexdigest(), frame=frame.share
+    )

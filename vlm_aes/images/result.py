@@ -13,11 +13,13 @@ class LoadedImage:
     """An opened image.
 
     Attributes:
-        image: RGB in the colours of sRGB, upright by its EXIF orientation, transparency laid over white.
+        image: RGB in the colours of sRGB, upright by its EXIF orientation, without a frame, transparency laid over
+            white.
         width, height: in pixels, of the whole upright image, also where ``image`` is smaller.
         sha256: of the file's bytes; of mode, size and pixels for a PIL image.
         native: the middle of the image at its native size. Only where ``image`` is smaller, the crop was
             asked for, and the image is not too large to decode in full.
+        frame: share of the area that was a frame or bars, which ``image`` and ``native`` lack.
         damaged: share of the pixels that are lost, for lack of data in the file; at most
             :data:`vlm_aes.images.damage.MAX_DAMAGED`.
     """
@@ -28,6 +30,7 @@ class LoadedImage:
     sha256: str
     native: Image.Image | None = None
     damaged: float = 0.0
+    frame: float = 0.0
 
 
 @dataclass(frozen=True)

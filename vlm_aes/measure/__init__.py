@@ -58,12 +58,15 @@ def _measure(image: AnalysisImage, measures: Iterable[Measure]) -> dict[str, Fac
     return {fact.name: fact for one in measures for fact in one(image)}
 
 
-def measure(image: Image.Image, native: Image.Image | None = None) -> dict[str, Fact]:
+def measure(image: Image.Image, native: Image.Image | None = None, frame: float = 0.0) -> dict[str, Fact]:
     """Every fact of an image by name, in a fixed order, as tables and people get them.
 
-    ``native`` is the middle of it at native size, where ``image`` was decoded smaller.
+    Args:
+        native: the middle of it at native size, where ``image`` was decoded smaller.
+        frame: share of the area that was a frame or bars, which ``image`` lacks.
     """
-    return _measure(AnalysisImage(image, square=False, native=native), _PROMPT_MEASURES + _TABLE_MEASURES)
+    facts = _measure(AnalysisImage(image, square=False, native=native), _PROMPT_MEASURES + _TABLE_MEASURES)
+    return facts | {"frame": Fact("frame", 100 * frame, "percent", "left out" if frame else "none")}
 
 
 def measure_for_prompt(image: Image.Image) -> dict[str, Fact]:
