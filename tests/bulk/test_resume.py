@@ -1,5 +1,6 @@
 """A run that is gone on with keeps what holds and gives the same table."""
 
+import pandas
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,6 +33,15 @@ def test_resume_keeps_what_holds_and_redoes_what_changed(assessor, folder, tmp_p
     assert (stats.resumed, stats.rated, len(done)) == (9, 1, 10)
     _, stats = run(assessor, folder, out, columns=Columns(facts=True), resume=True)
     assert stats.resumed == 0
+
+
+def test_resume_goes_on_with_a_table_that_a_spreadsheet_saved(assessor, folder, tmp_path):
+    out = tmp_path / "t.csv"
+    before, _ = run(assessor, folder, out)
+    pandas.read_csv(out).to_csv(out, sep=";", decimal=",", encoding="utf-16")
+    after, stats = run(assessor, folder, out, resume=True)
+    assert stats.rated == 0 and stats.resumed >= 9
+    same_rows(after, before)
 
 
 def test_scale_is_the_one_asked_for_when_gone_on(assessor, folder, tmp_path):

@@ -136,7 +136,7 @@ def test_the_command_gives_what_scores_of_the_model_give(tiny_checkpoint, tmp_pa
     words = ["evaluate", file, "--images", tmp_path, "--model", tiny_checkpoint("fast_vlm"), "--batch-size", "5"]
     result = run(*words, "--json")
     assert result.exit_code == 1, result.stderr
-    assert "ratings read as 1 to 5" in result.stderr
+    assert "15 ratings of 15 images, read as 1 to 5; if that is wrong: --ratings-scale" in result.stderr
     found = json.loads(result.stdout)
     assert (found["n"], found["n_error"]) == (14, 1)
     read = read_ratings(file, tmp_path, min_images=3).select(range(14))

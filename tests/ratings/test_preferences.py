@@ -11,7 +11,7 @@ def row(preferred="a", a="0.png", b="1.png", **more):
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_forms_read_the_same(photos, tmp_path, suffix):
-    file = write_table(tmp_path, [row("a"), row("B"), row("tie"), row("1.png"), row("a", "2.png", "0.png")], suffix)
+    file = write_table(tmp_path, [row("a"), row("B"), row("tie"), row("./1.png"), row("a", "2.png ", "0.png")], suffix)
     assert is_preferences(file)
     found = read_preferences(file, photos, min_pairs=1)
     assert found.paths == [str(photos / f"{i}.png") for i in (0, 1, 2)]
@@ -21,7 +21,7 @@ def test_forms_read_the_same(photos, tmp_path, suffix):
 
 def test_wrong_tables_name_row_and_column_and_a_ratings_table_holds_no_pairs(photos, tmp_path):
     for rows, said in (
-        ([row(b="0.png")], "row 1, column path_b: the same image as path_a"),
+        ([row(b="./0.png")], "row 1, column path_b: the same image as path_a"),
         ([row(), row("x")], "row 2, column preferred: 'x' is neither a, b, tie nor one of"),
         ([row(), row("")], "row 2, column preferred: '' is neither"),
         ([row(b="gone.png")], "row 1, column path_b: no file .*gone.png; relative paths are below"),

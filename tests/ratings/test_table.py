@@ -92,8 +92,11 @@ WRONG = [
     ([], {}, "no rows"),
     ([row | {"rating": 3} for row in rows()], {}, "column rating: every rating is 3; there is nothing to learn"),
     (rows()[:19], {}, "19 rated images are too few; give 20"),
-    (rows(r5={"rating": "nan"}), {}, "row 5, column rating: 'nan' is no rating"),
-    (rows(r5={"rating": ""}), {}, "row 5, column rating: empty"),
+    (rows(r5={"rating": "inf"}), {}, "row 5, column rating: 'inf' is no rating"),
+    ([row | {"rating": " "} for row in rows()], {}, "column rating: no row holds a rating: empty"),
+    ([*rows()[:19], {"path": "19.png", "rating": "NA"}], {}, "19 rated .* too few; give 20; 1 empty left out"),
+    (rows(r2={"path": "./1.png"}, r3={"path": "1.png"}), {}, "row 3, .*1.png has a rating in row 2 already"),
+    ([{"path": p, "rater": "x", "rating": i} for i, p in enumerate(("a/../0.png", "0.png"), 2)], {}, "x has voted on"),
     (rows(r5={"rating": "good"}), {}, "row 5, column rating: 'good' is not a number"),
     (rows(r5={"rating": 6}), {"scale": Scale(1, 5)},
      "row 5, column rating: 6 is outside the scale 1 to 5; correct it or declare"),
@@ -136,11 +139,11 @@ def test_files_that_are_no_table_are_refused(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"path": "a", "rating": 1}\n{"path"\n')
     (tmp_path / "r.csv").write_text("path,rating\na,1,2\n")
     (tmp_path / "none").mkdir()
-    pq.write_table(pa.table({"image": ["a"], "rating": [1]}), tmp_path / "text.parquet")
+    pq.write_table(pa.table({"image": list(map(str, range(20))), "rating": range(20)}), tmp_path / "text.parquet")
     for name, reason in {
         "r.xlsx": "ends in .csv", "r.parquet": "cannot be read", "r.jsonl": "row 2: not JSON",
         "r.csv": "row 1: more fields", "gone.csv": "cannot be read", "none": "no .parquet file",
-        "text.parquet": "column image: not the bytes",
+        "text.parquet": "row 1, column path: no file 0;",
     }.items():  # fmt: skip
         with pytest.raises(RatingsError, match=reason):
             read_ratings(tmp_path / name)
@@ -154,3 +157,43 @@ def test_rows_of_any_table_are_read_one_by_one(tmp_path, suffix):
     assert next(iter_rows(file)) == records[0]
     with pytest.raises(TableError, match="cannot be read as a table"):
         list(iter_rows(tmp_path / f"gone{suffix}"))
+
+
+READ = [  # ratings, options, what is said
+    ([0, 5, "", 3, 1, -1, 0], {"column": "stars"}, "3 ratings of 3 images, read as 1 to 5 stars; 1 empty, "
+     "2 unrated (0), 1 rejected (-1) left out"),
+    ([-1, 0, 2, 4, 5], {}, "3 ratings of 3 images, read as 1 to 5 stars; 1 unrated (0), 1 rejected (-1) left out"),
+    ([0, 1, 3, 5], {"scale": Scale(1, 5)}, "3 ratings of 3 images, read as 1 to 5 stars; 1 unrated (0) left out"),
+    ([0, 1, 3, -1], {"scale": Scale(0, 5)}, "read as 0 to 5; 1 rejected (-1) left out"),
+    (["2,5", "1,125", None, "4"], {}, "3 ratings of 3 images, read as 1 to 5; 1 empty left out"),
+    (["1,125", "2,250", "4"], {"scale": Scale(1, 5)}, "read as 1 to 5"),
+    ([-2, 0, 1], {"scale": Scale.parse("-2-2")}, "read as -2 to 2"),
+    ([-1.7, 0.2, 2.25], {"transform": "z-score"}, "read as -1.7 to 2.25"),
+    ([0, 3, 8], {}, "read as 0 to 10"),
+    ([1, 2, 3, 7], {}, "on several scales: declare theirs: --ratings-scale 1-7 or --ratings-scale 1-10"),
+    ([0, 1, 3, 5], {}, "--ratings-scale 1-5 where 0 is unrated and left out, or --ratings-scale 0-5"),
+    ([0.4, 3.2, 4.6], {}, "on several scales: declare theirs: --ratings-scale 0-5 or"),
+    ([-2, -1, 0, 1, 2], {}, "cannot be told: declare it, as in --ratings-scale -2-2; for z-scores --transform z-score"),
+    ([-1, 0, 1], {}, "cannot be told: declare it, as in --ratings-scale -1-1"),
+    ([-1.7, 0.2, 2.25], {}, "cannot be told"),
+    (["1,125", "2,250", "4"], {}, "row 1, column rating: 1,125 may be 1.125 or 1125; write that, or declare"),
+    (["1,125", "2,250", "4"], {"transform": "log"}, "1,125 may be 1.125 or 1125"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "options", "said"), READ, ids=[said for *_, said in READ])
+def test_ratings_as_people_have_them_are_read_or_asked_about(photos, tmp_path, values, options, said):
+    name = options.get("column", "rating")
+    file = write_table(tmp_path, [{"path": f"{i}.png", name.upper(): v} for i, v in enumerate(values)])
+    try:
+        found = read_ratings(file, photos, min_images=2, **options).reading
+    except RatingsError as error:
+        found = str(error)
+    assert said in found
+
+
+def test_two_ways_to_write_a_path_are_one_image(photos, tmp_path):
+    names = ("0.png", "./0.png", f"{photos}/0.png", " 1.png")
+    ratings = [{"path": p, "rater": f"r{i}", "rating": i + 1} for i, p in enumerate(names)]
+    table = read_ratings(write_table(tmp_path, ratings), photos, min_images=2)
+    assert [r.mean for r in table.ratings] == [2, 4] and table.reading.startswith("4 ratings of 2 images")

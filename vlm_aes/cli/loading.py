@@ -58,16 +58,14 @@ def load(
 def read_table(
     file: Path, images: Path | None, scale: str | None, *, transform: str = "", column: str = "rating", min_images: int
 ) -> RatingTable:
-    """Read a table of ratings, and say on which scale if nobody named one."""
+    """Read a table of ratings, and say what was read, and how."""
     say(f"Reading {file} ...")
     from vlm_aes.ratings.scale import Scale
     from vlm_aes.ratings.table import read_ratings
 
     declared = Scale.parse(scale) if scale else None
     table = read_ratings(file, images, scale=declared, transform=transform, column=column, min_images=min_images)
-    if not table.declared:
-        ends = f"{table.scale.low:g} to {table.scale.high:g}"
-        say(f"ratings read as {ends}; if that is wrong: --ratings-scale")
+    say(table.reading + "; if that is wrong: --ratings-scale" * (not table.declared))
     return table
 
 

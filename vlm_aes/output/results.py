@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vlm_aes.errors import TableError
 from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.output.table import BASE_COLUMNS, OPTIONAL_COLUMNS, REAL, WHOLE, Row
-from vlm_aes.ratings.records import iter_rows
+from vlm_aes.ratings.cells import image_path, to_number
+from vlm_aes.ratings.records import iter_rows, table_shards
 
 Rows = Callable[[], Iterable[Row]]
 """Gives the same rows each time it is called."""
@@ -30,7 +30,7 @@ def read_rows(place: Path, schema: pa.Schema | None = None) -> Iterator[Row]:
 def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
     """The files of a table: itself, or the shards of a folder in their order. Raises TableError for a folder without
     shards, unless that is allowed."""
-    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+    files = table_shards(place) if place.is_dir() else [place]
     if not files and not allow_empty:
         raise TableError(f"{place} holds no Parquet file; name a table that score wrote")
     return files
@@ -39,29 +39,26 @@ def table_files(place: Path, *, allow_empty: bool = False) -> list[Path]:
 def read_batches(file: Path, schema: pa.Schema, size: int = READ_BATCH_ROWS) -> Iterator[list[Row]]:
     """Rows of a table that has every column of ``schema``, up to ``size`` at a time; none where it lacks one. Raises
     TableError for a table that cannot be read."""
-    try:
-        records = iter_rows(file, size)
-        first = next(records, None)
-        if first is None or not set(schema.names) <= set(first):
-            return
-        kinds = [(name, schema.field(name).type) for name in schema.names]
-        every = chain([first], records)
-        while rows := [{n: _typed(r.get(n), k) for n, k in kinds} for r in islice(every, size)]:
-            yield rows
-    except TableError:
-        raise
-    except ValueError as error:  # a cell that is no number
-        raise TableError(f"{file} cannot be read as a table ({error})") from None
+    records = iter_rows(file, size)
+    first = next(records, None)
+    columns = [(name, name.lower(), schema.field(name).type) for name in schema.names]
+    if first is None or any(lower not in first for _, lower, _ in columns):
+        return
+    every = enumerate(chain([first], records), 1)
+    while part := list(islice(every, size)):
+        rows = []
+        for number, record in part:
+            try:
+                rows.append({name: _typed(record.get(lower), lower, kind) for name, lower, kind in columns})
+            except ValueError as error:
+                raise TableError(f"{file}, row {number}: {error}") from None
+        yield rows
 
 
 def read_schema(file: Path) -> pa.Schema:
     """The columns of an existing table that are columns of ours, in its order; others are left. Raises TableError for a
     table that cannot be read, or that lacks what every row has."""
-    try:
-        is_parquet = file.suffix.lower() == ".parquet"
-        names = pq.read_schema(file).names if is_parquet else list(next(iter_rows(file, 1), {}))
-    except (OSError, pa.ArrowException) as error:
-        raise TableError(f"{file} cannot be read as a table ({error})") from None
+    names = list(next(iter_rows(file, 1), {}))
     missing = [name for name, _ in BASE_COLUMNS if name not in names]
     if missing:
         raise TableError(f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row")
@@ -71,10 +68,21 @@ def read_schema(file: Path) -> pa.Schema:
     )
 
 
-def _typed(value: Any, kind: pa.DataType) -> Any:
+def _typed(value: Any, name: str, kind: pa.DataType) -> Any:
+    """A cell as its column has it, None for an empty one. Raises ValueError that names the column."""
     if value is None or value == "":
         return None
-    return float(value) if kind == REAL else int(value) if kind == WHOLE else str(value)
+    if kind not in (REAL, WHOLE):
+        return image_path(value) if name == "path" else str(value)
+    try:
+        number = to_number(value)
+        if number is None or kind == REAL:
+            return number
+        if number.is_integer():
+            return int(number)
+        raise ValueError(f"{value!r} is no whole number")
+    except ValueError as error:
+        raise ValueError(f"column {name}: {error}") from None
 
 
 def add_stars(rows: Rows, rule: StarRule, *, keep: bool = False) -> Iterator[Row]:

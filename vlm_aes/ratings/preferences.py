@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.errors import RatingsError
-from vlm_aes.ratings.records import cell_error, read_records, split_of
+from vlm_aes.ratings.cells import cell_error, image_path, same_image_key, split_of, text_of
+from vlm_aes.ratings.records import read_records
 
 PREFERENCE_COLUMNS = ("path_a", "path_b", "preferred")
 MIN_PAIRS = 20
@@ -86,28 +86,31 @@ def read_preferences(
     if not records or not set(PREFERENCE_COLUMNS) <= set(records[0]):
         columns = ", ".join(map(str, records[0])) if records else "no rows"
         raise RatingsError(f"{file}: preferences need {', '.join(PREFERENCE_COLUMNS)}; it has {columns}")
-    positions: dict[str, int] = {}
+    positions: dict[str, int] = {}  # both by the key of the image
+    paths: dict[str, str] = {}
     pairs = []
     for row, record in enumerate(records, 1):
-        names = [str(record.get(column) or "") for column in PREFERENCE_COLUMNS[:2]]
-        ends = []
-        for column, name in zip(PREFERENCE_COLUMNS, names, strict=False):
-            path = os.path.join(images or "", name)  # noqa: PTH118  (as typed: "./" stays)
-            if not name:
+        keys = []
+        for column in PREFERENCE_COLUMNS[:2]:
+            if not text_of(record.get(column)):
                 raise error(row, column, "empty")
-            if path not in positions and not Path(path).is_file():
+            path = image_path(record[column], images)
+            keys.append(same_image_key(path))
+            if keys[-1] not in paths and not Path(path).is_file():
                 raise error(row, column, f"no file {path}; relative paths are below --images")
-            ends.append(positions.setdefault(path, len(positions)))
-        if names[0] == names[1]:
+            positions.setdefault(keys[-1], len(paths))
+            paths.setdefault(keys[-1], path)
+        if keys[0] == keys[1]:
             raise error(row, "path_b", "the same image as path_a")
-        answer = str(record.get("preferred") or "").strip()
-        by_name = dict(zip(names, (1.0, 0.0), strict=True))
-        share = by_name.get(answer, _PREFERRED.get(answer.lower()))
+        answer = text_of(record.get("preferred"))
+        share = _PREFERRED.get(answer.lower())
+        if share is None and answer:
+            share = dict(zip(keys, (1.0, 0.0), strict=True)).get(same_image_key(image_path(answer, images)))
         if share is None:
             raise error(row, "preferred", f"{answer!r} is neither a, b, tie nor one of the paths")
-        pairs.append(Preference(row, ends[0], ends[1], share, split_of(record, row, error)))
+        pairs.append(Preference(row, positions[keys[0]], positions[keys[1]], share, split_of(record, row, error)))
     if len(pairs) < min_pairs:
         raise RatingsError(f"{file}: {len(pairs)} pairs are too few; give {min_pairs}")
     if all(pair.preferred == 0.5 for pair in pairs):
         raise RatingsError(f"{file}, column preferred: every pair is a tie; there is nothing to learn")
-    return PreferenceTable(file.name, list(positions), pairs)
+    return PreferenceTable(file.name, list(paths.values()), pairs)

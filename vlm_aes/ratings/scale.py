@@ -6,6 +6,7 @@ Wu et al., ICML 2024, arXiv 2312.17090, eq. 2), on a scale from 0 to 100.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,9 +92,9 @@ class Scale:
 
     @classmethod
     def parse(cls, text: str) -> Scale:
-        """``"1-5"`` to ``Scale(1, 5)``."""
+        """``"1-5"`` to ``Scale(1, 5)``; ``"-2-2"`` begins below zero."""
         try:
-            low, high = (float(part) for part in text.split("-"))
+            low, high = (float(end) for end in re.split(r"(?<=[\d.])-", text.strip(), maxsplit=1))
             return cls(low, high)
         except ValueError:
             raise SettingsError(f"scale {text!r} is not like 1-5, 1-10 or 0-100") from None

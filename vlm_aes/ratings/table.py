@@ -7,8 +7,8 @@ rating for each image, a mean and its spread, or a row for each vote.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vlm_aes.errors import RatingsError
-from vlm_aes.ratings.records import SPLITS, CellError, Record, cell_error, number_of, read_records, split_of
-from vlm_aes.ratings.scale import Floats, Scale, soft_label, soft_label_from_votes
+from vlm_aes.ratings.cells import (
+    SPLITS,
+    CellError,
+    cell_error,
+    image_path,
+    rating_of,
+    same_image_key,
+    split_of,
+    text_of,
+)
+from vlm_aes.ratings.rating_column import NO_STARS, TRANSFORMS, read_column
+from vlm_aes.ratings.records import Record, read_records
+from vlm_aes.ratings.scale import FIVE_POINTS, Floats, Scale, soft_label, soft_label_from_votes
 
 MIN_RATED_IMAGES = 20
 """Rated images below which nothing can be learned or measured."""
-_KNOWN_SCALES = ((0.0, 1.0), (1.0, 5.0), (1.0, 10.0), (0.0, 10.0), (0.0, 100.0))
-"""Scales that are read off a table, the first that holds every rating."""
-_TRANSFORMS = ("log", "cube-root", "rank", "per-age")
 _Row = tuple[int, Record, str, str, float]
 """Number, cells, key of the image, its path, and its rating."""
 
@@ -70,7 +78,8 @@ class RatingTable:
         name: of the file.
         scale: of the ratings; ``declared`` or read off.
         transform: applied to the numbers before; empty for none.
-        images: row to the bytes of the image, for images that are in the table.
+        images: row to the bytes of the image, for images that are in the table; null for one that is not.
+        left_out: why rows hold no rating, and how many.
     """
 
     name: str
@@ -79,15 +88,23 @@ class RatingTable:
     declared: bool
     transform: str = ""
     images: pa.ChunkedArray | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
         return len(self.ratings)
 
+    @property
+    def reading(self) -> str:
+        """What was read, how, and what was left out, as a line for people."""
+        n = sum(max(1, len(rating.votes)) for rating in self.ratings)
+        stars = " stars" * (self.scale == FIVE_POINTS and not self.left_out.keys().isdisjoint(NO_STARS.values()))
+        scale = f"{self.scale.low:g} to {self.scale.high:g}{stars}"
+        return f"{n} ratings of {len(self)} images, read as {scale}{_in_words(self.left_out)}"
+
     def source(self, i: int) -> str | bytes:
         """The ``i``-th image: its path, or its bytes."""
-        if self.images is None:
-            return self.ratings[i].path
-        return bytes(self.images[self.ratings[i].row - 1].as_py())
+        data = None if self.images is None else self.images[self.ratings[i].row - 1].as_py()
+        return self.ratings[i].path if data is None else bytes(data)
 
     def scores(self) -> Floats:
         """(N,) mean ratings from 0 to 100."""
@@ -133,8 +150,8 @@ def read_ratings(
         scale: ends of the rating scale; read off the numbers when not given.
         transform: for counts (likes, views): ``log`` of one more than the count, ``cube-root``, ``rank``
             (share of images below, ties in the middle), or ``per-age`` (log of one more than the count over
-            the ``age`` column). Their least and largest become the scale.
-        column: with the ratings.
+            the ``age`` column); ``z-score`` takes z-scores as they are. Their least and largest become the scale.
+        column: with the ratings, in any case.
         min_images: rated images that are enough.
 
     Raises:
@@ -142,100 +159,67 @@ def read_ratings(
     """
     file = Path(file)
     records, image_bytes = read_records(file)
+    column = column if records and column in records[0] else column.lower()
     _check_columns(file, records, column, transform)
-    names = set(records[0])
     error = partial(cell_error, file)
-    paths = [_image_path(record, i, error, images, image_bytes) for i, record in enumerate(records, 1)]
-    values = np.array([number_of(r.get(column), i, column, error) for i, r in enumerate(records, 1)])
-    declared = scale is not None
-    if transform:
-        if "rater" in names:
-            raise RatingsError(f"{file}: a transform is for counts, and this table holds votes")
-        values = _transform(values, transform, records, error, column)
-        scale = Scale(float(values.min()), float(values.max())) if np.ptp(values) > 0 else None
-        declared = True
-    if np.ptp(values) == 0:
-        constant = f"every rating is {values[0]:g}; there is nothing to learn from a constant"
-        raise RatingsError(f"{file}, column {column}: {constant}")
-    scale = scale or _scale_of(values, file, column)
-    for i, value in enumerate(values, 1):
-        if not scale.low <= value <= scale.high:
-            ends = f"{scale.low:g} to {scale.high:g}"
-            raise error(i, column, f"{value:g} is outside the scale {ends}; correct it or declare another scale")
-    keys = paths
-    if image_bytes is not None:
-        keys = [hashlib.sha256(data.as_py()).hexdigest() for data in image_bytes]
-    rows: list[_Row] = list(zip(range(1, len(keys) + 1), records, keys, paths, values.tolist()))
-    if "rater" in names:
+    digests = _digests(image_bytes) if image_bytes is not None else [""] * len(records)
+    every = enumerate(zip(records, digests, strict=True), 1)
+    paths = [_image_path(r, i, error, images, held=bool(digest)) for i, (r, digest) in every]
+    values, found, left_out = read_column(records, column, f"{file}, column {column}", error, scale, transform)
+    keys = [digest or same_image_key(path) for digest, path in zip(digests, paths, strict=True)]
+    numbered = zip(range(1, len(keys) + 1), records, keys, paths, values.tolist(), strict=True)
+    rows: list[_Row] = [row for row in numbered if not np.isnan(row[-1])]
+    if "rater" in records[0]:
         ratings = _from_votes(rows, error)
     else:
-        ratings = _from_means(rows, error, scale, column, transform)
+        ratings = _from_means(rows, error, found, column, transform)
     if len(ratings) < min_images:
-        raise RatingsError(f"{file}: {len(ratings)} rated images are too few; give {min_images}")
-    missing = [] if image_bytes is not None else [rating for rating in ratings if not Path(rating.path).is_file()]
+        few = f"{len(ratings)} rated images are too few; give {min_images}"
+        raise RatingsError(f"{file}: {few}{_in_words(left_out)}")
+    missing = [r for r in ratings if not digests[r.row - 1] and not Path(r.path).is_file()]
     if missing:
         reason = f"no file {missing[0].path}; {len(missing)} of {len(ratings)} images are missing"
         raise error(missing[0].row, "path", f"{reason}; relative paths are below --images")
-    return RatingTable(file.name, ratings, scale, declared, transform, image_bytes)
+    return RatingTable(file.name, ratings, found, bool(scale or transform), transform, image_bytes, left_out)
+
+
+def _in_words(left_out: Counter[str]) -> str:
+    counts = ", ".join(f"{n} {reason}" for reason, n in left_out.items())
+    return f"; {counts} left out" if counts else ""
 
 
 def _check_columns(file: Path, records: list[Record], column: str, transform: str) -> None:
-    if transform and transform not in _TRANSFORMS:
-        raise RatingsError(f"transform {transform!r}: choose one of {', '.join(_TRANSFORMS)}")
+    if transform and transform not in TRANSFORMS:
+        raise RatingsError(f"transform {transform!r}: choose one of {', '.join(TRANSFORMS)}")
     if not records:
         raise RatingsError(f"{file}: no rows")
     columns = ", ".join(map(str, records[0]))
     if column not in records[0]:
         raise RatingsError(f"{file}: no column {column!r} with the ratings; its columns: {columns}")
+    if transform not in ("", "z-score") and "rater" in records[0]:
+        raise RatingsError(f"{file}: a transform is for counts, and this table holds votes")
     if transform == "per-age" and "age" not in records[0]:
         raise RatingsError(f"{file}: per-age needs a column age; its columns: {columns}")
 
 
-def _image_path(record: Record, row: int, error: CellError, images: str | Path | None, image_bytes: object) -> str:
-    path = record.get("path")
-    if image_bytes is not None:
-        return str(path or f"row {row}")
-    if not path:
-        raise error(row, "path", "empty" if "path" in record else "missing; name the images in path or image")
-    return os.path.join(images or "", str(path))  # noqa: PTH118  (as typed: "./" stays)
+def _image_path(record: Record, row: int, error: CellError, images: str | Path | None, *, held: bool) -> str:
+    if held:
+        return str(record.get("path") or f"row {row}")
+    path = record.get("path") or record.get("image")
+    if not text_of(path):
+        known = "empty" if {"path", "image"} & set(record) else "missing"
+        raise error(row, "path", f"{known}; name the images in path or image")
+    return image_path(path, images)
 
 
-def _transform(values: Floats, transform: str, records: list[Record], error: CellError, column: str) -> Floats:
-    if transform == "rank":
-        from scipy.stats import rankdata  # takes a second
-
-        ranks: Floats = (rankdata(values) - 0.5) / len(values)
-        return ranks
-    for i, value in enumerate(values, 1):
-        if value < 0:
-            raise error(i, column, f"{value:g} is no count")
-    if transform == "per-age":
-        ages = [number_of(r.get("age"), i, "age", error) for i, r in enumerate(records, 1)]
-        for i, age in enumerate(ages, 1):
-            if age <= 0:
-                raise error(i, "age", f"{age:g} is not above 0")
-        values = values / np.array(ages)
-    change: Callable[[Floats], Floats] = np.cbrt if transform == "cube-root" else np.log1p
-    return change(values)
-
-
-def _scale_of(values: Floats, file: Path, column: str) -> Scale:
-    for low, high in _KNOWN_SCALES:
-        if low <= values.min() and values.max() <= high:
-            return Scale(low, high)
-    raise RatingsError(
-        f"{file}, column {column}: ratings from {values.min():g} to {values.max():g} are on no "
-        "usual scale; declare it (--ratings-scale 1-7), or for counts a transform"
-    )
+def _digests(images: pa.ChunkedArray) -> list[str]:
+    """The hash of each image; empty where there are no bytes."""
+    return [hashlib.sha256(data.as_py()).hexdigest() if data.is_valid else "" for data in images]
 
 
 def _text_cells(record: Record, row: int, error: CellError) -> Record:
-    group = record.get("group")
-    return {
-        "critique": str(record.get("critique") or "").strip(),
-        "split": split_of(record, row, error),
-        "group": "" if group is None else str(group),
-    }
+    split = split_of(record, row, error)
+    return {"critique": text_of(record.get("critique")), "split": split, "group": text_of(record.get("group"))}
 
 
 def _from_means(rows: list[_Row], error: CellError, scale: Scale, column: str, transform: str) -> list[Rating]:
@@ -245,11 +229,9 @@ def _from_means(rows: list[_Row], error: CellError, scale: Scale, column: str, t
         if first.setdefault(key, row) != row:
             known = f"{path} has a rating in row {first[key]} already"
             raise error(row, column, f"{known}; keep one of them, or name the rater of each in a column rater")
-        std = None
-        if record.get("std") not in (None, "") and not transform:
-            std = number_of(record["std"], row, "std", error)
-            if not 0 <= std <= scale.high - scale.low:
-                raise error(row, "std", f"{std:g} is no spread on this scale")
+        std = None if transform else rating_of(record.get("std"), row, "std", error)
+        if std is not None and not 0 <= std <= scale.high - scale.low:
+            raise error(row, "std", f"{std:g} is no spread on this scale")
         ratings.append(Rating(row, path, value, std, **_text_cells(record, row, error)))
     return ratings
 
@@ -257,7 +239,7 @@ def _from_means(rows: list[_Row], error: CellError, scale: Scale, column: str, t
 def _from_votes(rows: list[_Row], error: CellError) -> list[Rating]:
     by_key: dict[str, Rating] = {}
     for row, record, key, path, value in rows:
-        rater = "" if record.get("rater") is None else str(record["rater"])
+        rater = text_of(record.get("rater"))
         if not rater:
             raise error(row, "rater", "empty; every vote needs its rater")
         texts = _text_cells(record, row, error)

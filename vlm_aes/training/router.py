@@ -1,7 +1,6 @@
 """Train a route classifier from a table: which kind of image goes to which model."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from vlm_aes.models.ensemble.router import MIN_IMAGES_PER_ROUTE, TrainedRouteCla
 from vlm_aes.models.heads.vision_tower import VisionTower, find_tower
 from vlm_aes.models.pretrained import LoadOptions
 from vlm_aes.models.registry import RATER_FILE
+from vlm_aes.ratings.cells import image_path, text_of
 from vlm_aes.ratings.records import iter_rows
 from vlm_aes.training.checkpoint import absolute_model, replaced_folder
 
@@ -65,15 +65,16 @@ def read_routes(file: Path, images: Path | None, names: Sequence[str]) -> list[t
     try:
         rows = list(iter_rows(file))
     except TableError as error:
-        raise TrainingError(error) from None
+        raise TrainingError(error.message, error.hint) from None
     routes = []
     for i, row in enumerate(rows, 1):
-        if not row.get("path") or row.get("route") not in names:
+        route = text_of(row.get("route"))
+        if not text_of(row.get("path")) or route not in names:
             raise TrainingError(f"{file}, row {i}: it needs a path, and a route that is one of {', '.join(names)}")
-        path = os.path.join(images or "", row["path"])  # noqa: PTH118  (as typed: "./" stays)
+        path = image_path(row["path"], images)
         if not Path(path).is_file():
             raise TrainingError(f"{file}, row {i}: no file {path}; relative paths are below --images")
-        routes.append((path, list(names).index(row["route"])))
+        routes.append((path, list(names).index(route)))
     _check_counts([route for _, route in routes], names, f"{file}:")
     return routes
 

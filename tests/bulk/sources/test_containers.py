@@ -16,8 +16,9 @@ from vlm_aes.images.open import ImageError
 
 def test_tables_of_paths(photos, image_bytes, tmp_path):
     paths = [str(f) for f in sorted(photos.iterdir())]
-    (tmp_path / "t.csv").write_text("rating,path\n" + "".join(f"3,{p}\n" for p in paths))
-    (tmp_path / "t.jsonl").write_text("".join(json.dumps({"path": p}) + "\n" for p in paths))
+    windows = (p.replace("photos/", "photos\\") for p in paths)
+    (tmp_path / "t.csv").write_text("rating;Path\n" + "".join(f"3,5; {p} \n" for p in windows))
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps({"PATH": p}) + "\n" for p in paths), encoding="utf-16")
     pq.write_table(pa.table({"where": paths}), tmp_path / "t.parquet")
     assert contents(tmp_path / "t.csv") == contents(tmp_path / "t.jsonl") == image_bytes
     assert contents(tmp_path / "t.parquet", column="where") == image_bytes
@@ -35,6 +36,18 @@ def test_parquet_that_holds_images(photos, image_bytes, tmp_path, struct):
     assert items[1].path == f"{file}/1" + ("/1.png" if struct else "")
     assert len({json.dumps(i.current_fingerprint()) for i in items}) == 6
     assert count_images([str(file)]) == 6
+
+
+def test_parquet_of_a_data_set_without_its_files_names_them(photos, image_bytes, tmp_path):
+    cells = [{"bytes": None, "path": str(f)} for f in sorted(photos.iterdir())] + [{"bytes": None, "path": None}]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"Photo": pa.array(cells, kind)}), tmp_path / "t.PARQUET")
+    pq.write_table(
+        pa.table({"Path": pa.array([c["path"] for c in cells[:-1]]).dictionary_encode()}), tmp_path / "p.parquet"
+    )
+    items = list(find_sources([str(tmp_path / "t.PARQUET")], column="Photo"))
+    assert [i.read() for i in items[:-1]] == contents(tmp_path / "p.parquet") == image_bytes
+    assert items[0].path == cells[0]["path"] and "holds no image" in str(items[-1].read())
 
 
 def test_a_wrong_table_or_row_says_what_to_do(tmp_path):

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vlm_aes.errors import SourceError, TableError, short_text
 from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import MAX_FILE_BYTES, ImageContainer, ImageSource, file_fingerprint, file_too_large
-from vlm_aes.ratings.records import iter_rows
+from vlm_aes.ratings.cells import image_path, text_of
+from vlm_aes.ratings.records import holds_bytes, iter_rows, parquet_columns
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -22,7 +22,7 @@ IMAGE_COLUMNS = ("path", "image", "file_name", "filename", "file", "jpg", "png",
 """Columns that name or hold the images, the first that is there, when no column is named."""
 _NAME_COLUMNS = ("path", "image_id", "__key__", "file_name")
 """Columns that may name an image whose bytes stand in another one."""
-_BYTES_BATCH_ROWS, _PATH_BATCH_ROWS = 16, 8192
+_BYTES_BATCH_ROWS = 16
 
 
 def open_containers(sources: Iterable[ImageSource], column: str | None = None) -> Iterator[ImageSource]:
@@ -59,17 +59,9 @@ def table_images(file: str, column: str | None) -> Iterator[ImageSource]:
     with _readable(file):
         if holds_images(file, column):
             yield from _held_images(file, column)
-        elif file.lower().endswith(".parquet"):
-            with pq.ParquetFile(file) as parquet:
-                name = _parquet_column(file, parquet.schema_arrow, column)
-                batches = parquet.iter_batches(_PATH_BATCH_ROWS, columns=[name])
-                paths = (path for batch in batches for path in batch.column(0).to_pylist())
-                for number, path in enumerate(paths, 1):
-                    yield _named_image(file, number, path)
-        else:
-            name = ""
-            for number, row in enumerate(iter_rows(Path(file)), 1):
-                name = name or _column(file, [str(k) for k in row], column)
+        elif first := next(iter_rows(Path(file), 1), None):
+            name = _column(file, list(first), column)
+            for number, row in enumerate(iter_rows(Path(file), columns=[name]), 1):
                 yield _named_image(file, number, row.get(name))
 
 
@@ -79,8 +71,8 @@ def holds_images(file: str, column: str | None) -> bool:
     if not file.lower().endswith(".parquet"):
         return False
     with _readable(file):
-        schema = pq.read_schema(file)
-        return _is_bytes(schema.field(_parquet_column(file, schema, column)).type)
+        types = parquet_columns(Path(file))
+        return holds_bytes(types[_parquet_column(file, types, column)])
 
 
 def unnamed_image(path: str) -> ImageSource:
@@ -99,46 +91,40 @@ def _readable(file: str) -> Iterator[None]:
 
 
 def _column(file: str, names: list[str], wanted: str | None) -> str:
-    for name in (wanted,) if wanted else IMAGE_COLUMNS:
+    for name in (wanted, wanted.lower()) if wanted else IMAGE_COLUMNS:
         if name in names:
-            return str(name)
+            return name
     lack = f"no column {wanted!r}" if wanted else f"none of the columns {', '.join(IMAGE_COLUMNS)}"
     raise SourceError(f"{file} has {lack}; it has {', '.join(names)}", "name one with --column")
 
 
-def _parquet_column(file: str, schema: pa.Schema, wanted: str | None) -> str:
+def _parquet_column(file: str, types: dict[str, pa.DataType], wanted: str | None) -> str:
     # bytes before paths: where both are there, the path names the image of the same row
-    with_bytes = [n for n in schema.names if _is_bytes(schema.field(n).type)]
-    return _column(file, schema.names, wanted or (with_bytes[0] if with_bytes else None))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    if pa.types.is_struct(kind):
-        return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    with_bytes = [name for name, kind in types.items() if holds_bytes(kind)]
+    return _column(file, list(types), wanted or (with_bytes[0] if with_bytes else None))
 
 
 def _named_image(file: str, number: int, path: object) -> ImageSource:
-    return ImageSource(path) if isinstance(path, str) and path else unnamed_image(f"{file}/{number}")
+    return ImageSource(image_path(path)) if text_of(path) else unnamed_image(f"{file}/{number}")
 
 
 def _held_images(file: str, column: str | None) -> Iterator[ImageSource]:
-    with pq.ParquetFile(file) as parquet:
-        schema = parquet.schema_arrow
-        bytes_column = _parquet_column(file, schema, column)
-        names = [n for n in _NAME_COLUMNS if n in schema.names and n != bytes_column]
-        columns = [bytes_column, *names[:1]]
-        fingerprint = file_fingerprint(file)
-        batches = parquet.iter_batches(_BYTES_BATCH_ROWS, columns=columns)
-        for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
-            yield _held_image(file, number, [row[c] for c in columns], fingerprint)
+    types = parquet_columns(Path(file))
+    bytes_column = _parquet_column(file, types, column)
+    names = [n for n in _NAME_COLUMNS if n in types and n != bytes_column]
+    columns = [bytes_column, *names[:1]]
+    fingerprint = file_fingerprint(file)
+    for number, row in enumerate(iter_rows(Path(file), _BYTES_BATCH_ROWS, columns)):
+        yield _held_image(file, number, [row[c] for c in columns], fingerprint)
 
 
 def _held_image(file: str, number: int, cells: list[Any], fingerprint: dict[str, Any]) -> ImageSource:
     value, name = cells[0], cells[1] if len(cells) > 1 else None
     if isinstance(value, dict):
+        if value["bytes"] is None and value.get("path"):  # the data set was written without its files
+            return _named_image(file, number, value["path"])
         name = name or value.get("path")
-        value = value.get("bytes")
+        value = value["bytes"]
     path = f"{file}/{number}" + (f"/{name}" if name else "")
     data: bytes | ImageError = value or ImageError("missing", "the row holds no image")
     return ImageSource(path, lambda: data, {**fingerprint, "row": number})
