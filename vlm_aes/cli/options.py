@@ -93,10 +93,13 @@ HumanRatings = Annotated[
 ]
 RatingColumn = Annotated[str, option("rating", INPUT, "NAME", "Table column with the ratings.")]
 RatingsScale = Annotated[
-    str | None, option(None, INPUT, "LOW-HIGH", "Scale of the ratings, such as 1-7. Default: guessed from the ratings.")
+    str | None, option(None, INPUT, "LOW-HIGH", "Scale of the ratings, such as 1-7. Default: told by the ratings.")
 ]
 Transform = Annotated[
-    str, option("", INPUT, "NAME", "Transform of counts such as likes: log, cube-root, rank or per-age.")
+    str,
+    option(
+        "", INPUT, "NAME", "Transform of counts such as likes: log, cube-root, rank or per-age; z-score for z-scores."
+    ),
 ]
 Split = Annotated[str | None, option(None, INPUT, "NAME", "Split to measure on: train, validation or test.")]
 ValidationShare = Annotated[float, option(0.15, INPUT, "F", "Share of images for model selection and calibration.")]
