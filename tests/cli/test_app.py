@@ -99,7 +99,7 @@ def test_a_wrong_call_says_what_to_do_ends_with_two_and_writes_nothing(tmp_path,
     monkeypatch.chdir(tmp_path)
     Path("none-here").mkdir()
     Image.new("RGB", (32, 32)).save("good.jpg")
-    Path("r.csv").write_text("path,rating\n" + "".join(f"{i}.jpg,{i % 5}\n" for i in range(25)))
+    Path("r.csv").write_text("path,rating\n" + "".join(f"{i}.jpg,{1 + i % 5}\n" for i in range(25)))
     Path("p.csv").write_text("path_a,path_b,preferred\na.jpg,b.jpg,a\n")
     places = {"EMPTY": "none-here", "GOOD": "good.jpg"}
     before = sorted(p.name for p in tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """A row holds its suggestion, and tables of earlier versions are read."""
 
 import csv
+import json
 
 import pandas
 import pytest
@@ -59,10 +60,17 @@ def test_our_table_reads_the_same_after_a_spreadsheet_or_pandas_saved_it(tmp_pat
     table.write([table.to_table(made, COLUMNS.schema)], COLUMNS.schema, file, ".csv")
     pandas.read_csv(file).to_csv("pandas.csv")
     pandas.read_csv(file).to_json("pandas.jsonl", orient="records", lines=True)
+    lines = [json.dumps(row) + "\n" for row in pandas.read_csv(file).to_dict("records")]  # with NaN
+    (tmp_path / "nan.jsonl").write_text("".join(lines), encoding="utf-8")
     windows = tmp_path / "windows.csv"
     windows.write_text(file.read_text(encoding="utf-8").replace("straße/", "straße\\"), encoding="utf-8")
     tables = [(";", "utf-8-sig", ","), ("\t", "utf-16", ","), (";", "cp1252", ",", ("", "")), (",", "utf-8-sig")]
-    tables = [windows, *(tmp_path / f"pandas.{s}" for s in ("csv", "jsonl")), *((file, *form) for form in tables)]
+    tables = [
+        windows,
+        tmp_path / "nan.jsonl",
+        *(tmp_path / f"pandas.{s}" for s in ("csv", "jsonl")),
+        *((file, *form) for form in tables),
+    ]
     wanted = list(read_rows(file))
     assert [row["score"] for row in wanted] == [50.125, None]
     for one in tables:

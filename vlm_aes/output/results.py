@@ -10,7 +10,7 @@ import pyarrow as pa
 from vlm_aes.errors import TableError
 from vlm_aes.output.stars import PercentileRank, StarRule
 from vlm_aes.output.table import BASE_COLUMNS, OPTIONAL_COLUMNS, REAL, WHOLE, Row
-from vlm_aes.ratings.cells import image_path, to_number
+from vlm_aes.ratings.cells import image_path, is_empty, to_number
 from vlm_aes.ratings.records import iter_rows, table_shards
 
 Rows = Callable[[], Iterable[Row]]
@@ -70,7 +70,7 @@ def read_schema(file: Path) -> pa.Schema:
 
 def _typed(value: Any, name: str, kind: pa.DataType) -> Any:
     """A cell as its column has it, None for an empty one. Raises ValueError that names the column."""
-    if value is None or value == "":
+    if is_empty(value):
         return None
     if kind not in (REAL, WHOLE):
         return image_path(value) if name == "path" else str(value)

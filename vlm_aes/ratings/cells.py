@@ -30,6 +30,11 @@ def cell_error(file: Path, row: int, column: str, reason: str) -> RatingsError:
     return RatingsError(f"{file}, row {row}, column {column}: {reason}")
 
 
+def is_empty(value: Any) -> bool:
+    """Whether a cell holds nothing; JSON and Parquet may write that as NaN."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
 def to_number(value: Any) -> float | None:
     """A cell as a number, None for an empty one; a comma is a decimal one. Raises ValueError for another text."""
     try:
@@ -65,7 +70,7 @@ def split_of(record: Record, row: int, error: CellError) -> str:
 
 def text_of(value: Any) -> str:
     """A cell as text without blanks around it."""
-    return "" if value is None else str(value).strip()
+    return "" if is_empty(value) else str(value).strip()
 
 
 def image_path(name: Any, folder: str | Path | None = None) -> str:
