@@ -4,8 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from vlm_aes.errors import OutputError
+
+MODEL_FILES = ("config.json", "adapter_config.json", "fast.json", "rater.toml")
+"""Files of which each model's folder holds one."""
 
 
 @contextmanager
@@ -43,7 +47,26 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
         raise OutputError(f"{path} exists", "name another one, or replace it with --overwrite")
 
 
-def check_parent(file: Path) -> None:
-    """Raise an :class:`OutputError` if there is no folder to write ``file`` into."""
-    if not file.parent.is_dir():
-        raise OutputError(f"{file} cannot be written", f"there is no folder {file.parent}")
+def check_place(place: Path, *, is_folder: bool = False) -> None:
+    """Check that a file, or a folder, can be written at ``place``, before the work whose result it is to hold. Raises
+    an :class:`OutputError` where something else is there, or its folder is missing or cannot be written."""
+    if place.exists() and not (place.is_dir() if is_folder else place.is_file()):
+        raise OutputError(f"{place} is no {'folder' if is_folder else 'file'}", "name another place")
+    folder = place if is_folder and place.exists() else place.parent
+    if not folder.is_dir():
+        raise OutputError(f"{place} cannot be written", f"there is no folder {folder}, make it first")
+    try:
+        with TemporaryFile(dir=folder):  # permissions alone do not tell of a disk that is full or read-only
+            pass
+    except OSError as error:
+        reason = f"{place} cannot be written ({error.strerror})"
+        raise OutputError(reason, f"see to the folder {folder}, or name another place") from None
+
+
+def check_model_folder(out: Path, *, overwrite: bool = False) -> None:
+    """Check that a model's folder can be made, or replaced, at ``out``. Raises an :class:`OutputError` as
+    :func:`check_absent` and :func:`check_place`, and for a folder of other things, which is never replaced."""
+    check_absent(out, overwrite=overwrite)
+    check_place(out, is_folder=True)
+    if out.exists() and any(out.iterdir()) and not any((out / name).is_file() for name in MODEL_FILES):
+        raise OutputError(f"{out} holds no model, so it is not replaced", "name another folder")

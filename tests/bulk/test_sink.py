@@ -16,12 +16,12 @@ from PIL import Image
 from tests.bulk.runs import COLUMNS, run, same_rows
 from vlm_aes.bulk import ScoreOptions, Sink, find_image_paths, score_images
 from vlm_aes.errors import OutputError
-from vlm_aes.output import table
+from vlm_aes.output import FORMATS
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import Columns
 
 
-@pytest.mark.parametrize("suffix", table.FORMATS)
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_formats_hold_the_same(assessor, folder, tmp_path, suffix):
     out = tmp_path / f"t{suffix}"
     done, _ = run(assessor, folder, out)
@@ -43,6 +43,45 @@ def test_a_file_is_not_overwritten_unasked_nor_written_by_two_runs(assessor, fol
     shared = str(tmp_path / "shared.csv")
     with Sink(shared, COLUMNS.schema), pytest.raises(OutputError, match="another run"):
         Sink(shared, COLUMNS.schema, resume=True).__enter__()
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet", "shards/"])
+def test_an_interrupted_run_is_deleted_only_when_asked(assessor, folder, tmp_path, name):
+    out = f"{tmp_path}/{name}"
+    run(assessor, folder, out, limit=5)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for schema in (COLUMNS.schema, Columns(facts=True).schema):
+        with pytest.raises(OutputError, match="interrupted run: go on with --resume, or start anew with --overwrite"):
+            Sink(out, schema)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    _, stats = run(assessor, folder, out, limit=8, resume=True)
+    assert stats.resumed == 8
+    _, stats = run(assessor, folder, out, overwrite=True)
+    assert (stats.resumed, stats.rows) == (0, 11)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("ended", ["while it took FILE in", "while it cleared up"])
+def test_a_run_that_was_ended_as_it_began_or_finished_leaves_FILE_the_truth(
+    assessor, folder, tmp_path, monkeypatch, suffix, ended
+):
+    out, part = tmp_path / f"t{suffix}", tmp_path / f"t{suffix}.part"
+    monkeypatch.setattr("vlm_aes.bulk.sink.SHARD_ROWS", 4)
+    if ended == "while it took FILE in":
+        run(assessor, folder, out)
+        with (
+            mock.patch("vlm_aes.bulk.sink._sync", side_effect=[None, KeyboardInterrupt]),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            run(assessor, folder, out, resume=True)
+    else:
+        with mock.patch("vlm_aes.bulk.sink.shutil.rmtree"):
+            run(assessor, folder, out)
+        next(part.glob("shard-*")).unlink()
+    assert part.exists()
+    _, stats = run(assessor, folder, out, resume=True)
+    assert (stats.resumed, stats.rated) == (10, 0)
+    assert len(list(read_rows(out, COLUMNS.schema))) == 11 and not part.exists()
 
 
 FULL = OSError(28, "No space left on device")

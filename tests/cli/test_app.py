@@ -70,7 +70,11 @@ WRONG_SCORES = [
     ("--xmp --dry-run --out x.csv", "--dry-run writes nothing: leave --out, --html and --dataset out"),
     ("--xmp --xmp-layout both", "--xmp-layout both: choose one of auto"),
     ("--stars-among run", "--stars-among goes with --stars or --xmp"), ("--stars 1,2", "five ascending percentiles"),
-    ("--html none/x.html", "there is no folder none"),
+    *((f"--{place}", "there is no folder none") for place in
+      ("html none/x.html", "stats none/x.json", "dataset none/x", "out none/x.csv", "out none/shards/")),
+    ("--stats EMPTY", "is no file: name another place"), ("--out GOOD/", "is no folder: name another place"),
+    ("--html EMPTY --overwrite", "is no file: name another place"), ("--stats /dev/null", "is no file"),
+    ("--stats GOOD/x.json", "there is no folder GOOD"), ("--out /proc/x.csv", "/proc/x.csv cannot be written"),
     ("--html GOOD", "exists: name another one, or replace it with --overwrite"),
     ("--html EMPTY", "exists: name another one, or replace it with --overwrite"),
     ("--fast --attributes", "leave --attributes or --fast out"),
@@ -80,6 +84,11 @@ WRONG = [
     ("score", "Missing argument"), ("score EMPTY", "no image found in"),
     ("explain GOOD --precision int3", "choose one of auto"),
     ("explain GOOD --html none/x.html", "there is no folder none"), ("compare GOOD", "2 to 20"),
+    ("choose gone.csv --link none/x", "there is no folder none"), ("choose gone.csv --move GOOD", "is no folder"),
+    ("distill --images GOOD --out none/x", "there is no folder none"),
+    ("distill --images GOOD --out .", "holds no model, so it is not replaced"),
+    ("export --out none/x.onnx", "there is no folder none"),
+    ("route gone.csv --to a=facts --to b=facts --out . --overwrite", "holds no model, so it is not replaced"),
     ("choose", "name a table that score wrote"), ("choose gone.csv --top-k 1", "gone.csv cannot be read as a table"),
     ("choose t.csv --bands 40,60 --top-k 1", "leave the other choices out"), ("choose --undo EMPTY", "holds no choice"),
     ("gallery gone.csv", "Missing option '--html'"), ("gallery gone.csv --html GOOD", "exists: name another one"),
@@ -103,13 +112,14 @@ def test_a_wrong_call_says_what_to_do_ends_with_two_and_writes_nothing(tmp_path,
     Path("p.csv").write_text("path_a,path_b,preferred\na.jpg,b.jpg,a\n")
     places = {"EMPTY": "none-here", "GOOD": "good.jpg"}
     before = sorted(p.name for p in tmp_path.iterdir())
-    result = run(*(places.get(word, word) for word in words.split()))
+    result = run(*(re.sub("EMPTY|GOOD", lambda name: places[name[0]], word) for word in words.split()))
     assert result.exit_code == 2, result.output
-    assert places.get(message, message) in " ".join(result.stderr.split())
+    assert message.replace("GOOD", places["GOOD"]) in " ".join(result.stderr.split())
     assert result.stdout == ""
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
+PROGRAM_HELP = "sys.argv[1:] = ['score', '--help']; "
 PROGRAM = "import sys; sys.argv = ['vlm-aes', 'samples', 'x']; from vlm_aes.cli import app, main; "
 
 
@@ -133,8 +143,11 @@ def test_an_error_becomes_an_exit_code_in_one_place(error, code, message):
     assert message in result.stderr if message else result.stderr == ""
 
 
-def test_a_reader_that_has_gone_is_no_error(tmp_path):
-    program = f"{PROGRAM} sys.argv[1:] = ['score', '--help']; main()"
+@pytest.mark.parametrize("write", ["", "console().print('x')", "print_json({})", "print('x')", "print('x' * 10**6)"])
+def test_a_reader_that_has_gone_is_no_error(write):
+    called = "import vlm_aes.images.samples as s; from vlm_aes.cli.loading import *\n"
+    called += f"def write(folder): {write}; raise SystemExit(1)\ns.write_samples = write\n" if write else ""
+    program = f"{called}{PROGRAM}{'' if write else PROGRAM_HELP} main()"
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""

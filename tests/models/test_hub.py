@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -168,6 +169,37 @@ def test_a_checkpoint_of_ours_loads_by_revision_from_the_cache(tiny_checkpoint, 
     assert fetch("nobody/nothing@x") == ("nobody/nothing", "x")
     with pytest.raises(CheckpointError, match="nobody/nothing"):
         Assessor.from_pretrained("nobody/nothing@x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "cached"), [("silent", False), ("silent", True), ("refusing", False), ("gone", False), ("gone", True)]
+)
+def test_an_unreachable_hub_is_told_within_ten_seconds(tiny_checkpoint, tmp_path, monkeypatch, kind, cached):
+    place = tmp_path / "hub" / "models--me--taste"
+    if cached:
+        shutil.copytree(tiny_checkpoint("fast_vlm"), place / "snapshots" / COMMIT)
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text(COMMIT)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        if kind == "gone":
+            server.close()
+        if kind == "refusing":
+            threading.Thread(target=lambda: [server.accept()[0].close() for _ in range(9)], daemon=True).start()
+        monkeypatch.setenv("HF_HOME", str(tmp_path))
+        monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+        program = (
+            "import time, vlm_aes.critique.generate, vlm_aes.models.registry; from vlm_aes import Assessor\n"
+            "began = time.monotonic()\n"
+            "try: print(Assessor.from_pretrained('me/taste').model_id)\n"
+            "except Exception as error: print(type(error).__name__, error, time.monotonic() - began < 10)"
+        )
+        said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    if cached:
+        assert said == f"me/taste@{COMMIT}\n"
+    else:
+        assert said.startswith("CheckpointError me/taste: the hub cannot be reached (")
+        assert said.endswith("it is not in the cache; see to the network, or name a folder True\n")
 
 
 def test_hub_ids_are_told_from_other_names(tmp_path, monkeypatch):

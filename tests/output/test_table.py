@@ -8,7 +8,7 @@ import pytest
 
 from vlm_aes.assessor import Assessment
 from vlm_aes.errors import TableError
-from vlm_aes.output import table
+from vlm_aes.output import FORMATS, table
 from vlm_aes.output.results import read_rows
 from vlm_aes.output.table import RATIONALE_COLUMNS, Columns
 from vlm_aes.suggest.engine import Suggestion
@@ -29,7 +29,7 @@ def test_a_row_with_a_rationale_holds_the_first_suggestion():
     assert "suggestion" not in Columns().row(assessment(*SUGGESTIONS))
 
 
-@pytest.mark.parametrize("suffix", table.FORMATS)
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_a_table_without_suggestions_is_read(tmp_path, suffix):
     earlier = table.to_table([COLUMNS.row(assessment())], COLUMNS.schema)
     earlier = earlier.drop_columns(["suggestion", "suggestion_kind"])

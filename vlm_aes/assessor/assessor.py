@@ -62,6 +62,7 @@ class Assessor(VersionRater):
         pixels: str = "auto",
         fast: bool = False,
         critic: bool = False,
+        any_base: bool = False,
     ) -> Assessor:
         """Load a model.
 
@@ -78,6 +79,7 @@ class Assessor(VersionRater):
             pixels: library that resizes and normalises: ``auto``, ``pil`` or ``torchvision``.
             fast: rate with the fast head in the folder of ``model``.
             critic: load the model behind a fast head too, for critiques.
+            any_base: put an adapter also on a base that it was not trained on.
 
         Raises:
             CheckpointError: for a model that cannot be loaded, or has no fast head.
@@ -91,7 +93,7 @@ class Assessor(VersionRater):
         from vlm_aes.models.vlm.scorer import VlmScorer
 
         name, revision = fetch(NANO if model is None else model, revision)
-        options = LoadOptions(precision, device, revision, prompt, adapter, pixels)
+        options = LoadOptions(precision, device, revision, prompt, adapter, pixels, any_base=any_base)
         scorer = load_scorer(name, fast=fast, options=options)
         calibration = scorer.calibration
         if calibration is None and scorer.folder is not None:

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from vlm_aes.bulk.disk_index import DiskIndex
 from vlm_aes.bulk.journal import Fingerprint
-from vlm_aes.bulk.resume import CompletedRow, CompletedRows, DiskIndex
+from vlm_aes.bulk.resume import CompletedRow, CompletedRows
 from vlm_aes.bulk.select.cut import Cut, GroupedScores
 from vlm_aes.bulk.sink import Sink, row_place
 from vlm_aes.images.source import ImageSource

@@ -1,14 +1,17 @@
 """Rows that outlive a killed process: a journal of what is rated, and a lock for the one run that writes it."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from vlm_aes.output.table import Row
+if TYPE_CHECKING:
+    from vlm_aes.output.table import Row
 
 SYNC_INTERVAL_S = 5.0
 """Seconds after which the journal is forced to the disk: what a power cut may cost."""
@@ -82,15 +85,15 @@ class Journal:
         self._file.close()
 
 
-def read_journal(file: Path, names: list[str]) -> tuple[list[Row], list[Fingerprint]]:
-    """Whole lines of a journal; one that was cut off, or lacks a column of ``names``, is left out."""
+def read_journal(file: Path) -> tuple[list[Row], list[Fingerprint]]:
+    """Rows of a journal, with the fingerprints of their files; a line that was cut off is left out."""
     rows: list[Row] = []
     fingerprints: list[Fingerprint] = []
     with file.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
             try:
                 entry = json.loads(line)
-                row, mark = {name: entry["row"][name] for name in names}, entry["source"]
+                row, mark = entry["row"], entry["source"]
             except (ValueError, KeyError, TypeError):
                 continue
             rows.append(row)

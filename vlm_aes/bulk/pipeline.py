@@ -12,9 +12,10 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from vlm_aes.assessor import Assessor, PreparedImage
+from vlm_aes.bulk.disk_index import DiskIndex
 from vlm_aes.bulk.parallel import ParallelScorer
 from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
-from vlm_aes.bulk.resume import CompletedRows, DiskIndex
+from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.bulk.sink import Sink
 from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import ImageSource
@@ -118,7 +119,9 @@ def begin_sink(
     ``about`` is said of the run beside its model, prompt and columns."""
     model, prompt = assessor.model_id, assessor.prompt_id
     sink.begin({"model": model, "prompt": prompt, "columns": columns.names, **about})
-    return CompletedRows(sink, {(model, prompt)}, index, ("critique",) if options.rationale else ())
+    filled = [[name for name in columns.names if name.startswith(kind)] for kind in ("attr_", "deg_", "fact_")]
+    filled += [["critique"]] * options.rationale
+    return CompletedRows(sink, {(model, prompt)}, index, list(filter(None, filled)))
 
 
 def score_images(

@@ -24,6 +24,7 @@ from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
 from vlm_aes.bulk.settings import RunSettings
 from vlm_aes.bulk.sink import Sink
 from vlm_aes.bulk.sources import find_sources, open_containers
+from vlm_aes.bulk.target import FAST
 from vlm_aes.errors import CheckpointError, SettingsError, SourceError
 from vlm_aes.files import write_text
 from vlm_aes.images.result import ImageError
@@ -161,7 +162,8 @@ class ScoreRun:
             device = "cpu"
         critic = s.rationale and not s.cascade
         fast = s.fast or s.cascade
-        assessor = Assessor.from_pretrained(s.model, precision=s.precision, device=device, fast=fast, critic=critic)
+        options: dict[str, Any] = {"precision": s.precision, "device": device, "any_base": s.any_base}
+        assessor = Assessor.from_pretrained(s.model, fast=fast, critic=critic, **options)
         if not s.cascade:
             return assessor, None
         head = assessor.head
@@ -193,7 +195,8 @@ class ScoreRun:
         model, fast = s.model, s.fast or s.cascade
         if assessor is self.slow and head is not None:
             model, fast = head.critique_model, False
-        return {"model": model, "precision": s.precision, "device": s.device, "fast": fast, "critic": s.rationale}
+        options = {"precision": s.precision, "device": s.device, "any_base": s.any_base}
+        return {"model": model, "fast": fast, "critic": s.rationale, **options}
 
     def _rate(self, assessor: Assessor, stats: RunStats, **settings: Any) -> Iterator[Row]:
         """Rows of every image, as the engine rates them."""
@@ -223,7 +226,7 @@ class ScoreRun:
         except KeyboardInterrupt:
             sink.flush()
             raise
-        cut, schema, rule = self._cut, self.columns.schema, self.columns.run_stars
+        cut, schema, rule = self._cut, sink.schema, self.columns.run_stars
         if cut is None:
             tables = None
             if rule is not None:
@@ -244,9 +247,11 @@ class ScoreRun:
 
     def _rate_in_cascade(self, sink: Sink, slow: Assessor) -> NDArray[np.int64]:
         """Rate with the head, then with the model where the head leaves the cut open; gives each row's tier."""
-        fast, cut, schema = self.assessor, self._cut, self.columns.schema
+        fast, cut = self.assessor, self._cut
         assert cut is not None and isinstance(fast.head, FastScorer) and fast.head.config.agreement is not None
-        with Sink(f"{sink.part}/_fast/", schema, resume=sink.resume, overwrite=not sink.resume) as fast_sink:
+        with Sink(
+            f"{sink.part}/{FAST}/", self.columns.schema, resume=sink.resume, overwrite=not sink.resume
+        ) as fast_sink:
             for _ in self._rate(fast, self.stats, sink=fast_sink):
                 pass
             scores = GroupedScores.read(fast_sink.own_tables, cut.per)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlm_aes.bulk.select.place_files import check_new_placement
+from vlm_aes.bulk.target import Target
 from vlm_aes.errors import SettingsError
-from vlm_aes.files import check_absent, check_parent
+from vlm_aes.files import check_absent, check_place
 
 ENGINES = ("local", "ray")
 
@@ -39,7 +41,7 @@ class RunSettings(SelectionSettings):
     Attributes:
         paths: files, folders, globs, tables, archives, addresses; ``-`` for a list on stdin.
         image_column: column of a table that holds paths or images; by default path or image.
-        fast, precision: as for :meth:`vlm_aes.Assessor.from_pretrained`, like model and device.
+        fast, any_base, precision: as for :meth:`vlm_aes.Assessor.from_pretrained`, like model and device.
         rationale, facts, attributes, tags: columns that are added; ``scale`` (``1-10``) adds ``score_scaled``.
         stars: five percentiles with commas; ``stars_among`` is ``reference`` or ``run``.
         cascade: rate with the fast head, then borderline images with the model.
@@ -49,12 +51,14 @@ class RunSettings(SelectionSettings):
         engine: ``local``, or ``ray`` with so many ``workers``.
 
     Raises:
-        SettingsError, OutputError: for settings that exclude or need each other; for a page that exists.
+        SettingsError: for settings that exclude or need each other.
+        OutputError: for a place that cannot be written, or holds something that is not to be replaced.
     """
 
     paths: Sequence[str]
     image_column: str | None = None
     fast: bool = False
+    any_base: bool = False
     precision: str = "auto"
     rationale: bool = False
     facts: bool = False
@@ -101,8 +105,13 @@ class RunSettings(SelectionSettings):
         _refuse_if(self.engine == "ray" and self.out is None, "--engine ray goes with --out")
         _refuse_if(self.engine == "local" and self.workers is not None, "--workers goes with --engine ray")
         if self.html is not None:
-            check_parent(self.html)
             check_absent(self.html, overwrite=self.overwrite or self.resume)
+        for file in filter(None, (self.html, self.stats)):
+            check_place(file)
+        if self.dataset is not None:
+            check_place(self.dataset, is_folder=True)
+        if self.out is not None:
+            Target(self.out).check(resume=self.resume, overwrite=self.overwrite)
 
     @property
     def reads_images_again(self) -> bool:
@@ -122,6 +131,7 @@ class ChooseSettings(SelectionSettings):
 
     Raises:
         SettingsError: for settings that exclude or need each other.
+        OutputError: for a folder that cannot be written, or holds an earlier choice.
     """
 
     table: Path | None = None
@@ -138,6 +148,8 @@ class ChooseSettings(SelectionSettings):
         _refuse_if(len(folders) > 1, "name one of --copy, --link and --move")
         other_choice = self.distinct or self.per != "all" or self.selects
         _refuse_if(self.bands is not None and other_choice, "--bands sorts every image", "leave the other choices out")
+        if self.target is not None:
+            check_new_placement(self.target[1])
 
     @property
     def target(self) -> tuple[str, Path] | None:

@@ -1,5 +1,6 @@
 """How every command behaves: help in groups, errors as exit codes, old option names."""
 
+import errno
 import logging
 import os
 import sys
@@ -101,7 +102,8 @@ def _exit_codes() -> Iterator[None]:
     except OSError as error:
         if error.strerror is None:
             raise
-        _fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        _fail(f"{error.filename or 'the output'}: {error.strerror}" + "; make room and run again" * is_full)
 
 
 def _fail(message: str) -> NoReturn:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if
 from vlm_aes.cli.loading import console, print_json, progress_bar, read_table, say_loading, say_saved
-from vlm_aes.files import check_absent
+from vlm_aes.files import check_model_folder
 
 
 def ensemble(
@@ -21,7 +21,7 @@ def ensemble(
     overwrite: opt.Overwrite,
 ) -> None:
     """Fit the weights of several models to your ratings."""
-    check_absent(out, overwrite=overwrite)
+    check_model_folder(out, overwrite=overwrite)
     table = read_table(ratings, images, ratings_scale, min_images=20)
     say_loading(*member)
 
@@ -64,7 +64,7 @@ def route(
     seed: opt.Seed,
 ) -> None:
     """Learn which kind of image goes to which model."""
-    check_absent(out, overwrite=overwrite)
+    check_model_folder(out, overwrite=overwrite)
     say_loading(tower)
 
     from vlm_aes.output.terminal import count_text

@@ -3,7 +3,7 @@
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if, note
 from vlm_aes.cli.loading import console, load, print_json, progress_bar, read_table, say
-from vlm_aes.files import check_parent
+from vlm_aes.files import check_place
 
 
 def evaluate(
@@ -15,6 +15,7 @@ def evaluate(
     split: opt.Split,
     model: opt.Model,
     fast: opt.Fast,
+    any_base: opt.AnyBase,
     precision: opt.Precision,
     device: opt.Device,
     batch_size: opt.BatchSize,
@@ -24,10 +25,10 @@ def evaluate(
 ) -> None:
     """Measure a model on your ratings, with 95% intervals."""
     if html is not None:
-        check_parent(html)
+        check_place(html)
     table = read_table(ratings, images, ratings_scale, transform=transform, column=rating_column, min_images=3)
     table, training = table.split(split) if split is not None else (table, None)
-    assessor = load(model, precision, device, fast=fast)
+    assessor = load(model, precision, device, fast=fast, any_base=any_base)
 
     from vlm_aes.evaluation import evaluate as evaluation
     from vlm_aes.output.terminal import print_estimates

@@ -3,7 +3,7 @@
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if, note
 from vlm_aes.cli.loading import console, load, print_json, say
-from vlm_aes.files import check_parent
+from vlm_aes.files import check_place
 
 
 def explain(
@@ -15,11 +15,12 @@ def explain(
     device: opt.Device,
     json: opt.Json,
     html: opt.ExplanationPage,
+    any_base: opt.AnyBase,
 ) -> None:
     """Explain the score of one photo: critique, facts, suggestions."""
     if html is not None:
-        check_parent(html)
-    assessor = load(model, precision, device, reasons=True)
+        check_place(html)
+    assessor = load(model, precision, device, reasons=True, any_base=any_base)
 
     from vlm_aes.explain import explanation as explaining
     from vlm_aes.explain import terminal

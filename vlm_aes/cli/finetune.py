@@ -10,6 +10,7 @@ from vlm_aes.cli import options as opt
 from vlm_aes.cli.app import exit_if
 from vlm_aes.cli.loading import console, load, print_json, read_table, say, say_loading, say_saved
 from vlm_aes.errors import RatingsError, SettingsError
+from vlm_aes.files import check_model_folder, check_place
 from vlm_aes.models.nano import NANO_NAME
 
 if TYPE_CHECKING:
@@ -120,6 +121,9 @@ def distill(
     json: opt.Json,
 ) -> None:
     """Make a fast head that scores as a model, as people, or both."""
+    check_model_folder(out, overwrite=True)
+    if cache is not None:
+        check_place(cache, is_folder=True)
     is_nano = teacher == NANO_NAME or (teacher is None and ratings is None)
     checkpoint = None if is_nano else teacher
     people = {}

@@ -35,7 +35,13 @@ def say_saved(model: Path) -> None:
 
 
 def load(
-    model: str | None, precision: str = "auto", device: str = "auto", *, fast: bool = False, reasons: bool = False
+    model: str | None,
+    precision: str = "auto",
+    device: str = "auto",
+    *,
+    fast: bool = False,
+    reasons: bool = False,
+    any_base: bool = False,
 ) -> Assessor:
     """Load a model, with its name before and the licence of its weights after.
 
@@ -48,7 +54,7 @@ def load(
     say_loading(model)
     from vlm_aes.assessor import Assessor
 
-    assessor = Assessor.from_pretrained(model, precision=precision, device=device, fast=fast)
+    assessor = Assessor.from_pretrained(model, precision=precision, device=device, fast=fast, any_base=any_base)
     if reasons and assessor.critic is None:
         raise CheckpointError(f"{model} gives scores alone; reasons need a vision-language model")
     say(assessor.terms)
@@ -73,7 +79,12 @@ def console() -> Console:
     """Standard output for people."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            """Pass it on to the one place that knows it is no error; Rich itself would exit with 1."""
+            raise BrokenPipeError
+
+    return Output(highlight=False)
 
 
 def print_json(data: Any) -> None:

@@ -125,6 +125,7 @@ SimilarityModel = Annotated[
     str | None, option(None, MODEL, "MODEL", "Checkpoint whose vision tower measures image similarity. Default: nano.")
 ]
 Fast = Annotated[bool, flag(MODEL, "--fast", "Score with the fast head of the model.")]
+AnyBase = Annotated[bool, flag(MODEL, "--any-base", "Put an adapter also on a base that it was not trained on.")]
 FitFast = Annotated[bool, flag(MODEL, "--fast", "Fit only the fast head of the model, in seconds.")]
 Precision = Annotated[
     str, option("auto", MODEL, "TYPE", "Number type of the weights: auto, fp32, bf16, fp16, 8bit or 4bit.")

@@ -2,12 +2,13 @@
 
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.loading import say, say_loading
-from vlm_aes.files import check_absent
+from vlm_aes.files import check_absent, check_place
 
 
 def export(out: opt.OnnxFile, model: opt.Model, overwrite: opt.Overwrite) -> None:
     """Write a fast head as one ONNX file, checked against torch."""
     check_absent(out, overwrite=overwrite)
+    check_place(out)
     say_loading(model)
 
     from vlm_aes.models.heads.export import export as write_onnx

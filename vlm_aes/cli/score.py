@@ -13,6 +13,7 @@ def score(
     image_column: opt.ImageColumn,
     model: opt.Model,
     fast: opt.Fast,
+    any_base: opt.AnyBase,
     precision: opt.Precision,
     device: opt.Device,
     rationale: opt.Rationale,

@@ -102,7 +102,7 @@ def read_file(path: Path) -> bytes | ImageError:
         return ImageError("unreadable", "no permission to read it; change its access rights")
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         if isinstance(error, FileNotFoundError) and path.is_symlink():
-            return ImageError("missing", "the link points nowhere; mend or remove it")
+            return ImageError("missing", "the link points nowhere; let it point to the image")
         if isinstance(error, ValueError) or error.errno in _NO_FILE_ERRNOS:
             return ImageError("missing", "no such file; check the path")
         return ImageError("unreadable", f"the disk says {error.strerror}; copy it anew")

@@ -2,14 +2,17 @@
 
 ``OWNER/NAME[@REVISION]`` becomes what loads: a checkpoint with files of ours is fetched whole, anything else
 is left to transformers. A trained folder or a dataset is pushed with its card as one commit. Only
-:func:`fetch` and :func:`push` use the network.
+:func:`hub_trouble`, :func:`fetch` and :func:`push` use the network.
 """
 
 import json
 import re
+import time
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from pathlib import Path
+from threading import Thread
 
 from vlm_aes.errors import HubError, short_text
 
@@ -18,6 +21,8 @@ _OWN_FILES = ("vlm_aes.toml", "fast.json", "adapter_config.json")
 """Files by which a repository is fetched whole: own prompts, a fast head, an adapter."""
 _CARD = "README.md"
 _TERMS = "LICENSE-WEIGHTS"
+HUB_PATIENCE_S = 4.0
+"""Seconds in which the hub must answer."""
 _NEVER_PUSHED = (".*", "*.part", "*.tmp", "__pycache__", "checkpoint-*", "optimizer.pt", "*.lock")
 
 
@@ -27,6 +32,33 @@ def parse_hub_id(model: str | Path, revision: str | None = None) -> tuple[str, s
         return None
     match = _HUB_ID.fullmatch(str(model))
     return (match["name"], match["revision"] or revision) if match else None
+
+
+def hub_trouble() -> str:
+    """Why the hub cannot be reached; empty where it can, or where the user chose to work offline. It is asked once a
+    minute at most, because each file that is looked for would wait anew."""
+    from huggingface_hub import constants
+
+    return "" if constants.HF_HUB_OFFLINE else _trouble_in_minute(time.monotonic() // 60)
+
+
+@lru_cache(1)
+def _trouble_in_minute(minute: float) -> str:
+    from huggingface_hub import constants, get_session
+
+    trouble = [f"no answer in {HUB_PATIENCE_S:g} seconds"]
+
+    def ask() -> None:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=HUB_PATIENCE_S)
+            trouble[0] = ""
+        except Exception as error:  # of whichever client the library has
+            trouble[0] = short_text(error)
+
+    asking = Thread(target=ask, daemon=True)  # looking up an address knows no limit of its own
+    asking.start()
+    asking.join(HUB_PATIENCE_S)
+    return trouble[0]
 
 
 def fetch(model: str | Path, revision: str | None = None) -> tuple[str | Path, str | None]:
@@ -42,10 +74,11 @@ def fetch(model: str | Path, revision: str | None = None) -> tuple[str | Path, s
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
+    cached = bool(hub_trouble())
     for file in _OWN_FILES:
         try:
-            hf_hub_download(name, file, revision=revision)
-            return Path(snapshot_download(name, revision=revision)), None
+            hf_hub_download(name, file, revision=revision, local_files_only=cached)
+            return Path(snapshot_download(name, revision=revision, local_files_only=cached)), None
         except EntryNotFoundError:
             continue
         except (HfHubHTTPError, OSError, ValueError):
@@ -124,6 +157,8 @@ def push(upload: HubUpload, repo: str, *, revision: str | None = None, private: 
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
+    if trouble := hub_trouble():
+        raise HubError(f"{repo}: the hub cannot be reached ({trouble})", "see to the network")
     operations = [CommitOperationAdd(_CARD, upload.card.encode())]
     operations += [CommitOperationAdd(name, str(file)) for name, file in upload.files.items()]
     message = message or f"vlm-aes push {upload.kind}"

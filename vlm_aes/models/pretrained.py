@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from vlm_aes.errors import CheckpointError
-from vlm_aes.models.hub import cached_identity
+from vlm_aes.models.hub import cached_identity, hub_trouble, parse_hub_id
 from vlm_aes.models.nano import NANO, NANO_NAME
 from vlm_aes.models.nano import config as _nano_config  # AutoConfig knows its type  # noqa: F401
 
@@ -29,8 +30,13 @@ _HASH_READ_BYTES = 2**20
 
 
 def hub_options(name: str | Path, revision: str | None = None) -> dict[str, Any]:
-    """Keyword arguments for ``from_pretrained``: a folder never asks the hub."""
-    return {"local_files_only": Path(name).is_dir()} | ({"revision": revision} if revision else {})
+    """Keyword arguments for ``from_pretrained``: a folder never asks the hub, and nobody asks one that does not answer.
+    Raises CheckpointError for a hub id that is not in the cache then."""
+    trouble = hub_trouble() if parse_hub_id(name) else ""
+    if trouble and not isinstance(try_to_load_from_cache(str(name), "config.json", revision=revision), str):
+        reason = f"the hub cannot be reached ({trouble}), and it is not in the cache"
+        raise CheckpointError(name, f"{reason}; see to the network, or name a folder")
+    return {"local_files_only": Path(name).is_dir() or bool(trouble)} | ({"revision": revision} if revision else {})
 
 
 def read_config(name: str | Path, revision: str | None = None) -> Any:
@@ -89,6 +95,7 @@ class LoadOptions:
     adapter: str | Path | None = None
     pixels: str = "auto"
     base_folder: Path | None = None
+    any_base: bool = False
 
     def placement(self, name: str | Path) -> tuple[str, torch.dtype]:
         """The device and the number format for a network that is never quantized. Raises CheckpointError for

@@ -1,5 +1,6 @@
 """Reads the tables that ``score`` wrote: one file, or a folder of shards."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from vlm_aes.errors import TableError
 from vlm_aes.output.stars import PercentileRank, StarRule
-from vlm_aes.output.table import BASE_COLUMNS, OPTIONAL_COLUMNS, REAL, WHOLE, Row
+from vlm_aes.output.table import BASE_COLUMNS, JSON_TEXT, REAL, TEXT, WHOLE, Row, column_type, to_table
 from vlm_aes.ratings.cells import image_path, is_empty, to_number
 from vlm_aes.ratings.records import iter_rows, table_shards
 
@@ -62,10 +63,36 @@ def read_schema(file: Path) -> pa.Schema:
     missing = [name for name, _ in BASE_COLUMNS if name not in names]
     if missing:
         raise TableError(f"{file} is no table that score wrote: it lacks {', '.join(missing[:3])} or has no row")
-    known = dict(BASE_COLUMNS) | OPTIONAL_COLUMNS
-    return pa.schema(
-        [(n, known.get(n, REAL)) for n in names if n in known or str(n).startswith(("attr_", "deg_", "fact_"))]
-    )
+    kinds = ((name, column_type(str(name))) for name in names)
+    return pa.schema([(name, kind) for name, kind in kinds if kind is not None])
+
+
+def read_tables(file: Path, size: int) -> Iterator[pa.Table]:
+    """A table, up to ``size`` rows at a time, with every column, the user's own too. Their cells are texts in a .csv
+    file, and JSON texts in a .jsonl file. Raises TableError for a table that cannot be read, or has no paths."""
+    suffix = file.suffix.lower()
+    if suffix == ".parquet":
+        with pq.ParquetFile(file) as parquet:
+            found = {field.name: field for field in parquet.schema_arrow}
+    else:
+        own = {JSON_TEXT: b""} if suffix == ".jsonl" else None
+        records = iter_rows(file, as_written=True)
+        heads = records if suffix == ".jsonl" else islice(records, 1)
+        found = {name: pa.field(name, TEXT, metadata=own) for row in heads for name in row if name is not None}
+    # columns of ours by their own names, the user's as they are written
+    ours = {name: low if column_type(low := name.strip().lower()) else name for name in found}
+    if found and "path" not in ours.values():
+        raise TableError(f"{file} is no table that score wrote: it lacks path")
+    fields = [(n, pa.field(ours[n], k) if (k := column_type(ours[n])) else field) for n, field in found.items()]
+    schema, records = pa.schema([field for _, field in fields]), iter_rows(file, size, as_written=True)
+    while rows := [{f.name: _cell(r.get(n), f) for n, f in fields} for r in islice(records, size)]:
+        yield to_table(rows, schema)
+
+
+def _cell(value: Any, field: pa.Field) -> Any:
+    if column_type(field.name):
+        return _typed(value, field.name, field.type)
+    return json.dumps(value, ensure_ascii=False) if JSON_TEXT in (field.metadata or {}) else value
 
 
 def _typed(value: Any, name: str, kind: pa.DataType) -> Any:

@@ -63,8 +63,8 @@ OPTIONAL_COLUMNS = {
 }
 """Columns that other commands read where a table has them, beside ``attr_*`` and ``fact_*``."""
 
-FORMATS = (".csv", ".jsonl", ".parquet")
-"""Suffixes of tables."""
+JSON_TEXT = b"vlm_aes.json"
+"""Key in the metadata of a column of JSON texts: one of the user's own, from a .jsonl file."""
 
 Row = dict[str, Any]
 
@@ -154,6 +154,12 @@ class Columns:
         return row
 
 
+def column_type(name: str) -> pa.DataType | None:
+    """The type of a column of ours; None for one of the user's own."""
+    known = dict(BASE_COLUMNS) | OPTIONAL_COLUMNS | SCORER_COLUMNS
+    return known.get(name, REAL if name.startswith(("attr_", "deg_", "fact_")) else None)
+
+
 def rationale_cells(critique: str | None, subject: str, suggestions: Sequence[Suggestion]) -> Row:
     """The cells of :data:`RATIONALE_COLUMNS`."""
     first = suggestions[0] if suggestions else None
@@ -208,6 +214,7 @@ def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str
             for table in tables:
                 writer.write_table(table)
         return
+    json_texts = [field.name for field in schema if JSON_TEXT in (field.metadata or {})]
     with file.open("w", encoding="utf-8", errors="replace", newline="") as out:
         lines = csv.writer(out, lineterminator="\n")
         if suffix == ".csv":
@@ -216,4 +223,5 @@ def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str
             if suffix == ".csv":
                 lines.writerow(row.values())  # an empty cell for None
             else:
-                out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+                row |= {name: json.loads(row[name] or "null") for name in json_texts}
+                out.write(json.dumps(row, ensure_ascii=False, allow_nan=bool(json_texts)) + "\n")

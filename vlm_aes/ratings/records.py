@@ -33,7 +33,9 @@ _LEGACY_ENCODINGS = ("cp1252", "latin-1")
 _SCAN_CHARS = 2**20
 
 
-def iter_rows(file: Path, batch_rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Record]:
+def iter_rows(
+    file: Path, batch_rows: int = 8192, columns: Collection[str] | None = None, *, as_written: bool = False
+) -> Iterator[Record]:
     """Rows of a table file, read as they are asked for; rows without any content are left out.
 
     Any other suffix than ``.jsonl`` and ``.parquet`` is text with a delimiter: the first comma, semicolon or tab
@@ -43,6 +45,7 @@ def iter_rows(file: Path, batch_rows: int = 8192, columns: Collection[str] | Non
     Args:
         batch_rows: of a Parquet file, held in memory at a time.
         columns: the ones that are needed; of a Parquet file the others are not read.
+        as_written: keep the names of columns as they are written.
 
     Raises:
         TableError: for a table that cannot be read, or a damaged row, named by its number.
@@ -50,10 +53,11 @@ def iter_rows(file: Path, batch_rows: int = 8192, columns: Collection[str] | Non
     suffix = file.suffix.lower()
     try:
         if suffix == ".parquet":
-            yield from _parquet_rows(file, batch_rows, columns)
+            yield from _parquet_rows(file, batch_rows, columns, as_written)
             return
         with file.open(encoding=_encoding(file), newline="") as lines:
-            yield from _json_rows(file, lines) if suffix == ".jsonl" else _delimited_rows(file, lines)
+            read = _json_rows if suffix == ".jsonl" else _delimited_rows
+            yield from read(file, lines, as_written)
     except TableError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -94,13 +98,15 @@ def _found_encoding(file: Path, _size: int, _time: int) -> str:
 
 
 @lru_cache
-def _column_names(written: tuple[str, ...]) -> list[str]:
+def _column_names(written: tuple[str, ...], as_written: bool = False) -> list[str]:
     """Names in lower case, but as written where two columns would have one name. Raises ValueError for a name that
     two columns have."""
     names = [name.strip() for name in written]
     twice = [name for name, n in Counter(filter(None, names)).items() if n > 1]
     if twice:
         raise ValueError(f"two columns are called {twice[0]!r}; rename or delete one")
+    if as_written:
+        return names
     lower = Counter(map(str.lower, names))
     return [name.lower() if lower[name.lower()] == 1 else name for name in names]
 
@@ -111,16 +117,16 @@ def parquet_columns(file: Path) -> dict[str, pa.DataType]:
     return dict(zip(_column_names(tuple(schema.names)), schema.types, strict=True))
 
 
-def _parquet_rows(file: Path, batch_rows: int, columns: Collection[str] | None) -> Iterator[Record]:
+def _parquet_rows(file: Path, batch_rows: int, columns: Collection[str] | None, as_written: bool) -> Iterator[Record]:
     with pq.ParquetFile(file) as parquet:
         written = parquet.schema_arrow.names
-        names = dict(zip(written, _column_names(tuple(written)), strict=True))
+        names = dict(zip(written, _column_names(tuple(written), as_written), strict=True))
         needed = [w for w in written if columns is None or names[w] in columns]
         for batch in parquet.iter_batches(batch_rows, columns=needed):
             yield from batch.rename_columns([names[w] for w in batch.schema.names]).to_pylist()
 
 
-def _json_rows(file: Path, lines: Iterator[str]) -> Iterator[Record]:
+def _json_rows(file: Path, lines: Iterator[str], as_written: bool) -> Iterator[Record]:
     for number, line in enumerate((line for line in lines if line.strip()), 1):
         try:
             row = json.loads(line)
@@ -128,10 +134,10 @@ def _json_rows(file: Path, lines: Iterator[str]) -> Iterator[Record]:
             raise TableError(f"{file}, row {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise TableError(f"{file}, row {number}: not a JSON object")
-        yield dict(zip(_column_names(tuple(row)), row.values(), strict=True))
+        yield dict(zip(_column_names(tuple(row), as_written), row.values(), strict=True))
 
 
-def _delimited_rows(file: Path, lines: Iterator[str]) -> Iterator[Record]:
+def _delimited_rows(file: Path, lines: Iterator[str], as_written: bool) -> Iterator[Record]:
     csv.field_size_limit(MAX_CELL_CHARS)
     with_content = (line for line in lines if line.strip(' ",;\t\r\n'))
     header = next(with_content, "")
@@ -142,7 +148,7 @@ def _delimited_rows(file: Path, lines: Iterator[str]) -> Iterator[Record]:
     # strict: a quote that is never closed would hide all rows after it
     reader = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
     try:
-        names = _column_names(tuple(next(reader)))
+        names = _column_names(tuple(next(reader)), as_written)
         for number, cells in enumerate((c for c in reader if any(map(str.strip, c))), 1):
             if any(map(str.strip, cells[len(names) :])):
                 hint = f"put a cell that holds {delimiter!r} in quotes"

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from vlm_aes.assessor import Assessor
 from vlm_aes.errors import TrainingError
+from vlm_aes.files import check_model_folder
 from vlm_aes.models.heads.head import HEAD_FOLDER, HEAD_HIDDEN_UNITS, OWN_TOWER, TOWER_FOLDER, Agreement, RatingHead
 from vlm_aes.models.heads.scorer import FAST_ID
 from vlm_aes.models.heads.vision_tower import VisionTower, checkpoint_tower, load_tower
@@ -121,6 +122,7 @@ def distill(
 ) -> DistillReport:
     """Distill a head into ``out`` (a checkpoint's ``fast/``, or the folder itself). Raises TrainingError where nothing
     can be learned; nothing is written."""
+    check_model_folder(out, overwrite=True)
     config = config or DistillConfig()
 
     def show(progress: str) -> None:

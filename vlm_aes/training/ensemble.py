@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from vlm_aes.errors import TrainingError
 from vlm_aes.evaluation.baselines import FOLDS
 from vlm_aes.evaluation.evaluate import IMAGES_PER_BATCH
-from vlm_aes.files import check_absent
+from vlm_aes.files import check_model_folder
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.measure import ANALYSIS_SIDE_PX, NATIVE_CROP_SIDE_PX, Fact, measure
@@ -242,7 +242,7 @@ def save(
 ) -> None:
     """Write a folder that ``--model`` takes: complete, or not at all. Raises VlmAesError for a folder that exists and
     is not to be replaced."""
-    check_absent(out, overwrite=overwrite)
+    check_model_folder(out, overwrite=overwrite)
     with replaced_folder(out) as folder:
         lines = ['kind = "ensemble"', f"intercept = {fitted.intercept:.6f}", ""]
         for member, weight, line in zip(members, fitted.weights, fitted.lines, strict=True):

@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 from vlm_aes.assessor import Assessor, terms_of
 from vlm_aes.errors import TrainingError
 from vlm_aes.evaluation.evaluate import EvaluationReport
+from vlm_aes.files import check_model_folder, check_place
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.hub import fetch
 from vlm_aes.models.nano import NANO
@@ -133,7 +134,7 @@ class FinetuneJob:
         return self._publish(name, result, objective, curve)
 
     def check(self) -> None:
-        """See that the job can be done. Raises TrainingError where it cannot."""
+        """See that the job can be done. Raises TrainingError, OutputError where it cannot."""
         if self.resume and self.overwrite:
             raise TrainingError("--resume and --overwrite exclude each other")
         if self.quantize not in QUANTIZATIONS:
@@ -150,6 +151,8 @@ class FinetuneJob:
             )
         if self.out.exists() and not self.overwrite:
             raise TrainingError(f"{self.out} exists; take another --out, or --overwrite")
+        check_model_folder(self.out, overwrite=True)
+        check_place(self.work, is_folder=True)
         if self.work.exists() and not (self.resume or self.overwrite):
             raise TrainingError(f"{self.work} holds an unfinished training; --resume or --overwrite it")
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from vlm_aes.errors import TableError, TrainingError
-from vlm_aes.files import check_absent
+from vlm_aes.files import check_model_folder
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import ImageError
 from vlm_aes.models.ensemble.router import MIN_IMAGES_PER_ROUTE, TrainedRouteClassifier
@@ -105,7 +105,7 @@ def train_router(
     Raises:
         VlmAesError: where too few images can be opened, or ``out`` exists.
     """
-    check_absent(out, overwrite=overwrite)
+    check_model_folder(out, overwrite=overwrite)
     vision_tower = find_tower(tower, LoadOptions(device=device))
     embeddings, kinds = _embedded(table, vision_tower)
     _check_counts(kinds.tolist(), [route.name for route in routes], "of those that open,")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlm_aes.bulk.select.place_files import place_files, undo_placement
+from vlm_aes.bulk.select.place_files import PLACEMENT_LOG, place_files, undo_placement
 from vlm_aes.errors import OutputError
 
 
@@ -22,6 +22,17 @@ def test_files_placed_and_taken_back(tmp_path):
         assert list(folder.iterdir()) == []
         with pytest.raises(OutputError, match="holds no choice"):
             undo_placement(folder)
+
+
+@pytest.mark.parametrize("torn", ["", "{", '{"from": "/x/b.jpg", "to": "0002-b.jpg", "way": "move"}'])
+def test_a_log_whose_last_line_was_cut_off_is_undone(tmp_path, torn):
+    file, folder = tmp_path / "a.jpg", tmp_path / "best"
+    file.write_text("a")
+    place_files([str(file)], folder, "move")
+    with (folder / PLACEMENT_LOG).open("a") as log:
+        log.write(torn)
+    assert undo_placement(folder) == 1
+    assert file.read_text() == "a" and list(folder.iterdir()) == []
 
 
 def test_nothing_is_overwritten_or_lost(tmp_path):

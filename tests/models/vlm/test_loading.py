@@ -14,8 +14,9 @@ from vlm_aes.errors import CheckpointError
 from vlm_aes.models import pretrained
 from vlm_aes.models.vlm import load_backbone, loading, processors
 from vlm_aes.models.vlm.scorer import VlmScorer
-from vlm_aes.prompts import load_prompt
+from vlm_aes.prompts import PROMPTS_FOLDER, load_prompt
 from vlm_aes.ratings import scale as ratings
+from vlm_aes.training.checkpoint import save_adapter
 
 PROMPT = load_prompt("default")
 EIGHT = tiny.images(8)
@@ -95,6 +96,34 @@ def test_an_adapter_loads_by_its_path_and_on_the_output_head(llava, tmp_path, mo
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(CheckpointError, match=r"needs peft: pip install 'vlm-aes\[train\]'"):
         load_backbone(adapter)
+
+
+def test_an_adapter_wants_the_base_that_it_was_trained_on(llava, tmp_path):
+    base, adapter = shutil.copytree(llava, tmp_path / "base"), tmp_path / "adapter"
+    peft = pytest.importorskip("peft")
+    network = peft.get_peft_model(load_backbone(base).model, peft.LoraConfig(r=2, target_modules=["q_proj"]))
+    save_adapter(network, base, PROMPTS_FOLDER / "default.toml", adapter)
+    trained_on = load_backbone(base).model_id
+    assert load_backbone(adapter).model_id.startswith(trained_on)
+    # moved: the message says where to write the new place; there it loads by its content
+    moved, config = base.rename(tmp_path / "elsewhere"), adapter / "adapter_config.json"
+    with pytest.raises(
+        CheckpointError, match=r"adapter: its base .*base is not there.*base_model_name_or_path in .*json"
+    ):
+        load_backbone(adapter)
+    config.write_text(config.read_text().replace(str(base), str(moved)))
+    load_backbone(adapter)
+    # changed
+    weights = bytearray((moved / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (moved / "model.safetensors").write_bytes(weights)
+    now = load_backbone(moved).model_id
+    for options in ({}, {"adapter": adapter}):
+        with pytest.raises(CheckpointError, match=f"trained on {trained_on}, and its base is {now} now.*--any-base"):
+            load_backbone(moved if options else adapter, **options)
+    assert load_backbone(adapter, any_base=True).model_id.startswith(now)
+    (adapter / "base.json").unlink()  # as adapters of earlier versions
+    assert load_backbone(adapter).model_id.startswith(now)
 
 
 def test_adapter_on_the_output_head_of_a_quantized_base_counts(wide, tmp_path):

@@ -13,10 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from vlm_aes.errors import OutputError
-from vlm_aes.files import replaced
+from vlm_aes.files import check_place, replaced
 
 PLACEMENT_LOG = "vlm-aes-placed.jsonl"
 """In the folder: a line a file, from where to where; what :func:`undo_placement` reads."""
+
+
+def check_new_placement(folder: Path) -> None:
+    """Raise an :class:`OutputError` for a folder that cannot be written, or that holds an earlier choice."""
+    if (folder / PLACEMENT_LOG).exists():
+        raise OutputError(
+            f"{folder} holds an earlier choice", f"vlm-aes choose --undo {folder} takes it back, or name another folder"
+        )
+    check_place(folder, is_folder=True)
 
 
 def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterable[str] | None = None) -> int:
@@ -34,10 +43,7 @@ def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterab
     files = [Path(p) for p in paths]
     parts = [""] * len(files) if subfolders is None else list(subfolders)
     log = folder / PLACEMENT_LOG
-    if log.exists():
-        raise OutputError(
-            f"{folder} holds an earlier choice", f"vlm-aes choose --undo {folder} takes it back, or name another folder"
-        )
+    check_new_placement(folder)
     for file in files:
         if not file.is_file():
             raise OutputError(f"{file}: no such file; only images that are files can be placed")
@@ -90,7 +96,9 @@ def undo_placement(folder: Path) -> int:
     overwritten."""
     log = folder / PLACEMENT_LOG
     try:
-        entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+        # a line that a kill or a full disk cut off is of a step that was not done
+        entries = [json.loads(line) for line in lines if line.endswith("\n")]
     except FileNotFoundError:
         raise OutputError(f"{folder} holds no choice: there is no {PLACEMENT_LOG} in it") from None
     except ValueError:

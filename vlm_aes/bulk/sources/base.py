@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from vlm_aes.bulk.resume import DiskIndex
+from vlm_aes.bulk.disk_index import DiskIndex
 from vlm_aes.bulk.sources.containers import container_images, container_suffix
 from vlm_aes.bulk.sources.hf_datasets import dataset_images, is_hub_name, is_saved_dataset
 from vlm_aes.images.formats import READABLE_SUFFIXES

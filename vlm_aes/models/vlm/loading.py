@@ -19,6 +19,8 @@ from vlm_aes.models.vlm.families import UNQUANTIZED_MODULES
 from vlm_aes.models.vlm.processors import load_processor, pixel_backend
 from vlm_aes.prompts import PRESETS
 
+BASE_RECORD = "base.json"
+"""In an adapter's folder: the identity of the base that it was trained on. Older adapters have none."""
 _QUANTIZED = ("8bit", "4bit")
 _PRECISIONS = ("auto", *DTYPES, *_QUANTIZED)
 
@@ -52,7 +54,12 @@ def locate(model: str | Path, revision: str | None = None) -> ModelLocation:
             base_name = config["base_model_name_or_path"]
             # an adapter may bring its base along, in a folder of its own
             inside = folder / base_name
-            base = locate(inside if inside.is_dir() else base_name, config.get("revision"))
+            try:
+                base = locate(inside if inside.is_dir() else base_name, config.get("revision"))
+            except CheckpointError:
+                entry = f"base_model_name_or_path in {folder / 'adapter_config.json'}"
+                reason = f"its base {base_name} is not there; put it back, or write where it is as {entry}"
+                raise CheckpointError(folder, reason) from None
             return ModelLocation(base.base, base.revision, base.folder, folder)
         if (folder / "config.json").is_file():
             return ModelLocation(name, None, folder)
@@ -85,6 +92,7 @@ def load_backbone(
     device: str = "auto",
     revision: str | None = None,
     pixels: str = "auto",
+    any_base: bool = False,
 ) -> Backbone:
     """Load a checkpoint for rating. The network is used only for a hub id that is not in the cache.
 
@@ -94,6 +102,7 @@ def load_backbone(
         precision, device: ``auto`` is bf16 on CUDA, fp32 elsewhere; ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         revision: branch, tag or commit of a hub id.
         pixels: ``auto`` (PIL), ``pil`` or ``torchvision``.
+        any_base: put an adapter also on a base that it was not trained on.
 
     Raises:
         CheckpointError: names the checkpoint and the reason.
@@ -111,6 +120,10 @@ def load_backbone(
         config = read_config(location.base, location.revision)
         if config.model_type == NANO_TYPE:
             import vlm_aes.models.nano.model  # tells transformers its class  # noqa: F401
+        commit = getattr(config, "_commit_hash", None) or location.revision or "main"
+        identity = identity_of(location.folder) if location.folder else f"{location.base}@{commit}"
+        if adapter_folder is not None and not any_base:
+            _check_base(adapter_folder, identity)
         processor = load_processor(location.base, config, pixel, hub)
         device, dtype = choose_placement(precision, device)
         if precision in _QUANTIZED:
@@ -125,13 +138,21 @@ def load_backbone(
     except Exception as error:
         text = f"{type(error).__name__}: {short_text(error, 400)}"
         raise CheckpointError(model, f"it cannot be loaded as an image-text-to-text model ({text})") from error
-    commit = getattr(config, "_commit_hash", None) or location.revision or "main"
-    identity = identity_of(location.folder) if location.folder else f"{location.base}@{commit}"
     if adapter_folder is not None:
         identity += f"+{identity_of(adapter_folder)}"
     if precision in _QUANTIZED:
         identity += f":{precision}"
     return Backbone(network, processor, identity, pixel, location.folder, adapter_folder)
+
+
+def _check_base(adapter: Path, identity: str) -> None:
+    """Refuse a base other than the one that an adapter was trained on; one without a record takes any."""
+    file = adapter / BASE_RECORD
+    trained_on = str(json.loads(file.read_text(encoding="utf-8"))["identity"]) if file.is_file() else identity
+    # a folder may have another name now
+    if trained_on.rpartition("@")[2] != identity.rpartition("@")[2]:
+        reason = f"it was trained on {trained_on}, and its base is {identity} now"
+        raise CheckpointError(adapter, f"{reason}; give it its base back, or take this one with --any-base")
 
 
 def _with_adapter(network: Any, folder: Path) -> Any:

@@ -228,7 +228,7 @@ def load_vlm_scorer(model: str | Path, options: LoadOptions) -> VlmScorer:
         PromptError: for a prompt that cannot be used.
     """
     prompt = prompt_for(model, options.prompt)
-    names = ("adapter", "precision", "device", "revision", "pixels")
+    names = ("adapter", "precision", "device", "revision", "pixels", "any_base")
     backbone = load_backbone(model, **{name: getattr(options, name) for name in names})
     folder = backbone.adapter or backbone.folder
     residual_head = None
