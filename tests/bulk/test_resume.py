@@ -71,7 +71,7 @@ def with_own(out, own):
             writer.writeheader() if out.suffix == ".csv" else None
             for row in rows:
                 writer.writerow(row) if out.suffix == ".csv" else lines.write(json.dumps(row) + "\n")
-    return {row["path"]: row for row in iter_rows(out)}
+    return {row["path"]: row for row in iter_rows(out, as_written=True)}
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -84,7 +84,7 @@ def test_columns_that_were_not_asked_for_stay(assessor, folder, tmp_path, suffix
     tiny.images(1, seed=9)[0].save(folder / "2.png")
     _, stats = run(assessor, folder, out, resume=True)
     assert (stats.resumed, stats.rated) == (9, 1)
-    after = {row["path"]: row for row in iter_rows(out)}
+    after = {row["path"]: row for row in iter_rows(out, as_written=True)}
     new = str(folder / "2.png")
     assert {path: row for path, row in after.items() if path != new and not row["error"]} == {
         path: row for path, row in before.items() if path != new and not row["error"]
@@ -93,7 +93,10 @@ def test_columns_that_were_not_asked_for_stay(assessor, folder, tmp_path, suffix
     assert after[new]["fact_exposure_stops"] in (None, "")  # they were measured on another image
     _, stats = run(assessor, folder, out, columns=facts, resume=True)
     assert (stats.resumed, stats.rated) == (9, 1)
-    assert all(({*OWN[suffix]} <= {*row} and row["fact_exposure_stops"]) or row["error"] for row in iter_rows(out))
+    assert all(
+        ({*OWN[suffix]} <= {*row} and row["fact_exposure_stops"]) or row["error"]
+        for row in iter_rows(out, as_written=True)
+    )
 
 
 def test_a_file_that_is_no_table_of_ours_is_not_gone_on_with(assessor, folder, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vlm_aes.errors import TableError
 from vlm_aes.output.stars import PercentileRank, StarRule
