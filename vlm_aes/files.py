@@ -1,6 +1,13 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and file names that are not UTF-8.
 
+The bytes of such a name survive everywhere. In memory they are Python's lone surrogates (``surrogateescape``). CSV,
+JSONL, lists and streams hold the bytes themselves: :data:`NAME_ERRORS`. Parquet holds UTF-8 alone, so there a byte
+0xE9 that is not UTF-8 is the character U+EFE9, as in MirBSD: :func:`spell_path`, taken back by :func:`path_of`.
+"""
+
+import codecs
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +17,36 @@ from vlm_aes.errors import OutputError
 
 MODEL_FILES = ("config.json", "adapter_config.json", "fast.json", "rater.toml")
 """Files of which each model's folder holds one."""
+NAME_ERRORS = "vlm-aes-names"
+"""Error handler of codecs: as ``surrogateescape``, but what is no byte of a name either is written as ``?``."""
+_LONE_BYTES, _SPELLED_BYTES = re.compile("[\udc80-\udcff]"), re.compile("[\uef80-\uefff]")
+_SPELLED_FROM = 0xEF80 - 0xDC80
+
+
+def _escape_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        return codecs.lookup_error("surrogateescape")(error)
+    codes = (ord(c) - 0xDC00 for c in error.object[error.start : error.end])
+    return bytes(code if 0x80 <= code <= 0xFF else ord("?") for code in codes), error.end
+
+
+codecs.register_error(NAME_ERRORS, _escape_bytes)
+
+
+def spell_path(path: str) -> str:
+    """A path as UTF-8 text, whatever bytes it has; UTF-8 paths stay, but for U+EF80 to U+EFFF, spelled as bytes."""
+    if path.isascii():
+        return path
+    path = _SPELLED_BYTES.sub(lambda m: m[0].encode().decode("ascii", "surrogateescape"), path)
+    return _LONE_BYTES.sub(lambda m: chr(ord(m[0]) + _SPELLED_FROM), path)
+
+
+def path_of(text: str) -> str:
+    """The path that :func:`spell_path` spelled."""
+    if text.isascii() or not _SPELLED_BYTES.search(text):
+        return text
+    text = _SPELLED_BYTES.sub(lambda m: chr(ord(m[0]) - _SPELLED_FROM), text)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 @contextmanager
@@ -31,8 +68,7 @@ def replaced(file: Path) -> Iterator[Path]:
 
 def write_text(file: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends in place of ``file``."""
-    with replaced(file) as staging:
-        staging.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(file, text.encode("utf-8", NAME_ERRORS))
 
 
 def write_bytes(file: Path, data: bytes) -> None:

@@ -14,7 +14,7 @@ from vlm_aes.bulk.select.cut import Cut, GroupedScores
 from vlm_aes.bulk.sink import Sink, row_place
 from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads.head import Agreement
-from vlm_aes.output.table import Row
+from vlm_aes.output.table import Row, to_rows
 
 SELECTED, OPEN, REJECTED = 1, 0, -1
 """Tiers of an image by the head alone: surely in, for the model to decide, surely out."""
@@ -79,8 +79,8 @@ class CascadeRows(CompletedRows):
         self._numbers = DiskIndex()
         self._starts = [0]
         for table in fast_sink.own_tables():
-            for number, path in enumerate(table["path"].to_pylist(), self._starts[-1]):
-                self._numbers.put(path, number)
+            for number, row in enumerate(to_rows(table.select(["path"])), self._starts[-1]):
+                self._numbers.put(row["path"], number)
             self._starts.append(self._starts[-1] + len(table))
 
     def tier_of(self, path: str) -> int:
@@ -100,7 +100,7 @@ class CascadeRows(CompletedRows):
         """What the head decided, whatever the file is now, and the model's of an earlier run."""
         tiers = iter(self._tiers)
         for table in self._fast_sink.own_tables():
-            for row in table.select(["path", "sha256", "error"]).to_pylist():
+            for row in to_rows(table.select(["path", "sha256", "error"])):
                 if next(tiers) != OPEN and not row["error"]:
                     yield CompletedRow(row["path"], None, row["sha256"])
         yield from self.earlier.summaries()

@@ -17,6 +17,7 @@ from vlm_aes.bulk.parallel import ParallelScorer
 from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
 from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.bulk.sink import Sink
+from vlm_aes.bulk.sources import PassedOver
 from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.table import Columns, Row
@@ -44,6 +45,7 @@ class RunStats:
         rated, rated_again: by the model in this run, and by the slow model of a cascade.
         resumed, repeated: taken from an earlier run; of content that was rated before.
         errors, scores: rows by the kind of their error, and by their score in tenths of a point.
+        passed_over: what was named or seen and gave no row.
     """
 
     rows: int = 0
@@ -53,6 +55,7 @@ class RunStats:
     rated_again: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     scores: Counter[int] = field(default_factory=Counter)
+    passed_over: PassedOver = field(default_factory=PassedOver)
 
     def count(self, row: Row) -> None:
         """Take a row into account."""

@@ -83,7 +83,9 @@ class Progress:
         t = self.stats
         seconds = time.monotonic() - self._began
         return {
+            "seen": t.rows + len(t.passed_over),
             "pictures": t.rows,
+            "passed_over": t.passed_over.counts(),
             "rated": t.rated,
             "kept": t.resumed,
             "equal_content": t.repeated,
@@ -95,7 +97,7 @@ class Progress:
         }
 
     def summary(self, out: str | None) -> None:
-        """Print two lines at the end of a run."""
+        """Print two lines at the end of a run, and one for each kind of what was passed over."""
         t = self.stats
         seconds = time.monotonic() - self._began
         parts = [f"{count_text(t.rows, 'image')} in {_clock(seconds)}"]
@@ -107,6 +109,8 @@ class Progress:
         if len(t.scores) > 1:
             s = _distribution(t.scores)
             print(f"nine in ten score {s['p5']:.1f} to {s['p95']:.1f}, median {s['median']:.1f}", file=sys.stderr)
+        for line in t.passed_over.lines():
+            print(line, file=sys.stderr)
 
 
 def _distribution(scores: Counter[int]) -> dict[str, float | int]:

@@ -23,7 +23,7 @@ from vlm_aes.bulk.resume import CompletedRows
 from vlm_aes.bulk.sink import Sink
 from vlm_aes.errors import EngineError, short_text
 from vlm_aes.images.source import ImageSource
-from vlm_aes.output.table import Columns, Row
+from vlm_aes.output.table import Columns, Row, to_rows
 
 STORE_BYTES = 200 * 2**20
 """Of the object store of a cluster that is started here: paths and rows need no more."""
@@ -106,11 +106,10 @@ def score_on_ray(
 
     def write(part: pa.Table) -> list[Row]:
         rows = []
-        for cells in part.to_pylist():
-            path, fingerprint = os.fsdecode(cells.pop("_path")), json.loads(cells.pop("_mark"))
-            kept, repeated = cells.pop("_kept"), cells.pop("_repeated")
-            row: Row = {**cells, "path": path}
-            earlier = begun.row_of(path) if kept else None
+        for cells in to_rows(part):
+            row = cells
+            fingerprint, kept, repeated = json.loads(row.pop("_mark")), row.pop("_kept"), row.pop("_repeated")
+            earlier = begun.row_of(row["path"]) if kept else None
             if earlier is not None:
                 row = columns.refresh(earlier)
                 stats.resumed += 1

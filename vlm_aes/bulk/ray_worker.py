@@ -34,7 +34,7 @@ PLAIN, OPENED, UNNAMED = 0, 1, 2
 table's row that names no image."""
 ANY_FILE = "*"
 """In the digest of a row that holds whatever its file is now."""
-EXTRA_COLUMNS = pa.schema({"_path": pa.binary(), "_mark": pa.string(), "_kept": pa.bool_(), "_repeated": pa.int64()})
+EXTRA_COLUMNS = pa.schema({"_mark": pa.string(), "_kept": pa.bool_(), "_repeated": pa.int64()})
 """Columns that come back beside those of a row."""
 
 
@@ -109,8 +109,7 @@ class RayWorker:
         for i, row in enumerate(rows):
             fingerprint, completed = marks[i]
             marks[i] = ({}, False)
-            extra = {"_path": os.fsencode(row["path"]), "_mark": json.dumps(fingerprint), "_kept": completed}
-            yield row | extra | {"_repeated": 0}
+            yield row | {"_mark": json.dumps(fingerprint), "_kept": completed, "_repeated": 0}
 
     def _is_completed(self, source: ImageSource, fingerprint: Fingerprint) -> bool:
         path = source.path

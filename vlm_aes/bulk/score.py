@@ -23,7 +23,7 @@ from vlm_aes.bulk.ray import ray_cluster, score_on_ray
 from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
 from vlm_aes.bulk.settings import RunSettings
 from vlm_aes.bulk.sink import Sink
-from vlm_aes.bulk.sources import find_sources, open_containers
+from vlm_aes.bulk.sources import PassedOver, find_sources, open_containers
 from vlm_aes.bulk.target import FAST
 from vlm_aes.errors import CheckpointError, SettingsError, SourceError
 from vlm_aes.files import write_text
@@ -34,7 +34,7 @@ from vlm_aes.output.hf_dataset import check_new_dataset, write_dataset
 from vlm_aes.output.html.gallery import write_gallery
 from vlm_aes.output.results import add_stars, read_rows
 from vlm_aes.output.stars import PercentileRank, StarRule
-from vlm_aes.output.table import Columns, Row, add_stars_to_tables, rationale_cells
+from vlm_aes.output.table import Columns, Row, add_stars_to_tables, rationale_cells, to_rows, to_table
 from vlm_aes.output.terminal import count_text
 from vlm_aes.output.xmp.sidecars import SidecarWriter
 from vlm_aes.ratings.scale import Scale
@@ -47,7 +47,7 @@ class ScoreRun:
     """Rates the images that the settings name, selects, and writes critiques of the selected.
 
     The constructor finds the first image, then loads the models; nothing is written yet. It takes ``stdin``, the
-    lines for the path ``-``.
+    paths for the path ``-``.
 
     Attributes:
         assessor, slow: rates every image; rates borderline images again, in a cascade.
@@ -67,10 +67,12 @@ class ScoreRun:
         self._cut = Cut(s.top_k, s.fraction, s.threshold, s.per) if s.selects else None
         # a list can be read once
         self._stdin = list(stdin) if "-" in s.paths and s.reads_images_again else stdin
-        sources = self._find()
+        self.stats = RunStats()
+        passed_over = PassedOver() if s.reads_images_again else self.stats.passed_over
+        sources = self._find(passed_over)
         first = next(sources, None)
         if first is None:
-            raise SourceError(f"no image found in {', '.join(s.paths)}")
+            raise SourceError(f"no image found in {', '.join(s.paths)}", "; ".join(passed_over.lines()))
         self._first_sources = chain([first], sources)
         self.assessor, self.slow = self._load()
         self._check_models(stars)
@@ -90,7 +92,6 @@ class ScoreRun:
         waits = s.rationale and s.out is None
         self._batch_size = min(s.batch_size, FIRST_BATCH_IMAGES) if waits else s.batch_size
         self._engine: Callable[..., Iterator[Row]] = score_images
-        self.stats = RunStats()
         self.progress = Progress(self.stats, count_in_background(s.paths, s.image_column))
         self._shown: list[Row] = []
 
@@ -145,13 +146,13 @@ class ScoreRun:
         if self.settings.stats is not None:
             write_text(self.settings.stats, json.dumps(self.progress.statistics(), indent=1) + "\n")
 
-    def _find(self) -> Iterator[ImageSource]:
-        s = self.settings
-        return find_sources(s.paths, self._stdin, s.image_column, keep_containers=s.engine == "ray")
+    def _find(self, passed_over: PassedOver | None = None) -> Iterator[ImageSource]:
+        s, is_ray = self.settings, self.settings.engine == "ray"
+        return find_sources(s.paths, self._stdin, s.image_column, keep_containers=is_ray, passed_over=passed_over)
 
-    def _sources(self) -> Iterator[ImageSource]:
+    def _sources(self, passed_over: PassedOver | None = None) -> Iterator[ImageSource]:
         """The images; a second time only where the settings need it."""
-        return self._find() if self.settings.reads_images_again else self._first_sources
+        return self._find(passed_over) if self.settings.reads_images_again else self._first_sources
 
     def _load(self) -> tuple[Assessor, Assessor | None]:
         """The model that rates every image, and the one that rates borderline images again."""
@@ -201,7 +202,8 @@ class ScoreRun:
     def _rate(self, assessor: Assessor, stats: RunStats, **settings: Any) -> Iterator[Row]:
         """Rows of every image, as the engine rates them."""
         settings |= {"stats": stats, "batch_size": self._batch_size}
-        for row in self._engine(assessor, self._sources(), self.columns, self._options, **settings):
+        sources = self._sources(stats.passed_over)
+        for row in self._engine(assessor, sources, self.columns, self._options, **settings):
             yield row
             self.progress.advance()
 
@@ -212,7 +214,7 @@ class ScoreRun:
         ):
             selected = self._fill(sink)
             assert selected is not None
-            yield from selected.to_pylist()
+            yield from to_rows(selected)
 
     def _fill(self, sink: Sink) -> pa.Table | None:
         """Rate every image and finish a sink that is entered already; gives the selected rows, if there is a cut."""
@@ -241,7 +243,7 @@ class ScoreRun:
         elif rule is not None:
             (selected,) = add_stars_to_tables([selected], rule, PercentileRank(scores.score))
         if self.settings.rationale:
-            selected = pa.Table.from_pylist(self._with_critiques(selected.to_pylist()), schema=schema)
+            selected = to_table(self._with_critiques(to_rows(selected)), schema)
         sink.finish([selected])
         return selected
 
@@ -264,7 +266,7 @@ class ScoreRun:
             self.stats.rated_again = stats.rated
             self.stats.errors, self.stats.scores = stats.errors, stats.scores
             # by path: an image may have come or gone between the two rounds
-            paths = (path for table in sink.own_tables() for path in table["path"].to_pylist())
+            paths = (row["path"] for table in sink.own_tables() for row in to_rows(table.select(["path"])))
             return np.fromiter(map(rows.tier_of, paths), np.int64)
 
     def _with_critiques(self, rows: list[Row]) -> list[Row]:

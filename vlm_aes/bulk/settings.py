@@ -40,6 +40,7 @@ class RunSettings(SelectionSettings):
 
     Attributes:
         paths: files, folders, globs, tables, archives, addresses; ``-`` for a list on stdin.
+        null: a NUL ends each path of that list, not a line end.
         image_column: column of a table that holds paths or images; by default path or image.
         fast, any_base, precision: as for :meth:`vlm_aes.Assessor.from_pretrained`, like model and device.
         rationale, facts, attributes, tags: columns that are added; ``scale`` (``1-10``) adds ``score_scaled``.
@@ -56,6 +57,7 @@ class RunSettings(SelectionSettings):
     """
 
     paths: Sequence[str]
+    null: bool = False
     image_column: str | None = None
     fast: bool = False
     any_base: bool = False
@@ -86,6 +88,7 @@ class RunSettings(SelectionSettings):
     def __post_init__(self) -> None:
         sidecars = self.overwrite_ratings or self.dry_run or self.unrated or self.xmp_layout != "auto"
         _refuse_if(self.resume and self.overwrite, "--resume and --overwrite exclude each other")
+        _refuse_if(self.null and "-" not in self.paths, "--null goes with the path -")
         _refuse_if(self.resume and not self.out, "--resume goes with --out")
         _refuse_if(self.overwrite and not (self.out or self.html), "--overwrite goes with --out or --html")
         lacks_cut = (self.cascade or self.per != "all") and not self.selects
@@ -128,6 +131,7 @@ class ChooseSettings(SelectionSettings):
         distinct: of near-duplicates, keep only the best, by the fast head of the model.
         bands: scores with commas between them, at which all images are parted.
         copy, link, move, undo: folder for the files, at most one of them; folder whose files go back.
+        null: a NUL ends each path that is printed, not a line end.
 
     Raises:
         SettingsError: for settings that exclude or need each other.
@@ -141,6 +145,7 @@ class ChooseSettings(SelectionSettings):
     link: Path | None = None
     move: Path | None = None
     undo: Path | None = None
+    null: bool = False
 
     def __post_init__(self) -> None:
         _refuse_if(self.table is None and self.undo is None, "name a table that score wrote, or --undo FOLDER")

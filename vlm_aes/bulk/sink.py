@@ -189,7 +189,7 @@ class Sink:
             for group in filled:
                 full = (pc.is_valid(content[name]).to_pylist() for name in group)
                 holds = [any(cells) and held for held, *cells in zip(holds, *full, strict=True)]
-            rows = content.select(RESUME_COLUMNS).to_pylist()
+            rows = table.to_rows(content.select(RESUME_COLUMNS))
             yield from ((row_place(ordinal, i), row) for i, row in enumerate(rows) if holds[i])
 
     def row_at(self, place: int) -> tuple[Row, Fingerprint]:
@@ -205,7 +205,7 @@ class Sink:
         shard = pq.read_table(self._shards[ordinal])
         fingerprints = json.loads((shard.schema.metadata or {}).get(FINGERPRINTS_KEY, b"[]"))
         ours = [name for name in shard.column_names if name in self.schema.names and name not in self._own]
-        return shard.select(ours).to_pylist(), fingerprints
+        return table.to_rows(shard.select(ours)), fingerprints
 
     def add(self, row: Row, fingerprint: Fingerprint) -> int:
         """Take a row, and give its place; :meth:`commit` makes it last."""
@@ -295,7 +295,7 @@ class Sink:
             superseded = list(self._shards)
             self._generation += 1
             with self._disk_errors():
-                for number, rows in enumerate(filter(None, map(pa.Table.to_pylist, tables))):
+                for number, rows in enumerate(filter(None, map(table.to_rows, tables))):
                     _write_shard(self._shard_path(self._generation, number), self._table(rows), [])
         if self._journal is not None:
             self._journal.close()

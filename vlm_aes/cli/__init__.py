@@ -17,6 +17,7 @@ from vlm_aes.cli.finetune import distill, finetune
 from vlm_aes.cli.options import set_defaults
 from vlm_aes.cli.publish import export, push
 from vlm_aes.cli.score import score
+from vlm_aes.files import NAME_ERRORS
 
 __all__ = ["app", "main"]
 
@@ -70,9 +71,9 @@ def vlm_aes(
 
 def main() -> None:
     """Run the command that was typed."""
-    # a file name that is not valid UTF-8 must not end a run
-    for stream in (sys.stdout, sys.stderr):
+    # file names are bytes, whatever they hold
+    for stream, newline in ((sys.stdin, "\n"), (sys.stdout, None), (sys.stderr, None)):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=NAME_ERRORS, newline=newline)
     quiet_libraries()
     app()

@@ -20,6 +20,7 @@ def choose(
     link: opt.Link,
     move: opt.Move,
     undo: opt.Undo,
+    null: opt.NullOut,
 ) -> None:
     """Select the best of a table, as paths or as files in a folder.
 
@@ -38,11 +39,13 @@ def choose(
     rows, bands_of_rows = choose_from_table(settings, assessor.head if assessor else None)
     if settings.target is not None:
         way, folder = settings.target
-        n = place_files([row["path"] for row in rows], folder, way, bands_of_rows)
-        say(f"{n} in {folder}; take back: vlm-aes choose --undo {folder}")
+        n = place_files([row["path"] for row in rows], folder, way, bands_of_rows, say=say)
+        say(f"{n} of {len(rows)} in {folder}; take back: vlm-aes choose --undo {folder}")
+        exit_if(n < len(rows))
         return
     for i, row in enumerate(rows):
-        print(row["path"] if bands_of_rows is None else f"{bands_of_rows[i]}\t{row['path']}")
+        band = "" if bands_of_rows is None else f"{bands_of_rows[i]}\t"
+        print(band + row["path"], end="\0" if null else "\n")
 
 
 def xmp(

@@ -62,13 +62,15 @@ def audit(
     """Measure how far the critiques of a model can be trusted."""
     assessor = load(model, precision, device, reasons=True)
 
-    from vlm_aes.bulk.sources import find_image_paths
+    from vlm_aes.bulk.sources import PassedOver, find_image_paths
     from vlm_aes.explain import audit as auditing
     from vlm_aes.explain import terminal
 
-    figures = auditing.audit(assessor, auditing.sample(list(find_image_paths(images)), limit))
+    passed_over = PassedOver()
+    figures = auditing.audit(assessor, auditing.sample(list(find_image_paths(images, passed_over)), limit))
     if json:
         print_json(figures)
     else:
         terminal.audit(console(), figures)
-    exit_if(figures["n_error"])
+    say("\n".join(passed_over.lines()))
+    exit_if(figures["n_error"] or passed_over)

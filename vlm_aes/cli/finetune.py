@@ -140,7 +140,7 @@ def distill(
         say_loading(tower)
 
     from vlm_aes.assessor import terms_of
-    from vlm_aes.bulk.sources import find_sources
+    from vlm_aes.bulk.sources import PassedOver, find_sources
     from vlm_aes.models.heads.embedding_cache import default_cache
     from vlm_aes.training import distill as distilling
     from vlm_aes.training.model_card import distilled_card
@@ -148,7 +148,9 @@ def distill(
     vision_tower, tower_name = distilling.tower_for(tower, out, checkpoint)
     home = assessor.rater.backbone.folder if assessor and assessor.rater else None
     terms = terms_of(home, whole=True) if home else ""
-    sources, cache, config = find_sources(images), cache or default_cache(), distilling.DistillConfig(seed=seed)
+    passed_over = PassedOver()
+    sources = find_sources(images, passed_over=passed_over)
+    cache, config = cache or default_cache(), distilling.DistillConfig(seed=seed)
     report = distilling.distill(
         sources, out, vision_tower, tower_name, cache, teacher=assessor, people=people, config=config, terms=terms
     )
@@ -156,4 +158,5 @@ def distill(
         print_json(report.as_json())
     else:
         print(distilled_card(report, tower_name, assessor, bool(people), config))
-    exit_if(report.errors)
+    say("\n".join(passed_over.lines()))
+    exit_if(report.errors or passed_over)

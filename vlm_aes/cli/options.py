@@ -27,9 +27,10 @@ def option(default: Any, group: str, metavar: str, help: str, **settings: Any) -
     return _with_default(typer.Option(metavar=metavar, help=help, rich_help_panel=group, **settings), default)
 
 
-def flag(group: str, name: str, help: str, default: bool = False) -> Any:
+def flag(group: str, name: str, help: str, default: bool = False, short: str = "") -> Any:
     """An option without a value."""
-    return _with_default(typer.Option(name, help=help, rich_help_panel=group), default)
+    names = filter(None, (name, short))
+    return _with_default(typer.Option(*names, help=help, rich_help_panel=group), default)
 
 
 def argument(metavar: str, help: str, default: Any = ...) -> Any:
@@ -74,6 +75,7 @@ SamplesFolder = Annotated[Path, argument("DIR", "Folder for the photos.")]
 ImageColumn = Annotated[
     str | None, option(None, INPUT, "NAME", "Table column with image paths or image bytes. Default: path or image.")
 ]
+NullIn = Annotated[bool, flag(INPUT, "--null", "A NUL ends each path on stdin, as from find -print0.", short="-0")]
 Images = Annotated[
     Path | None,
     option(None, INPUT, "DIR", "Folder that relative paths in the table start from. Default: the current one."),
@@ -262,6 +264,7 @@ Copy = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to copy the im
 Link = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to link the images into.")]
 Move = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to move the images into.")]
 Undo = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to take back: undoes --copy, --link or --move.")]
+NullOut = Annotated[bool, flag(OUTPUT, "--null", "End each printed path with a NUL, as for xargs -0.", short="-0")]
 License = Annotated[str | None, option(None, OUTPUT, "ID", "License such as apache-2.0, for a card that names none.")]
 Revision = Annotated[str | None, option(None, OUTPUT, "BRANCH", "Branch; created if missing. Default: main.")]
 Private = Annotated[bool, flag(OUTPUT, "--private", "Create a private repository.")]

@@ -10,6 +10,7 @@ from vlm_aes.cli.loading import console, say, say_loading
 
 def score(
     paths: opt.Paths,
+    null: opt.NullIn,
     image_column: opt.ImageColumn,
     model: opt.Model,
     fast: opt.Fast,
@@ -48,9 +49,10 @@ def score(
     say_loading(model)
 
     from vlm_aes.bulk.score import ScoreRun
+    from vlm_aes.bulk.sources import listed_paths
     from vlm_aes.output.terminal import ScoreList
 
-    run = ScoreRun(settings, sys.stdin)
+    run = ScoreRun(settings, listed_paths(sys.stdin, null=null))
     say(run.assessor.terms)
     if out is None:
         shown = ScoreList(console())
@@ -60,4 +62,4 @@ def score(
         run.write()
     failed = run.export(print, say)
     run.summarize()
-    exit_if(run.stats.errors or failed)
+    exit_if(run.stats.errors or run.stats.passed_over or failed)

@@ -16,7 +16,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from vlm_aes.errors import short_text
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.damage import DataMissing, load
-from vlm_aes.images.formats import HEIC_SUFFIXES, OPENED_FORMATS, RAW_SUFFIXES, is_cut_short, sniff
+from vlm_aes.images.formats import HEIC_SUFFIXES, OPENED_FORMATS, RAW_SUFFIXES, is_cut_short, sniff, sniff_container
 from vlm_aes.images.frame import find_frame
 from vlm_aes.images.profile import find_profile, to_srgb
 from vlm_aes.images.raw import decode_raw, is_raw_tiff
@@ -241,7 +241,9 @@ def _unidentified(data: bytes, name: str | None, sha256: str) -> ImageError:
     if name or _is_other_format(data):
         reason = f"{name} is not read here; " if name else ""
         return ImageError("unsupported", f"{reason}convert it to JPEG, PNG, WebP or TIFF", sha256)
-    return ImageError("not_an_image", "no image format is recognised; leave it out or convert it", sha256)
+    words = sniff_container(data)
+    advice = f"this is {words}" if words else "no image format is recognised; leave it out or convert it"
+    return ImageError("not_an_image", advice, sha256)
 
 
 def _is_other_format(data: bytes) -> bool:

@@ -1,5 +1,7 @@
 """Image formats, recognised by a file's suffix and first bytes, without decoding it."""
 
+import codecs
+
 HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
 RAW_SUFFIXES = frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"})
 _JPEG_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
@@ -31,6 +33,15 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"v/1\x01", "OpenEXR"),
     (b"#?RADIANCE", "Radiance HDR"),
 )
+_CONTAINER_SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"PK\x03\x04", "a ZIP archive: unpack it, and name the folder"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it, and name the folder"),
+    (0, b"Rar!", "a RAR archive: unpack it, and name the folder"),
+    (0, b"\x1f\x8b", "a gzip archive: rename it to .tar.gz, or unpack it"),
+    (257, b"ustar", "a tar archive: rename it to .tar"),
+    (0, b"PAR1", "a Parquet table: rename it to .parquet"),
+)
+"""Where and what the first bytes are, to what they name and what to do about it."""
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 OPENED_FORMATS = frozenset({"JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "HEIF"})
@@ -54,6 +65,19 @@ def sniff(data: bytes) -> str | None:
         return "RAW" if b"crx " in brands else None
     svg = "SVG" if b"<svg" in data[:1024].lower() else None
     return next((name for signature, name in _SIGNATURES if data.startswith(signature)), svg)
+
+
+def sniff_container(data: bytes) -> str | None:
+    """What holds images or names them, but is none, and what to do about it; None for anything else."""
+    for at, signature, words in _CONTAINER_SIGNATURES:
+        if data.startswith(signature, at):
+            return words
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(data[:4096])
+    except UnicodeDecodeError:
+        return None
+    is_text = all(c.isprintable() or c.isspace() for c in text)
+    return "a text: rename a table to .csv, .tsv or .jsonl" if is_text else None
 
 
 def is_cut_short(data: bytes, name: str | None) -> bool:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlm_aes.errors import OutputError
+from vlm_aes.files import spell_path
 from vlm_aes.images.source import ImageSource
-from vlm_aes.output.table import Row
+from vlm_aes.output.table import Row, to_table
 
 FILE_ROWS, ROW_GROUP_ROWS = 2000, 100
 """Rows of a Parquet file, and of a part of it that is held in memory."""
@@ -42,7 +43,7 @@ def write_dataset(folder: Path, rows: Iterable[Row], sources: Iterable[ImageSour
 
     rows_by_path = {row["path"]: row for row in rows if not row["error"]}
     features = Features({"image": Image()} | dict(Features.from_arrow_schema(schema)))
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    staging = folder.with_name(f".{os.getpid()}-dataset.tmp")
     try:
         (staging / "data").mkdir(parents=True)
         n = _write_files(staging / "data", rows_by_path, sources, features.arrow_schema)
@@ -59,7 +60,7 @@ def write_dataset(folder: Path, rows: Iterable[Row], sources: Iterable[ImageSour
 def _write_files(folder: Path, rows: dict[str, Row], sources: Iterable[ImageSource], schema: pa.Schema) -> int:
     """Write the images with a row; gives their number. Without any, one empty file is written."""
     images = (
-        {"image": {"bytes": data, "path": Path(source.path).name}, **rows[source.path]}
+        {"image": {"bytes": data, "path": spell_path(Path(source.path).name)}, **rows[source.path]}
         for source in sources
         if source.path in rows and isinstance(data := source.read(), bytes)
     )
@@ -70,7 +71,7 @@ def _write_files(folder: Path, rows: dict[str, Row], sources: Iterable[ImageSour
         files.append(folder / f"{len(files):05d}.tmp")
         with pq.ParquetWriter(files[-1], schema) as writer:
             while group := list(islice(part, ROW_GROUP_ROWS)):
-                writer.write_table(pa.Table.from_pylist(group, schema))
+                writer.write_table(to_table(group, schema))
                 n += len(group)
     for number, file in enumerate(files):
         file.rename(folder / f"train-{number:05d}-of-{len(files):05d}.parquet")

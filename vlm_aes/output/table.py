@@ -10,6 +10,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vlm_aes.assessor import Assessment
+from vlm_aes.files import NAME_ERRORS, spell_path
 from vlm_aes.measure import fact_columns
 from vlm_aes.output.stars import PercentileRank, StarRule
+from vlm_aes.ratings.records import paths_restored
 from vlm_aes.ratings.scale import LEVELS, Scale
 from vlm_aes.suggest.engine import Suggestion
 
@@ -195,8 +198,8 @@ def _finite(value: Any) -> Any:
 
 
 def to_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
-    """Rows as an Arrow table; a lone surrogate of an undecodable file name becomes ``?``."""
-    rows = list(rows)
+    """Rows as an Arrow table; paths as :func:`vlm_aes.files.spell_path` spells them. :func:`to_rows` takes it back."""
+    rows = [{**row, "path": spell_path(row["path"])} if row["path"] else row for row in rows]
     try:
         return pa.Table.from_pylist(rows, schema=schema)
     except (UnicodeEncodeError, pa.ArrowInvalid):  # rare, and to look for it in every row takes half of the time
@@ -207,6 +210,12 @@ def to_table(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
         return pa.Table.from_pylist(clean, schema=schema)
 
 
+def to_rows(table: pa.Table) -> list[Row]:
+    """The rows of an Arrow table that :func:`to_table` gave, or some of its columns."""
+    rows: list[Row] = table.to_pylist()
+    return paths_restored(rows)
+
+
 def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str) -> None:
     """Write Arrow tables one after another into ``file`` in the format of ``suffix``."""
     if suffix == ".parquet":
@@ -215,13 +224,14 @@ def write(tables: Iterable[pa.Table], schema: pa.Schema, file: Path, suffix: str
                 writer.write_table(table)
         return
     json_texts = [field.name for field in schema if JSON_TEXT in (field.metadata or {})]
-    with file.open("w", encoding="utf-8", errors="replace", newline="") as out:
+    with file.open("w", encoding="utf-8", errors=NAME_ERRORS, newline="") as out:
         lines = csv.writer(out, lineterminator="\n")
+        quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)  # else a name with CR ends its line
         if suffix == ".csv":
             lines.writerow(schema.names)
-        for row in (row for table in tables for row in table.to_pylist()):
+        for row in chain.from_iterable(map(to_rows, tables)):
             if suffix == ".csv":
-                lines.writerow(row.values())  # an empty cell for None
+                (quoted if "\r" in row["path"] else lines).writerow(row.values())  # an empty cell for None
             else:
                 row |= {name: json.loads(row[name] or "null") for name in json_texts}
                 out.write(json.dumps(row, ensure_ascii=False, allow_nan=bool(json_texts)) + "\n")

@@ -76,12 +76,15 @@ def text_of(value: Any) -> str:
 def image_path(name: Any, folder: str | Path | None = None) -> str:
     """The path of an image that a table names, below ``folder`` where there is one and the name is relative.
 
-    As it is written; else without blanks around it, or with slashes for backslashes, where that is a file.
+    As it is written; else without blanks around it, with slashes for backslashes, or with its bytes as Latin-1,
+    where that is a file.
     """
     written, clean = str(name), str(name).strip()
     paths = [written]
     if clean != written or "\\" in clean:
         paths += [clean, clean.replace("\\", "/")]
+    if any("\udc80" <= c <= "\udcff" for c in clean):  # a table that was saved in Latin-1, or names of such bytes
+        paths.append(os.fsencode(clean).decode("cp1252", "replace"))
     if folder:
         paths = [os.path.join(folder, os.path.normpath(p)) for p in paths]  # noqa: PTH118  (the folder as typed)
     return next((p for p in paths if len(paths) > 1 and Path(p).is_file()), paths[0])

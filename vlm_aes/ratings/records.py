@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vlm_aes.errors import RatingsError, TableError
+from vlm_aes.files import NAME_ERRORS, path_of
 
 Record = dict[str, Any]
 RATING_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
@@ -55,7 +56,7 @@ def iter_rows(
         if suffix == ".parquet":
             yield from _parquet_rows(file, batch_rows, columns, as_written)
             return
-        with file.open(encoding=_encoding(file), newline="") as lines:
+        with file.open(encoding=_encoding(file), errors=NAME_ERRORS, newline="") as lines:
             read = _json_rows if suffix == ".jsonl" else _delimited_rows
             yield from read(file, lines, as_written)
     except TableError:
@@ -84,6 +85,9 @@ def _found_encoding(file: Path, _size: int, _time: int) -> str:
         return "utf-16-be" if head[0] == 0 else "utf-16-le"
     if b"\0" in head:
         raise TableError(f"{file} cannot be read as a table (it holds no text)", "save it as CSV UTF-8")
+    header = head.split(b"\n", 1)[0].lower()
+    if file.suffix.lower() == ".jsonl" or (b"path" in header and b"sha256" in header):
+        return "utf-8-sig"  # a table of ours, in which a name that is not UTF-8 stands as its bytes
     for encoding in ("utf-8-sig", *_LEGACY_ENCODINGS):
         try:
             with file.open(encoding=encoding) as text:
@@ -123,7 +127,15 @@ def _parquet_rows(file: Path, batch_rows: int, columns: Collection[str] | None, 
         names = dict(zip(written, _column_names(tuple(written), as_written), strict=True))
         needed = [w for w in written if columns is None or names[w] in columns]
         for batch in parquet.iter_batches(batch_rows, columns=needed):
-            yield from batch.rename_columns([names[w] for w in batch.schema.names]).to_pylist()
+            yield from paths_restored(batch.rename_columns([names[w] for w in batch.schema.names]).to_pylist())
+
+
+def paths_restored(rows: list[Record]) -> list[Record]:
+    """The same rows, of a Parquet file: their ``path`` is what it was before it was spelled in UTF-8."""
+    for row in rows:
+        if isinstance(row.get("path"), str):
+            row["path"] = path_of(row["path"])
+    return rows
 
 
 def _json_rows(file: Path, lines: Iterator[str], as_written: bool) -> Iterator[Record]:
@@ -190,14 +202,14 @@ def _read_parquet(file: Path) -> tuple[list[Record], pa.ChunkedArray | None]:
     tables = [t.rename_columns(_column_names(tuple(t.column_names))) for t in tables]
     table = pa.concat_tables(tables, promote_options="permissive")
     if "image" not in table.column_names or not holds_bytes(table.schema.field("image").type):
-        return table.to_pylist(), None
+        return paths_restored(table.to_pylist()), None
     images = table.column("image")
     if pa.types.is_struct(images.type):
         names = {field.name for field in images.type}
         if "path" in names and "path" not in table.column_names:
             table = table.append_column("path", pc.struct_field(images, "path"))
         images = pc.struct_field(images, "bytes")
-    return table.drop_columns(["image"]).to_pylist(), images
+    return paths_restored(table.drop_columns(["image"]).to_pylist()), images
 
 
 def holds_bytes(kind: pa.DataType) -> bool:

@@ -22,7 +22,7 @@ def test_tables_of_paths(photos, image_bytes, tmp_path):
     pq.write_table(pa.table({"where": paths}), tmp_path / "t.parquet")
     assert contents(tmp_path / "t.csv") == contents(tmp_path / "t.jsonl") == image_bytes
     assert contents(tmp_path / "t.parquet", column="where") == image_bytes
-    assert contents("-", stdin=[f"{tmp_path / 't.csv'}\n"]) == image_bytes
+    assert contents("-", stdin=[str(tmp_path / "t.csv")]) == image_bytes
     assert [i.path for i in find_sources([str(tmp_path / "t.csv")])] == paths
 
 

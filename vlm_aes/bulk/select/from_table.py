@@ -17,7 +17,7 @@ from vlm_aes.errors import CheckpointError, SettingsError, TableError
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.output.results import read_batches, table_files
-from vlm_aes.output.table import BASE_COLUMNS, Row
+from vlm_aes.output.table import BASE_COLUMNS, Row, to_rows, to_table
 
 READ_ROWS = 4096
 """Rows whose paths are read at a time."""
@@ -37,15 +37,14 @@ class ScoredTable:
             empty = True
             for rows in read_batches(file, schema):
                 empty = False
-                yield pa.Table.from_pylist(rows, schema=schema)
+                yield to_table(rows, schema)
             if empty:
                 raise TableError(f"{file} is no table that score wrote: it lacks rows or columns")
 
     def rows(self, numbers: NDArray[np.int64]) -> list[Row]:
         """The rows of these numbers, in this order."""
         table = take_rows(self.shards, numbers)
-        rows: list[Row] = [] if table is None else table.to_pylist()
-        return rows
+        return [] if table is None else to_rows(table)
 
     def paths(self, numbers: NDArray[np.int64]) -> Iterator[str]:
         """The paths of these rows, in this order."""
@@ -103,7 +102,7 @@ def group_by_burst(table: ScoredTable, scores: GroupedScores, extract: FeatureEx
 
     def paths() -> Iterator[list[str]]:
         for shard in table.shards():
-            rows = shard.select(["path", "width", "height", "error"]).to_pylist()
+            rows = to_rows(shard.select(["path", "width", "height", "error"]))
             area.extend((row["width"] or 0) * (row["height"] or 0) for row in rows)
             yield ["" if row["error"] else row["path"] for row in rows]
 

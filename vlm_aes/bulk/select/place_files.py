@@ -8,13 +8,18 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from vlm_aes.errors import OutputError
 from vlm_aes.files import check_place, replaced
 
+MAX_NAME_BYTES = 255
+"""Of a file on most systems."""
+_ERRNOS_OF_ONE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM,
+                       errno.EILSEQ, errno.EINVAL, errno.EIO}  # fmt: skip
+"""Errors after which another file may well be placed."""
 PLACEMENT_LOG = "vlm-aes-placed.jsonl"
 """In the folder: a line a file, from where to where; what :func:`undo_placement` reads."""
 
@@ -28,31 +33,40 @@ def check_new_placement(folder: Path) -> None:
     check_place(folder, is_folder=True)
 
 
-def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterable[str] | None = None) -> int:
-    """Put images into ``folder``, numbered in the order given (``0001-name.jpg``); gives their number.
+def place_files(
+    paths: Iterable[str],
+    folder: Path,
+    way: str,
+    subfolders: Iterable[str] | None = None,
+    *,
+    say: Callable[[str], None] = print,
+) -> int:
+    """Put images into ``folder``, numbered in the order given (``0001-name.jpg``); gives the number of those placed.
+    A name that becomes too long loses the end of its stem.
 
     Args:
         paths: the best first.
         way: ``copy``, ``link`` (a symbolic link) or ``move``.
         subfolders: for each, the folder below ``folder`` that it goes into.
+        say: gets a line for each file that is gone or cannot be placed; the others are.
 
     Raises:
-        OutputError: for a folder that has been placed into before, or a file that cannot be read or written;
+        OutputError: for a folder that has been placed into before or cannot be written, and where no file is there;
             what was placed so far is in the log.
     """
     files = [Path(p) for p in paths]
     parts = [""] * len(files) if subfolders is None else list(subfolders)
     log = folder / PLACEMENT_LOG
     check_new_placement(folder)
-    for file in files:
-        if not file.is_file():
-            raise OutputError(f"{file}: no such file; only images that are files can be placed")
+    if files and not any(map(os.path.isfile, files)):
+        raise OutputError(f"{files[0]}: no such file; only images that are files can be placed")
+    placed = 0
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with log.open("x", encoding="utf-8") as lines:
             digits = max(4, len(str(len(files))))
             for rank, (file, part) in enumerate(zip(files, parts, strict=True), 1):
-                target = folder / part / f"{rank:0{digits}d}-{file.name}"
+                target = folder / part / _numbered(f"{rank:0{digits}d}-", file)
                 target.parent.mkdir(exist_ok=True)
                 if os.path.lexists(target):
                     raise OutputError(f"{target} exists already", "name another folder")
@@ -60,16 +74,32 @@ def place_files(paths: Iterable[str], folder: Path, way: str, subfolders: Iterab
                 lines.write(json.dumps(entry) + "\n")
                 lines.flush()
                 os.fsync(lines.fileno())
-                if way == "link":
-                    target.symlink_to(file.absolute())
-                else:
-                    (_copy if way == "copy" else _move)(file, target)
+                try:
+                    if not file.is_file():
+                        raise FileNotFoundError(errno.ENOENT, "no such file")
+                    {"link": _link, "copy": _copy, "move": _move}[way](file, target)
+                    placed += 1
+                except OSError as error:
+                    if error.errno not in _ERRNOS_OF_ONE_FILE:
+                        raise
+                    say(f"vlm-aes: {file}: {error.strerror}")
     except OSError as error:
         raise OutputError(
             f"{error.filename or folder}: {error.strerror or error}",
             f"vlm-aes choose --undo {folder} takes back what was done",
         ) from None
-    return len(files)
+    return placed
+
+
+def _numbered(prefix: str, file: Path) -> str:
+    stem = prefix + file.stem
+    while len(os.fsencode(stem + file.suffix)) > MAX_NAME_BYTES:
+        stem = stem[:-1]
+    return stem + file.suffix
+
+
+def _link(file: Path, target: Path) -> None:
+    target.symlink_to(file.absolute())
 
 
 def _copy(file: Path, target: Path) -> None:

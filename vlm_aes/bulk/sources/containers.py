@@ -1,16 +1,18 @@
 """The images of a container: a table that names them by path, a Parquet file that holds them, or a WebDataset
 archive (``.tar``, ``.tar.gz``), which is read in one pass."""
 
+import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from vlm_aes.bulk.sources.folders import has_readable_suffix
 from vlm_aes.errors import SourceError, TableError, short_text
-from vlm_aes.images.formats import READABLE_SUFFIXES
+from vlm_aes.files import path_of
 from vlm_aes.images.result import ImageError
 from vlm_aes.images.source import MAX_FILE_BYTES, ImageContainer, ImageSource, file_fingerprint, file_too_large
 from vlm_aes.ratings.cells import image_path, text_of
@@ -105,7 +107,7 @@ def _parquet_column(file: str, types: dict[str, pa.DataType], wanted: str | None
 
 
 def _named_image(file: str, number: int, path: object) -> ImageSource:
-    return ImageSource(image_path(path)) if text_of(path) else unnamed_image(f"{file}/{number}")
+    return ImageSource(image_path(path_of(str(path)))) if text_of(path) else unnamed_image(f"{file}/{number}")
 
 
 def _held_images(file: str, column: str | None) -> Iterator[ImageSource]:
@@ -126,34 +128,68 @@ def _held_image(file: str, number: int, cells: list[Any], fingerprint: dict[str,
         name = name or value.get("path")
         value = value["bytes"]
     path = f"{file}/{number}" + (f"/{name}" if name else "")
-    data: bytes | ImageError = value or ImageError("missing", "the row holds no image")
-    return ImageSource(path, lambda: data, {**fingerprint, "row": number})
+    return _held(path, value or ImageError("missing", "the row holds no image"), {**fingerprint, "row": number})
 
 
 def archive_images(file: str) -> Iterator[ImageSource]:
-    """The images of an archive, called ``FILE/NAME``; hidden files and other files are left out.
+    """The images of an archive, called ``FILE/NAME``; hidden files and other files are left out. Links come last, with
+    the image of their target, for which the archive is read again.
 
     An archive that breaks off gives the images before the break, then itself as an error row.
     """
     fingerprint = file_fingerprint(file)
+    links: dict[str, tarfile.TarInfo] = {}
     try:
         with tarfile.open(file, "r|*") as archive:
             for member in archive:
-                name = Path(member.name)
-                if member.isfile() and name.suffix.lower() in READABLE_SUFFIXES and not name.name.startswith("."):
-                    yield _member_image(file, archive, member, fingerprint)
+                if member.issym() or member.islnk():
+                    links[posixpath.normpath(member.name)] = member
+                elif member.isfile() and _is_image_name(member.name):
+                    data = _member_bytes(archive, member)
+                    yield _held(f"{file}/{member.name}", data, {**fingerprint, "offset": member.offset})
     except (tarfile.TarError, EOFError, OSError) as error:
         damage = ImageError("truncated", f"the archive breaks off ({short_text(error, 160)}); get it anew")
-        yield ImageSource(file, lambda: damage)
+        yield _held(file, damage, {})
+    if any(map(_is_image_name, links)):
+        yield from _linked_images(file, links, fingerprint)
 
 
-def _member_image(
-    file: str, archive: tarfile.TarFile, member: tarfile.TarInfo, fingerprint: dict[str, Any]
-) -> ImageSource:
-    data: bytes | ImageError
+def _linked_images(file: str, links: dict[str, tarfile.TarInfo], fingerprint: dict[str, Any]) -> Iterator[ImageSource]:
+    wanted: dict[str, list[tarfile.TarInfo]] = {}
+    for name in filter(_is_image_name, links):
+        wanted.setdefault(_link_target(links, name), []).append(links[name])
+    with suppress(tarfile.TarError, EOFError, OSError), tarfile.open(file, "r|*") as archive:
+        for member in archive:
+            found = wanted.pop(posixpath.normpath(member.name), []) if member.isfile() else []
+            data = _member_bytes(archive, member) if found else b""
+            for link in found:
+                yield _held(f"{file}/{link.name}", data, {**fingerprint, "offset": link.offset})
+    for link in (link for members in wanted.values() for link in members):
+        lost = ImageError("missing", f"the link's target {link.linkname} is no file in the archive; add it")
+        yield _held(f"{file}/{link.name}", lost, {})
+
+
+def _link_target(links: dict[str, tarfile.TarInfo], name: str) -> str:
+    """The name at the end of a chain of links; that of a link where it is a circle."""
+    for _ in range(len(links)):
+        if name not in links:
+            break
+        # a symbolic link is relative to its folder, a hard link to the archive
+        folder = posixpath.dirname(name) if links[name].issym() else ""
+        name = posixpath.normpath(posixpath.join(folder, links[name].linkname))
+    return name
+
+
+def _is_image_name(name: str) -> bool:
+    return has_readable_suffix(name) and not posixpath.basename(name).startswith(".")
+
+
+def _held(path: str, data: bytes | ImageError, fingerprint: dict[str, Any]) -> ImageSource:
+    return ImageSource(path, lambda: data, fingerprint)
+
+
+def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | ImageError:
     if member.size > MAX_FILE_BYTES:
-        data = file_too_large(member.size)
-    else:
-        content = archive.extractfile(member)
-        data = content.read() if content else ImageError("unreadable", "it cannot be read")
-    return ImageSource(f"{file}/{member.name}", lambda: data, {**fingerprint, "offset": member.offset})
+        return file_too_large(member.size)
+    content = archive.extractfile(member)
+    return content.read() if content else ImageError("unreadable", "it cannot be read")

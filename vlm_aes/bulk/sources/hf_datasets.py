@@ -1,5 +1,6 @@
 """The images of a dataset of the Hugging Face library: a saved folder, or a name on the hub."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ _NAME_COLUMNS = ("path", "image_id", "id", "__key__", "file_name")
 
 def is_saved_dataset(folder: str) -> bool:
     """Whether a folder was written by ``save_to_disk``."""
-    return any((Path(folder) / name).is_file() for name in _SAVED_FILES)
+    return any(os.path.isfile(os.path.join(folder, name)) for name in _SAVED_FILES)  # noqa: PTH113, PTH118
 
 
 def is_hub_name(address: str) -> bool:

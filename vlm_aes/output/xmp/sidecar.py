@@ -1,5 +1,6 @@
 """One sidecar: a rating merged into what is there, read and written by exiv2."""
 
+import mmap
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,9 +136,11 @@ def embedded_rating(image_file: Path) -> int:
     does not know."""
     exiv2 = library()
     try:
-        image = exiv2.ImageFactory.open(str(image_file))
+        # mapped, because exiv2 opens no name that is not UTF-8
+        with image_file.open("rb") as file:
+            image = exiv2.ImageFactory.open(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         image.readMetadata()
-    except exiv2.Exiv2Error:
+    except (exiv2.Exiv2Error, ValueError):  # ValueError: an empty file
         return 0
     for key in _EMBEDDED_RATINGS:
         data = image.exifData() if key.startswith("Exif") else image.xmpData()

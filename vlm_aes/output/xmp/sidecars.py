@@ -1,5 +1,6 @@
 """The sidecars of many images: which file belongs to which image, and writing ratings into it."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -72,8 +73,10 @@ class SidecarWriter:
             if row["error"]:
                 continue
             image_file = Path(row["path"])
-            if not image_file.is_file():
-                yield SidecarOutcome(row["path"], None, "left", reason="no file of its own here")
+            if not os.path.isfile(image_file):  # noqa: PTH113  (raises nothing)
+                is_member = "://" in row["path"] or any(map(os.path.isfile, image_file.parents))
+                reason = "no file of its own here" if is_member else "no such file"
+                yield SidecarOutcome(row["path"], None, "left", reason=reason, failed=not is_member)
                 continue
             sidecar = None
             try:
@@ -95,7 +98,7 @@ class SidecarWriter:
             embedded=embedded_rating(image_file),
             overwrite_rating=self.overwrite_ratings,
             unrated=self.unrated,
-            extension="" if sidecar.name == f"{image_file.name}.xmp" else image_file.suffix[1:].upper(),
+            extension="" if sidecar.stem == image_file.name else image_file.suffix[1:].upper(),
         )
         same = merged.data == (old or b"")
         action = "same" if same else ("new" if old is None else "changed")
@@ -123,9 +126,7 @@ def sidecar_content(row: Row) -> SidecarContent:
 def sidecar_paths(image_file: Path, layout: str) -> list[Path]:
     """The sidecars that are to be written for an image. Raises OutputError where ``name.xmp`` was asked for and belongs
     to another file, or could."""
-    own, shared = image_file.with_name(f"{image_file.name}.xmp"), image_file.with_suffix(".xmp")
-    if not shared.exists() and image_file.with_suffix(".XMP").exists():
-        shared = image_file.with_suffix(".XMP")
+    own, shared = map(_in_its_case, (image_file.with_name(f"{image_file.name}.xmp"), image_file.with_suffix(".xmp")))
     if layout == "darktable":
         return [own]
     if layout == "adobe":
@@ -136,6 +137,12 @@ def sidecar_paths(image_file: Path, layout: str) -> list[Path]:
     if shared.exists() and not _another_owner(image_file, shared):
         existing.append(shared)
     return existing or [own]
+
+
+def _in_its_case(sidecar: Path) -> Path:
+    """The sidecar as it is there: some programs write ``.XMP``."""
+    upper = sidecar.with_suffix(".XMP")
+    return upper if not sidecar.exists() and upper.exists() else sidecar
 
 
 def _another_owner(image_file: Path, shared: Path) -> str:
