@@ -337,9 +337,9 @@ def everything(work: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"sidecars": {"score": sidecars(work / "sidecars")}}
     for table, some in (("slow", "some"), ("fast", "some-fast")):
         if (work / f"{table}.jsonl").is_file():
-            lines = (work / f"{table}.jsonl").read_text(encoding="utf-8").splitlines(True)
+            lines = (work / f"{table}.jsonl").read_text("utf-8", "surrogateescape").splitlines(True)
             lines = [line for line in lines if json.loads(line)["path"].startswith(SOME)]
-            (work / f"{some}.jsonl").write_text("".join(lines), "utf-8")
+            (work / f"{some}.jsonl").write_text("".join(lines), "utf-8", "surrogateescape")
     choices = {f"choose {n}": ["choose", "some.jsonl", *words] for n, words in CHOICES.items()}
     outcomes |= {name: called(work, words) for name, words in (CALLS["then"] | choices).items()}
     outcomes |= {f"wrong {n}": called(work / "wrong" / n, words) for n, words in WRONG.items()}
@@ -404,22 +404,20 @@ def kind_of(error: str | None) -> str | None:
     return error and error.partition(":")[0]
 
 
-def told_as(path: Path) -> str:
-    """A path as tables have it: what is no UTF-8 becomes a question mark."""
-    return str(path).encode("utf-8", "replace").decode("utf-8")
+def told_as(path: str | Path) -> str:
+    """A path as golden files have it: a byte that is no UTF-8 is escaped."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def rows_of(file: Path, work: Path) -> dict[str, dict[str, Any]]:
     """Path to its row, without the prompt; of errors the kind, and of the hash whether it is that of the file."""
-    # of these names one is no UTF-8
-    files = {told_as(p.relative_to(work)): p for p in (work / "awkward/names").iterdir()}
     found = {}
     for row in read_rows(file):
         path, digest, _ = (row.pop(name) for name in ("path", "sha256", "prompt"))
-        file = files.get(path, work / path)
+        file = work / path
         if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest:
             digest = "of the file"
-        found[path] = {"sha256": digest, **tidy(row), "error": kind_of(row["error"])}
+        found[told_as(path)] = {"sha256": digest, **tidy(row), "error": kind_of(row["error"])}
     return found
 
 
@@ -427,7 +425,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
     """Rows of a table in any of the three formats; of CSV as text."""
     if file.suffix == ".parquet":
         return pq.read_table(file).to_pylist()
-    with file.open(encoding="utf-8", newline="") as lines:
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
         return [json.loads(line) for line in lines] if file.suffix == ".jsonl" else list(csv.DictReader(lines))
 
 

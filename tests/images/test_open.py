@@ -110,7 +110,7 @@ def test_bad_files_have_the_kind_of_their_error(source, kind):
         (b"path,score\n\xc3\xa9.jpg,1\n" * 300, "a text: rename a table to .csv"), (b"\xef\xbb\xbfpath\ta\r\n", ".tsv"),
         (b"PK\x03\x04" + bytes(99), "a ZIP archive: unpack it"), (b"PAR1" + bytes(99), "rename it to .parquet"),
         (bytes(257) + b"ustar\0", "rename it to .tar"), (b"\x1f\x8b" + bytes(99), "rename it to .tar.gz"),
-        (bytes(range(1, 99)), "no image format is recognised"), (b"caf\xe9", "no image format is recognised"),
+        (bytes(range(1, 99)), "no image format is recognised"), (b"caf\xe9 au lait", "no image format is recognised"),
     ],
 )  # fmt: skip
 def test_an_archive_or_table_named_as_an_image_is_called_what_it_is(data, words):

@@ -249,7 +249,7 @@ def test_a_dry_run_says_what_a_run_does_and_changes_nothing(photos):
     dry = [str(o) for o in SidecarWriter(dry_run=True).write(rows)]
     assert snapshot(photos) == before
     assert [str(o) for o in SidecarWriter().write(rows)] == dry
-    assert "gone.jpg: left, no file of its own here" in dry
+    assert "gone.jpg: left, no such file" in dry
     after = snapshot(photos)
     assert {n for n in after if after[n] != before.get(n)} == {*WRITTEN, "a.png.xmp", "bad.jpg.xmp"}
     assert stat.S_IMODE(after["a.png.xmp"][2]) == 0o640
