@@ -17,6 +17,8 @@ from vlm_aes.errors import OutputError
 
 MODEL_FILES = ("config.json", "adapter_config.json", "fast.json", "rater.toml")
 """Files of which each model's folder holds one."""
+PAGE_MARK = b'<meta name="generator" content="vlm-aes gallery">'
+"""Stands in the head of each page of the gallery."""
 NAME_ERRORS = "vlm-aes-names"
 """Error handler of codecs: as ``surrogateescape``, but what is no byte of a name either is written as ``?``."""
 _LONE_BYTES, _SPELLED_BYTES = re.compile("[\udc80-\udcff]"), re.compile("[\uef80-\uefff]")
@@ -75,6 +77,14 @@ def write_bytes(file: Path, data: bytes) -> None:
     """Write bytes in place of ``file``."""
     with replaced(file) as staging:
         staging.write_bytes(data)
+
+
+def is_own_page(file: Path) -> bool:
+    """Whether a file is a page that the gallery wrote: made from a table, it may be made anew."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as page:
+        return PAGE_MARK in page.read(2048)
 
 
 def check_absent(path: Path, *, overwrite: bool = False) -> None:

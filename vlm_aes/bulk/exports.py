@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from vlm_aes.files import check_absent, check_place
+from vlm_aes.files import check_absent, check_place, is_own_page
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.html.gallery import write_gallery
 from vlm_aes.output.results import read_rows
@@ -34,8 +34,9 @@ def write_sidecars(sidecars: SidecarWriter, rows: Iterable[Row], *, show: Say, s
 
 def export_gallery(table: Path, html: Path, *, fast_table: Path | None = None, overwrite: bool = False) -> None:
     """Write a finished table as a gallery; with a ``fast_table`` of the same images, it shows where the two disagree.
-    Raises OutputError for a page that exists or has no folder, TableError for a table of another program."""
-    check_absent(html, overwrite=overwrite)
+    A page of an earlier gallery is replaced. Raises OutputError for another file or a missing folder, TableError for
+    a table of another program."""
+    check_absent(html, overwrite=overwrite or is_own_page(html))
     check_place(html)
     fast = None
     if fast_table is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from vlm_aes.bulk.select.place_files import check_new_placement
 from vlm_aes.bulk.target import Target
 from vlm_aes.errors import SettingsError
-from vlm_aes.files import check_absent, check_place
+from vlm_aes.files import check_absent, check_place, is_own_page
 
 ENGINES = ("local", "ray")
 
@@ -108,7 +108,7 @@ class RunSettings(SelectionSettings):
         _refuse_if(self.engine == "ray" and self.out is None, "--engine ray goes with --out")
         _refuse_if(self.engine == "local" and self.workers is not None, "--workers goes with --engine ray")
         if self.html is not None:
-            check_absent(self.html, overwrite=self.overwrite or self.resume)
+            check_absent(self.html, overwrite=self.overwrite or self.resume or is_own_page(self.html))
         for file in filter(None, (self.html, self.stats)):
             check_place(file)
         if self.dataset is not None:

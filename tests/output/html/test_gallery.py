@@ -11,6 +11,7 @@ from PIL import Image
 from tests import demo_server
 from tests import tiny_checkpoints as tiny
 from tests.cli import run
+from vlm_aes.files import is_own_page
 from vlm_aes.images.source import ImageSource
 from vlm_aes.output.html.components import THUMBNAIL_BYTES, THUMBNAIL_SIDE_PX, thumbnail, thumbnails
 from vlm_aes.output.html.gallery import MAX_SHOWN_IMAGES, STRIP_IMAGES, Gallery, gallery_page, write_gallery
@@ -200,3 +201,10 @@ def test_in_a_browser(browser, file, width):
     assert said == []
     assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]
     view.close()
+
+
+def test_a_page_of_ours_is_replaced_and_another_file_is_kept(tmp_path):
+    write_gallery(tmp_path / "g.html", lambda: [row("a.jpg", error=ERROR)], list)
+    (tmp_path / "notes.html").write_text("<meta charset='utf-8'>mine")
+    assert is_own_page(tmp_path / "g.html")
+    assert not any(map(is_own_page, (tmp_path / "notes.html", tmp_path / "none.html", tmp_path)))
