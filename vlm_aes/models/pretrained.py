@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
@@ -67,6 +67,8 @@ def quiet() -> Iterator[None]:
 def load_network(loader: Any, name: str | Path, *, complete: bool = True, **options: Any) -> Any:
     """A network by the ``from_pretrained`` of a class of transformers. Raises CheckpointError if it is to be
     ``complete`` and weights are missing, which transformers would initialise randomly."""
+    if options.get("local_files_only") and not Path(name).is_dir():  # by its name, an adapter on it is asked for
+        name = snapshot_download(str(name), revision=options.pop("revision", None), local_files_only=True)
     with quiet():
         network, info = loader.from_pretrained(name, trust_remote_code=False, output_loading_info=True, **options)
     if complete and info["missing_keys"]:

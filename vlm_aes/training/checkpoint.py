@@ -13,7 +13,6 @@ from vlm_aes.models.heads.head import TOWER_FOLDER, Agreement, HeadConfig, Ratin
 from vlm_aes.models.heads.residual_head import ResidualHead
 from vlm_aes.models.heads.vision_tower import VisionTower
 from vlm_aes.models.nano import NANO, NANO_NAME
-from vlm_aes.models.pretrained import identity_of
 from vlm_aes.models.vlm import Backbone
 from vlm_aes.models.vlm.loading import BASE_RECORD, locate
 from vlm_aes.stats.calibration import CALIBRATION_FILE, Calibration
@@ -66,10 +65,7 @@ def save_adapter(network: Any, model: str | Path, prompt: Path, folder: Path) ->
         shutil.copytree(NANO, folder / NANO_NAME, dirs_exist_ok=True, ignore=ignored)
     config = network.peft_config["default"]
     config.base_model_name_or_path, config.revision, config.inference_mode = base, place.revision, True
-    commit = getattr(network.config, "_commit_hash", None) or place.revision
-    if place.folder is not None or commit:
-        identity = identity_of(place.folder) if place.folder else f"{base}@{commit}"
-        (folder / BASE_RECORD).write_text(json.dumps({"identity": identity}), encoding="utf-8")
+    (folder / BASE_RECORD).write_text(json.dumps({"identity": place.identity}), encoding="utf-8")
     # else peft asks the hub for the size of the vocabulary
     network.save_pretrained(folder, save_embedding_layers=False)
     shutil.copyfile(prompt, folder / PROMPT)

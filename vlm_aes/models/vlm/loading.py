@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoModelForImageTextToText
 
 from vlm_aes.errors import CheckpointError, short_text
@@ -38,6 +39,13 @@ class ModelLocation:
     revision: str | None
     folder: Path | None = None
     adapter: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """The identity of the base; of a hub id with the commit that is in the cache."""
+        cached = None if self.folder else try_to_load_from_cache(self.base, "config.json", revision=self.revision)
+        folder = Path(cached).parent if isinstance(cached, str) else self.folder
+        return identity_of(folder) if folder else f"{self.base}@{self.revision or 'main'}"
 
 
 def locate(model: str | Path, revision: str | None = None) -> ModelLocation:
@@ -120,8 +128,7 @@ def load_backbone(
         config = read_config(location.base, location.revision)
         if config.model_type == NANO_TYPE:
             import vlm_aes.models.nano.model  # tells transformers its class  # noqa: F401
-        commit = getattr(config, "_commit_hash", None) or location.revision or "main"
-        identity = identity_of(location.folder) if location.folder else f"{location.base}@{commit}"
+        identity = location.identity
         if adapter_folder is not None and not any_base:
             _check_base(adapter_folder, identity)
         processor = load_processor(location.base, config, pixel, hub)
