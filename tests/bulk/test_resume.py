@@ -100,7 +100,12 @@ def test_columns_that_were_not_asked_for_stay(assessor, folder, tmp_path, suffix
 
 
 def test_a_file_that_is_no_table_of_ours_is_not_gone_on_with(assessor, folder, tmp_path):
-    for name, content in (("t.csv", "name,age\nx,3\n"), ("t.jsonl", '{"a": 1}\n'), ("u.csv", "precious\nwords\n")):
+    for name, content in (
+        ("t.csv", "name,age\nx,3\n"),
+        ("t.jsonl", '{"a": 1}\n'),
+        ("u.csv", "precious\nwords\n"),
+        ("v.csv", "one line\n"),
+    ):
         (tmp_path / name).write_text(content)
         with pytest.raises(OutputError, match="no table that score wrote.*--overwrite replaces it"):
             run(assessor, folder, tmp_path / name, resume=True)

@@ -1,5 +1,6 @@
 """Reads the tables that ``score`` wrote: one file, or a folder of shards."""
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -82,7 +83,8 @@ def read_tables(file: Path, size: int) -> Iterator[pa.Table]:
         found = {name: pa.field(name, TEXT, metadata=own) for row in heads for name in row if name is not None}
     # columns of ours by their own names, the user's as they are written
     ours = {name: low if column_type(low := name.strip().lower()) else name for name in found}
-    if found and "path" not in ours.values():
+    no_rows = not found and b"path" not in file.read_bytes()[:200].lower() and file.stat().st_size > 0
+    if no_rows or (found and "path" not in ours.values()):
         raise TableError(f"{file} is no table that score wrote: it lacks path")
     fields = [(n, pa.field(ours[n], k) if (k := column_type(ours[n])) else field) for n, field in found.items()]
     schema, records = pa.schema([field for _, field in fields]), iter_rows(file, size, as_written=True)
