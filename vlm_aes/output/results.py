@@ -1,6 +1,5 @@
 """Reads the tables that ``score`` wrote: one file, or a folder of shards."""
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
