@@ -11,9 +11,11 @@ changelog, and the difference is read line by line. What only moves or renames c
 import copy
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
+from tests import read_files
 from tests.golden import make
 
 pytestmark = pytest.mark.timeout(900)
@@ -135,3 +137,8 @@ def test_golden_files_are_small_and_all_compared():
     files = {file.stem: file.stat().st_size for file in make.GOLDEN.glob("*.json")}
     assert set(files) == set(make.FILES)
     assert sum(files.values()) < 400_000
+
+
+def test_the_page_of_what_is_read_is_that_of_the_golden_rows():
+    page = Path(__file__).parent.parent / "docs" / "reading.md"
+    assert page.read_text(encoding="utf-8") == read_files.render(), "run: python -m tests.read_files"

@@ -35,6 +35,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
+from tests import read_files
+
 GOLDEN = Path(__file__).resolve().parent
 FILES = ("score", "score-fast", "columns", "inputs", "stats", "calls", "choose",
          "gallery", "sidecars", "evaluate", "compare", "explain")  # fmt: skip
@@ -295,6 +297,7 @@ def fill(work: Path) -> None:
     """Everything in the working folder beside ``samples/``, which the command writes."""
     photos = photos_of(work / "samples")
     write_awkward(work / "awkward", photos)
+    read_files.write(work / read_files.FOLDER)
     write_inputs(work / "inputs", photos)
     write_ratings(work / "ratings")
     write_sidecars(work / "sidecars", photos)
