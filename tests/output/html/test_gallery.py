@@ -140,8 +140,11 @@ def test_in_one_call_and_from_its_table(tmp_path):
     assert listed.exit_code == 0, listed.output
     written = two.read_text()
     assert written.count("data:image/webp") == 1
+    assert run("gallery", out, "--html", two).exit_code == 0  # a page of ours is made anew
+    assert two.read_text() == one.read_text()
+    two.write_text("mine")
     kept = run("gallery", out, "--html", two)
-    assert (kept.exit_code, "--overwrite" in kept.stderr, two.read_text()) == (2, True, written)
+    assert (kept.exit_code, "--overwrite" in kept.stderr, two.read_text()) == (2, True, "mine")
     assert run("gallery", out, "--html", two, "--overwrite").exit_code == 0
     assert two.read_text() == one.read_text()
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
