@@ -141,8 +141,8 @@ class Critic:
         self, images: Sequence[Image.Image], inputs: Sequence[InstructionInputs], texts: Sequence[str]
     ) -> list[float]:
         """Mean log probability, at most 0, of the tokens of each text as the critique of an image."""
-        prompts = self.texts(inputs, self.backbone.look(images))
-        return self.backbone.log_likelihood(list(images), prompts, list(texts))
+        look = self.backbone.look(images)
+        return self.backbone.log_likelihood(list(images), self.texts(inputs, look), list(texts), look)
 
     def critiques(
         self,

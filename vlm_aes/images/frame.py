@@ -75,6 +75,8 @@ class Frame:
 
 def find_frame(image: Image.Image) -> Frame:
     """The frame of an RGB image."""
+    if not _has_border_lines(image):  # most images: their pixels need not be copied
+        return Frame(image.size, (0, 0, *image.size))
     levels = np.asarray(image)
     left = top = 0
     for _ in range(_NESTED):
@@ -84,6 +86,21 @@ def find_frame(image: Image.Image) -> Frame:
         levels = levels[inner[1] : inner[3], inner[0] : inner[2]]
         left, top = left + inner[0], top + inner[1]
     return Frame(image.size, (left, top, left + levels.shape[1], top + levels.shape[0]))
+
+
+def _has_border_lines(image: Image.Image) -> bool:
+    """Whether the outermost lines of two opposite sides are of one colour each."""
+    width, height = image.size
+    boxes = ((0, 0, 1, height), (width - 1, 0, width, height), (0, 0, width, 1), (0, height - 1, width, height))
+    lines = [np.asarray(image.crop(box)).reshape(1, -1, 3) for box in boxes]
+    left, right, top, bottom = (_is_border(line, _color(line), _TOLERANCES_LEVELS[0])[0] for line in lines)
+    return bool((left and right) or (top and bottom))
+
+
+def _color(lines: Levels) -> Levels:
+    """The colour of the first line."""
+    color: Levels = np.median(lines[0], axis=0).astype(np.uint8)
+    return color
 
 
 def _inner(levels: Levels) -> Box | None:
@@ -107,7 +124,7 @@ def _inner(levels: Levels) -> Box | None:
 
 def _side(lines: Levels) -> _Side:
     """The border at the first of some (N, pixels, 3) lines."""
-    color = np.median(lines[0], axis=0).astype(np.uint8)
+    color = _color(lines)
     if not _is_border(lines[:1], color, _TOLERANCES_LEVELS[0])[0]:
         return _Side(0, color, False)
     loose, exact = (_ended(lines, color, tolerance) for tolerance in _TOLERANCES_LEVELS)

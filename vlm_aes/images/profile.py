@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from vlm_aes.images.color import SRGB_TO_LINEAR, to_rgb
+from vlm_aes.images.color import SRGB_TO_LINEAR, to_rgb, to_srgb_levels
 
 Convert = Callable[[Image.Image], Image.Image]
 """From an image in a color space to the same in sRGB."""
@@ -153,10 +153,7 @@ def _matrix_conversion(profile: bytes) -> Convert | None:
 @lru_cache(maxsize=1)
 def _srgb_levels() -> NDArray[np.uint8]:
     """Levels of 0 to 255 in sRGB, of 65,536 even steps of light."""
-    light = np.linspace(0, 1, 65536)
-    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    levels: NDArray[np.uint8] = np.rint(255 * encoded).astype(np.uint8)
-    return levels
+    return to_srgb_levels(np.linspace(0, 1, 65536))
 
 
 def _tags(profile: bytes) -> dict[bytes, bytes]:

@@ -82,13 +82,18 @@ def read_tables(file: Path, size: int) -> Iterator[pa.Table]:
         found = {name: pa.field(name, TEXT, metadata=own) for row in heads for name in row if name is not None}
     # columns of ours by their own names, the user's as they are written
     ours = {name: low if column_type(low := name.strip().lower()) else name for name in found}
-    no_rows = not found and b"path" not in file.read_bytes()[:200].lower() and file.stat().st_size > 0
-    if no_rows or (found and "path" not in ours.values()):
+    if "path" not in (ours.values() if found else _head(file) or "path"):
         raise TableError(f"{file} is no table that score wrote: it lacks path")
     fields = [(n, pa.field(ours[n], k) if (k := column_type(ours[n])) else field) for n, field in found.items()]
     schema, records = pa.schema([field for _, field in fields]), iter_rows(file, size, as_written=True)
     while rows := [{f.name: _cell(r.get(n), f) for n, f in fields} for r in islice(records, size)]:
         yield to_table(rows, schema)
+
+
+def _head(file: Path) -> str:
+    """The beginning of a file without rows, in lower case."""
+    with file.open("rb") as content:
+        return content.read(200).decode("latin-1").lower()
 
 
 def _cell(value: Any, field: pa.Field) -> Any:

@@ -247,13 +247,14 @@ class Backbone:
 
     @torch.inference_mode()
     def log_likelihood(
-        self, images: Sequence[Image.Image], texts: Sequence[str], endings: Sequence[str]
+        self, images: Sequence[Image.Image], texts: Sequence[str], endings: Sequence[str], look: Look | None = None
     ) -> list[float]:
-        """Mean log probability of the tokens of each ending after its text; 0 for an empty one."""
+        """Mean log probability of the tokens of each ending after its text; 0 for an empty one. For ``look`` see
+        :meth:`encode`."""
         whole = [text + ending for text, ending in zip(texts, endings, strict=True)]
         long, short = (self.tokenizer(t, add_special_tokens=False)["input_ids"] for t in (whole, list(texts)))
         lengths = [len(a) - len(b) for a, b in zip(long, short, strict=True)]
-        inputs = self.encode(images, whole)
+        inputs = self.encode(images, whole, look)
         positions = self.positions(inputs["attention_mask"])
         kept = max(lengths) + 1
         logits = self.model(**inputs, **positions, logits_to_keep=kept).logits[:, :-1].float()
