@@ -59,7 +59,9 @@ class ScoreRun:
     def __init__(self, settings: RunSettings, stdin: Iterable[str] = ()) -> None:
         s = self.settings = settings
         stars = StarRule.parse(s.stars, s.stars_among) if s.xmp or s.stars else None
-        self._sidecars = SidecarWriter(s.xmp_layout, s.overwrite_ratings, s.unrated, s.dry_run) if s.xmp else None
+        self._sidecars = (
+            SidecarWriter(s.xmp_layout, s.overwrite_ratings, s.unrated, s.dry_run, s.caption) if s.xmp else None
+        )
         if s.dataset is not None:
             check_new_dataset(s.dataset)
         self._exports = s.xmp or s.html is not None or s.dataset is not None

@@ -80,13 +80,14 @@ class RunSettings(SelectionSettings):
     xmp_layout: str = "auto"
     overwrite_ratings: bool = False
     unrated: int = 0
+    caption: bool = False
     dry_run: bool = False
     batch_size: int = 16
     engine: str = "local"
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        sidecars = self.overwrite_ratings or self.dry_run or self.unrated or self.xmp_layout != "auto"
+        sidecars = self.overwrite_ratings or self.dry_run or self.unrated or self.caption or self.xmp_layout != "auto"
         _refuse_if(self.resume and self.overwrite, "--resume and --overwrite exclude each other")
         _refuse_if(self.null and "-" not in self.paths, "--null goes with the path -")
         _refuse_if(self.resume and not self.out, "--resume goes with --out")
@@ -95,8 +96,10 @@ class RunSettings(SelectionSettings):
         _refuse_if(lacks_cut, "--cascade and --per go with --top-k, --fraction or --threshold")
         _refuse_if(self.per == "burst", "--per burst needs a finished table", "then vlm-aes choose TABLE --per burst")
         _refuse_if(
-            sidecars and not self.xmp, "--xmp-layout, --overwrite-ratings, --unrated and --dry-run go with --xmp"
+            sidecars and not self.xmp,
+            "--xmp-layout, --overwrite-ratings, --unrated, --caption and --dry-run go with --xmp",
         )
+        _refuse_if(self.caption and not self.rationale, "--caption goes with --rationale")
         _refuse_if(
             self.dry_run and (self.out or self.html or self.dataset),
             "--dry-run writes nothing",

@@ -55,9 +55,11 @@ def xmp(
     xmp_layout: opt.XmpLayout,
     overwrite_ratings: opt.OverwriteRatings,
     unrated: opt.Unrated,
+    caption: opt.Caption,
+    undo: opt.UndoSidecars,
     dry_run: opt.DryRun,
 ) -> None:
-    """Write a finished table into XMP sidecars beside its images."""
+    """Write a finished table into XMP sidecars beside its images, or take that back."""
     say(f"Reading {table} ...")
 
     from vlm_aes.bulk.exports import write_sidecars
@@ -65,7 +67,10 @@ def xmp(
     from vlm_aes.output.stars import StarRule
     from vlm_aes.output.xmp.sidecars import SidecarWriter
 
-    sidecars = SidecarWriter(xmp_layout, overwrite_ratings, unrated, dry_run)
+    sidecars = SidecarWriter(xmp_layout, overwrite_ratings, unrated, dry_run, caption, undo)
+    if undo:
+        exit_if(write_sidecars(sidecars, read_rows(table), show=print, say=say))
+        return
     rule = StarRule.parse(stars, stars_among)
     is_default = stars is None and stars_among == "reference"
     rows = add_stars(lambda: read_rows(table), rule, keep=is_default)

@@ -233,6 +233,10 @@ OverwriteRatings = Annotated[bool, flag(SIDECARS, "--overwrite-ratings", "Also r
 Unrated = Annotated[
     int, option(0, SIDECARS, "N", "Stars that mean not rated yet; darktable gives new photos 1.", min=0, max=5)
 ]
+Caption = Annotated[bool, flag(SIDECARS, "--caption", "Also write the critique where programs show a caption.")]
+UndoSidecars = Annotated[
+    bool, flag(SIDECARS, "--undo", "Take out of the sidecars what was written; a person's values stay.")
+]
 DryRun = Annotated[bool, flag(SIDECARS, "--dry-run", "Show what would be written; change nothing.")]
 
 # Output

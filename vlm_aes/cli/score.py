@@ -39,6 +39,7 @@ def score(
     xmp_layout: opt.XmpLayout,
     overwrite_ratings: opt.OverwriteRatings,
     unrated: opt.Unrated,
+    caption: opt.Caption,
     dry_run: opt.DryRun,
     batch_size: opt.BatchSize,
     engine: opt.Engine,

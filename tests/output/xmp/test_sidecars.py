@@ -18,7 +18,7 @@ from vlm_aes.output.stars import StarRule
 from vlm_aes.output.table import Columns
 from vlm_aes.output.xmp import sidecar as xmp
 from vlm_aes.output.xmp.fields import PREFIX
-from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, merge_sidecar
+from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, merge_sidecar, undo_sidecar
 from vlm_aes.output.xmp.sidecars import SidecarWriter, sidecar_content, sidecar_paths
 
 exiv2 = pytest.importorskip("exiv2")
@@ -142,6 +142,37 @@ def test_keywords_are_replaced_by_subject_and_a_persons_stay_and_trees_of_keywor
     assert again["Xmp.digiKam.TagsList"] == "People/Ada, vlm-aes/aesthetics: good, vlm-aes/light: bad"
 
 
+def test_programs_that_read_trees_of_keywords_find_all_in_a_new_one():
+    bag = exiv2.XmpArrayValue(["sea"], exiv2.TypeId.xmpBag)
+    found = read(merge_sidecar(sidecar(dc__subject=bag), RATED).data)
+    assert found["Xmp.digiKam.TagsList"] == "sea, vlm-aes/aesthetics: good, vlm-aes/light: fair"
+    assert found["Xmp.lr.hierarchicalSubject"] == "sea, vlm-aes|aesthetics: good, vlm-aes|light: fair"
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_taken_back_a_sidecar_holds_what_it_held(name, overwrite):
+    old = LAYOUTS[name]
+    once = merge_sidecar(old, RATED, overwrite_rating=overwrite).data
+    twice = merge_sidecar(once, SidecarContent(2, ("light: good",), "Else."), overwrite_rating=overwrite).data
+    found = undo_sidecar(twice)
+    assert read(found.data) == read(old)
+    assert undo_sidecar(found.data).data == found.data
+
+
+def test_taken_back_a_new_sidecar_is_gone_unless_a_person_wrote_into_it():
+    new = merge_sidecar(None, RATED, extension="JPG").data
+    assert undo_sidecar(new).data == b""
+    assert undo_sidecar(merge_sidecar(None, RATED, embedded=5).data, embedded=5).data == b""
+    edited = new.replace(b'xmp:Rating="4"', b'xmp:Rating="2"')
+    assert edited != new
+    left = undo_sidecar(edited)
+    assert left.kept == ("rating 2",) and read(left.data) == {
+        "Xmp.xmp.Rating": "2",
+        "Xmp.photoshop.SidecarForExtension": "JPG",
+    }
+
+
 def test_a_persons_description_stays_and_ours_is_renewed():
     ours = merge_sidecar(None, RATED).data
     assert merge_sidecar(ours, RATED).data == ours
@@ -236,7 +267,8 @@ def row(path):
 
 def test_what_a_row_says():
     rated = sidecar_content(row("a.png"))
-    assert rated.keywords == ("aesthetics: good", "depth of field: good")
+    assert rated.keywords == ("aesthetics: good", "depth of field: good") and rated.description is None
+    assert sidecar_content(row("a.png"), caption=True).description == "Good."
     assert rated.notes == {"score": "61.2", "percentile": "81.0", "level": "good", "model": "m@1",
                            "prompt": "p", "critique": "Good."}  # fmt: skip
     ends = [sidecar_content(row("a") | {"attr_light": v}).keywords[-1] for v in (0.0, 19.9, 20.0, 100.0)]
@@ -283,6 +315,18 @@ def test_one_call_and_two_give_the_same(photos, tmp_path):
     assert again.exit_code == 0, again.output
     assert "4 same" in again.stderr
     assert snapshot(photos) == first
+
+
+def test_what_was_written_is_taken_back(photos, tmp_path):
+    before, out = snapshot(photos), tmp_path / "t.csv"
+    run("score", photos, "--out", out, "--xmp")
+    written = snapshot(photos)
+    dry = run("xmp", out, "--undo", "--dry-run")
+    assert dry.exit_code == 0 and "removed" in dry.stdout and snapshot(photos) == written
+    done = run("xmp", out, "--undo")
+    assert done.exit_code == 0 and "3 removed" in done.stderr, done.stderr
+    assert set(snapshot(photos)) == set(before)
+    assert "1 same" in run("xmp", out, "--undo").stderr
 
 
 def test_stars_of_the_run_in_the_table(photos, tmp_path):

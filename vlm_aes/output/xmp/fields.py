@@ -1,7 +1,7 @@
 """The fields of a sidecar that are written here, and how a person's are distinguished from ours.
 
 Every written value is noted in a namespace of our own: a rating, keyword or description that differs from the
-note is a person's.
+note is a person's. The notes also say what stood there before, so that all can be taken back.
 """
 
 from typing import Any
@@ -15,9 +15,11 @@ KEYWORD_ROOT = "vlm-aes"
 """Above our keywords, where a program keeps keywords as a tree."""
 RATING = "Xmp.xmp.Rating"
 OTHER_RATINGS = ("Xmp.MicrosoftPhoto.Rating", "Xmp.acdsee.rating")
+EXTENSION = "Xmp.photoshop.SidecarForExtension"
 _DESCRIPTION, _KEYWORDS = "Xmp.dc.description", "Xmp.dc.subject"
 _KEYWORD_TREES = {"Xmp.lr.hierarchicalSubject": "|", "Xmp.digiKam.TagsList": "/"}
-"""Keywords as trees. Programs that read one of these do not look at the plain list beside it."""
+"""Keywords as trees, with what separates their levels. Programs that read one of these (Immich, digiKam, Lightroom)
+do not look at the plain list beside it."""
 _DEFAULT_LANGUAGE = "x-default"
 
 
@@ -31,6 +33,7 @@ class SidecarFields:
         changed: whether anything was.
         changes, kept: new values, and a person's, which stay, in words.
         replaced: values that made room, by property.
+        is_empty: after :meth:`take_back`, whether nothing is left of a sidecar that was made here.
     """
 
     def __init__(self, library: Any, data: Any) -> None:
@@ -39,6 +42,7 @@ class SidecarFields:
         self.changes: list[str] = []
         self.kept: list[str] = []
         self.replaced: list[Leaf] = []
+        self.is_empty = False
 
     def rating(self, stars: int | None, embedded: int, unrated: int, overwrite: bool) -> None:
         """Set the rating, unless a person did: here, in the image (``embedded``), or with another program.
@@ -57,13 +61,15 @@ class SidecarFields:
                 self.put(RATING, str(rating))
         elif stars or (stars == 0 and now):
             if now != stars:
+                if now is not None and now != ours:
+                    self.put(own_key("ratingBefore"), str(now))
                 self.put(RATING, str(stars))
                 self.changes.append(f"rating {stars}")
             self.put(own_key("rating"), str(stars))
 
     def keywords(self, keywords: tuple[str, ...]) -> None:
-        """Add keywords to the plain list and to each tree that is there; one of ours with the same subject is
-        replaced."""
+        """Add keywords to the plain list and to each tree; one of ours with the same subject is replaced. A tree that
+        is not there yet begins with all that the plain list holds."""
         if not keywords:
             return
         subjects = {k.split(": ")[0] for k in keywords}
@@ -71,14 +77,19 @@ class SidecarFields:
         stale = [k for k in earlier if k.split(": ")[0] in subjects and k not in keywords]
         new = [k for k in keywords if k not in present]
         self._set_list(_KEYWORDS, [*(k for k in present if k not in stale), *new])
+        added_trees = self._list(own_key("trees"))
+        ours = list(dict.fromkeys([*(k for k in earlier if k not in stale), *new]))
         for key, separator in _KEYWORD_TREES.items():
-            if leaves := self._list(key):
-                stale_leaves = {f"{KEYWORD_ROOT}{separator}{k}" for k in stale}
-                wanted = [f"{KEYWORD_ROOT}{separator}{k}" for k in keywords]
-                rest = [k for k in leaves if k not in stale_leaves]
-                self._set_list(key, [*rest, *(k for k in wanted if k not in rest)])
-        ours = [*(k for k in earlier if k not in stale), *new]
-        self._set_list(own_key("keywords"), list(dict.fromkeys(ours)))
+            leaves = self._list(key)
+            if not leaves:
+                added_trees = [*added_trees, key[4:]]
+                leaves = [k for k in present if k not in earlier]
+            stale_leaves = {f"{KEYWORD_ROOT}{separator}{k}" for k in stale}
+            wanted = [f"{KEYWORD_ROOT}{separator}{k}" for k in ours]
+            rest = [k for k in leaves if k not in stale_leaves]
+            self._set_list(key, [*rest, *(k for k in wanted if k not in rest)])
+        self._set_list(own_key("trees"), added_trees)
+        self._set_list(own_key("keywords"), ours)
         if new:
             self.changes.append(", ".join(new))
 
@@ -106,6 +117,45 @@ class SidecarFields:
             self.changes.append("description")
         self.put(own_key("description"), text)
 
+    def take_back(self, embedded: int) -> None:
+        """Remove all that is ours. A rating, keyword or description that a person changed since stays.
+
+        Args:
+            embedded: rating that the image file itself holds; where the sidecar only repeats it, it goes as well.
+        """
+        now, ours = (whole_number(text_of(self._data, key)) for key in (RATING, own_key("rating")))
+        before = text_of(self._data, own_key("ratingBefore"))
+        if ours is not None and now == ours:
+            self.changes.append(f"rating {before}" if before else "no rating")
+            if before:
+                self.put(RATING, before)
+            else:
+                self._remove(RATING)
+        elif now:
+            self.kept.append(f"rating {now}")
+        words, added_trees = self._list(own_key("keywords")), self._list(own_key("trees"))
+        plain = [k for k in self._list(_KEYWORDS) if k not in words]
+        for key, separator in _KEYWORD_TREES.items():
+            rest = [k for k in self._list(key) if k not in {f"{KEYWORD_ROOT}{separator}{w}" for w in words}]
+            self._set_list(key, [] if key[4:] in added_trees and set(rest) <= set(plain) else rest)
+        self._set_list(_KEYWORDS, plain)
+        description = text_of(self._data, own_key("description"))
+        if description and _DESCRIPTION in self._data:
+            languages = dict(self._data[_DESCRIPTION].getValue())
+            if languages.get(_DEFAULT_LANGUAGE, "").strip() == description:
+                self._remove(_DESCRIPTION)
+                del languages[_DEFAULT_LANGUAGE]
+                if languages:
+                    self._data[_DESCRIPTION] = self._library.LangAltValue(languages)
+                self.changes.append("no description")
+            else:
+                self.kept.append("description")
+        created = text_of(self._data, own_key("created")) is not None
+        for key in [d.key() for d in self._data if d.key().startswith(own_key(""))]:
+            self._remove(key)
+        rest_keys = {d.key() for d in self._data}
+        self.is_empty = created and rest_keys <= {EXTENSION, RATING} and (RATING not in rest_keys or now == embedded)
+
     def put(self, key: str, text: str) -> None:
         """Set a plain text."""
         now = text_of(self._data, key)
@@ -114,6 +164,19 @@ class SidecarFields:
                 self.replaced.append((self._named(key), now))
             self._data[key] = text
             self.changed = True
+
+    def _remove(self, key: str) -> None:
+        if key not in self._data:
+            return
+        value = self._data[key].getValue()
+        texts = [str(self._data[key].value())]
+        if isinstance(value, self._library.XmpArrayValue):
+            texts = [str(part) for part in value]
+        elif isinstance(value, self._library.LangAltValue):
+            texts = [text for language, one in dict(value).items() for text in (one, f"{language}: {one}")]
+        self.replaced += [(self._named(key), text) for text in texts]
+        del self._data[key]
+        self.changed = True
 
     def _named(self, key: str) -> str:
         """``{namespace}name`` of a key."""
@@ -130,7 +193,9 @@ class SidecarFields:
 
     def _set_list(self, key: str, parts: list[str]) -> None:
         now = self._list(key)
-        if now != parts:
+        if now and not parts:
+            self._remove(key)
+        elif now != parts:
             self.replaced += [(self._named(key), p) for p in now if p not in parts]
             self._data[key] = self._library.XmpArrayValue(parts, self._library.TypeId.xmpBag)
             self.changed = True

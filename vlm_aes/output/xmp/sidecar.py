@@ -9,10 +9,9 @@ from xml.etree import ElementTree
 
 from vlm_aes.errors import OutputError
 from vlm_aes.output.xmp import fields
-from vlm_aes.output.xmp.fields import OTHER_RATINGS, RATING, SidecarFields, own_key, text_of, whole_number
+from vlm_aes.output.xmp.fields import EXTENSION, OTHER_RATINGS, RATING, SidecarFields, own_key, text_of, whole_number
 from vlm_aes.output.xmp.packet import Packet, leaves
 
-_EXTENSION = "Xmp.photoshop.SidecarForExtension"
 _EMBEDDED_RATINGS = (RATING, *OTHER_RATINGS, "Exif.Image.Rating")
 
 
@@ -23,7 +22,8 @@ class SidecarContent:
     Attributes:
         stars: 0 (none) to 5; None where they are not known.
         keywords: each ``subject: word``; one with the same subject is replaced.
-        description, notes: the critique; name to text, kept in our own namespace only.
+        description: text for the field that programs show as a caption.
+        notes: name to text, kept in our own namespace only.
     """
 
     stars: int | None = None
@@ -34,8 +34,12 @@ class SidecarContent:
 
 @dataclass(frozen=True)
 class MergedSidecar:
-    """A sidecar with a rating in it: the whole file (the old bytes where nothing changes), and in words the new values
-    and a person's, which stay."""
+    """A sidecar with a rating in it, or without it again.
+
+    Attributes:
+        data: the whole file; the old bytes where nothing changes, nothing where the file is not needed any more.
+        changes, kept: new values, and a person's, which stay, in words.
+    """
 
     data: bytes
     changes: tuple[str, ...]
@@ -79,12 +83,37 @@ def merge_sidecar(
     sidecar = _open(exiv2, old)
     edit = SidecarFields(exiv2, sidecar.xmpData())
     if old is None and extension:
-        edit.put(_EXTENSION, extension)
+        edit.put(EXTENSION, extension)
     edit.rating(content.stars, embedded, unrated, overwrite_rating)
     edit.keywords(content.keywords)
     edit.describe(content.description)
     for name, text in content.notes.items():
         edit.put(own_key(name), text)
+    if old is None and edit.changed:
+        edit.put(own_key("created"), "yes")
+    return _merged(sidecar, edit, old)
+
+
+def undo_sidecar(old: bytes, *, embedded: int = 0) -> MergedSidecar:
+    """A sidecar without all that :func:`merge_sidecar` ever wrote into it. What a person changed since stays.
+
+    Args:
+        embedded: rating that the image file itself holds.
+
+    Raises:
+        OutputError: for a sidecar that is no XMP, or that would lose something that is not ours.
+    """
+    exiv2 = library()
+    sidecar = _open(exiv2, old)
+    edit = SidecarFields(exiv2, sidecar.xmpData())
+    edit.take_back(embedded)
+    if edit.is_empty:
+        return MergedSidecar(b"", ("removed",), ())
+    return _merged(sidecar, edit, old)
+
+
+def _merged(sidecar: Any, edit: SidecarFields, old: bytes | None) -> MergedSidecar:
+    """The edited sidecar in the frame of the old one."""
     data = _written(sidecar) if edit.changed else old or b""
     if edit.changed and old is not None:
         frame = Packet.read(old)
@@ -126,7 +155,7 @@ def named_extension(data: bytes) -> str:
     """The extension, in lower case, of the file that a sidecar says it is for; empty where it names none or is no
     XMP."""
     try:
-        return (text_of(_open(library(), data).xmpData(), _EXTENSION) or "").lower()
+        return (text_of(_open(library(), data).xmpData(), EXTENSION) or "").lower()
     except OutputError:
         return ""
 

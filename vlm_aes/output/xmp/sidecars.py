@@ -10,7 +10,14 @@ from vlm_aes.errors import OutputError, SettingsError
 from vlm_aes.files import replaced
 from vlm_aes.images.formats import RAW_SUFFIXES, READABLE_SUFFIXES
 from vlm_aes.output.table import Row, attribute_scores
-from vlm_aes.output.xmp.sidecar import SidecarContent, embedded_rating, library, merge_sidecar, named_extension
+from vlm_aes.output.xmp.sidecar import (
+    SidecarContent,
+    embedded_rating,
+    library,
+    merge_sidecar,
+    named_extension,
+    undo_sidecar,
+)
 from vlm_aes.ratings.scale import LEVELS
 
 SIDECAR_LAYOUTS = ("auto", "darktable", "adobe")
@@ -24,7 +31,7 @@ class SidecarOutcome:
 
     Attributes:
         sidecar: the file; None for an image that has no place for one.
-        action: ``new``, ``changed``, ``same`` or ``left``, for a ``reason``.
+        action: ``new``, ``changed``, ``removed``, ``same`` or ``left``, for a ``reason``.
         changes, kept: in words.
         failed: it should have been written.
     """
@@ -44,11 +51,13 @@ class SidecarOutcome:
 
 @dataclass(frozen=True)
 class SidecarWriter:
-    """Writes rows into sidecars.
+    """Writes rows into sidecars, or takes them out again.
 
     Attributes:
         layout: one of :data:`SIDECAR_LAYOUTS`.
         overwrite_ratings: replace a person's rating; ``unrated`` is the rating that stands for none.
+        caption: write the critique where programs show a caption, too.
+        undo: remove what was written here, in place of writing.
 
     Raises:
         OutputError, SettingsError: where exiv2 is not installed; for another layout.
@@ -58,6 +67,8 @@ class SidecarWriter:
     overwrite_ratings: bool = False
     unrated: int = 0
     dry_run: bool = False
+    caption: bool = False
+    undo: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in SIDECAR_LAYOUTS:
@@ -80,7 +91,8 @@ class SidecarWriter:
                 continue
             sidecar = None
             try:
-                for sidecar in sidecar_paths(image_file, self.layout):
+                sidecars = sidecar_paths(image_file, self.layout)
+                for sidecar in filter(os.path.isfile, sidecars) if self.undo else sidecars:
                     yield self._write_one(row, image_file, sidecar)
             except (OutputError, OSError) as error:
                 reason = (isinstance(error, OSError) and error.strerror) or str(error)
@@ -92,19 +104,24 @@ class SidecarWriter:
             if sidecar.stat().st_size > MAX_SIDECAR_BYTES:
                 raise OutputError(f"larger than {MAX_SIDECAR_BYTES // 2**20} MB")
             old = sidecar.read_bytes()
-        merged = merge_sidecar(
-            old,
-            sidecar_content(row),
-            embedded=embedded_rating(image_file),
-            overwrite_rating=self.overwrite_ratings,
-            unrated=self.unrated,
-            extension="" if sidecar.stem == image_file.name else image_file.suffix[1:].upper(),
-        )
+        if self.undo and old is not None:
+            merged = undo_sidecar(old, embedded=embedded_rating(image_file))
+        else:
+            merged = merge_sidecar(
+                old,
+                sidecar_content(row, caption=self.caption),
+                embedded=embedded_rating(image_file),
+                overwrite_rating=self.overwrite_ratings,
+                unrated=self.unrated,
+                extension="" if sidecar.stem == image_file.name else image_file.suffix[1:].upper(),
+            )
         same = merged.data == (old or b"")
-        action = "same" if same else ("new" if old is None else "changed")
-        if not (same or self.dry_run):
-            # a link goes on pointing to the same file
-            target = sidecar.resolve() if sidecar.is_symlink() else sidecar
+        action = "same" if same else ("new" if old is None else "changed" if merged.data else "removed")
+        # a link goes on pointing to the same file
+        target = sidecar.resolve() if sidecar.is_symlink() else sidecar
+        if action == "removed" and not self.dry_run:
+            target.unlink()
+        elif not (same or self.dry_run):
             with replaced(target) as staging:
                 staging.write_bytes(merged.data)
                 if target.exists():
@@ -112,15 +129,15 @@ class SidecarWriter:
         return SidecarOutcome(row["path"], sidecar, action, merged.changes, merged.kept)
 
 
-def sidecar_content(row: Row) -> SidecarContent:
-    """The rating of a row; its level and attributes are keywords."""
+def sidecar_content(row: Row, *, caption: bool = False) -> SidecarContent:
+    """The rating of a row; its level and attributes are keywords, with ``caption`` its critique is a description."""
     keywords = [f"aesthetics: {row['level']}"]
     keywords += [f"{name}: {LEVELS[min(4, int(value // 20))]}" for name, value in attribute_scores(row).items()]
     notes = {"score": f"{row['score']:.1f}"}
     notes |= {name: row[name] for name in ("level", "model", "prompt", "critique") if row.get(name)}
     if row.get("percentile") is not None:
         notes["percentile"] = f"{row['percentile']:.1f}"
-    return SidecarContent(row.get("stars"), tuple(keywords), row.get("critique"), notes)
+    return SidecarContent(row.get("stars"), tuple(keywords), row.get("critique") if caption else None, notes)
 
 
 def sidecar_paths(image_file: Path, layout: str) -> list[Path]:
