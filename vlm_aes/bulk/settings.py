@@ -132,6 +132,7 @@ class ChooseSettings(SelectionSettings):
     Attributes:
         table: what ``score`` wrote; not needed to ``undo``.
         distinct: of near-duplicates, keep only the best, by the fast head of the model.
+        skip_warned: leave out images that have a warning.
         bands: scores with commas between them, at which all images are parted.
         copy, link, move, undo: folder for the files, at most one of them; folder whose files go back.
         null: a NUL ends each path that is printed, not a line end.
@@ -143,6 +144,7 @@ class ChooseSettings(SelectionSettings):
 
     table: Path | None = None
     distinct: bool = False
+    skip_warned: bool = False
     bands: str | None = None
     copy: Path | None = None
     link: Path | None = None

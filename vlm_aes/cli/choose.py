@@ -13,6 +13,7 @@ def choose(
     threshold: opt.Threshold,
     per: opt.PerBurst,
     distinct: opt.Distinct,
+    skip_warned: opt.SkipWarned,
     bands: opt.Bands,
     model: opt.SimilarityModel,
     device: opt.Device,
@@ -36,7 +37,7 @@ def choose(
         say(f"{undo_placement(undo)} taken back from {undo}")
         return
     assessor = load(model, device=device, fast=True) if settings.needs_similarity else None
-    rows, bands_of_rows = choose_from_table(settings, assessor.head if assessor else None)
+    rows, bands_of_rows = choose_from_table(settings, assessor.head if assessor else None, say=say)
     if settings.target is not None:
         way, folder = settings.target
         n = place_files([row["path"] for row in rows], folder, way, bands_of_rows, say=say)
@@ -55,6 +56,7 @@ def xmp(
     xmp_layout: opt.XmpLayout,
     overwrite_ratings: opt.OverwriteRatings,
     unrated: opt.Unrated,
+    skip_warned: opt.SkipWarned,
     caption: opt.Caption,
     undo: opt.UndoSidecars,
     dry_run: opt.DryRun,
@@ -67,7 +69,7 @@ def xmp(
     from vlm_aes.output.stars import StarRule
     from vlm_aes.output.xmp.sidecars import SidecarWriter
 
-    sidecars = SidecarWriter(xmp_layout, overwrite_ratings, unrated, dry_run, caption, undo)
+    sidecars = SidecarWriter(xmp_layout, overwrite_ratings, unrated, dry_run, caption, undo, skip_warned)
     if undo:
         exit_if(write_sidecars(sidecars, read_rows(table), show=print, say=say))
         return

@@ -190,6 +190,7 @@ Cascade = Annotated[
     flag(CHOOSING, "--cascade", "Score everything with the fast head; re-score borderline images with the full model."),
 ]
 Distinct = Annotated[bool, flag(CHOOSING, "--distinct", "Keep only the best of near-duplicates.")]
+SkipWarned = Annotated[bool, flag(CHOOSING, "--skip-warned", "Leave out images with a warning, such as not_a_photo.")]
 Bands = Annotated[
     str | None, option(None, CHOOSING, "SCORES", "Sort all images into bands that part at these scores, such as 40,60.")
 ]

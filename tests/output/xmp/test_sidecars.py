@@ -289,6 +289,13 @@ def test_a_dry_run_says_what_a_run_does_and_changes_nothing(photos):
     assert snapshot(photos) == after
 
 
+def test_one_with_a_warning_is_left_where_that_is_asked_for(photos):
+    rows = [row(photos / "c.jpg") | {"warning": "blank"}, row(photos / "c.png") | {"warning": None}]
+    found = list(SidecarWriter(skip_warned=True).write(rows))
+    assert [o.action for o in found] == ["left", "new"] and "warning: blank" in str(found[0])
+    assert not found[0].failed
+
+
 def test_one_that_cannot_be_written_does_not_end_the_run_and_a_link_stays_a_link(photos, tmp_path):
     store = tmp_path / "store.xmp"
     store.write_bytes(LAYOUTS["digikam"])

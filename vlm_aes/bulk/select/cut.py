@@ -64,29 +64,36 @@ class GroupedScores:
     """The scores of all rows, and the groups in which they compete.
 
     Attributes:
-        score: (N,) NaN where an image could not be rated.
+        score: (N,) NaN where an image could not be rated, or is left out.
         group: (N,) whole numbers; images of one group compete.
+        skipped: how many images are left out for their warning.
     """
 
     score: NDArray[np.float64]
     group: NDArray[np.int64]
+    skipped: int = 0
 
     @staticmethod
-    def read(tables: Tables, per: str) -> GroupedScores:
-        """From shards, holding no more than numbers."""
+    def read(tables: Tables, per: str, *, skip_warned: bool = False) -> GroupedScores:
+        """From shards, holding no more than numbers; with ``skip_warned`` without images that have a warning."""
         scores: list[NDArray[np.float64]] = [np.zeros(0)]
         groups: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         number: dict[str, int] = {}
+        skipped = 0
         for table in tables():
             column = table["score"].to_numpy(zero_copy_only=False).astype(np.float64)
             errors = np.array([bool(e) for e in table["error"].to_pylist()], dtype=bool)
-            scores.append(np.where(errors, np.nan, column))
+            left_out = errors
+            if skip_warned:
+                left_out = errors | np.array([bool(w) for w in table["warning"].to_pylist()], dtype=bool)
+                skipped += int((left_out & ~errors).sum())
+            scores.append(np.where(left_out, np.nan, column))
             if per == "folder":
                 folders = [os.path.dirname(p) for p in table["path"].to_pylist()]  # noqa: PTH120
                 groups.append(np.array([number.setdefault(f, len(number)) for f in folders]))
             else:
                 groups.append(np.zeros(len(column), np.int64))
-        return GroupedScores(np.concatenate(scores), np.concatenate(groups))
+        return GroupedScores(np.concatenate(scores), np.concatenate(groups), skipped)
 
     def members(self) -> list[NDArray[np.int64]]:
         """The rated rows of each group, in order."""

@@ -1,6 +1,6 @@
 """The rows that ``choose`` selects of a finished table: by score, by band, by burst."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -52,20 +52,25 @@ class ScoredTable:
             yield from (row["path"] for row in self.rows(numbers[start : start + READ_ROWS]))
 
 
-def choose_from_table(settings: ChooseSettings, head: Scorer | None = None) -> tuple[list[Row], list[str] | None]:
+def choose_from_table(
+    settings: ChooseSettings, head: Scorer | None = None, *, say: Callable[[str], None] = lambda line: None
+) -> tuple[list[Row], list[str] | None]:
     """The rows that a call of ``choose`` selects, the best first, and the name of each one's band, if there are any.
 
     Args:
         head: fast head that measures similarity, where the settings need it.
+        say: gets a line about images that are left out.
 
     Raises:
         TableError, CheckpointError: for a table of another program; for a head that cannot measure similarity.
     """
     assert settings.table is not None
-    table = ScoredTable(settings.table)
+    table, skip = ScoredTable(settings.table), settings.skip_warned
+    if skip and (skipped := GroupedScores.read(table.shards, "all", skip_warned=True).skipped):
+        say(f"{skipped} with a warning left out")
     if settings.bands is not None:
         bands = parse_bands(settings.bands)
-        rows = choose_rows(table, Cut(fraction=1.0))
+        rows = choose_rows(table, Cut(fraction=1.0), skip_warned=skip)
         return rows, [next(name for low, name in bands.items() if row["score"] >= low) for row in rows]
     cut = Cut(settings.top_k, settings.fraction, settings.threshold, settings.per)
     extract = None
@@ -73,15 +78,21 @@ def choose_from_table(settings: ChooseSettings, head: Scorer | None = None) -> t
         if not isinstance(head, FastScorer):
             raise CheckpointError("similarity needs a model with a fast head", "pass one with --model")
         extract = feature_extractor(head)
-    return choose_rows(table, cut, extract, distinct=settings.distinct), None
+    return choose_rows(table, cut, extract, distinct=settings.distinct, skip_warned=skip), None
 
 
 def choose_rows(
-    table: ScoredTable, cut: Cut, extract: FeatureExtractor | None = None, *, distinct: bool = False
+    table: ScoredTable,
+    cut: Cut,
+    extract: FeatureExtractor | None = None,
+    *,
+    distinct: bool = False,
+    skip_warned: bool = False,
 ) -> list[Row]:
-    """The selected rows, the best first; with ``distinct``, only the best of near-duplicates. ``extract`` is needed
-    for that, and for bursts. Raises TableError for a table that ``score`` did not write."""
-    scores = GroupedScores.read(table.shards, cut.per)
+    """The selected rows, the best first; with ``distinct``, only the best of near-duplicates; with ``skip_warned``,
+    none with a warning. ``extract`` is needed for the second, and for bursts. Raises TableError for a table that
+    ``score`` did not write."""
+    scores = GroupedScores.read(table.shards, cut.per, skip_warned=skip_warned)
     if cut.per == "burst":
         assert extract is not None
         scores = group_by_burst(table, scores, extract)

@@ -58,6 +58,7 @@ class SidecarWriter:
         overwrite_ratings: replace a person's rating; ``unrated`` is the rating that stands for none.
         caption: write the critique where programs show a caption, too.
         undo: remove what was written here, in place of writing.
+        skip_warned: write nothing for images that have a warning.
 
     Raises:
         OutputError, SettingsError: where exiv2 is not installed; for another layout.
@@ -69,6 +70,7 @@ class SidecarWriter:
     dry_run: bool = False
     caption: bool = False
     undo: bool = False
+    skip_warned: bool = False
 
     def __post_init__(self) -> None:
         if self.layout not in SIDECAR_LAYOUTS:
@@ -84,6 +86,9 @@ class SidecarWriter:
             if row["error"]:
                 continue
             image_file = Path(row["path"])
+            if self.skip_warned and row["warning"] and not self.undo:
+                yield SidecarOutcome(row["path"], None, "left", reason=f"warning: {row['warning']}")
+                continue
             if not os.path.isfile(image_file):  # noqa: PTH113  (raises nothing)
                 is_member = "://" in row["path"] or any(map(os.path.isfile, image_file.parents))
                 reason = "no file of its own here" if is_member else "no such file"
