@@ -22,8 +22,6 @@ def test_images_with_a_warning_are_left_out_and_counted(tmp_path):
              ("d.png", None, None, "missing: x"), ("e.png", 60.0, None, None)]  # fmt: skip
     keys = ("path", "score", "warning", "error")
     rows = [dict.fromkeys(schema.names) | dict(zip(keys, values, strict=True)) for values in given]
-        dict.fromkeys(schema.names) | dict(zip(("path", "score", "warning", "error"), v, strict=True)) for v in given
-    ]
     pa.csv.write_csv(to_table(rows, schema), table)
     chosen = run("choose", table, "--fraction", "1", "--skip-warned")
     assert chosen.exit_code == 0 and chosen.stdout.split() == ["b.png", "e.png"]
