@@ -1,4 +1,6 @@
-"""Nano's fast head: ``python -m finetune.nano.fast_head --data DIR --tower DIR --checkpoint DIR --cache DIR``.
+"""Nano's fast head.
+
+    python -m finetune.nano.fast_head --data PARA --tower FAST/averaged --checkpoint NANO --answers FILE --cache DIR
 
 Learns the ratings of PARA's training photos on EfficientNet-Lite0, and is measured on the validation photos.
 Its distance from nano is measured on tuning photos, by the scores that ``calibrate`` saved.
@@ -66,12 +68,14 @@ def with_teacher(data: DistillData, saved: Path) -> DistillData:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the rated photos")
-    parser.add_argument("--tower", type=Path, required=True, help="folder that finetune.nano.efficientnet wrote")
+    parser.add_argument("--tower", type=Path, required=True, help="folder that train_fast or efficientnet wrote")
     parser.add_argument("--checkpoint", type=Path, help="nano, gets fast/; without it embeddings are only collected")
     parser.add_argument("--answers", type=Path, help="file that finetune.nano.calibrate saved")
     parser.add_argument("--cache", type=Path, required=True, help="for embeddings")
     parser.add_argument("--limit", type=int, help="photos to learn from, for a trial")
     a = parser.parse_args()
+    if a.checkpoint is not None and a.answers is None:
+        parser.error("--checkpoint needs --answers")
     tower = load_tower(a.tower)
     splits = [list(photos_of(a.data, validation=validation, limit=a.limit)) for validation in (False, True)]
     people = {p.path: HumanRating.of(p.mos, None, FIVE_POINTS) for photos in splits for p in photos}
@@ -80,9 +84,9 @@ def main() -> None:
     )
     if a.checkpoint is None:
         return
-    known, config = with_teacher(known, a.answers), DistillConfig()
+    known, config = with_teacher(known, a.answers), DistillConfig(people_weight=1.0)
     learned = replace(known, teacher=np.full_like(known.teacher, np.nan))
-    head = train_head(learned, replace(config, people_weight=1.0))
+    head = train_head(learned, config)
     nano = Assessor.from_pretrained(a.checkpoint)
     report = report_of(head, known)
     tower.model.half()  # as it is saved

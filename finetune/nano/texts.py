@@ -24,6 +24,7 @@ from finetune.nano.language import (
 from finetune.nano.tokenizer import kept_ids, load_tokenizer
 from finetune.nano.tower import ALL_LABELS, TowerWithHeads
 from vlm_aes.errors import CheckpointError
+from vlm_aes.models.nano.colors import color_names
 from vlm_aes.models.nano.model import PLACE_TOKENS, PLACE_WIDTH, place_tokens
 from vlm_aes.models.nano.predictions import MAX_TAGS, Predictions
 from vlm_aes.models.nano.tower import HIDDEN_WIDTH
@@ -85,7 +86,8 @@ class TowerCache:
             self.places[row] = place_tokens(layers)[0].half().numpy()
             self.heads[row] = np.concatenate([*shares, hidden[0].flatten().numpy()]).astype("f2")
         rating, scene, main, tags, degradations, hidden = np.split(self.heads[row].astype("f4"), self.ends)
-        seen = Predictions(self.model.labels | ALL_LABELS, rating, scene, main, tags, degradations)
+        colors = color_names(self.view_set.pixels[row])
+        seen = Predictions(self.model.labels | ALL_LABELS, rating, scene, main, tags, degradations, colors=colors)
         return Look(
             torch.from_numpy(self.places[row].astype("f4")), torch.from_numpy(hidden.reshape(3, HIDDEN_WIDTH)), seen
         )

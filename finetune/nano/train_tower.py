@@ -31,8 +31,9 @@ from finetune.nano.data import Dataset, Floats, View
 from finetune.nano.evaluate_tower import quick_figures
 from finetune.nano.losses import task_losses, weighted_sum
 from finetune.nano.targets import TargetBuilder, stack
-from finetune.nano.tower import TowerWithHeads, parameter_groups, save, tower_groups
+from finetune.nano.tower import ParameterGroup, TowerWithHeads, parameter_groups, save, tower_groups
 from finetune.nano.vocabulary import vocabulary
+from vlm_aes.models.nano.predictions import LabelLists
 
 TOWER_RATE = 1.2e-4
 """Learning rate of the tower's last layer."""
@@ -128,7 +129,7 @@ class BatchSampler:
 class WeightAverage:
     """An exponential moving average of the trained parameters."""
 
-    def __init__(self, model: TowerWithHeads) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
         self.weights = {name: p.detach().clone() for name, p in model.trained_parameters().items()}
 
@@ -157,10 +158,8 @@ class TowerTraining:
         self.dataset = Dataset(options.data)
         labels = vocabulary(self.dataset)
         torch.manual_seed(0)
-        self.model = TowerWithHeads(labels).train()
-        groups = tower_groups(self.model.tower, TOWER_RATE, LAYER_DECAY)
-        groups += parameter_groups(self.model.heads, HEAD_RATE)
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
+        self.model = self.build(labels).train()
+        self.optimizer = torch.optim.AdamW(self.groups(), weight_decay=WEIGHT_DECAY, fused=True)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.parameters = list(self.model.trained_parameters().values())
         self.average = WeightAverage(self.model)
@@ -174,6 +173,18 @@ class TowerTraining:
             self.step, self.share, self.views = state["step"], state["share"], state["views"]
         self.schedule = loop.Schedule(options.until, self.share)
         torch.manual_seed(1000 * self.step + rank)
+
+    def build(self, labels: LabelLists) -> Any:
+        """The model that is trained."""
+        return TowerWithHeads(labels)
+
+    def groups(self) -> list[ParameterGroup]:
+        """Its parameters with their learning rates."""
+        return tower_groups(self.model.tower, TOWER_RATE, LAYER_DECAY) + parameter_groups(self.model.heads, HEAD_RATE)
+
+    def write(self, folder: Path) -> None:
+        """Write the averaged weights, which are in the model now."""
+        save(self.model, folder, **self.progress())
 
     def train_step(self) -> dict[str, float]:
         """One step; the losses of this process."""
@@ -205,15 +216,15 @@ class TowerTraining:
     def evaluate(self) -> None:
         """Save the averaged weights, and log their figures on some tuning photos."""
         with self.average.in_model():
-            save(self.model, self.options.out / "averaged", **self.progress())
+            self.write(self.options.out / "averaged")
             loop.log_tuning(
                 self.options.out, self.progress() | quick_figures(self.model, self.dataset, self.options.cache)
             )
 
 
-def train(options: argparse.Namespace, rank: int, world: int) -> None:
+def train(options: argparse.Namespace, rank: int, world: int, training: type[TowerTraining] = TowerTraining) -> None:
     """Train until the time is over; the first process logs, saves and evaluates."""
-    run = TowerTraining(options, rank, world)
+    run = training(options, rank, world)
     saved = evaluated = logged = time.time()
     sums: dict[str, float] = {}
     first_step, first_view = run.step, run.views

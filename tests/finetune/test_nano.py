@@ -9,6 +9,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from finetune.nano import data, losses, tokenizer, tower
 from finetune.nano.loop import Schedule, rate_factor
+from finetune.nano.train_fast import FastTowerWithHeads
+from vlm_aes.models.heads.efficientnet_lite import EfficientNetLiteConfig, EfficientNetLiteModel
 from vlm_aes.models.nano.tower import OUTPUT_LAYERS, NanoHeads
 
 LABELS = {name: list("abc") for name in ("scene", "tags", "words", "works", "hurts", "advice")}
@@ -45,6 +47,17 @@ def test_losses_are_finite_with_unknown_targets_and_fall_in_training():
         optimizer.step()
         values.append(loss.item())
     assert np.isfinite(values).all() and values[-1] < 0.8 * values[0]
+
+
+def test_the_fast_tower_learns_the_tasks_of_the_tower():
+    torch.manual_seed(0)
+    model = FastTowerWithHeads(LABELS, EfficientNetLiteModel(EfficientNetLiteConfig()))
+    outputs, expected = model(torch.randn(2, 3, 64, 64)), tower.TowerWithHeads(LABELS, pretrained=False)
+    assert {n: o.shape for n, o in outputs.items()} == {
+        n: o.shape for n, o in expected(torch.randn(2, 3, 196, 196)).items()
+    }
+    losses.weighted_sum(losses.task_losses(outputs, random_target(2), torch.tensor([[0, 1]]))).backward()
+    assert all(p.grad is not None for p in model.tower.parameters())
 
 
 def test_a_saved_tower_gives_equal_outputs(tmp_path):

