@@ -178,7 +178,8 @@ def render():
             if own == kind:
                 row = rows[name]
                 frame = f", frame {row['fact_frame_percent']:.0f}%" if row["fact_frame_percent"] else ""
-                score = "" if row["score"] is None else f"{row['score'] - plain:+.1f} points{frame}"
+                lost = f", {row['fact_damaged_percent']:.1f}% lost" if row["fact_damaged_percent"] else ""
+                score = "" if row["score"] is None else f"{row['score'] - plain:+.1f} points{frame}{lost}"
                 told = [f"`{row[name]}`" for name in ("warning", "error") if row[name]]
                 lines.append(f"| `{name}` | {words} | {', '.join(filter(None, [score, *told]))} |")
         lines.append("")

@@ -259,7 +259,7 @@ class Assessor(VersionRater):
         return PreparedImage(
             loaded,
             warning=input_warning(loaded.image, loaded.damaged),
-            facts=measures.measure(loaded.image, loaded.native, loaded.frame) if facts else {},
+            facts=measures.measure(loaded.image, loaded.native, loaded.frame, loaded.damaged) if facts else {},
             prompt_facts=measures.measure_for_prompt(loaded.image) if needed else {},
         )
 

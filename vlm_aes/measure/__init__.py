@@ -58,15 +58,21 @@ def _measure(image: AnalysisImage, measures: Iterable[Measure]) -> dict[str, Fac
     return {fact.name: fact for one in measures for fact in one(image)}
 
 
-def measure(image: Image.Image, native: Image.Image | None = None, frame: float = 0.0) -> dict[str, Fact]:
+def measure(
+    image: Image.Image, native: Image.Image | None = None, frame: float = 0.0, damaged: float = 0.0
+) -> dict[str, Fact]:
     """Every fact of an image by name, in a fixed order, as tables and people get them.
 
     Args:
         native: the middle of it at native size, where ``image`` was decoded smaller.
         frame: share of the area that was a frame or bars, which ``image`` lacks.
+        damaged: share of the pixels that the file has lost.
     """
     facts = _measure(AnalysisImage(image, square=False, native=native), _PROMPT_MEASURES + _TABLE_MEASURES)
-    return facts | {"frame": Fact("frame", 100 * frame, "percent", "left out" if frame else "none")}
+    return facts | {
+        "frame": Fact("frame", 100 * frame, "percent", "left out" if frame else "none"),
+        "damaged": Fact("damaged", 100 * damaged, "percent", "lost" if damaged else "none"),
+    }
 
 
 def measure_for_prompt(image: Image.Image) -> dict[str, Fact]:

@@ -149,7 +149,7 @@ def _open(source: str | bytes, scorers: Sequence[Scorer], needs_facts: bool) -> 
     inputs = [one[1] for one in opened if not isinstance(one, ImageError)]
     if len(inputs) < len(scorers):
         return None
-    facts = measure(image.image, image.native, image.frame) if needs_facts else {}
+    facts = measure(image.image, image.native, image.frame, image.damaged) if needs_facts else {}
     return _OpenedImage(image.sha256, facts, inputs)
 
 

@@ -94,7 +94,7 @@ class FactsScorer(Scorer):
         self.prompt_id = f"facts-1@{text_hash(' '.join(regression.names))}"
 
     def preprocess(self, image: LoadedImage) -> dict[str, Fact]:
-        return measure(image.image, image.native, image.frame)
+        return measure(image.image, image.native, image.frame, image.damaged)
 
     def score(self, inputs: Sequence[dict[str, Fact]], attributes: Sequence[str] = ()) -> Scores:
         shares = np.clip(self.regression.predict(inputs) / 100, 0, 1)
