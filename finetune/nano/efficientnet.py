@@ -9,7 +9,9 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
@@ -60,6 +62,24 @@ def _fold(conv: SameConv2d, state: dict[str, Tensor], weights: str, norm: str) -
     conv.weight.copy_(state[f"{weights}.weight"] * scale.view(-1, 1, 1, 1))
     assert conv.bias is not None
     conv.bias.copy_(state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale)
+
+
+class ImageNetClassifier:
+    """EfficientNet-Lite0 with its classifier: the likeliest ImageNet classes of images."""
+
+    def __init__(self) -> None:
+        state = published_state()
+        self.model, self.weight, self.bias = load(state), state["_fc.weight"], state["_fc.bias"]
+        names = Path(__file__).with_name("imagenet_names.txt").read_text(encoding="utf-8")
+        self.names = names.splitlines()
+
+    @torch.inference_mode()
+    def __call__(self, images: NDArray[np.uint8], most: int) -> tuple[Tensor, Tensor]:
+        """Probabilities and numbers (n, most) of the likeliest classes of uint8 (n, side, side, 3) images."""
+        pixels = (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() - 127) / 128
+        features = self.model(pixels.contiguous(memory_format=torch.channels_last)).last_hidden_state.mean((2, 3))
+        best = (features @ self.weight.T + self.bias).softmax(1).topk(most)
+        return best.values, best.indices
 
 
 @torch.no_grad()

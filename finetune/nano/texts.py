@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from finetune.nano import dinov2, loop
 from finetune.nano.cache import ViewSet, open_array
 from finetune.nano.data import DEGRADATION_KINDS, RATING_LEVELS, Dataset, Floats, View
+from finetune.nano.efficientnet import ImageNetClassifier
 from finetune.nano.language import (
     MAX_TEXT_TOKENS,
     NOT_LEARNED,
@@ -26,7 +28,7 @@ from finetune.nano.tower import ALL_LABELS, TowerWithHeads
 from vlm_aes.errors import CheckpointError
 from vlm_aes.models.nano.colors import color_names
 from vlm_aes.models.nano.model import PLACE_TOKENS, PLACE_WIDTH, place_tokens
-from vlm_aes.models.nano.predictions import MAX_TAGS, Predictions
+from vlm_aes.models.nano.predictions import MAX_CLASSES, MAX_TAGS, Predictions
 from vlm_aes.models.nano.tower import HIDDEN_WIDTH
 
 QUESTION = "Rate this photo."
@@ -74,6 +76,7 @@ class TowerCache:
         place.mkdir(parents=True, exist_ok=True)
         self.places = open_array(place / f"places.{view_set.name}", "f2", (n, PLACE_TOKENS, PLACE_WIDTH))
         self.heads = open_array(place / f"heads.{view_set.name}", "f2", (n, width))
+        self.classes = open_array(view_set.folder / f"{view_set.name}.classes", "f4", (n, 2 * MAX_CLASSES))
 
     @torch.inference_mode()
     def __call__(self, row: int) -> Look:
@@ -86,11 +89,26 @@ class TowerCache:
             self.places[row] = place_tokens(layers)[0].half().numpy()
             self.heads[row] = np.concatenate([*shares, hidden[0].flatten().numpy()]).astype("f2")
         rating, scene, main, tags, degradations, hidden = np.split(self.heads[row].astype("f4"), self.ends)
-        colors = color_names(self.view_set.pixels[row])
-        seen = Predictions(self.model.labels | ALL_LABELS, rating, scene, main, tags, degradations, colors=colors)
+        colors, classes = color_names(self.view_set.pixels[row]), self._classes_of(row)
+        labels = self.model.labels | ALL_LABELS
+        seen = Predictions(labels, rating, scene, main, tags, degradations, colors=colors, classes=classes)
         return Look(
             torch.from_numpy(self.places[row].astype("f4")), torch.from_numpy(hidden.reshape(3, HIDDEN_WIDTH)), seen
         )
+
+    def _classes_of(self, row: int) -> tuple[tuple[str, float], ...]:
+        """ImageNet classes of a row with their probabilities, from the file beside the pixels."""
+        classifier = _classifier()
+        if not self.classes[row].any():
+            best = classifier(self.view_set.pixels[row : row + 1], MAX_CLASSES)
+            self.classes[row] = torch.cat([part[0].float() for part in best]).numpy()
+        shares, numbers = np.split(self.classes[row], 2)
+        return tuple((classifier.names[int(k)], float(p)) for p, k in zip(shares, numbers, strict=True))
+
+
+@lru_cache(maxsize=1)
+def _classifier() -> ImageNetClassifier:
+    return ImageNetClassifier()
 
 
 @dataclass(frozen=True)

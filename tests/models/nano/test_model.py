@@ -45,7 +45,8 @@ def test_the_sentence_of_a_prompt_states_scene_tags_and_faults():
     assert seen.score == 75 and seen.word_shares.tolist() == [0, 0, 0, 1, 0]
     assert seen.sentence() == " food; fox, perhaps stone; faults: noise."
     assert seen.sentence(most=0) == " food; faults: noise."
-    green = replace(seen, colors=("green", "grey"))
-    assert green.sentence() == " food; fox, perhaps stone; colours: green, grey; faults: noise."
+    classes = (("red fox", 0.6), ("grey fox", 0.2), ("tabby", 0.1))
+    told = replace(seen, colors=("green", "grey"), classes=classes).sentence(most=1)
+    assert told == " food; fox; looks like: red fox, perhaps grey fox; colours: green, grey; faults: noise."
     other = Predictions(labels, *shares[:2], np.array([0, 0, 1.0]), np.ones(3), np.zeros(2))
     assert seen.sentence(tags_of=other) == " food; sky; faults: noise." and seen.tag_names == ["fox", "stone"]

@@ -17,8 +17,12 @@ MAX_TAGS = 4
 """Tags that a prompt states."""
 MIN_TAG_PROBABILITY = 0.04
 """Share of the head ``main`` from which on a tag is named."""
-SURE_TAG_PROBABILITY = 0.5
-"""Probability of a tag from which on it is stated without "perhaps"."""
+SURE_PROBABILITY = 0.5
+"""Probability of a tag or class from which on it is stated without "perhaps"."""
+MAX_CLASSES = 3
+"""Classes that a prompt states."""
+MIN_CLASS_PROBABILITY = 0.12
+"""Probability of a class from which on it is stated."""
 STATED_FAULT_PROBABILITY = 0.5
 """Probability of a degradation from which on it is stated."""
 RATING_LEVELS = np.linspace(1.0, 5.0, 9)
@@ -40,6 +44,7 @@ class Predictions:
         degradations: of each kind.
         attributes: attribute to its score, 0 to 100.
         colors: of the image, the most striking first; measured, not predicted.
+        classes: ImageNet classes that an image may be of, with their probabilities, likeliest first.
     """
 
     labels: LabelLists
@@ -50,6 +55,7 @@ class Predictions:
     degradations: Floats
     attributes: Mapping[str, float] = field(default_factory=dict)
     colors: tuple[str, ...] = ()
+    classes: tuple[tuple[str, float], ...] = ()
 
     @staticmethod
     def of(
@@ -110,14 +116,21 @@ class Predictions:
         """
         named = tags_of or self
         best, names = named._best_tags(most), self.labels["tags"]
-        sure = [names[j] for j in best if named.tags[j] >= SURE_TAG_PROBABILITY]
-        unsure = [names[j] for j in best if named.tags[j] < SURE_TAG_PROBABILITY]
-        tags = ", ".join(sure + ([f"perhaps {', '.join(unsure)}"] if unsure else []))
+        tags = _with_doubt([(names[j], float(named.tags[j])) for j in best])
         p = self.degradations
         faults = [self.labels["degradations"][j] for j in (-p).argsort() if p[j] >= STATED_FAULT_PROBABILITY]
+        classes = _with_doubt([(name, p) for name, p in self.classes[:MAX_CLASSES] if p >= MIN_CLASS_PROBABILITY])
+        looks = f"looks like: {classes}" if classes else ""
         colors = f"colours: {', '.join(self.colors)}" if self.colors else ""
-        parts: Sequence[str] = (self.scene_name, tags, colors, f"faults: {', '.join(faults) or 'none'}")
+        parts: Sequence[str] = (self.scene_name, tags, looks, colors, f"faults: {', '.join(faults) or 'none'}")
         return f" {'; '.join(part for part in parts if part)}."
 
     def _best_tags(self, most: int = MAX_TAGS) -> list[int]:
         return [int(j) for j in (-self.main).argsort()[:most] if self.main[j] > MIN_TAG_PROBABILITY]
+
+
+def _with_doubt(names: Sequence[tuple[str, float]]) -> str:
+    """Names with their probabilities as a list, the unsure ones behind ``perhaps``."""
+    sure = [name for name, p in names if p >= SURE_PROBABILITY]
+    unsure = [name for name, p in names if p < SURE_PROBABILITY]
+    return ", ".join(sure + ([f"perhaps {', '.join(unsure)}"] if unsure else []))
