@@ -74,6 +74,7 @@ class TasteModel:
     Attributes:
         crowd: (N,) the tower's score, standardised over the photos that may be rated.
         groups: name to (N, D) standardised features.
+        taste: (N, N) covariance of a taste, once fitted.
     """
 
     def __init__(self, features: dict[str, NDArray[np.float32]], rated: NDArray[np.int64]) -> None:
@@ -97,6 +98,7 @@ class TasteModel:
         self.kernels = [group @ group.T / group.shape[1] for group in self.groups.values()]
         self.kernels.append(np.outer(self.crowd, self.crowd))
         self.slope, self.log_variances = 0.0, np.zeros(len(self.kernels) + 1)
+        self.taste = np.zeros_like(self.kernels[0])
 
     def fit(self, ratings: Sequence[tuple[NDArray[np.int64], Floats]]) -> None:
         """Fit slope and variances (the last is the noise's) to people's ratings, given as photos and stars."""
@@ -106,6 +108,7 @@ class TasteModel:
         start[-1] = np.log(0.6)
         bounds = [(-9.0, 2.0)] * len(start)
         self.log_variances = minimize(self._loss, start, normal, jac=True, method="L-BFGS-B", bounds=bounds).x
+        self.taste = sum(v * k for v, k in zip(np.exp(self.log_variances[:-2]), self.kernels[:-1], strict=True))
 
     def _loss(self, logs: Floats, ratings: Sequence[tuple[NDArray[np.int64], Floats]]) -> tuple[float, Floats]:
         """Mean negative log evidence of a rating, and its gradient."""
@@ -126,10 +129,9 @@ class TasteModel:
         """What a person who gave stars to some photos would give to others, in their order."""
         variances, y = np.exp(self.log_variances), _normal(stars)
         rest = y - self.slope * self.crowd[rows]
-        taste = np.tensordot(variances[:-2], np.stack(self.kernels[:-1]), 1)
         predictions, evidence = [], []
         for factor in TASTE_FACTORS:
-            whole = factor * taste + variances[-2] * self.kernels[-1]
+            whole = factor * self.taste + variances[-2] * self.kernels[-1]
             noisy = whole[np.ix_(rows, rows)] + variances[-1] * np.eye(len(rows))
             weights = np.linalg.solve(noisy, rest)
             predictions.append(whole[np.ix_(wanted, rows)] @ weights)
@@ -171,9 +173,10 @@ def main() -> None:
     print("variances", dict(zip(names, np.exp(model.log_variances).round(4).tolist(), strict=True)))
     inputs = np.column_stack([MAX_DEVIATIONS * model.crowd, model.groups["pooled"]])
     print("ratings  taste  people  crowd  kernels  ridge")
+    every = people(photos)
     for n in RATINGS:
         figures: dict[bool, list[tuple[float, ...]]] = {True: [], False: []}
-        for one in people(photos):
+        for one in every:
             stars, rows = one.ratings(), drawn(one, rated, n)
             ridge = RidgeCV(np.logspace(2, 5, 7)).fit(inputs[rows], stars[rows]).predict(inputs[wanted])
             scores = (model.crowd[wanted], model.predict(rows, stars[rows], wanted), ridge)

@@ -9,6 +9,7 @@ Options, schedule and saved states are those of ``train_tower``.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +19,7 @@ from torch import Tensor, nn
 from finetune.nano import dinov2, efficientnet, loop
 from finetune.nano.tower import ALL_LABELS, ParameterGroup, parameter_groups
 from finetune.nano.train_tower import HEAD_RATE, TowerTraining, train
-from vlm_aes.models.heads.efficientnet_lite import (
-    FEATURE_COUNT,
-    EfficientNetLiteConfig,
-    EfficientNetLiteModel,
-    image_processor,
-)
+from vlm_aes.models.heads.efficientnet_lite import FEATURE_COUNT, EfficientNetLiteModel
 from vlm_aes.models.nano.predictions import LabelLists
 from vlm_aes.models.nano.tower import OUTPUT_LAYERS, TOWER_WIDTH, NanoHeads
 
@@ -69,10 +65,7 @@ class FastTowerTraining(TowerTraining):
 
     def write(self, folder: Path) -> None:
         """Write the tower without heads, as ``fast_head`` reads it."""
-        tower = EfficientNetLiteModel(EfficientNetLiteConfig())
-        tower.load_state_dict(self.model.tower.state_dict())
-        tower.half().save_pretrained(folder)
-        image_processor(efficientnet.IMAGE_SIDE_PX).save_pretrained(folder)
+        efficientnet.save(deepcopy(self.model.tower), folder)
 
 
 def main() -> None:
@@ -82,5 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_flush_denormal(True)
     main()

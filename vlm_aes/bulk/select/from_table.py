@@ -66,11 +66,9 @@ def choose_from_table(
     """
     assert settings.table is not None
     table, skip = ScoredTable(settings.table), settings.skip_warned
-    if skip and (skipped := GroupedScores.read(table.shards, "all", skip_warned=True).skipped):
-        say(f"{skipped} with a warning left out")
     if settings.bands is not None:
         bands = parse_bands(settings.bands)
-        rows = choose_rows(table, Cut(fraction=1.0), skip_warned=skip)
+        rows = choose_rows(table, Cut(fraction=1.0), skip_warned=skip, say=say)
         return rows, [next(name for low, name in bands.items() if row["score"] >= low) for row in rows]
     cut = Cut(settings.top_k, settings.fraction, settings.threshold, settings.per)
     extract = None
@@ -78,7 +76,7 @@ def choose_from_table(
         if not isinstance(head, FastScorer):
             raise CheckpointError("similarity needs a model with a fast head", "pass one with --model")
         extract = feature_extractor(head)
-    return choose_rows(table, cut, extract, distinct=settings.distinct, skip_warned=skip), None
+    return choose_rows(table, cut, extract, distinct=settings.distinct, skip_warned=skip, say=say), None
 
 
 def choose_rows(
@@ -88,11 +86,14 @@ def choose_rows(
     *,
     distinct: bool = False,
     skip_warned: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
     """The selected rows, the best first; with ``distinct``, only the best of near-duplicates; with ``skip_warned``,
-    none with a warning. ``extract`` is needed for the second, and for bursts. Raises TableError for a table that
-    ``score`` did not write."""
+    none with a warning, whose number is said. ``extract`` is needed for the second, and for bursts. Raises
+    TableError for a table that ``score`` did not write."""
     scores = GroupedScores.read(table.shards, cut.per, skip_warned=skip_warned)
+    if scores.skipped:
+        say(f"{scores.skipped} with a warning left out")
     if cut.per == "burst":
         assert extract is not None
         scores = group_by_burst(table, scores, extract)
