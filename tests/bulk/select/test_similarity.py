@@ -5,7 +5,7 @@ from PIL import Image
 
 from tests.bulk.select.photos import looks_of, photo
 from vlm_aes import Assessor
-from vlm_aes.bulk.select.bursts import label_bursts, score_within_burst
+from vlm_aes.bulk.select.groups import label_bursts, score_within_burst
 from vlm_aes.bulk.select.similarity import distinct_rows, exposure_stops, feature_extractor, layout, near_duplicates
 from vlm_aes.images.degrade import degrade
 

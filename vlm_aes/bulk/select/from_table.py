@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vlm_aes.bulk.select.bursts import capture_runs, find_bursts, score_within_burst
 from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
+from vlm_aes.bulk.select.groups import capture_runs, find_bursts, score_within_burst
 from vlm_aes.bulk.select.similarity import FeatureExtractor, distinct_rows, feature_extractor
 from vlm_aes.bulk.settings import ChooseSettings
 from vlm_aes.errors import CheckpointError, SettingsError, TableError
@@ -118,12 +118,12 @@ def group_by_burst(table: ScoredTable, scores: GroupedScores, extract: FeatureEx
             area.extend((row["width"] or 0) * (row["height"] or 0) for row in rows)
             yield ["" if row["error"] else row["path"] for row in rows]
 
-    runs = capture_runs(paths())
+    runs, taken = capture_runs(paths())
     in_runs = np.sort(np.concatenate([np.zeros(0, np.int64), *runs]))
     paths_in_runs = dict(zip(in_runs.tolist(), table.paths(in_runs), strict=True))
     pixels, score = np.array(area), scores.score.copy()
     group = np.arange(len(score))
-    for members, features in find_bursts(runs, paths_in_runs, extract):
+    for members, features in find_bursts(runs, paths_in_runs, extract, taken):
         group[members] = members.min()
         score[members] = score_within_burst(scores.score[members], features.stops, pixels[members])
     return GroupedScores(score, group)

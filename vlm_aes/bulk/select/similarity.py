@@ -132,6 +132,13 @@ def maybe_same_scene(features: ImageFeatures) -> NDArray[np.bool_]:
     return np.asarray(np.fmax(views, layouts) >= SAME_SCENE_COSINE)
 
 
+def scene_distance(features: ImageFeatures) -> NDArray[np.float32]:
+    """(N - 1,) the distance of each image to the next: 1 less the larger of both cosines, 0 to 2."""
+    pairs = (v[:-1] * v[1:] for v in (features.embedding, features.layout))
+    views, layouts = (pair.sum(axis=1) for pair in pairs)
+    return np.asarray(1 - np.fmax(views, layouts), dtype=np.float32)
+
+
 def near_duplicates(one: ImageFeatures, other: ImageFeatures) -> NDArray[np.bool_]:
     """(N, M) the pairs that are near-duplicates: the same frame at another exposure, focus or quality, or
     nearly the same view."""
