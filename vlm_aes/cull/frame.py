@@ -37,4 +37,6 @@ def frame_signals(image: Image.Image, reader: FaceReader | None) -> FrameSignals
     """Measures an RGB image at native size; without a reader no faces are searched."""
     faces = tuple(reader.read(image)) if reader else ()
     luma = np.asarray(image.convert("L"), dtype=np.float32)
-    return FrameSignals(faces, float(luma.std()), float((luma > 254).mean()), float((luma < 1).mean()), 0.0, *image.size)
+    return FrameSignals(
+        faces, float(luma.std()), float((luma > 254).mean()), float((luma < 1).mean()), 0.0, *image.size
+    )

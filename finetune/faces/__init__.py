@@ -1,0 +1,1 @@
+"""The recipe that converts the nets for faces and eyes."""
