@@ -13,6 +13,7 @@ def evaluate(
     ratings_scale: opt.RatingsScale,
     transform: opt.Transform,
     split: opt.Split,
+    groups: opt.Series,
     model: opt.Model,
     fast: opt.Fast,
     any_base: opt.AnyBase,
@@ -26,7 +27,9 @@ def evaluate(
     """Measure a model on your ratings, with 95% intervals."""
     if html is not None:
         check_place(html)
-    table = read_table(ratings, images, ratings_scale, transform=transform, column=rating_column, min_images=3)
+    table = read_table(
+        ratings, images, ratings_scale, transform=transform, column=rating_column, series_column=groups, min_images=3
+    )
     table, training = table.split(split) if split is not None else (table, None)
     assessor = load(model, precision, device, fast=fast, any_base=any_base)
 
@@ -43,6 +46,8 @@ def evaluate(
         print_json(report.as_json())
     else:
         print_estimates(console(), report.heading, report.in_words())
+        if report.groups is not None:
+            print_estimates(console(), f"\n{report.groups.heading}", report.groups.in_words())
     if html is not None:
         from vlm_aes.evaluation.page import write_evaluation
 

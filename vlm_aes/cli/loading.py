@@ -62,7 +62,14 @@ def load(
 
 
 def read_table(
-    file: Path, images: Path | None, scale: str | None, *, transform: str = "", column: str = "rating", min_images: int
+    file: Path,
+    images: Path | None,
+    scale: str | None,
+    *,
+    transform: str = "",
+    column: str = "rating",
+    series_column: str = "",
+    min_images: int,
 ) -> RatingTable:
     """Read a table of ratings, and say what was read, and how."""
     say(f"Reading {file} ...")
@@ -70,7 +77,15 @@ def read_table(
     from vlm_aes.ratings.table import read_ratings
 
     declared = Scale.parse(scale) if scale else None
-    table = read_ratings(file, images, scale=declared, transform=transform, column=column, min_images=min_images)
+    table = read_ratings(
+        file,
+        images,
+        scale=declared,
+        transform=transform,
+        column=column,
+        series_column=series_column,
+        min_images=min_images,
+    )
     say(table.reading + "; if that is wrong: --ratings-scale" * (not table.declared))
     return table
 

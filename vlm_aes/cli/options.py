@@ -61,6 +61,9 @@ Paths = Annotated[
         "PATH", "Photos, folders, quoted globs, tables, .tar archives, datasets, addresses, or - for a list on stdin."
     ),
 ]
+PathsUnlessUndo = Annotated[
+    list[str] | None, argument("PATH", "Photos, folders, quoted globs, or - for a list on stdin.", None)
+]
 Image = Annotated[str, argument("IMAGE", "A photo.")]
 ComparedImages = Annotated[list[str], argument("IMAGE", "Two to twenty photos.")]
 Table = Annotated[Path, argument("TABLE", "Table that score wrote, or its folder of shards.")]
@@ -104,6 +107,12 @@ Transform = Annotated[
     ),
 ]
 Split = Annotated[str | None, option(None, INPUT, "NAME", "Split to measure on: train, validation or test.")]
+Series = Annotated[
+    str,
+    option(
+        "", INPUT, "COLUMN", "Table column with the group of each image, such as its burst: how well is the best found?"
+    ),
+]
 ValidationShare = Annotated[float, option(0.15, INPUT, "F", "Share of images for model selection and calibration.")]
 TestShare = Annotated[float, option(0.15, INPUT, "F", "Share of images for the final metrics.")]
 Terms = Annotated[str, option("", INPUT, "TEXT", "Licence of the ratings, for the card.")]
@@ -185,6 +194,10 @@ Fraction = Annotated[float | None, option(None, CHOOSING, "F", "Share of best im
 Threshold = Annotated[float | None, option(None, CHOOSING, "T", "Lowest score to keep, 0 to 100.")]
 Per = Annotated[str, option("all", CHOOSING, "GROUP", "Group to select from: all or folder.")]
 PerBurst = Annotated[str, option("all", CHOOSING, "GROUP", "Group to select from: all, folder or burst.")]
+KeepCount = Annotated[
+    int | None,
+    option(None, CHOOSING, "N", "Number of photos to keep, about, beside the sets. Default: only the sure ones.", min=1),
+]
 Cascade = Annotated[
     bool,
     flag(CHOOSING, "--cascade", "Score everything with the fast head; re-score borderline images with the full model."),
@@ -227,7 +240,8 @@ XmpLayout = Annotated[
         "auto",
         SIDECARS,
         "NAME",
-        "Names of sidecars: darktable (name.ext.xmp), adobe (name.xmp), or auto (those that exist, else darktable).",
+        "Names of sidecars: darktable (name.ext.xmp), adobe (name.xmp), by-kind (adobe for camera raw, else darktable), "
+        "or auto (those that exist, else darktable).",
     ),
 ]
 OverwriteRatings = Annotated[bool, flag(SIDECARS, "--overwrite-ratings", "Also replace stars that a person gave.")]
@@ -239,6 +253,9 @@ UndoSidecars = Annotated[
     bool, flag(SIDECARS, "--undo", "Take out of the sidecars what was written; a person's values stay.")
 ]
 DryRun = Annotated[bool, flag(SIDECARS, "--dry-run", "Show what would be written; change nothing.")]
+
+CullXmp = Annotated[bool, flag(SIDECARS, "--xmp", "Write picks, colour labels and stars into XMP sidecars.")]
+CullDryRun = Annotated[bool, flag(SIDECARS, "--dry-run", "Show the verdicts; write no sidecar and no link.")]
 
 # Output
 Out = Annotated[
@@ -268,6 +285,18 @@ Stats = Annotated[Path | None, option(None, OUTPUT, "FILE", "JSON file for the s
 Copy = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to copy the images into.")]
 Link = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to link the images into.")]
 Move = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to move the images into.")]
+CullTable = Annotated[Path | None, option(None, OUTPUT, "FILE", "Table to write: .csv, .jsonl or .parquet.")]
+OverwriteTable = Annotated[bool, flag(OUTPUT, "--overwrite", "Replace an existing --out.")]
+LinkVerdicts = Annotated[
+    Path | None, option(None, OUTPUT, "DIR", "Folder to link the photos into, with a folder for each verdict.")
+]
+UndoCull = Annotated[
+    Path | None,
+    option(None, OUTPUT, "DIR", "Folder to take back: its links, or the marks in the sidecars of its photos."),
+]
+CullLog = Annotated[
+    Path | None, option(None, OUTPUT, "FILE", "JSON lines of every verdict, and of every sidecar in a dry run.")
+]
 Undo = Annotated[Path | None, option(None, OUTPUT, "DIR", "Folder to take back: undoes --copy, --link or --move.")]
 NullOut = Annotated[bool, flag(OUTPUT, "--null", "End each printed path with a NUL, as for xargs -0.", short="-0")]
 License = Annotated[str | None, option(None, OUTPUT, "ID", "License such as apache-2.0, for a card that names none.")]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vlm_aes.assessor import Assessment, Assessor
 from vlm_aes.errors import EvaluationError, short_text
 from vlm_aes.evaluation import baselines
+from vlm_aes.evaluation.groups import GroupReport, evaluate_groups
 from vlm_aes.images.result import ImageError
 from vlm_aes.ratings.table import RatingTable
 from vlm_aes.stats import metrics
@@ -82,6 +83,7 @@ class EvaluationReport:
         emd, kl, chi_square: distances from the raters' distribution, known from votes or from mean and spread.
         coverage_90: share of mean ratings inside the 90% interval; ``interval_width`` in points.
         baselines: SRCC of facts with boosted trees, of one rater, and of half of the raters (:mod:`.baselines`).
+        groups: how well the scores choose inside the table's series; None where it has none.
         notes: why something is missing.
     """
 
@@ -100,6 +102,7 @@ class EvaluationReport:
     coverage_90: Estimate | None = None
     interval_width: Estimate | None = None
     baselines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    groups: GroupReport | None = None
     notes: list[str] = field(default_factory=list)
     images: list[RatedImage] = field(default_factory=list, repr=False)
 
@@ -119,9 +122,9 @@ class EvaluationReport:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as ``vlm-aes evaluate --json`` prints them."""
-        values = asdict(replace(self, images=[]))
-        del values["notes"], values["images"]
-        return values
+        values = asdict(replace(self, images=[], groups=None))
+        del values["notes"], values["images"], values["groups"]
+        return values if self.groups is None else values | {"groups": self.groups.as_json()}
 
 
 def evaluate(
@@ -150,9 +153,10 @@ def evaluate(
     if len(good) < MIN_IMAGES:
         why = f"; {assessed[0].error}" if assessed and assessed[0].error else ""
         raise EvaluationError(f"{len(good)} of {len(assessed)} images could be rated; {MIN_IMAGES} are needed{why}")
+    notes: list[str] = []
+    groups = _groups(table, assessed, seed, notes)
     table, rated = table.select(good), [assessed[i] for i in good]
     target, scores = table.scores(), np.array([a.score for a in rated], dtype=np.float64)
-    notes: list[str] = []
     known: dict[str, dict[str, Any] | None] = {"facts": None}
     known |= baselines.rater_agreement(table.ratings, seed)
     if facts and find_spec("sklearn") is None:
@@ -170,6 +174,7 @@ def evaluate(
         plcc_fitted=_estimate(metrics.plcc, target, fitted, seed=seed),
         accuracy=_estimate(partial(metrics.accuracy, cut=50.0), target, scores, seed=seed),
         baselines=known,
+        groups=groups,
         notes=notes,
         images=_rated_images(table, good, rated),
         **{statistic.__name__: _estimate(statistic, target, scores, seed=seed) for statistic in statistics},
@@ -198,6 +203,16 @@ def _alone(assessor: Assessor, source: str | bytes) -> Assessment:
     except (RuntimeError, MemoryError) as error:
         why = short_text(error, 160)
         return assessor.error_assessment(ImageError("model", f"the model failed on it ({why})"))
+
+
+def _groups(table: RatingTable, assessed: Sequence[Assessment], seed: int, notes: list[str]) -> GroupReport | None:
+    """The choice inside the series of the whole table: an image without a score is the worst of its series."""
+    if not any(rating.series for rating in table.ratings):
+        return None
+    report = evaluate_groups(table, [a.score for a in assessed], seed=seed)
+    if not report.n:
+        notes.append("no group holds two images with different ratings")
+    return report
 
 
 _CORRELATIONS = (metrics.srcc, metrics.krcc, metrics.plcc)

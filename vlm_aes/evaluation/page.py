@@ -1,5 +1,6 @@
 """The page of an evaluation: every metric, drawn, in one file that needs no network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.evaluation.evaluate import EvaluationReport, RatedImage
+from vlm_aes.evaluation.groups import GroupMiss
 from vlm_aes.images.color import to_rgb
 from vlm_aes.images.open import open_image
 from vlm_aes.images.result import LoadedImage
@@ -15,6 +17,7 @@ from vlm_aes.ratings.scale import LEVELS
 from vlm_aes.ratings.table import RatingTable
 
 MAX_OUTLIERS = 6
+MAX_GROUP_MISSES = 6
 OUTLIER_SIDE_PX = 320
 CALIBRATION_BINS = 10
 HISTOGRAM_BINS = 20
@@ -43,6 +46,15 @@ class Outlier:
     thumbnail: str | None
 
 
+@dataclass(frozen=True)
+class WrongChoice:
+    """A group in which the model prefers another image than people do, with both."""
+
+    group: str
+    model_choice: Outlier
+    best: Outlier
+
+
 def evaluation_page(report: EvaluationReport, table: RatingTable, *, model: str, prompt: str, terms: str = "") -> str:
     """HTML of an evaluation of ``table``, whose outliers are opened once more, by a model with a prompt and terms."""
     images = report.images
@@ -65,6 +77,7 @@ def evaluation_page(report: EvaluationReport, table: RatingTable, *, model: str,
         words=list(zip(LEVELS, labels, probabilities, strict=True)),
         high=_outliers(table, images, score - rating),
         low=_outliers(table, images, rating - score),
+        wrong_choices=_wrong_choices(table, images, report.groups.misses if report.groups else ()),
     )
 
 
@@ -96,9 +109,20 @@ def histogram(values: Floats) -> list[float]:
 
 def _outliers(table: RatingTable, images: list[RatedImage], gap: Floats) -> list[Outlier]:
     order = np.argsort(-gap, kind="stable")[:MAX_OUTLIERS]
+    return [_outlier(table, images[i]) for i in order if gap[i] > 0]
+
+
+def _outlier(table: RatingTable, image: RatedImage) -> Outlier:
+    return Outlier(image.name, image.score, image.rating, _thumbnail(table.source(image.row)))
+
+
+def _wrong_choices(table: RatingTable, images: list[RatedImage], misses: Sequence[GroupMiss]) -> list[WrongChoice]:
+    """The groups with the widest gaps, of those whose two images could both be rated."""
+    by_row = {image.row: image for image in images}
+    both = [miss for miss in misses if {miss.model_choice, miss.best} <= by_row.keys()]
     return [
-        Outlier(one.name, one.score, one.rating, _thumbnail(table.source(one.row)))
-        for one in (images[i] for i in order if gap[i] > 0)
+        WrongChoice(miss.group, *(_outlier(table, by_row[row]) for row in (miss.model_choice, miss.best)))
+        for miss in both[:MAX_GROUP_MISSES]
     ]
 
 

@@ -47,6 +47,8 @@ class Rating:
         path: of the image; for one in the table, the name that it has there.
         mean, std: of the raters, on the table's scale; ``std`` is None where it is not known.
         votes: rater to vote, for a table with a row for each vote.
+        group: images of one group are never on two sides of a split.
+        series: images of one series are compared with each other: a burst, a scene; empty for none.
     """
 
     row: int
@@ -57,6 +59,7 @@ class Rating:
     critique: str = ""
     split: str = ""
     group: str = ""
+    series: str = ""
 
     def distribution(self, scale: Scale) -> Floats | None:
         """(5,) distribution of the raters over the levels; None where only a mean is known."""
@@ -140,6 +143,7 @@ def read_ratings(
     scale: Scale | None = None,
     transform: str = "",
     column: str = "rating",
+    series_column: str = "",
     min_images: int = MIN_RATED_IMAGES,
 ) -> RatingTable:
     """Read and check a ratings table.
@@ -152,6 +156,7 @@ def read_ratings(
             (share of images below, ties in the middle), or ``per-age`` (log of one more than the count over
             the ``age`` column); ``z-score`` takes z-scores as they are. Their least and largest become the scale.
         column: with the ratings, in any case.
+        series_column: with the name of the series of each image, in any case; empty for none.
         min_images: rated images that are enough.
 
     Raises:
@@ -159,8 +164,10 @@ def read_ratings(
     """
     file = Path(file)
     records, image_bytes = read_records(file)
-    column = column if records and column in records[0] else column.lower()
-    _check_columns(file, records, column, transform)
+    column, series_column = (
+        name if records and name in records[0] else name.lower() for name in (column, series_column)
+    )
+    _check_columns(file, records, column, transform, series_column)
     error = partial(cell_error, file)
     digests = _digests(image_bytes) if image_bytes is not None else [""] * len(records)
     every = enumerate(zip(records, digests, strict=True), 1)
@@ -170,12 +177,14 @@ def read_ratings(
     numbered = zip(range(1, len(keys) + 1), records, keys, paths, values.tolist(), strict=True)
     rows: list[_Row] = [row for row in numbered if not np.isnan(row[-1])]
     if "rater" in records[0]:
-        ratings = _from_votes(rows, error)
+        ratings = _from_votes(rows, error, series_column)
     else:
-        ratings = _from_means(rows, error, found, column, transform)
+        ratings = _from_means(rows, error, found, column, transform, series_column)
     if len(ratings) < min_images:
         few = f"{len(ratings)} rated images are too few; give {min_images}"
         raise RatingsError(f"{file}: {few}{_in_words(left_out)}")
+    if series_column and not any(rating.series for rating in ratings):
+        raise RatingsError(f"{file}: column {series_column} names no group")
     missing = [r for r in ratings if not digests[r.row - 1] and not Path(r.path).is_file()]
     if missing:
         reason = f"no file {missing[0].path}; {len(missing)} of {len(ratings)} images are missing"
@@ -188,7 +197,7 @@ def _in_words(left_out: Counter[str]) -> str:
     return f"; {counts} left out" if counts else ""
 
 
-def _check_columns(file: Path, records: list[Record], column: str, transform: str) -> None:
+def _check_columns(file: Path, records: list[Record], column: str, transform: str, series_column: str) -> None:
     if transform and transform not in TRANSFORMS:
         raise RatingsError(f"transform {transform!r}: choose one of {', '.join(TRANSFORMS)}")
     if not records:
@@ -196,6 +205,8 @@ def _check_columns(file: Path, records: list[Record], column: str, transform: st
     columns = ", ".join(map(str, records[0]))
     if column not in records[0]:
         raise RatingsError(f"{file}: no column {column!r} with the ratings; its columns: {columns}")
+    if series_column and series_column not in records[0]:
+        raise RatingsError(f"{file}: no column {series_column!r} with the groups; its columns: {columns}")
     if transform not in ("", "z-score") and "rater" in records[0]:
         raise RatingsError(f"{file}: a transform is for counts, and this table holds votes")
     if transform == "per-age" and "age" not in records[0]:
@@ -217,12 +228,15 @@ def _digests(images: pa.ChunkedArray) -> list[str]:
     return [hashlib.sha256(data.as_py()).hexdigest() if data.is_valid else "" for data in images]
 
 
-def _text_cells(record: Record, row: int, error: CellError) -> Record:
-    split = split_of(record, row, error)
-    return {"critique": text_of(record.get("critique")), "split": split, "group": text_of(record.get("group"))}
+def _text_cells(record: Record, row: int, error: CellError, series_column: str) -> Record:
+    texts = {"critique": "critique", "group": "group", "series": series_column}
+    cells = {name: text_of(record.get(column)) for name, column in texts.items()}
+    return cells | {"split": split_of(record, row, error)}
 
 
-def _from_means(rows: list[_Row], error: CellError, scale: Scale, column: str, transform: str) -> list[Rating]:
+def _from_means(
+    rows: list[_Row], error: CellError, scale: Scale, column: str, transform: str, series_column: str
+) -> list[Rating]:
     first: dict[str, int] = {}
     ratings = []
     for row, record, key, path, value in rows:
@@ -232,22 +246,23 @@ def _from_means(rows: list[_Row], error: CellError, scale: Scale, column: str, t
         std = None if transform else rating_of(record.get("std"), row, "std", error)
         if std is not None and not 0 <= std <= scale.high - scale.low:
             raise error(row, "std", f"{std:g} is no spread on this scale")
-        ratings.append(Rating(row, path, value, std, **_text_cells(record, row, error)))
+        ratings.append(Rating(row, path, value, std, **_text_cells(record, row, error, series_column)))
     return ratings
 
 
-def _from_votes(rows: list[_Row], error: CellError) -> list[Rating]:
+def _from_votes(rows: list[_Row], error: CellError, series_column: str) -> list[Rating]:
     by_key: dict[str, Rating] = {}
     for row, record, key, path, value in rows:
         rater = text_of(record.get("rater"))
         if not rater:
             raise error(row, "rater", "empty; every vote needs its rater")
-        texts = _text_cells(record, row, error)
+        texts = _text_cells(record, row, error, series_column)
         known = by_key.setdefault(key, Rating(row, path, 0.0, **texts))
         if rater in known.votes:
             raise error(row, "rater", f"{rater} has voted on {path} already; keep one vote")
-        for column, other in (("split", known.split), ("group", known.group)):
-            if other != texts[column]:
+        for name, other in (("split", known.split), ("group", known.group), ("series", known.series)):
+            if other != texts[name]:
+                column = series_column if name == "series" else name
                 raise error(row, column, f"{path} has another {column} in row {known.row}")
         known.votes[rater] = value
         if texts["critique"] and not known.critique:
