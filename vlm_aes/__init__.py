@@ -28,6 +28,7 @@ from vlm_aes.errors import (
 
 if TYPE_CHECKING:
     from vlm_aes.assessor import Assessment, Assessor
+    from vlm_aes.cull.shoot import cull
     from vlm_aes.evaluation.evaluate import evaluate
     from vlm_aes.explain.compare import compare
     from vlm_aes.explain.explanation import explain
@@ -50,6 +51,7 @@ __all__ = [
     "TrainingError",
     "VlmAesError",
     "compare",
+    "cull",
     "evaluate",
     "explain",
     "finetune",
@@ -59,6 +61,7 @@ _LAZY = {
     "Assessment": "vlm_aes.assessor",
     "Assessor": "vlm_aes.assessor",
     "compare": "vlm_aes.explain.compare",
+    "cull": "vlm_aes.cull.shoot",
     "evaluate": "vlm_aes.evaluation.evaluate",
     "explain": "vlm_aes.explain.explanation",
     "finetune": "vlm_aes.training.job",
@@ -73,9 +76,9 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """This package, whose function ``explain`` has the name of a subpackage.
+    """This package, whose functions ``cull`` and ``explain`` have the names of subpackages.
 
-    Importing a subpackage sets it as an attribute of its parent. Here that would hide the function,
+    Importing a subpackage sets it as an attribute of its parent. Here that would hide a function,
     so it is not set. ``from vlm_aes.explain import page`` works all the same, because the import
     system finds modules in ``sys.modules``.
     """

@@ -9,6 +9,7 @@ import typer
 from vlm_aes import __version__
 from vlm_aes.cli.app import Command, CommandGroup, quiet_libraries
 from vlm_aes.cli.choose import choose, gallery, xmp
+from vlm_aes.cli.cull import cull
 from vlm_aes.cli.demo import demo, samples
 from vlm_aes.cli.ensemble import ensemble, route
 from vlm_aes.cli.evaluate import audit, evaluate
@@ -25,6 +26,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     score: "vlm-aes score photos --rationale --out scores.csv",
     explain: "vlm-aes explain photo.jpg --html page.html",
     compare: "vlm-aes compare a.jpg b.jpg c.jpg",
+    cull: "vlm-aes cull shoot --keep 60 --xmp --dry-run",
     choose: "vlm-aes choose scores.csv --top-k 50 --link best",
     xmp: "vlm-aes xmp scores.csv --dry-run",
     gallery: "vlm-aes gallery scores.csv --html gallery.html",

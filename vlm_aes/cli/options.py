@@ -196,7 +196,9 @@ Per = Annotated[str, option("all", CHOOSING, "GROUP", "Group to select from: all
 PerBurst = Annotated[str, option("all", CHOOSING, "GROUP", "Group to select from: all, folder or burst.")]
 KeepCount = Annotated[
     int | None,
-    option(None, CHOOSING, "N", "Number of photos to keep, about, beside the sets. Default: only the sure ones.", min=1),
+    option(
+        None, CHOOSING, "N", "Number of photos to keep, about, beside the sets. Default: only the sure ones.", min=1
+    ),
 ]
 Cascade = Annotated[
     bool,

@@ -9,6 +9,16 @@ from vlm_aes.images.formats import sniff
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_large, too_small
 
 _NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
+_ORIENTATION = 0x0112
+_JPEG_START = b"\xff\xd8\xff"
+_BASELINE_MARKERS = (0xC0, 0xC1, 0xC2)
+_OTHER_FRAME_MARKERS = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xD9, 0xDA)
+"""Markers of ITU T.81: frames of sequential and progressive images; other frames, the end and the scan."""
+MIN_PREVIEW_SIDE_PX = 1000
+"""Long side of an embedded preview that is looked at; a smaller one is a thumbnail."""
+_MAX_PREVIEWS = 64
+_HEADER_BYTES = 1 << 20
+"""Of a raw file, in which its orientation stands."""
 
 
 def is_raw_tiff(image: Image.Image) -> bool:
@@ -19,6 +29,54 @@ def is_raw_tiff(image: Image.Image) -> bool:
     tags = getattr(image, "tag_v2", {})
     thumbnail_first = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1)
     return _DNG_VERSION in tags or (_SUB_IFDS in tags and thumbnail_first)
+
+
+def embedded_preview(data: bytes, min_side: int = MIN_PREVIEW_SIDE_PX) -> Image.Image | None:
+    """The largest JPEG that a raw file carries, upright by the file's orientation, with a long side of ``min_side`` or
+    more; None where there is none. It needs no LibRaw, and is far quicker than developing the file."""
+    found: list[tuple[int, int]] = []
+    start = data.find(_JPEG_START)
+    while start >= 0 and len(found) < _MAX_PREVIEWS:
+        size = jpeg_size(data, start)
+        if size is not None and max(size) >= min_side:
+            found.append((size[0] * size[1], start))
+        start = data.find(_JPEG_START, start + len(_JPEG_START))
+    for _, place in sorted(found, reverse=True):
+        try:
+            image = Image.open(io.BytesIO(data[place:]), formats=("JPEG",))
+            image.load()
+        except Exception:  # damaged, or no baseline image: try the next one
+            continue
+        own = image.getexif().get(_ORIENTATION)
+        if own is None and (of_file := _raw_orientation(data)) > 1:
+            image.getexif()[_ORIENTATION] = of_file
+        return image
+    return None
+
+
+def jpeg_size(data: bytes, start: int) -> tuple[int, int] | None:
+    """Width and height of the JPEG that begins at ``start``; None where none does, or one of another kind than an image
+    in 8 bits, such as the sensor data that some raw files hold as lossless JPEG."""
+    place = start + 2
+    while place + 9 < len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker in _BASELINE_MARKERS:
+            height, width = (int.from_bytes(data[place + k : place + k + 2], "big") for k in (5, 7))
+            return (width, height) if data[place + 4] == 8 and min(width, height) > 0 else None
+        if marker in _OTHER_FRAME_MARKERS or length < 2:
+            return None
+        place += 2 + length
+    return None
+
+
+def _raw_orientation(data: bytes) -> int:
+    """The EXIF orientation of a raw file that is a TIFF; 1 where it is not known."""
+    exif = Image.Exif()
+    try:
+        exif.load(data[:_HEADER_BYTES])
+        return int(exif.get(_ORIENTATION, 1))
+    except Exception:
+        return 1
 
 
 def decode_raw(data: bytes, sha256: str, max_pixels: int) -> LoadedImage | ImageError:

@@ -53,6 +53,19 @@ TAG_COLUMNS = (("scene", TEXT), ("tags", TEXT))
 RATIONALE_COLUMNS = (("subject", TEXT), ("critique", TEXT), ("suggestion", TEXT), ("suggestion_kind", TEXT))
 """Columns that ``--rationale`` adds at the end of a row."""
 
+CULL_COLUMNS = {
+    "unit": TEXT,
+    "group": TEXT,
+    "subgroup": WHOLE,
+    "group_kind": TEXT,
+    "rank": WHOLE,
+    "verdict": TEXT,
+    "reason": TEXT,
+    "margin": REAL,
+}
+"""Columns that ``cull`` adds: the exposure and its group, the place in it, and what is suggested. Other commands take
+them as the user's own."""
+
 SCORER_COLUMNS = {"score_own": REAL, "score_slack": REAL, "disagreement": REAL, "route": TEXT}
 """Columns that some scorers add: the score on their own scale; how far a server's score may be off for what
 it leaves unsaid; how far several models are apart; which of several rated."""

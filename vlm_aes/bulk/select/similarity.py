@@ -66,7 +66,7 @@ FeatureExtractor = Callable[[Sequence[str]], ImageFeatures]
 
 def feature_extractor(head: FastScorer) -> FeatureExtractor:
     """Features through the tower of a fast head; equal content is opened once."""
-    mean, scale = (t.cpu().numpy() for t in (head.head.mean, head.head.scale))
+    width = head.config.width
 
     def prepare(data: bytes, suffix: str, sha256: str) -> Any:
         loaded = open_image(data, needed_side=head.needed_side, suffix=suffix, sha256=sha256)
@@ -77,7 +77,7 @@ def feature_extractor(head: FastScorer) -> FeatureExtractor:
     def extract(paths: Sequence[str]) -> ImageFeatures:
         n = len(paths)
         features = ImageFeatures(
-            np.full((n, len(mean)), np.nan, np.float32),
+            np.full((n, width), np.nan, np.float32),
             np.full((n, LAYOUT_CELLS**2), np.nan, np.float32),
             np.full(n, np.nan, np.float32),
         )
@@ -98,7 +98,7 @@ def feature_extractor(head: FastScorer) -> FeatureExtractor:
                 if rows:
                     pixels, layouts, stops = zip(*prepared, strict=True)
                     states = head.tower.embed(list(pixels)).cpu().numpy()
-                    features.embedding[rows] = _unit((states - mean) * scale)
+                    features.embedding[rows] = standard_embedding(head, states)
                     features.layout[rows] = layouts
                     features.stops[rows] = stops
                 for entry in batch:
@@ -106,6 +106,12 @@ def feature_extractor(head: FastScorer) -> FeatureExtractor:
         return features.take(np.array(source_of, np.int64))
 
     return extract
+
+
+def standard_embedding(head: FastScorer, states: NDArray[Any]) -> NDArray[np.float32]:
+    """(N, D) embeddings of the tower, centred and scaled as its head does, of length one."""
+    mean, scale = (t.cpu().numpy() for t in (head.head.mean, head.head.scale))
+    return _unit((states - mean) * scale)
 
 
 def layout(image: Image.Image) -> NDArray[np.float32]:

@@ -21,6 +21,12 @@ _KEYWORD_TREES = {"Xmp.lr.hierarchicalSubject": "|", "Xmp.digiKam.TagsList": "/"
 """Keywords as trees, with what separates their levels. Programs that read one of these (Immich, digiKam, Lightroom)
 do not look at the plain list beside it."""
 _DEFAULT_LANGUAGE = "x-default"
+PICK, GOOD = "Xmp.xmpDM.pick", "Xmp.xmpDM.good"
+"""The flag of Lightroom Classic since 13.2, in both fields that it reads: 1 and true, or -1 and false."""
+LABEL, LABEL_COLOR = "Xmp.xmp.Label", "Xmp.photoshop.LabelColor"
+"""The colour label: its English name, and the same in lower case."""
+_MARKS = {"flag": (PICK, GOOD), "label": (LABEL, LABEL_COLOR)}
+"""What a person sets as one thing, and the fields that say it."""
 
 
 class SidecarFields:
@@ -93,6 +99,45 @@ class SidecarFields:
         if new:
             self.changes.append(", ".join(new))
 
+    def marks(self, pick: int | None, label: str | None) -> None:
+        """Set flag and colour label, unless a person did, or took ours away.
+
+        Args:
+            pick: 1 picked, -1 rejected; None for no flag.
+            label: ``Red``, ``Yellow``, ``Green``, ``Blue`` or ``Purple``; None for no label.
+        """
+        flag = {} if pick is None else {PICK: str(pick), GOOD: "true" if pick > 0 else "false"}
+        colors = {} if label is None else {LABEL: label, LABEL_COLOR: label.lower()}
+        for name, values in (("flag", flag), ("label", colors)):
+            keys = _MARKS[name]
+            now, ours = ({k: text_of(self._data, spell(k)) for k in keys} for spell in (str, _note_key))
+            if now != ours:
+                shown = next(filter(None, now.values()), "none")
+                self.kept.append(f"{name} {shown}")
+                continue
+            if {k: v for k, v in now.items() if v is not None} == values:
+                continue
+            for key in keys:
+                for place in (key, _note_key(key)):
+                    if key in values:
+                        self.put(place, values[key])
+                    else:
+                        self._remove(place)
+            self.changes.append(f"{name} {next(iter(values.values()), 'none')}")
+
+    def _take_back_marks(self) -> None:
+        """Remove a flag and a label that are ours."""
+        for name, keys in _MARKS.items():
+            now, ours = ({k: text_of(self._data, spell(k)) for k in keys} for spell in (str, _note_key))
+            if not any(ours.values()):
+                continue
+            if now == ours:
+                for key in keys:
+                    self._remove(key)
+                self.changes.append(f"no {name}")
+            else:
+                self.kept.append(f"{name} {next(filter(None, now.values()), 'none')}")
+
     def describe(self, text: str | None) -> None:
         """Set the description, unless a person wrote one."""
         if not text:
@@ -150,6 +195,7 @@ class SidecarFields:
                 self.changes.append("no description")
             else:
                 self.kept.append("description")
+        self._take_back_marks()
         created = text_of(self._data, own_key("created")) is not None
         for key in [d.key() for d in self._data if d.key().startswith(own_key(""))]:
             self._remove(key)
@@ -203,6 +249,12 @@ class SidecarFields:
 
 def own_key(name: str) -> str:
     return f"Xmp.{PREFIX}.{name}"
+
+
+def _note_key(key: str) -> str:
+    """Where the value that was written into a field is noted."""
+    name = key.rsplit(".", 1)[1]
+    return own_key(name[0].lower() + name[1:])
 
 
 def text_of(data: Any, key: str) -> str | None:

@@ -20,8 +20,19 @@ from vlm_aes.output.xmp.sidecar import (
 )
 from vlm_aes.ratings.scale import LEVELS
 
-SIDECAR_LAYOUTS = ("auto", "darktable", "adobe")
-"""``darktable`` is ``name.ext.xmp``, ``adobe`` is ``name.xmp``; ``auto`` those that are there, else the first."""
+SIDECAR_LAYOUTS = ("auto", "darktable", "adobe", "by-kind")
+"""``darktable`` is ``name.ext.xmp``, ``adobe`` is ``name.xmp``; ``auto`` those that are there, else the first;
+``by-kind`` those that are there, else the second for camera raw, where most programs look for it, and the first for
+other files."""
+VERDICT_MARKS: dict[str, tuple[int | None, str]] = {
+    "keep": (1, "Green"),
+    "maybe": (None, "Yellow"),
+    "reject": (-1, "Red"),
+    "set": (None, "Blue"),
+}
+"""Verdict to flag and colour label. A rejected photo keeps its stars: a rating of -1 would erase them."""
+VERDICT_NOTES = {"verdict": "verdict", "reason": "reason", "group": "group", "group_kind": "groupKind", "rank": "rank"}
+"""Column to the name of its note."""
 MAX_SIDECAR_BYTES = 64 * 2**20
 
 
@@ -135,7 +146,13 @@ class SidecarWriter:
 
 
 def sidecar_content(row: Row, *, caption: bool = False) -> SidecarContent:
-    """The rating of a row; its level and attributes are keywords, with ``caption`` its critique is a description."""
+    """The rating of a row; its level and attributes are keywords, with ``caption`` its critique is a description. A row
+    with a verdict gives a flag and a colour label, and no keywords."""
+    if row.get("verdict"):
+        pick, label = VERDICT_MARKS[row["verdict"]]
+        cells = {name: row.get(column) for column, name in VERDICT_NOTES.items()}
+        notes = {name: str(cell) for name, cell in cells.items() if cell not in (None, "")}
+        return SidecarContent(row.get("stars"), (), None, notes, pick, label, has_marks=True)
     keywords = [f"aesthetics: {row['level']}"]
     keywords += [f"{name}: {LEVELS[min(4, int(value // 20))]}" for name, value in attribute_scores(row).items()]
     notes = {"score": f"{row['score']:.1f}"}
@@ -156,9 +173,11 @@ def sidecar_paths(image_file: Path, layout: str) -> list[Path]:
             raise OutputError(reason)
         return [shared]
     existing = [own] if own.exists() else []
-    if shared.exists() and not _another_owner(image_file, shared):
+    is_shared_free = not _another_owner(image_file, shared)
+    if shared.exists() and is_shared_free:
         existing.append(shared)
-    return existing or [own]
+    takes_short = layout == "by-kind" and image_file.suffix.lower() in RAW_SUFFIXES and is_shared_free
+    return existing or [shared if takes_short else own]
 
 
 def _in_its_case(sidecar: Path) -> Path:
