@@ -28,6 +28,7 @@ FLOORS = (
     ("training",),
     ("__init__",),
     ("bulk",),
+    ("cull",),
     ("demo",),
     ("cli",),
 )

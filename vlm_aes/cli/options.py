@@ -242,7 +242,7 @@ XmpLayout = Annotated[
         "auto",
         SIDECARS,
         "NAME",
-        "Names of sidecars: darktable (name.ext.xmp), adobe (name.xmp), by-kind (adobe for camera raw, else darktable), "
+        "Names of sidecars: darktable (name.ext.xmp), adobe (name.xmp), by-kind (adobe for raw, else darktable), "
         "or auto (those that exist, else darktable).",
     ),
 ]

@@ -119,9 +119,9 @@ class Corrections:
         """The numbers of the frames of each group that are there, in order."""
         by_content: dict[str, list[int]] = defaultdict(list)
         by_name = {frame.name: number for number, frame in enumerate(frames)}
-        for number, frame in enumerate(frames):
+        for i, frame in enumerate(frames):
             if frame.sha256:
-                by_content[frame.sha256].append(number)
+                by_content[frame.sha256].append(i)
         contents = {ref.sha256 for group in self.groups for ref in group if ref.sha256}
         taken: set[int] = set()
         found = []
@@ -130,7 +130,8 @@ class Corrections:
             for ref in group:
                 same = by_content.get(ref.sha256, [])
                 # of equal copies, the one with the name
-                number = next((n for n in same if frames[n].name == ref.name), same[0] if same else None)
+                of_name = (n for n in same if frames[n].name == ref.name)
+                number: int | None = next(of_name, same[0] if same else None)
                 if number is None and ref.name in by_name:
                     named = by_name[ref.name]
                     is_other = frames[named].sha256 in contents or _differs(ref.time_s, frames[named].time_s)

@@ -61,8 +61,8 @@ def prominent_faces(signals: FrameSignals | None) -> list[Face]:
 
 
 def closed_eyes(signals: Sequence[FrameSignals | None]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(N,) prominent faces with closed eyes in each frame of a group, and (N,) prominent faces. Eyes that cannot be told
-    count as open."""
+    """(N,) prominent faces with closed eyes in each frame of a group, and (N,) prominent faces. Eyes that cannot be
+    told count as open."""
     closed = np.zeros(len(signals), np.int64)
     faces = np.zeros(len(signals), np.int64)
     for person in _persons(signals):

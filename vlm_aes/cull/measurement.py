@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,13 @@ from PIL import Image
 from vlm_aes.assessor import Assessor, PreparedImage
 from vlm_aes.assessor.assessment import rated_images
 from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
+from vlm_aes.bulk.select.looks import COPY_SIDE_PX, Look
 from vlm_aes.bulk.select.similarity import exposure_stops, layout, standard_embedding
 from vlm_aes.cull.cache import SignalCache
 from vlm_aes.cull.faces import Face, FaceReader
 from vlm_aes.cull.frame import FrameSignals, frame_signals
 from vlm_aes.errors import CheckpointError, short_text
+from vlm_aes.images.decode import set_upright
 from vlm_aes.images.formats import RAW_SUFFIXES
 from vlm_aes.images.open import open_image
 from vlm_aes.images.raw import embedded_preview
@@ -33,8 +35,6 @@ MEASURES_VERSION = 1
 """Of what is measured; a change makes earlier measurements stale."""
 CULL_BATCH_IMAGES = 16
 """Images of one forward pass."""
-LOOK_SIDE_PX = 64
-"""Side of the small grey copy by which panoramas and focus stacks are confirmed."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class Measurement:
         row: the row of its score, or with an error.
         signals: None for an error, and where they could not be measured.
         embedding, layout, stops: as in ``ImageFeatures``; empty for an error.
-        grey: (64, 64) grey levels of the whole image, 0 to 255; empty for an error.
+        grey: of its ``Look``; empty for an error.
     """
 
     row: Row
     signals: FrameSignals | None = None
-    embedding: NDArray[np.float16] = np.zeros(0, np.float16)
-    layout: NDArray[np.float32] = np.zeros(0, np.float32)
+    embedding: NDArray[np.float16] = field(default_factory=lambda: np.zeros(0, np.float16))
+    layout: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     stops: float = 0.0
-    grey: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
+    grey: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
 
     def to_bytes(self) -> bytes:
         """As JSON, for the cache."""
@@ -72,7 +72,7 @@ class Measurement:
             signals = FrameSignals(**{**signals, "faces": faces, "sharp_place": place and tuple(place)})
         kinds = {"embedding": np.float16, "layout": np.float32, "grey": np.uint8}
         arrays = {name: np.frombuffer(base64.b64decode(content[name]), kind) for name, kind in kinds.items()}
-        side = LOOK_SIDE_PX if arrays["grey"].size else 0
+        side = COPY_SIDE_PX if arrays["grey"].size else 0
         return cls(
             content["row"],
             signals,
@@ -162,8 +162,7 @@ class FrameMeter:
         known = self._known(sha256)
         if known is not None:
             return _Prepared(None, known)
-        preview = embedded_preview(data) if suffix in RAW_SUFFIXES else None
-        loaded = open_image(data, suffix=suffix, sha256=sha256) if preview is None else open_image(preview)
+        loaded = _open(data, suffix, sha256)
         if isinstance(loaded, ImageError):
             return loaded
         full = loaded.image
@@ -172,8 +171,8 @@ class FrameMeter:
             signals = self._measure(full, self._reader)
         except Exception:  # a missing signal is neutral, and the other frames go on
             signals = None
-        grey = np.asarray(small.convert("L").resize((LOOK_SIDE_PX, LOOK_SIDE_PX), Image.Resampling.BOX))
-        measured = Measurement({}, signals, layout=layout(small), stops=exposure_stops(small), grey=grey)
+        look, stops = Look.of(small), exposure_stops(small)
+        measured = Measurement({}, signals, layout=layout(small), stops=stops, grey=look.grey)
         described = LoadedImage(Image.new("RGB", (1, 1)), loaded.width, loaded.height, sha256, damaged=loaded.damaged)
         pixels = self._head.preprocess(replace(loaded, image=small))
         warning = input_warning(small, loaded.damaged)
@@ -229,6 +228,18 @@ def measures_identity(assessor: Assessor, reader: FaceReader | None) -> str:
     """Of what a measurement depends on, beside the file."""
     faces = "faces" if reader is not None else "no faces"
     return f"{assessor.model_id} {assessor.prompt_id} {MEASURES_VERSION} {faces}"
+
+
+def _open(data: bytes, suffix: str, sha256: str) -> LoadedImage | ImageError:
+    """The image at native size; of a raw file its embedded preview, where that is large and whole."""
+    preview = embedded_preview(data) if suffix in RAW_SUFFIXES else None
+    if preview is not None:
+        loaded = open_image(preview[0], sha256=sha256)
+        if isinstance(loaded, LoadedImage):
+            image = set_upright(loaded.image, preview[1])
+            size = (loaded.height, loaded.width) if preview[1] >= 5 else (loaded.width, loaded.height)
+            return replace(loaded, image=image, width=size[0], height=size[1])
+    return open_image(data, suffix=suffix, sha256=sha256)
 
 
 def _reduced(image: Image.Image, needed_side: int) -> Image.Image:

@@ -10,18 +10,15 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.bulk.select.groups import score_within_burst
+from vlm_aes.bulk.select.units import Unit
 from vlm_aes.cull.expressions import closed_eyes, face_softness
 from vlm_aes.cull.frame import FrameSignals
 from vlm_aes.images.capture import Capture
-
-if TYPE_CHECKING:
-    from vlm_aes.bulk.select.units import Unit
 
 EQUAL_SHARPNESS = 0.97
 """Share of the group's best sharpness from which on a frame is as sharp as the best."""

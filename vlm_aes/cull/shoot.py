@@ -16,9 +16,10 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.bulk.pipeline import RunStats
 from vlm_aes.bulk.progress import Progress
 from vlm_aes.bulk.select.groups import EXIF_THREADS, Group, find_groups, untimed_frames
+from vlm_aes.bulk.select.looks import Look
 from vlm_aes.bulk.select.sets import find_sets
 from vlm_aes.bulk.select.similarity import ImageFeatures
-from vlm_aes.bulk.select.units import Unit, find_units
+from vlm_aes.bulk.select.units import FILM_SUFFIXES, Unit, find_units
 from vlm_aes.bulk.sources import find_sources
 from vlm_aes.cull.cache import SignalCache
 from vlm_aes.cull.corrections import Corrections, MemberRef
@@ -33,10 +34,9 @@ from vlm_aes.images.source import MAX_FILE_BYTES, ImageSource
 from vlm_aes.models.heads.embedding_cache import default_cache
 from vlm_aes.output.table import Row
 
-FILM_SUFFIXES = (".mov", ".MOV", ".mp4", ".MP4")
-"""Suffixes of the film of a Live Photo, which lies beside its still."""
 Say = Callable[[str], None]
 """Takes a line for a person."""
+_FILM_ENDINGS = sorted({case(suffix) for suffix in FILM_SUFFIXES for case in (str.lower, str.upper)})
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,10 @@ def read_captures(paths: Sequence[str]) -> dict[str, Capture]:
 
 def _films(captures: dict[str, Capture]) -> list[str]:
     """Films that lie beside the stills, under the same name."""
-    films = {}
+    films: dict[str, None] = {}
     for path in captures:
         stem = os.path.splitext(path)[0]  # noqa: PTH122
-        films |= {stem + suffix: None for suffix in FILM_SUFFIXES if os.path.isfile(stem + suffix)}  # noqa: PTH113
+        films |= {stem + suffix: None for suffix in _FILM_ENDINGS if os.path.isfile(stem + suffix)}  # noqa: PTH113
     return [film for film in films if film not in captures]
 
 
@@ -207,13 +207,12 @@ def judge(
                 capture = capture if capture.time_s is not None else captures.get(unit.main, capture)
                 place = result.signals.sharp_place if result.signals else None
                 capture = replace(capture, sharp_place=place)
-                frames.append(
-                    Frame(replace(unit, main=file), capture, result.signals, row["score"], "", row["warning"] or "")
-                )
+                own = replace(unit, main=file)
+                frames.append(Frame(own, capture, result.signals, row["score"], warning=row["warning"] or ""))
                 seen.append(result)
     names = _names_below(frames)
     taken = [frame.capture for frame in frames]
-    sets = find_sets(taken, None)
+    sets = find_sets(taken, [Look(m.grey) for m in seen])
     groups = find_groups(taken, _features(seen), names, sets) if frames else []
     groups = corrected(groups, frames, seen)
     best_of = {frozenset(s.members): s.best for s in sets if s.best is not None}
@@ -267,7 +266,10 @@ def _features(measured: Sequence[Measurement]) -> ImageFeatures:
 def _names_below(frames: Sequence[Frame]) -> list[str]:
     """Paths below the folder that all frames share, so that keys do not depend on where the shoot lies."""
     paths = [os.path.abspath(frame.unit.main) for frame in frames]  # noqa: PTH100
-    top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""  # noqa: PTH120
+    try:
+        top = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    except ValueError:  # no frame, or several drives
+        return paths
     return [os.path.relpath(path, top) for path in paths]
 
 

@@ -159,7 +159,8 @@ def _candidates(group: Group, order: Sequence[Ranked], frames: Sequence[Frame]) 
 
 
 def _surely_kept(groups: Sequence[Group], frames: Sequence[Frame], verdicts: dict[int, Verdict]) -> set[int]:
-    """Without a target: the frames outside of bursts that the model rates highest. Winners of bursts are kept already."""
+    """Without a target: the frames outside of bursts that the model rates highest. Winners of bursts are kept
+    already."""
     singles = [g.members[0] for g in groups if len(g.members) == 1 and not g.is_set]
     singles = [m for m in singles if verdicts[m].verdict == "maybe"]
     scores = [s for m in singles if (s := frames[m].score) is not None]

@@ -31,9 +31,10 @@ def is_raw_tiff(image: Image.Image) -> bool:
     return _DNG_VERSION in tags or (_SUB_IFDS in tags and thumbnail_first)
 
 
-def embedded_preview(data: bytes, min_side: int = MIN_PREVIEW_SIDE_PX) -> Image.Image | None:
-    """The largest JPEG that a raw file carries, upright by the file's orientation, with a long side of ``min_side`` or
-    more; None where there is none. It needs no LibRaw, and is far quicker than developing the file."""
+def embedded_preview(data: bytes, min_side: int = MIN_PREVIEW_SIDE_PX) -> tuple[bytes, int] | None:
+    """The largest JPEG that a raw file carries, with a long side of ``min_side`` or more, and the EXIF orientation that
+    it still needs: 1 where it has its own. The bytes go on behind its end, which decoders pass over. None where there
+    is none. It needs no LibRaw, and is far quicker than developing the file."""
     found: list[tuple[int, int]] = []
     start = data.find(_JPEG_START)
     while start >= 0 and len(found) < _MAX_PREVIEWS:
@@ -41,17 +42,15 @@ def embedded_preview(data: bytes, min_side: int = MIN_PREVIEW_SIDE_PX) -> Image.
         if size is not None and max(size) >= min_side:
             found.append((size[0] * size[1], start))
         start = data.find(_JPEG_START, start + len(_JPEG_START))
-    for _, place in sorted(found, reverse=True):
-        try:
-            image = Image.open(io.BytesIO(data[place:]), formats=("JPEG",))
-            image.load()
-        except Exception:  # damaged, or no baseline image: try the next one
-            continue
-        own = image.getexif().get(_ORIENTATION)
-        if own is None and (of_file := _raw_orientation(data)) > 1:
-            image.getexif()[_ORIENTATION] = of_file
-        return image
-    return None
+    if not found:
+        return None
+    preview = data[max(found)[1] :]
+    try:
+        with Image.open(io.BytesIO(preview), formats=("JPEG",)) as image:
+            has_own = _ORIENTATION in image.getexif()
+    except Exception:  # of a damaged header
+        return None
+    return preview, 1 if has_own else _raw_orientation(data)
 
 
 def jpeg_size(data: bytes, start: int) -> tuple[int, int] | None:

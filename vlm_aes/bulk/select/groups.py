@@ -14,13 +14,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from vlm_aes.bulk.select.sets import FrameSet
 from vlm_aes.bulk.select.similarity import (
     COMPARED_IMAGES,
     FeatureExtractor,
@@ -30,9 +30,6 @@ from vlm_aes.bulk.select.similarity import (
     scene_distance,
 )
 from vlm_aes.images.capture import Capture, read_capture
-
-if TYPE_CHECKING:
-    from vlm_aes.bulk.select.sets import FrameSet
 
 BURST_GAP_S = 2.0
 """Seconds between two frames of a burst, at most."""
@@ -107,8 +104,8 @@ def find_groups(
             grouped[members] = True
             key = group_key(names[m] for m in members)
             groups.append(Group(key, frame_set.kind, tuple(members), (0,) * len(members)))
-    for members in _bursts(captures, features, names, owners, np.where(grouped, math.nan, taken), grouped):
-        order = members[np.lexsort((members, taken[members]))]
+    for burst in _bursts(captures, features, names, owners, np.where(grouped, math.nan, taken), grouped):
+        order = burst[np.lexsort((burst, taken[burst]))]
         kind = "burst" if len(order) > 1 else "single"
         subgroups = label_same_image(features.take(order))
         groups.append(Group(group_key(names[m] for m in order), kind, tuple(order.tolist()), subgroups))
