@@ -18,6 +18,8 @@ CLOSED_OPENNESS = 0.20
 """Openness under which eyes are closed, if every view says so."""
 OPEN_OPENNESS = 0.22
 """Openness from which eyes are open."""
+CLEARLY_OPEN_OPENNESS = 0.30
+"""Openness from which eyes are open although something may hide part of them."""
 MIN_EYE_PX = 10.0
 """Width of the wider eye at native size under which lids cannot be told."""
 
@@ -32,10 +34,16 @@ _LID_CORNERS = (0, 8)
 _LID_POINTS = 16
 _EYE_CORNERS = ((33, 133), (362, 263))
 """Points of the face mesh at the corners of the eye on the left of the image, and of the other."""
-_NOSE_TIP, _BRIDGE = 1, 168
+_NOSE_TIP = 1
+_BRIDGE = 168
+_RIDGE = (9, 8, 168, 6, 197)
+"""Points of the mesh from between the brows to the middle of the nose."""
 _LIPS = (13, 14)
 _MOUTH_CORNERS = (61, 291)
 _CHEEKS = (50, 280)
+_RIDGE_SAMPLES = 17
+_STEP_SAMPLES = 3
+"""Samples over which a step is read."""
 
 _PROFILE_WIDTH_RATIO = 0.5
 """Width of the narrower eye over that of the wider, under which a face is a profile."""
@@ -49,14 +57,16 @@ _LAUGH_WIDTH = 0.62
 """Width of the mouth in distances of the outer corners of the eyes, of a smile."""
 _SKIN_BRIGHTNESS = (0.3, 1.4)
 """Brightness of lids over that of the cheeks: outside it something else than skin covers the eyes."""
-_BRIDGE_BRIGHTNESS = 0.45
-"""The same between the eyes: glasses, a bar or a mask are darker."""
+_BRIDGE_BRIGHTNESS = (0.45, 1.25)
+"""The same between the eyes: outside it glasses, a bar or a mask lie there."""
+_BRIDGE_STEP_SHARE = 0.25
+"""Step of luma along the ridge of the nose over the brightness of the cheeks, from which something crosses it."""
 _SOFT_SHARE = 0.2
 """Share of the edges of the crops that a second blur removes, under which they are too blurred."""
 _NOISE_LEVELS = 4.0
 """Standard deviation of noise in the crops, in 8-bit levels, from which lids cannot be told."""
-_STRAIGHT_SHARE = 0.6
-"""Share of a horizontal edge that runs across the whole crop, from which it is a bar and no lid."""
+_FLAT_SHARE = 0.05
+"""Standard deviation of luma on the lids over the brightness of the cheeks: lashes and folds show more."""
 _RELIABLE_EYE_PX = 40
 """Width of both eye boxes together at native size from which their sharpness can be told."""
 
@@ -116,7 +126,7 @@ class EyeReader:
             return Eyes("unknown", None, sharpness)
         views = self._views(pixels, mesh, _CROP_WIDTHS, 0.0, 0.0)
         openness = float(np.mean([view.openness for view in views]))
-        if _is_hidden(pixels, mesh, views):
+        if openness < CLEARLY_OPEN_OPENNESS and _is_hidden(pixels, mesh, views):
             return Eyes("unknown", None, sharpness)
         if openness >= OPEN_OPENNESS:
             return Eyes("open", openness, sharpness)
@@ -184,13 +194,13 @@ def _is_hidden(pixels: Pixels, mesh: Points, views: Sequence[_View]) -> bool:
         return True
     if np.mean([_noise(luma) for luma in lumas]) > _NOISE_LEVELS:
         return True
-    if max(_straight_share(luma) for luma in lumas) > _STRAIGHT_SHARE:
+    cheek = max(1.0, *(_brightness(pixels, mesh, point) for point in _CHEEKS))
+    bridge, (low, high) = _brightness(pixels, mesh, _BRIDGE) / cheek, _BRIDGE_BRIGHTNESS
+    if not low <= bridge <= high or _ridge_step(pixels, mesh) / cheek > _BRIDGE_STEP_SHARE:
         return True
-    cheek = max(max(_brightness(pixels, mesh, point) for point in _CHEEKS), 1.0)
+    lids = [_lid_levels(luma, view.lids) / cheek for luma, view in zip(lumas, views, strict=True)]
     low, high = _SKIN_BRIGHTNESS
-    covers = [_lid_brightness(luma, view.lids) / cheek for luma, view in zip(lumas, views, strict=True)]
-    is_skin = low <= min(covers) and max(covers) <= high
-    return not is_skin or _brightness(pixels, mesh, _BRIDGE) / cheek < _BRIDGE_BRIGHTNESS
+    return any(not low <= np.median(levels) <= high or levels.std() < _FLAT_SHARE for levels in lids)
 
 
 def _luma(pixels: Pixels) -> NDArray[np.float32]:
@@ -213,26 +223,36 @@ def _noise(luma: NDArray[np.float32]) -> float:
     return float(np.median(np.abs(cv2.filter2D(luma, -1, kernel)))) / 0.6745 / 6
 
 
-def _straight_share(luma: NDArray[np.float32]) -> float:
-    """How far the strongest horizontal edge runs across the crop with one sign, 0 to 1."""
-    steps = cv2.Sobel(luma, cv2.CV_32F, 0, 1, ksize=3)[2:-2]
-    edge = steps[int(np.abs(steps.mean(1)).argmax())]
-    strength = float(np.abs(edge).max())
-    return float((np.sign(edge.mean()) * edge > strength / 3).mean()) if strength > 0 else 0.0
+def _ridge_step(pixels: Pixels, mesh: Points) -> float:
+    """Largest step of luma along the ridge of the nose, in 8-bit levels: skin is smooth there, glasses are not."""
+    steps = np.linspace(0, len(_RIDGE) - 1, _RIDGE_SAMPLES)
+    ridge = mesh[list(_RIDGE)]
+    x, y = (np.interp(steps, range(len(_RIDGE)), ridge[:, axis]) for axis in (0, 1))
+    reach = max(1.0, 0.03 * _eye_distance(mesh))
+    levels = np.array([_patch(pixels, place, reach).mean() for place in zip(x, y, strict=True)])
+    return float(np.abs(levels[_STEP_SAMPLES:] - levels[:-_STEP_SAMPLES]).max())
 
 
-def _lid_brightness(luma: NDArray[np.float32], lids: Points) -> float:
-    """Median luma of the opening between the lids and a narrow rim around it."""
+def _lid_levels(luma: NDArray[np.float32], lids: Points) -> NDArray[np.float32]:
+    """(n,) luma of the opening between the lids and a narrow rim around it."""
     mask = np.zeros(luma.shape, np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(lids.round().astype(np.int32)), 1)
-    return float(np.median(luma[cv2.dilate(mask, np.ones((9, 9), np.uint8)) > 0]))
+    return luma[cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0]
 
 
 def _brightness(pixels: Pixels, mesh: Points, point: int) -> float:
-    """Median luma around a point of the mesh, within a small part of the face; 0 outside the image."""
-    reach = max(1.0, 0.06 * float(np.hypot(*(mesh[_EYE_CORNERS[1][1]] - mesh[_EYE_CORNERS[0][0]]))))
-    x, y = mesh[point]
-    rows = slice(max(0, round(float(y - reach))), max(0, round(float(y + reach)) + 1))
-    columns = slice(max(0, round(float(x - reach))), max(0, round(float(x + reach)) + 1))
+    """Median luma around a point of the mesh, within a small part of the face."""
+    return float(np.median(_patch(pixels, mesh[point], max(1.0, 0.06 * _eye_distance(mesh)))))
+
+
+def _patch(pixels: Pixels, place: Sequence[float], reach: float) -> NDArray[np.float32]:
+    """Luma of the small square around a place in px; one black pixel outside the image."""
+    x, y = place
+    rows, columns = (slice(max(0, round(float(v - reach))), max(0, round(float(v + reach)) + 1)) for v in (y, x))
     part = pixels[rows, columns]
-    return float(np.median(_luma(part))) if part.size else 0.0
+    return _luma(part) if part.size else np.zeros((1, 1), np.float32)
+
+
+def _eye_distance(mesh: Points) -> float:
+    """Distance of the outer corners of the eyes in px."""
+    return float(np.hypot(*(mesh[_EYE_CORNERS[1][1]] - mesh[_EYE_CORNERS[0][0]])))

@@ -62,13 +62,13 @@ class FaceReader:
 
         Dogs, statues, most profiles and faces under about 3.5% of the longer side are left out.
         """
-        pixels: Pixels = np.asarray(image.convert("RGB"))
+        pixels: Pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         faces = (self._face(pixels, detection) for detection in self._detector.detect(pixels))
         return sorted((face for face in faces if face), key=lambda face: -face.side_px)
 
     def _face(self, pixels: Pixels, detection: Detection) -> Face | None:
         """The face at a place, or None where the mesh refuses it."""
-        region = _mesh_region(detection)
+        region = mesh_region(detection)
         values, logit = self._mesh(net_input(region.crop(pixels, _CROP_PX)))
         presence = sigmoid(float(logit.ravel()[0]))
         if presence < MIN_PRESENCE:
@@ -82,8 +82,8 @@ class FaceReader:
         return Face((left, top, right, bottom), presence, eyes.state, eyes.openness, sharpness, side_px)
 
 
-def _mesh_region(detection: Detection) -> Region:
-    """The square around a face, turned so that its eyes are level."""
+def mesh_region(detection: Detection) -> Region:
+    """The square that the mesh net reads: around a face, turned so that its eyes are level."""
     middle: Points = (detection.box[:2] + detection.box[2:]) / 2
     side_px = _CROP_SIDES * float(max(detection.box[2:] - detection.box[:2]))
     across, down = detection.eyes[1] - detection.eyes[0]
