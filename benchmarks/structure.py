@@ -26,9 +26,9 @@ FLOORS = (
     ("output",),
     ("evaluation", "explain"),
     ("training",),
-    ("__init__",),
     ("bulk",),
     ("cull",),
+    ("__init__",),
     ("demo",),
     ("cli",),
 )

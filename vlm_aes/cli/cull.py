@@ -11,7 +11,7 @@ from vlm_aes.cull.settings import CullSettings
 def cull(
     paths: opt.PathsUnlessUndo,
     null: opt.NullIn,
-    model: opt.SimilarityModel,
+    model: opt.CullModel,
     device: opt.Device,
     keep: opt.KeepCount,
     xmp: opt.CullXmp,

@@ -132,6 +132,9 @@ Model = Annotated[
         "Default: nano, the embedded model.",
     ),
 ]
+CullModel = Annotated[
+    str | None, option(None, MODEL, "MODEL", "Model whose fast head rates the photos. Default: nano.")
+]
 SimilarityModel = Annotated[
     str | None, option(None, MODEL, "MODEL", "Checkpoint whose vision tower measures image similarity. Default: nano.")
 ]
@@ -196,9 +199,7 @@ Per = Annotated[str, option("all", CHOOSING, "GROUP", "Group to select from: all
 PerBurst = Annotated[str, option("all", CHOOSING, "GROUP", "Group to select from: all, folder or burst.")]
 KeepCount = Annotated[
     int | None,
-    option(
-        None, CHOOSING, "N", "Number of photos to keep, about, beside the sets. Default: only the sure ones.", min=1
-    ),
+    option(None, CHOOSING, "N", "About how many photos to keep, beside the sets. Default: only the sure ones.", min=1),
 ]
 Cascade = Annotated[
     bool,

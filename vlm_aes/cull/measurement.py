@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -132,13 +133,13 @@ class FrameMeter:
         """A measurement of each source, in order. No more than a few decoded images are held at a time."""
         known = [self._known(self._cache.content_of(s.path)) if s.load is None else None for s in sources]
         new = [source for source, measurement in zip(sources, known, strict=True) if measurement is None]
-        measured = self._measure_new(new, workers)
-        for source, measurement in zip(sources, known, strict=True):
-            if measurement is None:
-                yield next(measured)
-            else:
-                self.from_cache += 1
-                yield replace(measurement, row={**measurement.row, "path": source.path})
+        with closing(self._measure_new(new, workers)) as measured:
+            for source, measurement in zip(sources, known, strict=True):
+                if measurement is None:
+                    yield next(measured)
+                else:
+                    self.from_cache += 1
+                    yield replace(measurement, row={**measurement.row, "path": source.path})
 
     def _known(self, sha256: str) -> Measurement | None:
         data = self._cache.get(sha256)
@@ -149,13 +150,14 @@ class FrameMeter:
         except (KeyError, TypeError, ValueError):
             return None
 
-    def _measure_new(self, sources: Sequence[ImageSource], workers: int | None) -> Iterator[Measurement]:
+    def _measure_new(self, sources: Sequence[ImageSource], workers: int | None) -> Generator[Measurement, None, None]:
         by_content: dict[str, Measurement] = {}
         with Prefetcher(sources, self._prepare, batch_size=CULL_BATCH_IMAGES, workers=workers) as prefetcher:
             for batch in prefetcher.batches(4 * CULL_BATCH_IMAGES):
-                yield from self._measure_batch(batch, by_content)
+                measurements = self._measure_batch(batch, by_content)
                 for entry in batch:
                     prefetcher.settle(entry)
+                yield from measurements
 
     def _prepare(self, data: bytes, suffix: str, sha256: str) -> _Prepared | ImageError:
         """Decode and measure all that needs no model; in any thread."""
@@ -180,11 +182,13 @@ class FrameMeter:
 
     def _measure_batch(
         self, batch: Sequence[PrefetchEntry[_Prepared]], by_content: dict[str, Measurement]
-    ) -> Iterator[Measurement]:
+    ) -> list[Measurement]:
+        """A measurement of each entry; those that are new are in the cache by then."""
         results = [entry.error if entry.decoding is None else entry.prepared() for entry in batch]
         images = [r.image for r in results if isinstance(r, _Prepared) and r.image is not None]
         rated = iter(self._rate(images))
         fresh = []
+        measurements = []
         for entry, result in zip(batch, results, strict=True):
             if isinstance(result, _Prepared):
                 measurement = result.measured
@@ -192,16 +196,17 @@ class FrameMeter:
                     row, embedding = next(rated)
                     measurement = replace(measurement, row=row, embedding=embedding)
                     self.unmeasured += measurement.signals is None and not row["error"]
-                    if not row["error"]:
-                        fresh.append((entry.path, entry.sha256, measurement.to_bytes()))
             elif result is None:
                 measurement = by_content[entry.sha256]
             else:
                 measurement = Measurement(self._columns.row(self._assessor.error_assessment(result)))
             if entry.sha256:
                 by_content[entry.sha256] = measurement
-            yield replace(measurement, row={**measurement.row, "path": entry.path})
+            if measurement.signals is not None:
+                fresh.append((entry.path, entry.sha256, measurement.to_bytes()))
+            measurements.append(replace(measurement, row={**measurement.row, "path": entry.path}))
         self._cache.put(fresh)
+        return measurements
 
     def _rate(self, images: Sequence[PreparedImage]) -> list[tuple[Row, NDArray[np.float16]]]:
         """Row and embedding of each image. What the model fails on becomes an error row."""

@@ -106,7 +106,7 @@ def rank_group(members: Sequence[int], frames: Sequence[Frame]) -> list[Ranked]:
         members: numbers of frames, by time.
         frames: all frames of the shoot.
     """
-    group = Comparison([frames[m] for m in members])
+    group = GroupComparison([frames[m] for m in members])
     points = group.points
     order = np.argsort(-points, kind="stable").tolist()
     ranked = []
@@ -122,7 +122,7 @@ def rank_group(members: Sequence[int], frames: Sequence[Frame]) -> list[Ranked]:
     return ranked
 
 
-class Comparison:
+class GroupComparison:
     """The signals of N frames of one group, side by side.
 
     Attributes:

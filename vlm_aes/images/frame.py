@@ -47,7 +47,7 @@ class _Side:
 
 
 @dataclass(frozen=True)
-class Frame:
+class ImageFrame:
     """A frame or bars around an image.
 
     Attributes:
@@ -73,10 +73,10 @@ class Frame:
         return image.crop((ceil(left * x), ceil(top * y), int(right * x), int(bottom * y)))
 
 
-def find_frame(image: Image.Image) -> Frame:
+def find_frame(image: Image.Image) -> ImageFrame:
     """The frame of an RGB image."""
     if not _has_border_lines(image):  # most images: their pixels need not be copied
-        return Frame(image.size, (0, 0, *image.size))
+        return ImageFrame(image.size, (0, 0, *image.size))
     levels = np.asarray(image)
     left = top = 0
     for _ in range(_NESTED):
@@ -85,7 +85,7 @@ def find_frame(image: Image.Image) -> Frame:
             break
         levels = levels[inner[1] : inner[3], inner[0] : inner[2]]
         left, top = left + inner[0], top + inner[1]
-    return Frame(image.size, (left, top, left + levels.shape[1], top + levels.shape[0]))
+    return ImageFrame(image.size, (left, top, left + levels.shape[1], top + levels.shape[0]))
 
 
 def _has_border_lines(image: Image.Image) -> bool:
