@@ -1,6 +1,9 @@
 """The rows that ``choose`` selects of a finished table: by score, by band, by burst."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,10 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
-from vlm_aes.bulk.select.groups import capture_runs, find_bursts, score_within_burst
+from vlm_aes.bulk.select.groups import EXIF_THREADS, capture_runs, find_bursts, score_within_burst
+from vlm_aes.bulk.select.sets import FrameSet, find_sets
 from vlm_aes.bulk.select.similarity import FeatureExtractor, distinct_rows, feature_extractor
+from vlm_aes.bulk.select.units import find_units
 from vlm_aes.bulk.settings import ChooseSettings
 from vlm_aes.errors import CheckpointError, SettingsError, TableError
+from vlm_aes.images.capture import Capture, read_capture
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.output.results import read_batches, table_files
@@ -94,39 +100,85 @@ def choose_rows(
     scores = GroupedScores.read(table.shards, cut.per, skip_warned=skip_warned)
     if scores.skipped:
         say(f"{scores.skipped} with a warning left out")
+    sets: list[FrameSet] = []
     if cut.per == "burst":
         assert extract is not None
-        scores = group_by_burst(table, scores, extract)
+        scores, sets = group_by_burst(table, scores, extract)
+    selected = select_rows(scores, cut)
+    in_sets = np.array(sorted(m for s in sets for m in s.members), np.int64)
+    if sets:
+        said = [s for s in sets if np.isin(selected, s.members).any()]
+        images = int(np.isin(selected, in_sets).sum())
+        say(f"sets that stay whole, such as brackets: {len(said)} ({images} images)")
     if not distinct:
-        return table.rows(select_rows(scores, cut))
+        return table.rows(selected)
     assert extract is not None
     whole = cut if cut.threshold is not None else replace(cut, top_k=None, fraction=1.0)
-    order = select_rows(scores, whole)
+    candidates = select_rows(scores, whole)
+    order = candidates[~np.isin(candidates, in_sets)]
     sizes = np.bincount(scores.group[~np.isnan(scores.score)]) if len(order) else np.zeros(0, int)
     places = [cut.places(int(n)) for n in sizes]
-    return table.rows(distinct_rows(order, places, scores.group[order], table.paths(order), extract))
+    found = distinct_rows(order, places, scores.group[order], table.paths(order), extract)
+    if not sets:
+        return table.rows(found)
+    stays = np.concatenate([found, np.intersect1d(selected, in_sets)])
+    return table.rows(candidates[np.isin(candidates, stays)])
 
 
-def group_by_burst(table: ScoredTable, scores: GroupedScores, extract: FeatureExtractor) -> GroupedScores:
-    """The same images with a group for each burst, and for each image outside one. The score of a frame
-    becomes its score within the burst."""
+def group_by_burst(
+    table: ScoredTable, scores: GroupedScores, extract: FeatureExtractor
+) -> tuple[GroupedScores, list[FrameSet]]:
+    """The same images with a group for each burst, and for each image outside one; and the sets among them.
+
+    The score of a frame becomes its score within the burst. Every image of a set is a group of its own, with the
+    score of the best of them: a set is chosen as a whole, or not at all.
+    """
     area: list[float] = []
-
-    def paths() -> Iterator[list[str]]:
+    paths: list[str] = []
+    captures: list[Capture] = []
+    with ThreadPoolExecutor(EXIF_THREADS) as pool:
         for shard in table.shards():
             rows = to_rows(shard.select(["path", "width", "height", "error"]))
             area.extend((row["width"] or 0) * (row["height"] or 0) for row in rows)
-            yield ["" if row["error"] else row["path"] for row in rows]
-
-    runs, taken = capture_runs(paths())
-    in_runs = np.sort(np.concatenate([np.zeros(0, np.int64), *runs]))
-    paths_in_runs = dict(zip(in_runs.tolist(), table.paths(in_runs), strict=True))
+            part = ["" if row["error"] else row["path"] for row in rows]
+            paths += part
+            captures += pool.map(read_capture, part)
+    sets = file_sets(paths, captures)
     pixels, score = np.array(area), scores.score.copy()
+    in_set = np.zeros(len(paths), bool)
+    for frame_set in sets:
+        members = list(frame_set.members)
+        in_set[members] = True
+        rated = [m for m in members if not np.isnan(scores.score[m])]
+        if rated:
+            score[rated] = scores.score[rated].max()
+    runs, taken = capture_runs(captures, paths, in_set)
+    paths_in_runs = {int(number): paths[number] for run in runs for number in run}
     group = np.arange(len(score))
-    for members, features in find_bursts(runs, paths_in_runs, extract, taken):
-        group[members] = members.min()
-        score[members] = score_within_burst(scores.score[members], features.stops, pixels[members])
-    return GroupedScores(score, group)
+    for burst, features in find_bursts(runs, paths_in_runs, extract, taken):
+        group[burst] = burst.min()
+        score[burst] = score_within_burst(scores.score[burst], features.stops, pixels[burst])
+    return GroupedScores(score, group), sets
+
+
+def file_sets(paths: Sequence[str], captures: Sequence[Capture]) -> list[FrameSet]:
+    """The sets among some files, each of one folder, with the numbers of all files of its exposures.
+
+    Args:
+        paths, captures: of N files; an empty path stands for one that cannot be opened.
+    """
+    number = {path: i for i, path in enumerate(paths) if path}
+    of_path = {path: captures[i] for path, i in number.items()}
+    folders: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for unit in sorted(find_units(list(number), of_path), key=lambda unit: unit.main):
+        folders[os.path.dirname(unit.main)].append(unit.files)  # noqa: PTH120
+    sets = []
+    for units in folders.values():
+        timed = [next((c for f in files if (c := of_path[f]).time_s is not None), of_path[files[0]]) for files in units]
+        for found in find_sets(timed):
+            members = tuple(number[file] for unit in found.members for file in units[unit])
+            sets.append(replace(found, members=members, best=None))
+    return sets
 
 
 def parse_bands(text: str) -> dict[float, str]:

@@ -12,7 +12,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +28,7 @@ from vlm_aes.bulk.select.similarity import (
     near_duplicates,
     scene_distance,
 )
-from vlm_aes.images.capture import Capture, read_capture
+from vlm_aes.images.capture import Capture
 
 BURST_GAP_S = 2.0
 """Seconds between two frames of a burst, at most."""
@@ -189,21 +188,15 @@ def _numbered_bursts(
     return [np.array(burst, np.int64) for burst in bursts if len(burst) > 1]
 
 
-def capture_runs(paths: Iterable[Sequence[str]]) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
+def capture_runs(
+    captures: Sequence[Capture], names: Sequence[str], left_out: NDArray[np.bool_]
+) -> tuple[list[NDArray[np.int64]], NDArray[np.float64]]:
     """Numbers of the images that one camera body took close after one another in one folder, see :func:`time_runs`; and
-    (N,) the time of each image. The paths come part by part, of which one is held; an empty path stands for an image
-    that cannot be opened."""
-    numbers: dict[tuple[str, str], int] = {}
-    owners: list[int] = []
-    times: list[float] = []
-    with ThreadPoolExecutor(EXIF_THREADS) as pool:
-        for part in paths:
-            for path, capture in zip(part, pool.map(read_capture, part), strict=True):
-                owner = (os.path.dirname(path), capture.body)  # noqa: PTH120
-                owners.append(numbers.setdefault(owner, len(numbers)))
-                times.append(math.nan if capture.time_s is None else capture.time_s)
-    taken = np.array(times, np.float64)
-    return time_runs(np.array(owners, np.int64), taken), taken
+    (N,) the time of each image, NaN where it is not known, or where the (N,) ``left_out`` says so."""
+    taken = np.array([math.nan if c.time_s is None else c.time_s for c in captures], np.float64)
+    owners = _owners(captures, names)
+    taken[left_out | _without_seconds(captures, owners)] = math.nan
+    return time_runs(owners, taken), taken
 
 
 def time_runs(

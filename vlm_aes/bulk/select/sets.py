@@ -129,6 +129,10 @@ class _SetFinder:
         exposure = max(self.captures[i].exposure_s or 0.0 for i in (a, b))
         return self.times[b] - self.times[a] - 2 * exposure
 
+    def _timed_gap(self, a: int, b: int) -> float:
+        """The same, where both times are known."""
+        return self._gap(a, b) if a in self.times else float("inf")
+
     def _runs(self, joined: Callable[[int, int], bool], least: int) -> Iterator[list[int]]:
         """Free shots that follow one another, as long as each two neighbours are ``joined``."""
         run: list[int] = []
@@ -163,7 +167,7 @@ class _SetFinder:
         """Brackets that their exposures alone name: distinct, evenly spaced, in any order."""
         slack = 1.0 if all(self.captures[i].whole_seconds for i in self.shots) else 0.0
         least, most = BRACKET_SHOTS
-        for run in list(self._runs(lambda a, b: self._gap(a, b) <= BRACKET_GAP_S + slack, least)):
+        for run in list(self._runs(lambda a, b: self._timed_gap(a, b) <= BRACKET_GAP_S + slack, least)):
             captures = [self.captures[i] for i in run]
             if len({(c.bias_ev, c.exposure_ev) for c in captures}) < least:
                 continue
@@ -205,7 +209,9 @@ class _SetFinder:
         """Shots from a tripod at one exposure, of which the sharpest place travels one way."""
 
         def joined(a: int, b: int) -> bool:
-            alike = self._gap(a, b) <= BRACKET_GAP_S and _same_settings(self.captures[a], self.captures[b], EQUAL_EV)
+            alike = self._timed_gap(a, b) <= BRACKET_GAP_S and _same_settings(
+                self.captures[a], self.captures[b], EQUAL_EV
+            )
             return alike and looks[a].is_known and looks[b].is_known and stands_still(looks[a], looks[b])
 
         for run in list(self._runs(joined, STACK_SHOTS)):
@@ -218,7 +224,7 @@ class _SetFinder:
         turns: dict[int, tuple[float, float]] = {}
 
         def joined(a: int, b: int) -> bool:
-            if self._gap(a, b) > PANORAMA_GAP_S or not (looks[a].is_known and looks[b].is_known):
+            if self._timed_gap(a, b) > PANORAMA_GAP_S or not (looks[a].is_known and looks[b].is_known):
                 return False
             if not _same_settings(self.captures[a], self.captures[b], TURN_EXPOSURE_EV):
                 return False
