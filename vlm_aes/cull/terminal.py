@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from vlm_aes.cull.verdicts import SET_NAMES, VERDICTS
 from vlm_aes.output.terminal import count_text, shorten
 
 VERDICT_COLORS = {"keep": "green", "maybe": "yellow", "reject": "red", "set": "blue"}
-FRAMES_WIDTH, BEST_WIDTH, VERDICT_WIDTH = 24, 20, 18
+FRAMES_WIDTH, BEST_WIDTH, VERDICT_WIDTH = 24, 16, 25
 """Terminal cells of the columns with the first and last frame, with the best frame, and with the verdicts."""
 LISTED_SINGLES = 12
 """Single frames of a verdict that are named; the rest is counted."""
@@ -24,11 +25,11 @@ LISTED_SINGLES = 12
 
 def show_shoot(shoot: Shoot, console: Console) -> None:
     """Print the groups by time, the single frames by verdict, and the counts."""
-    several = [g for g in shoot.groups if len(g.members) > 1]
+    several = sorted((g for g in shoot.groups if len(g.members) > 1), key=lambda g: _start(g, shoot))
     if several:
         columns = (("time", 8), ("frames", FRAMES_WIDTH), ("verdict", VERDICT_WIDTH), ("best", BEST_WIDTH))
         heading = "  ".join(f"{name:<{width}}" for name, width in columns)
-        console.print(f"[bold]{heading}  why[/bold]")
+        console.print(f"[bold]{heading}  why[/bold]", soft_wrap=True)
     for group in several:
         console.print(_group_line(group, shoot), soft_wrap=True)
     _show_singles(shoot, console)
@@ -86,6 +87,12 @@ def _show_singles(shoot: Shoot, console: Console) -> None:
             more = f", and {len(listed) - LISTED_SINGLES} more" if len(listed) > LISTED_SINGLES else ""
             text = escape(_printable(", ".join(listed[:LISTED_SINGLES])))
             console.print(f"[{VERDICT_COLORS[verdict]}]{len(listed)} {verdict}[/]: {text}{more}", soft_wrap=True)
+
+
+def _start(group: Group, shoot: Shoot) -> tuple[float, int]:
+    """When a group begins; those without a time come last, in the order of their files."""
+    time_s = shoot.frames[group.members[0]].capture.time_s
+    return math.inf if time_s is None else time_s, min(group.members)
 
 
 def _clock(frame: Frame) -> str:

@@ -7,6 +7,7 @@ from PIL import Image
 from vlm_aes.errors import short_text
 from vlm_aes.images.formats import sniff
 from vlm_aes.images.result import MIN_SIDE_PX, ImageError, LoadedImage, too_large, too_small
+from vlm_aes.images.tag_directory import open_tiff
 
 _NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 _ORIENTATION = 0x0112
@@ -17,8 +18,6 @@ _OTHER_FRAME_MARKERS = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0x
 MIN_PREVIEW_SIDE_PX = 1000
 """Long side of an embedded preview that is looked at; a smaller one is a thumbnail."""
 _MAX_PREVIEWS = 64
-_HEADER_BYTES = 1 << 20
-"""Of a raw file, in which its orientation stands."""
 
 
 def is_raw_tiff(image: Image.Image) -> bool:
@@ -69,13 +68,10 @@ def jpeg_size(data: bytes, start: int) -> tuple[int, int] | None:
 
 
 def _raw_orientation(data: bytes) -> int:
-    """The EXIF orientation of a raw file that is a TIFF; 1 where it is not known."""
-    exif = Image.Exif()
-    try:
-        exif.load(data[:_HEADER_BYTES])
-        return int(exif.get(_ORIENTATION, 1))
-    except Exception:
-        return 1
+    """The EXIF orientation of a raw file that is a TIFF, 1 to 8; 1 where it is not known."""
+    directory = open_tiff(lambda at, length: data[at : at + length], 0)
+    orientation = None if directory is None else directory.integer(_ORIENTATION)
+    return orientation if orientation is not None and 1 <= orientation <= 8 else 1
 
 
 def decode_raw(data: bytes, sha256: str, max_pixels: int) -> LoadedImage | ImageError:
