@@ -237,7 +237,8 @@ def _lid_levels(luma: NDArray[np.float32], lids: Points) -> NDArray[np.float32]:
     """(n,) luma of the opening between the lids and a narrow rim around it."""
     mask = np.zeros(luma.shape, np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(lids.round().astype(np.int32)), 1)
-    return luma[cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0]
+    levels: NDArray[np.float32] = luma[cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0]
+    return levels
 
 
 def _brightness(pixels: Pixels, mesh: Points, point: int) -> float:

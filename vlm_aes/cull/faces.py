@@ -11,7 +11,7 @@ from PIL import Image
 
 from vlm_aes.cull.detector import Detection, FaceDetector, load_net, net_input, sigmoid
 from vlm_aes.cull.eyes import EyeReader
-from vlm_aes.cull.regions import Pixels, Points, Region
+from vlm_aes.cull.regions import Pixels, Region
 
 MIN_PRESENCE = 0.97
 """Presence of the mesh from which a detection is a human face: most dogs lie under it."""
@@ -84,7 +84,7 @@ class FaceReader:
 
 def mesh_region(detection: Detection) -> Region:
     """The square that the mesh net reads: around a face, turned so that its eyes are level."""
-    middle: Points = (detection.box[:2] + detection.box[2:]) / 2
+    middle = (detection.box[:2] + detection.box[2:]) / 2
     side_px = _CROP_SIDES * float(max(detection.box[2:] - detection.box[:2]))
     across, down = detection.eyes[1] - detection.eyes[0]
     return Region(float(middle[0]), float(middle[1]), side_px, float(np.arctan2(down, across)))
