@@ -192,6 +192,7 @@ def write_frame(shot: Shot, file: Path, body: Body, seconds: float, *, raw: bool
     exif = Image.Exif()
     exif.update({0x010F: body.make, 0x0110: body.model})
     tags = exif.get_ifd(0x8769)
+    exif[0x8769] = 0  # Pillow writes the tags into a TIFF only where their place is named
     tags[0x829A] = IFDRational(round(2.0**shot.stops / 200 * 100_000), 100_000)
     tags[0x829D], tags[0x8827] = IFDRational(56, 10), 100
     tags[0x9003] = time.strftime("%Y:%m:%d %H:%M:%S", time.gmtime(seconds))
