@@ -65,7 +65,8 @@ def drift(one: Look, other: Look) -> tuple[float, float, float]:
     allowed = (n >= LEAST_OVERLAP_SHARE * COPY_SIDE_PX**2) & (across[:, None] | across[None, :])
     place = int(np.argmax(np.where(allowed, likeness, -2)))
     row, column = divmod(place, size[1])
-    return steps[column] / COPY_SIDE_PX, steps[row] / COPY_SIDE_PX, float(likeness[row, column])
+    right, down = (float(steps[i]) / COPY_SIDE_PX for i in (column, row))
+    return right, down, float(likeness[row, column])
 
 
 def stands_still(one: Look, other: Look) -> bool:
