@@ -57,12 +57,12 @@ class FaceReader:
         self._mesh = load_net("face_landmark")
         self._eyes = EyeReader()
 
-    def read(self, image: Image.Image) -> list[Face]:
-        """The human faces of an RGB image at native size, largest first.
+    def read(self, image: Image.Image | Pixels) -> list[Face]:
+        """The human faces of an image, or of its (H, W, 3) RGB pixels, at native size, largest first.
 
         Dogs, statues, most profiles and faces under about 3.5% of the longer side are left out.
         """
-        pixels: Pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+        pixels = rgb_pixels(image) if isinstance(image, Image.Image) else image
         faces = (self._face(pixels, detection) for detection in self._detector.detect(pixels))
         return sorted((face for face in faces if face), key=lambda face: -face.side_px)
 
@@ -80,6 +80,12 @@ class FaceReader:
         side_px = round(max(detection.box[2:] - detection.box[:2]))
         sharpness = eyes.sharpness if side_px >= MIN_SHARPNESS_SIDE_PX else None
         return Face((left, top, right, bottom), presence, eyes.state, eyes.openness, sharpness, side_px)
+
+
+def rgb_pixels(image: Image.Image) -> Pixels:
+    """(H, W, 3) RGB of an image."""
+    pixels: Pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    return pixels
 
 
 def mesh_region(detection: Detection) -> Region:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.cull.faces import Face, FaceReader
+from vlm_aes.cull.faces import Face, FaceReader, rgb_pixels
 from vlm_aes.images.color import SRGB_TO_LINEAR
 from vlm_aes.measure.tone import BLACK_LEVEL, WHITE_LEVEL
 
@@ -49,14 +49,13 @@ class FrameSignals:
 
 def frame_signals(image: Image.Image, reader: FaceReader | None) -> FrameSignals:
     """Measures an RGB image at native size; without a reader no faces are searched."""
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
-    faces = tuple(reader.read(rgb)) if reader else ()
-    pixels: NDArray[np.uint8] = np.asarray(rgb)
+    pixels = rgb_pixels(image)
+    faces = tuple(reader.read(pixels)) if reader else ()
     sharpness, place = _sharpest_tile(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
     small = _small_copy(pixels)
     high = float((small.min(-1) >= WHITE_LEVEL).mean())
     low = float((small.max(-1) <= BLACK_LEVEL).mean())
-    return FrameSignals(faces, sharpness, high, low, _stops(small), rgb.width, rgb.height, place)
+    return FrameSignals(faces, sharpness, high, low, _stops(small), image.width, image.height, place)
 
 
 def _sharpest_tile(luma: NDArray[np.uint8]) -> tuple[float, tuple[float, float] | None]:
