@@ -16,8 +16,8 @@ from PIL import Image
 from vlm_aes.assessor import Assessor, PreparedImage
 from vlm_aes.assessor.assessment import rated_images
 from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
-from vlm_aes.bulk.select.looks import COPY_SIDE_PX, Look
 from vlm_aes.bulk.select.similarity import exposure_stops, layout, standard_embedding
+from vlm_aes.bulk.select.thumbnails import COPY_SIDE_PX, Thumbnail
 from vlm_aes.cull.cache import SignalCache
 from vlm_aes.cull.faces import Face, FaceReader
 from vlm_aes.cull.frame import FrameSignals, frame_signals
@@ -46,7 +46,7 @@ class Measurement:
         row: the row of its score, or with an error.
         signals: None for an error, and where they could not be measured.
         embedding, layout, stops: as in ``ImageFeatures``; empty for an error.
-        grey: of its ``Look``; empty for an error.
+        grey: of its ``Thumbnail``; empty for an error.
     """
 
     row: Row
@@ -173,8 +173,8 @@ class FrameMeter:
             signals = self._measure(full, self._reader)
         except Exception:  # a missing signal is neutral, and the other frames go on
             signals = None
-        look, stops = Look.of(small), exposure_stops(small)
-        measured = Measurement({}, signals, layout=layout(small), stops=stops, grey=look.grey)
+        thumbnail, stops = Thumbnail.of(small), exposure_stops(small)
+        measured = Measurement({}, signals, layout=layout(small), stops=stops, grey=thumbnail.grey)
         described = LoadedImage(Image.new("RGB", (1, 1)), loaded.width, loaded.height, sha256, damaged=loaded.damaged)
         pixels = self._head.preprocess(replace(loaded, image=small))
         warning = input_warning(small, loaded.damaged)

@@ -16,9 +16,9 @@ from vlm_aes.assessor import Assessor
 from vlm_aes.bulk.pipeline import RunStats
 from vlm_aes.bulk.progress import Progress
 from vlm_aes.bulk.select.groups import EXIF_THREADS, Group, find_groups, untimed_frames
-from vlm_aes.bulk.select.looks import Look
 from vlm_aes.bulk.select.sets import find_sets
 from vlm_aes.bulk.select.similarity import ImageFeatures
+from vlm_aes.bulk.select.thumbnails import Thumbnail
 from vlm_aes.bulk.select.units import FILM_SUFFIXES, Unit, find_units
 from vlm_aes.bulk.sources import find_sources
 from vlm_aes.cull.cache import SignalCache
@@ -212,7 +212,7 @@ def judge(
                 seen.append(result)
     names = _names_below(frames)
     taken = [frame.capture for frame in frames]
-    sets = find_sets(taken, [Look(m.grey) for m in seen])
+    sets = find_sets(taken, [Thumbnail(m.grey) for m in seen])
     groups = find_groups(taken, _features(seen), names, sets) if frames else []
     groups = corrected(groups, frames, seen)
     best_of = {frozenset(s.members): s.best for s in sets if s.best is not None}

@@ -1,4 +1,4 @@
-"""Sets of shots are found by what the camera says, by exposures, intervals and looks, whatever the order."""
+"""Sets of shots are found by what the camera says, by exposures, intervals and thumbnails, whatever the order."""
 
 import math
 from dataclasses import replace
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from vlm_aes.bulk.select.looks import Look, drift, stands_still
 from vlm_aes.bulk.select.sets import find_sets
+from vlm_aes.bulk.select.thumbnails import Thumbnail, drift, stands_still
 from vlm_aes.images.capture import Capture
 
 ORDERS = {
@@ -46,8 +46,8 @@ def shots(rungs, *, start=0.0, gap=0.3, kind="", step=1.0, bias=True, whole=Fals
     return captures
 
 
-def members(captures, looks=None):
-    return {s.members: s.kind for s in find_sets(captures, looks)}
+def members(captures, thumbnails=None):
+    return {s.members: s.kind for s in find_sets(captures, thumbnails)}
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -185,19 +185,21 @@ def views(name="coffee", n=4, window=0.5):
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "astronaut", "rocket"])
 def test_a_camera_that_turns_makes_a_panorama(name):
     captures = shots([0] * 4, gap=2.0)
-    looks = [Look.of(view) for view in views(name)]
+    thumbnails = [Thumbnail.of(view) for view in views(name)]
     assert members(captures) == {}
-    assert members(captures, looks) == {(0, 1, 2, 3): "panorama"}
-    still = [looks[0]] * 4
-    back_and_forth = [looks[i] for i in (0, 1, 0, 1)]
-    strangers = [Look.of(Image.fromarray(getattr(data, n)())) for n in ("coffee", "chelsea", "astronaut", "rocket")]
+    assert members(captures, thumbnails) == {(0, 1, 2, 3): "panorama"}
+    still = [thumbnails[0]] * 4
+    back_and_forth = [thumbnails[i] for i in (0, 1, 0, 1)]
+    strangers = [
+        Thumbnail.of(Image.fromarray(getattr(data, n)())) for n in ("coffee", "chelsea", "astronaut", "rocket")
+    ]
     for others in (still, back_and_forth, strangers):
         assert members(captures, others) == {}
-    assert members([replace(c, focal_length_mm=20.0 + n) for n, c in enumerate(captures)], looks) == {}
+    assert members([replace(c, focal_length_mm=20.0 + n) for n, c in enumerate(captures)], thumbnails) == {}
 
 
 def test_how_far_the_camera_turned_is_measured():
-    first, second, *_ = map(Look.of, views("chelsea", n=4, window=0.5))
+    first, second, *_ = map(Thumbnail.of, views("chelsea", n=4, window=0.5))
     right, down, correlation = drift(first, second)
     assert right == pytest.approx(-1 / 3, abs=0.03) and abs(down) < 0.03 and correlation > 0.6
     assert drift(first, first)[:2] == (0.0, 0.0)
@@ -209,11 +211,11 @@ def test_a_sharp_place_that_travels_makes_a_focus_stack():
     rows = np.linspace(0, 1, len(image))[:, None, None]
     places = [0.95, 0.7, 0.45, 0.2]
     frames = [np.where(abs(rows - place) < 0.15, image, soft).astype(np.uint8) for place in places]
-    looks = [Look.of(Image.fromarray(frame)) for frame in frames]
-    assert stands_still(looks[0], looks[-1])
+    thumbnails = [Thumbnail.of(Image.fromarray(frame)) for frame in frames]
+    assert stands_still(thumbnails[0], thumbnails[-1])
     captures = [replace(c, sharp_place=(0.5, place)) for c, place in zip(shots([0] * 4), places, strict=True)]
-    assert members(captures, looks) == {(0, 1, 2, 3): "focus_stack"}
-    assert members([replace(c, sharp_place=(0.5, 0.5)) for c in captures], looks) == {}
-    assert members([replace(c, sharp_place=None) for c in captures], looks) == {}
-    moved = [Look.of(Image.fromarray(np.roll(frame, 40 * n, axis=1))) for n, frame in enumerate(frames)]
+    assert members(captures, thumbnails) == {(0, 1, 2, 3): "focus_stack"}
+    assert members([replace(c, sharp_place=(0.5, 0.5)) for c in captures], thumbnails) == {}
+    assert members([replace(c, sharp_place=None) for c in captures], thumbnails) == {}
+    moved = [Thumbnail.of(Image.fromarray(np.roll(frame, 40 * n, axis=1))) for n, frame in enumerate(frames)]
     assert "focus_stack" not in members(captures, moved).values()

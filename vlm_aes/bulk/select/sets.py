@@ -1,6 +1,6 @@
 """Sets: shots that belong together, such as brackets, focus stacks and panoramas. None of them is the best.
 
-What the camera says comes first, then the exposures, then even intervals; looks only find what no camera names.
+What the camera says comes first, then the exposures, then even intervals; thumbnails only find what no camera names.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from vlm_aes.bulk.select.looks import Look, drift, stands_still
 from vlm_aes.bulk.select.split_sets import EQUAL_EV, evenly_spaced, exposure_values, split_set
+from vlm_aes.bulk.select.thumbnails import Thumbnail, drift, stands_still
 from vlm_aes.images.capture import Capture
 
 NAMED_GAP_S = 15.0
@@ -63,7 +63,7 @@ class FrameSet:
     best: int | None = None
 
 
-def find_sets(captures: Sequence[Capture], looks: Sequence[Look] | None = None) -> list[FrameSet]:
+def find_sets(captures: Sequence[Capture], thumbnails: Sequence[Thumbnail] | None = None) -> list[FrameSet]:
     """The sets among the shots of a shoot, by their first member; each shot is in one at most.
 
     Shots of one camera body are compared, by time and whatever their order in ``captures``. Shots of equal time keep
@@ -71,23 +71,25 @@ def find_sets(captures: Sequence[Capture], looks: Sequence[Look] | None = None) 
 
     Args:
         captures: of N exposures; one each, not one for every file.
-        looks: of the same exposures. With them, panoramas and focus stacks are found that no camera names. They never
-            refuse what a camera says.
+        thumbnails: of the same exposures. With them, panoramas and focus stacks are found that no camera names. They
+            never refuse what a camera says.
     """
     bodies: dict[str, list[int]] = defaultdict(list)
     for i, capture in enumerate(captures):
         bodies[capture.body].append(i)
     found: list[FrameSet] = []
     for numbers in bodies.values():
-        found += _SetFinder(captures, looks, numbers).find()
+        found += _SetFinder(captures, thumbnails, numbers).find()
     return sorted(found, key=lambda s: min(s.members))
 
 
 class _SetFinder:
     """Finds the sets of one body."""
 
-    def __init__(self, captures: Sequence[Capture], looks: Sequence[Look] | None, numbers: Sequence[int]) -> None:
-        self.captures, self.looks = captures, looks
+    def __init__(
+        self, captures: Sequence[Capture], thumbnails: Sequence[Thumbnail] | None, numbers: Sequence[int]
+    ) -> None:
+        self.captures, self.thumbnails = captures, thumbnails
         self.times: dict[int, float] = {}
         for i in numbers:
             time_s = captures[i].time_s
@@ -106,9 +108,9 @@ class _SetFinder:
         self._named()
         self._brackets()
         self._timelapses()
-        if self.looks is not None:
-            self._focus_stacks(self.looks)
-            self._panoramas(self.looks)
+        if self.thumbnails is not None:
+            self._focus_stacks(self.thumbnails)
+            self._panoramas(self.thumbnails)
         self._merged()
         return self.sets
 
@@ -205,30 +207,35 @@ class _SetFinder:
                 return start + n
         return start + len(times)
 
-    def _focus_stacks(self, looks: Sequence[Look]) -> None:
+    def _focus_stacks(self, thumbnails: Sequence[Thumbnail]) -> None:
         """Shots from a tripod at one exposure, of which the sharpest place travels one way."""
 
         def joined(a: int, b: int) -> bool:
             alike = self._timed_gap(a, b) <= BRACKET_GAP_S and _same_settings(
                 self.captures[a], self.captures[b], EQUAL_EV
             )
-            return alike and looks[a].is_known and looks[b].is_known and stands_still(looks[a], looks[b])
+            return (
+                alike
+                and thumbnails[a].is_known
+                and thumbnails[b].is_known
+                and stands_still(thumbnails[a], thumbnails[b])
+            )
 
         for run in list(self._runs(joined, STACK_SHOTS)):
             places = [place for i in run if (place := self.captures[i].sharp_place) is not None]
             if len(places) == len(run) and any(_travels([place[axis] for place in places]) for axis in (0, 1)):
                 self._add("focus_stack", run)
 
-    def _panoramas(self, looks: Sequence[Look]) -> None:
+    def _panoramas(self, thumbnails: Sequence[Thumbnail]) -> None:
         """Shots between which the camera turns on in one direction."""
         turns: dict[int, tuple[float, float]] = {}
 
         def joined(a: int, b: int) -> bool:
-            if self._timed_gap(a, b) > PANORAMA_GAP_S or not (looks[a].is_known and looks[b].is_known):
+            if self._timed_gap(a, b) > PANORAMA_GAP_S or not (thumbnails[a].is_known and thumbnails[b].is_known):
                 return False
             if not _same_settings(self.captures[a], self.captures[b], TURN_EXPOSURE_EV):
                 return False
-            right, down, correlation = drift(looks[a], looks[b])
+            right, down, correlation = drift(thumbnails[a], thumbnails[b])
             if correlation < TURN_CORRELATION or max(abs(right), abs(down)) < TURN_SHARES[0]:
                 return False
             turns[b] = (right, down)

@@ -80,7 +80,7 @@ def load_exported(model: str) -> OnnxScorer:
 
 def _onnxruntime(file: Path) -> tuple[Run, dict[str, str]]:
     if find_spec("onnxruntime") is None:
-        raise CheckpointError(file, "it needs onnxruntime: pip install 'vlm-aes[onnx]'")
+        raise CheckpointError(file, "it needs onnxruntime: pip install onnxruntime")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

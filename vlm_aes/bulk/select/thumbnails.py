@@ -22,8 +22,8 @@ STILL_LEVELS, STILL_PERCENTILE = 14.0, 90
 
 
 @dataclass(frozen=True)
-class Look:
-    """How an image looks from afar.
+class Thumbnail:
+    """A small grey copy of an image.
 
     Attributes:
         grey: (64, 64) grey levels of the whole image, 0 to 255; empty where it is not known.
@@ -32,8 +32,8 @@ class Look:
     grey: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, image: Image.Image) -> Look:
-        """The look of an image of any size."""
+    def of(cls, image: Image.Image) -> Thumbnail:
+        """From an image of any size."""
         grey = np.asarray(image.convert("L"))
         return cls(cv2.resize(grey, (COPY_SIDE_PX, COPY_SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.uint8))
 
@@ -43,7 +43,7 @@ class Look:
         return self.grey.shape == (COPY_SIDE_PX, COPY_SIDE_PX)
 
 
-def drift(one: Look, other: Look) -> tuple[float, float, float]:
+def drift(one: Thumbnail, other: Thumbnail) -> tuple[float, float, float]:
     """How far a scene moved between two frames: to the right and down, as shares of the sides, and the correlation of
     the detail where both frames show it, -1 to 1. Movements are looked for along one side at a time."""
     a, b = _detail(one), _detail(other)
@@ -69,13 +69,13 @@ def drift(one: Look, other: Look) -> tuple[float, float, float]:
     return right, down, float(likeness[row, column])
 
 
-def stands_still(one: Look, other: Look) -> bool:
+def stands_still(one: Thumbnail, other: Thumbnail) -> bool:
     """Whether two frames show one scene from one place, whatever is sharp in them; exposure is left out."""
-    a, b = (look.grey.astype(np.float32) for look in (one, other))
+    a, b = (thumbnail.grey.astype(np.float32) for thumbnail in (one, other))
     difference = np.abs((a - a.mean()) - (b - b.mean()))
     return bool(np.percentile(difference, STILL_PERCENTILE) <= STILL_LEVELS)
 
 
-def _detail(look: Look) -> NDArray[np.float32]:
-    grey = look.grey.astype(np.float32)
+def _detail(thumbnail: Thumbnail) -> NDArray[np.float32]:
+    grey = thumbnail.grey.astype(np.float32)
     return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), DETAIL_SIGMA_PX), dtype=np.float32)
