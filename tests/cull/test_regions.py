@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
-from vlm_aes.cull.regions import Region
+from vlm_aes.cull.regions import ImagePixels, Region
 
 GRADIENT = np.stack(np.broadcast_arrays(np.arange(120)[None] * 2, np.arange(90)[:, None] * 2, 7), -1).astype(np.uint8)
 """(90, 120, 3): red tells the column, green the row."""
@@ -31,3 +34,10 @@ def test_fine_detail_is_averaged_and_makes_no_pattern():
     stripes[:, ::2] = 255
     crop = Region(128.0, 128.0, 200.0, 0.2).crop(stripes, 20)
     assert crop[3:-3, 3:-3].astype(float) == pytest.approx(127.5, abs=12)
+
+
+@given(st.tuples(*[st.integers(1, 9)] * 2), st.tuples(*[st.integers(-12, 12)] * 4), st.tuples(*[st.integers(1, 4)] * 2))
+def test_pixels_that_are_read_part_by_part_are_those_of_the_whole_array(size, ends, steps):
+    whole = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    part = np.s_[ends[0] : ends[1] : steps[0], ends[2] : ends[3] : steps[1]]
+    assert np.array_equal(ImagePixels(Image.fromarray(whole))[part], whole[part])

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vlm_aes.cull.regions import Pixels, Points
+from vlm_aes.cull.regions import PixelArray, Pixels, Points
 from vlm_aes.errors import CheckpointError, short_text
 
 MODEL_FOLDER = Path(__file__).with_name("models")
@@ -67,7 +67,7 @@ def load_net(name: str) -> Net:
     return lambda values: session.run(None, {source: values})
 
 
-def net_input(pixels: Pixels, *, signed: bool = False) -> NDArray[np.float32]:
+def net_input(pixels: PixelArray, *, signed: bool = False) -> NDArray[np.float32]:
     """(H, W, 3) pixels as the (1, 3, H, W) input of a net, 0 to 1, or -1 to 1 where ``signed``."""
     values = pixels.astype(np.float32).transpose(2, 0, 1)[None] / 255
     return np.ascontiguousarray(2 * values - 1 if signed else values)
@@ -115,7 +115,7 @@ class _Detector:
         self._side_px = side_px
         self._anchors = np.concatenate([_anchors(side_px, stride, count) for stride, count in layers])
 
-    def detect(self, pixels: Pixels) -> list[Detection]:
+    def detect(self, pixels: PixelArray) -> list[Detection]:
         height, width = pixels.shape[:2]
         scale = self._side_px / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlm_aes.cull.detector import load_net, net_input
-from vlm_aes.cull.regions import Pixels, Points, Region
+from vlm_aes.cull.regions import PixelArray, Pixels, Points, Region
 
 CLOSED_OPENNESS = 0.20
 """Openness under which eyes are closed, if every view says so."""
@@ -91,7 +91,7 @@ class Eyes:
 class _View:
     """One eye as the iris net sees it: its crop and the (16, 2) outline of its lids in px of the crop."""
 
-    crop: Pixels
+    crop: PixelArray
     lids: Points
 
     @property
@@ -203,7 +203,7 @@ def _is_hidden(pixels: Pixels, mesh: Points, views: Sequence[_View]) -> bool:
     return any(not low <= np.median(levels) <= high or levels.std() < _FLAT_SHARE for levels in lids)
 
 
-def _luma(pixels: Pixels) -> NDArray[np.float32]:
+def _luma(pixels: PixelArray) -> NDArray[np.float32]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.float32)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vlm_aes.cull.detector import Detection, FaceDetector, load_net, net_input, sigmoid
 from vlm_aes.cull.eyes import EyeReader
-from vlm_aes.cull.regions import Pixels, Region
+from vlm_aes.cull.regions import ImagePixels, Pixels, Region
 
 MIN_PRESENCE = 0.97
 """Presence of the mesh from which a detection is a human face: most dogs lie under it."""
@@ -62,7 +62,7 @@ class FaceReader:
 
         Dogs, statues, most profiles and faces under about 3.5% of the longer side are left out.
         """
-        pixels = rgb_pixels(image) if isinstance(image, Image.Image) else image
+        pixels = ImagePixels(image) if isinstance(image, Image.Image) else image
         faces = (self._face(pixels, detection) for detection in self._detector.detect(pixels))
         return sorted((face for face in faces if face), key=lambda face: -face.side_px)
 
@@ -80,12 +80,6 @@ class FaceReader:
         side_px = round(max(detection.box[2:] - detection.box[:2]))
         sharpness = eyes.sharpness if side_px >= MIN_SHARPNESS_SIDE_PX else None
         return Face((left, top, right, bottom), presence, eyes.state, eyes.openness, sharpness, side_px)
-
-
-def rgb_pixels(image: Image.Image) -> Pixels:
-    """(H, W, 3) RGB of an image."""
-    pixels: Pixels = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
-    return pixels
 
 
 def mesh_region(detection: Detection) -> Region:

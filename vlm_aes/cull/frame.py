@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlm_aes.cull.faces import Face, FaceReader, rgb_pixels
+from vlm_aes.cull.faces import Face, FaceReader
+from vlm_aes.cull.regions import ImagePixels, PixelArray
 from vlm_aes.images.color import SRGB_TO_LINEAR
 from vlm_aes.measure.tone import BLACK_LEVEL, WHITE_LEVEL
 
@@ -49,9 +50,9 @@ class FrameSignals:
 
 def frame_signals(image: Image.Image, reader: FaceReader | None) -> FrameSignals:
     """Measures an RGB image at native size; without a reader no faces are searched."""
-    pixels = rgb_pixels(image)
+    pixels = ImagePixels(image)
     faces = tuple(reader.read(pixels)) if reader else ()
-    sharpness, place = _sharpest_tile(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    sharpness, place = _sharpest_tile(np.asarray(image.convert("L")))
     small = _small_copy(pixels)
     high = float((small.min(-1) >= WHITE_LEVEL).mean())
     low = float((small.max(-1) <= BLACK_LEVEL).mean())
@@ -72,7 +73,7 @@ def _sharpest_tile(luma: NDArray[np.uint8]) -> tuple[float, tuple[float, float] 
     return best, place
 
 
-def _small_copy(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _small_copy(pixels: ImagePixels) -> PixelArray:
     """The image with a long side of at most :data:`_TONE_SIDE_PX`, by leaving out rows and columns."""
     step = max(1, max(pixels.shape[:2]) // _TONE_SIDE_PX)
     return pixels[step // 2 :: step, step // 2 :: step]

@@ -32,7 +32,7 @@ from vlm_aes.measure.input_warning import input_warning
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.output.table import Columns, Row
 
-MEASURES_VERSION = 1
+MEASURES_VERSION = 2
 """Of what is measured; a change makes earlier measurements stale."""
 CULL_BATCH_IMAGES = 16
 """Images of one forward pass."""

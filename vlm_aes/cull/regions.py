@@ -6,11 +6,39 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-Pixels = NDArray[np.uint8]
+PixelArray = NDArray[np.uint8]
 """(H, W, 3) RGB."""
 Points = NDArray[np.float32]
 """(n, 2) positions in px of the image, x first."""
+
+
+class ImagePixels:
+    """The RGB pixels of an image, read part by part: an array of all of them costs as much as decoding a photo.
+
+    ``pixels[top:bottom, left:right]`` is what it is of an (H, W, 3) array, with steps as well.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self._image = image if image.mode == "RGB" else image.convert("RGB")
+        self.shape = (image.height, image.width, 3)
+
+    def __getitem__(self, part: tuple[slice, slice]) -> PixelArray:
+        rows, columns = (range(n)[one] for n, one in zip(self.shape, part, strict=False))
+        if not (rows and columns):
+            return np.zeros((len(rows), len(columns), 3), np.uint8)
+        if rows.step == columns.step == 1:
+            return np.asarray(self._image.crop((columns.start, rows.start, columns.stop, rows.stop)))
+        # a pixel is taken at its centre, which lies half a step behind its edge
+        left, top = columns.start - columns.step // 2, rows.start - rows.step // 2
+        matrix = (columns.step, 0, left, 0, rows.step, top)
+        size = (len(columns), len(rows))
+        return np.asarray(self._image.transform(size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST))
+
+
+Pixels = PixelArray | ImagePixels
+"""(H, W, 3) RGB, whole or read part by part."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +59,7 @@ class Region:
     angle: float = 0.0
     mirrored: bool = False
 
-    def crop(self, pixels: Pixels, side_px: int) -> Pixels:
+    def crop(self, pixels: Pixels, side_px: int) -> PixelArray:
         """The region of (H, W, 3) pixels as (side_px, side_px, 3); what lies outside the image is black.
 
         Pixels are averaged where the crop is smaller than the region, so that fine detail makes no pattern.
