@@ -35,7 +35,7 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, help="data folder")
     parser.add_argument("--cache", type=Path, required=True, help="folder that cache.py filled")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--until", required=True, help="time of day, HH:MM, at which the run ends")
+    parser.add_argument("--until", required=True, help="time, HH:MM, at which the run ends, in the next 12 hours")
     parser.add_argument("--steps", type=int, help="last step, for a trial")
     parser.add_argument("--log-every", type=int, default=50, help="steps between two lines of losses")
     parser.add_argument("--threads", type=int, default=2, help="of a lone process")
@@ -78,6 +78,8 @@ class Schedule:
         hour, minute = map(int, until.split(":"))
         self.share, self._last = share, time.time()
         self._end = time.mktime((*time.localtime()[:3], hour, minute, 0, 0, 0, -1))
+        if self._end < self._last - 12 * 3600:  # after midnight
+            self._end += 24 * 3600
 
     def advance(self) -> float:
         """The share after one more step."""

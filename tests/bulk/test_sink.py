@@ -104,7 +104,7 @@ def test_full_disk_keeps_the_good_part(assessor, folder, tmp_path, monkeypatch):
 def test_a_run_that_is_ended_loses_at_most_what_was_in_flight(assessor, checkpoint, tmp_path, end):
     photos, out = tmp_path / "photos", tmp_path / "t.jsonl"
     photos.mkdir()
-    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 255, (300, 24, 24, 3), dtype=np.uint8)):
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 255, (800, 24, 24, 3), dtype=np.uint8)):
         Image.fromarray(pixels).save(photos / f"{i:03d}.png")
     command = [sys.executable, "-m", "vlm_aes.cli", "score", photos, "--model", checkpoint, "--facts", "--out", out]
     # in small batches, so that the first rows come long before the last

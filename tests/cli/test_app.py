@@ -21,7 +21,7 @@ from vlm_aes.cli.choose import choose
 from vlm_aes.cli.score import score
 from vlm_aes.output.table import Columns
 
-NAMES = ["score", "explain", "compare", "choose", "xmp", "gallery", "evaluate", "audit", "finetune",
+NAMES = ["score", "explain", "compare", "cull", "choose", "xmp", "gallery", "evaluate", "audit", "finetune",
          "distill", "ensemble", "route", "export", "push", "demo", "samples"]  # fmt: skip
 
 
