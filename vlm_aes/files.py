@@ -35,6 +35,11 @@ def _escape_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
 codecs.register_error(NAME_ERRORS, _escape_bytes)
 
 
+def printable(name: str) -> str:
+    """A name, or a text with names, as a person may read it: ``?`` for whatever cannot be shown."""
+    return "".join(c if c.isprintable() else "?" for c in name.encode("utf-8", "replace").decode())
+
+
 def spell_path(path: str) -> str:
     """A path as UTF-8 text, whatever bytes it has; UTF-8 paths stay, but for U+EF80 to U+EFFF, spelled as bytes."""
     if path.isascii():

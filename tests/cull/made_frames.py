@@ -19,7 +19,7 @@ def signals(*faces, sharpness=100.0, high=0.0, low=0.0, stops=0.0, size=(600, 40
 def frame(number, measured=None, score=50.0, warning="", time_s=None):
     name = f"IMG_{number}.jpg"
     unit = SimpleNamespace(main=f"shoot/{name}", files=(f"shoot/{name}",), kind="")
-    return Frame(unit, Capture(time_s=time_s), measured, score, "", warning)
+    return Frame(unit, Capture(time_s=time_s), measured, score, warning)
 
 
 def frames_of(*measured, scores=None):

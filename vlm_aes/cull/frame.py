@@ -10,13 +10,10 @@ from PIL import Image
 
 from vlm_aes.cull.faces import Face, FaceReader
 from vlm_aes.cull.regions import ImagePixels, PixelArray
-from vlm_aes.images.color import SRGB_TO_LINEAR
-from vlm_aes.measure.tone import BLACK_LEVEL, WHITE_LEVEL
+from vlm_aes.measure.tone import BLACK_LEVEL, WHITE_LEVEL, log_average_stops
 
 _TILES = 8
 """Rows and columns of tiles in which sharpness is read: a soft background is no fault."""
-_MID_GREY = 0.18
-"""Linear luminance that exposure is compared with."""
 _TONE_SIDE_PX = 512
 """Long side at which clipping and exposure are read; clipped parts that matter are larger than a pixel of it."""
 
@@ -56,7 +53,8 @@ def frame_signals(image: Image.Image, reader: FaceReader | None) -> FrameSignals
     small = _small_copy(pixels)
     high = float((small.min(-1) >= WHITE_LEVEL).mean())
     low = float((small.max(-1) <= BLACK_LEVEL).mean())
-    return FrameSignals(faces, sharpness, high, low, _stops(small), image.width, image.height, place)
+    stops = log_average_stops(np.asarray(cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    return FrameSignals(faces, sharpness, high, low, stops, image.width, image.height, place)
 
 
 def _sharpest_tile(luma: NDArray[np.uint8]) -> tuple[float, tuple[float, float] | None]:
@@ -77,11 +75,3 @@ def _small_copy(pixels: ImagePixels) -> PixelArray:
     """The image with a long side of at most :data:`_TONE_SIDE_PX`, by leaving out rows and columns."""
     step = max(1, max(pixels.shape[:2]) // _TONE_SIDE_PX)
     return pixels[step // 2 :: step, step // 2 :: step]
-
-
-def _stops(pixels: NDArray[np.uint8]) -> float:
-    """Log-average luminance of RGB pixels against 18% grey, in stops (Reinhard et al. 2002, eq. 1)."""
-    luma = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    shares = np.bincount(np.asarray(luma).ravel(), minlength=256) / luma.size
-    levels = np.log2(np.maximum(SRGB_TO_LINEAR, SRGB_TO_LINEAR[1] / 2) / _MID_GREY)
-    return float(shares @ levels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -16,7 +17,7 @@ from PIL import Image
 from vlm_aes.assessor import Assessor, PreparedImage
 from vlm_aes.assessor.assessment import rated_images
 from vlm_aes.bulk.prefetch import PrefetchEntry, Prefetcher
-from vlm_aes.bulk.select.similarity import exposure_stops, layout, standard_embedding
+from vlm_aes.bulk.select.similarity import layout, standard_embedding
 from vlm_aes.bulk.select.thumbnails import COPY_SIDE_PX, Thumbnail
 from vlm_aes.cull.cache import SignalCache
 from vlm_aes.cull.faces import Face, FaceReader
@@ -45,7 +46,7 @@ class Measurement:
     Attributes:
         row: the row of its score, or with an error.
         signals: None for an error, and where they could not be measured.
-        embedding, layout, stops: as in ``ImageFeatures``; empty for an error.
+        embedding, layout: as in ``ImageFeatures``; empty for an error.
         grey: of its ``Thumbnail``; empty for an error.
     """
 
@@ -53,14 +54,18 @@ class Measurement:
     signals: FrameSignals | None = None
     embedding: NDArray[np.float16] = field(default_factory=lambda: np.zeros(0, np.float16))
     layout: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    stops: float = 0.0
     grey: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), np.uint8))
+
+    @property
+    def stops(self) -> float:
+        """The exposure of the signals; NaN without them."""
+        return math.nan if self.signals is None else self.signals.stops
 
     def to_bytes(self) -> bytes:
         """As JSON, for the cache."""
         signals = None if self.signals is None else asdict(self.signals)
         arrays = {name: _text(getattr(self, name)) for name in ("embedding", "layout", "grey")}
-        return json.dumps({"row": self.row, "signals": signals, "stops": self.stops, **arrays}).encode()
+        return json.dumps({"row": self.row, "signals": signals, **arrays}).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Measurement:
@@ -74,14 +79,7 @@ class Measurement:
         kinds = {"embedding": np.float16, "layout": np.float32, "grey": np.uint8}
         arrays = {name: np.frombuffer(base64.b64decode(content[name]), kind) for name, kind in kinds.items()}
         side = COPY_SIDE_PX if arrays["grey"].size else 0
-        return cls(
-            content["row"],
-            signals,
-            arrays["embedding"],
-            arrays["layout"],
-            content["stops"],
-            arrays["grey"].reshape(side, side),
-        )
+        return cls(content["row"], signals, arrays["embedding"], arrays["layout"], arrays["grey"].reshape(side, side))
 
 
 def _text(array: NDArray[Any]) -> str:
@@ -173,8 +171,7 @@ class FrameMeter:
             signals = self._measure(full, self._reader)
         except Exception:  # a missing signal is neutral, and the other frames go on
             signals = None
-        thumbnail, stops = Thumbnail.of(small), exposure_stops(small)
-        measured = Measurement({}, signals, layout=layout(small), stops=stops, grey=thumbnail.grey)
+        measured = Measurement({}, signals, layout=layout(small), grey=Thumbnail.of(small).grey)
         described = LoadedImage(Image.new("RGB", (1, 1)), loaded.width, loaded.height, sha256, damaged=loaded.damaged)
         pixels = self._head.preprocess(replace(loaded, image=small))
         warning = input_warning(small, loaded.damaged)

@@ -53,7 +53,6 @@ class Frame:
         capture: what the camera wrote.
         signals: what was measured; None where it could not be.
         score: of the model, 0 to 100; None for a frame that could not be rated.
-        error: ``kind: what to do``; empty for a frame that was read.
         warning: as in a row of ``score``.
     """
 
@@ -61,7 +60,6 @@ class Frame:
     capture: Capture
     signals: FrameSignals | None
     score: float | None
-    error: str = ""
     warning: str = ""
 
     @property

@@ -7,8 +7,7 @@ from pathlib import Path
 from vlm_aes.bulk.select.place_files import check_new_placement
 from vlm_aes.errors import OutputError, SettingsError
 from vlm_aes.files import check_absent, check_place
-
-TABLE_SUFFIXES = (".csv", ".jsonl", ".parquet")
+from vlm_aes.output import FORMATS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +56,8 @@ class CullSettings:
         if self.keep is not None and self.keep < 1:
             raise SettingsError("--keep is at least 1")
         if self.out is not None:
-            if self.out.suffix.lower() not in TABLE_SUFFIXES:
-                raise OutputError(f"{self.out}: name a file that ends in {', '.join(TABLE_SUFFIXES)}")
+            if self.out.suffix.lower() not in FORMATS:
+                raise OutputError(f"{self.out}: name a file that ends in {', '.join(FORMATS)}")
             check_absent(self.out, overwrite=self.overwrite)
             check_place(self.out)
         if self.log is not None:

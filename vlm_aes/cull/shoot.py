@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 from vlm_aes.assessor import Assessor
 from vlm_aes.bulk.pipeline import RunStats
 from vlm_aes.bulk.progress import Progress
-from vlm_aes.bulk.select.groups import EXIF_THREADS, Group, find_groups, untimed_frames
+from vlm_aes.bulk.select.groups import Group, find_groups, untimed_frames
 from vlm_aes.bulk.select.sets import find_sets
 from vlm_aes.bulk.select.similarity import ImageFeatures
 from vlm_aes.bulk.select.thumbnails import Thumbnail
@@ -29,8 +27,8 @@ from vlm_aes.cull.ranking import Frame, Ranked, rank_group
 from vlm_aes.cull.settings import CullSettings
 from vlm_aes.cull.verdicts import Verdict, suggest_verdicts
 from vlm_aes.errors import CheckpointError, SourceError
-from vlm_aes.images.capture import Capture, read_capture
-from vlm_aes.images.source import MAX_FILE_BYTES, ImageSource
+from vlm_aes.images.capture import Capture, read_captures
+from vlm_aes.images.source import ImageSource
 from vlm_aes.models.heads.embedding_cache import default_cache
 from vlm_aes.output.table import Row
 
@@ -48,6 +46,7 @@ class Shoot:
         frames: the exposures that could be read.
         groups, ranked: groups of frames by number, and the order in each; no order in a set.
         verdicts: of each frame, by number.
+        best_exposures: key of a bracket to the number of its frame with the best exposure.
         stats: of the run.
         notes: what a person should know, such as frames without a capture time.
     """
@@ -58,6 +57,7 @@ class Shoot:
     ranked: list[list[Ranked]]
     verdicts: dict[int, Verdict]
     stats: RunStats
+    best_exposures: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -116,7 +116,8 @@ def cull_shoot(
     assessor = assessor or Assessor.from_pretrained(settings.model, fast=True, device=settings.device)
     say(assessor.terms)
     reader = reader or _face_reader(say)
-    captures = read_captures([source.path for source in sources])
+    names = [source.path for source in sources]
+    captures = dict(zip(names, read_captures(names), strict=True))
     units = find_units([*captures, *_films(captures)], captures)
     kept = SignalCache(cache or default_cache(), measures_identity(assessor, reader))
     try:
@@ -131,21 +132,6 @@ def cull_shoot(
     if meter.unmeasured:
         shoot.notes.append(f"{meter.unmeasured} rated, but faces and sharpness could not be measured")
     return shoot
-
-
-def read_captures(paths: Sequence[str]) -> dict[str, Capture]:
-    """What the camera wrote about each file; unknown for what is no regular file."""
-
-    def read(path: str) -> Capture:
-        try:
-            status = os.stat(path)  # noqa: PTH116  (takes any text)
-        except (OSError, ValueError):
-            return Capture()
-        # a named pipe would be waited for
-        return read_capture(path) if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_FILE_BYTES else Capture()
-
-    with ThreadPoolExecutor(EXIF_THREADS) as pool:
-        return dict(zip(paths, pool.map(read, paths), strict=True))
 
 
 def _films(captures: dict[str, Capture]) -> list[str]:
@@ -236,7 +222,7 @@ def judge(
                 "margin": verdict.margin,
             }
             rows.append({**seen[member].row, "path": frames[member].unit.main, **cells})
-    return Shoot(rows, frames, groups, ranked, verdicts, RunStats(), notes)
+    return Shoot(rows, frames, groups, ranked, verdicts, RunStats(), best_exposures, notes)
 
 
 def corrected(groups: Sequence[Group], frames: Sequence[Frame], measured: Sequence[Measurement]) -> list[Group]:

@@ -13,7 +13,8 @@ from rich.markup import escape
 from vlm_aes.bulk.select.groups import Group
 from vlm_aes.cull.ranking import Frame
 from vlm_aes.cull.shoot import Shoot
-from vlm_aes.cull.verdicts import SET_NAMES, VERDICTS
+from vlm_aes.cull.verdicts import SET_NAMES, VERDICTS, set_reason
+from vlm_aes.files import printable
 from vlm_aes.output.terminal import count_text, shorten
 
 VERDICT_COLORS = {"keep": "green", "maybe": "yellow", "reject": "red", "set": "blue"}
@@ -58,10 +59,10 @@ def _group_line(group: Group, shoot: Shoot) -> str:
     time, span = _clock(frames[0]), _span(frames)
     if group.is_set:
         named = SET_NAMES.get(group.kind, group.kind)
-        reason = verdicts[0].reason
-        best = reason.partition("best exposure ")[2]
+        chosen = shoot.best_exposures.get(group.key)
+        best = "" if chosen is None else shoot.frames[chosen].name
         counted = f"[blue]{shorten(named, VERDICT_WIDTH)}[/blue]"
-        why = reason.partition(";")[0]
+        why = set_reason(group)
     else:
         first = next(m for m in group.members if shoot.verdicts[m].rank == 1)
         counts = Counter(verdict.verdict for verdict in verdicts)
@@ -85,7 +86,7 @@ def _show_singles(shoot: Shoot, console: Console) -> None:
     for verdict in VERDICTS:
         if listed := names.get(verdict):
             more = f", and {len(listed) - LISTED_SINGLES} more" if len(listed) > LISTED_SINGLES else ""
-            text = escape(_printable(", ".join(listed[:LISTED_SINGLES])))
+            text = escape(printable(", ".join(listed[:LISTED_SINGLES])))
             console.print(f"[{VERDICT_COLORS[verdict]}]{len(listed)} {verdict}[/]: {text}{more}", soft_wrap=True)
 
 
@@ -109,9 +110,4 @@ def _span(frames: Sequence[Frame]) -> str:
         same += 1
     while same and first[same - 1].isdigit():  # numbers stay whole
         same -= 1
-    return _printable(f"{len(frames)}: {first} to {last[same:] or last}")
-
-
-def _printable(text: str) -> str:
-    text = text.encode("utf-8", "replace").decode()
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(f"{len(frames)}: {first} to {last[same:] or last}")

@@ -103,9 +103,13 @@ def suggest_verdicts(
     return verdicts
 
 
+def set_reason(group: Group) -> str:
+    """Why the frames of a set are neither kept nor rejected one by one."""
+    return f"{SET_NAMES.get(group.kind, group.kind)} of {len(group.members)}, stays together"
+
+
 def _set_verdicts(group: Group, best: str | None) -> dict[int, Verdict]:
-    reason = f"{SET_NAMES.get(group.kind, group.kind)} of {len(group.members)}, stays together"
-    reason += f"; best exposure {best}" if best else ""
+    reason = set_reason(group) + (f"; best exposure {best}" if best else "")
     return {member: Verdict("set", reason) for member in group.members}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import gradio as gr
 
 from vlm_aes.bulk.sources import find_image_paths
+from vlm_aes.files import printable
 from vlm_aes.images.formats import READABLE_SUFFIXES
 from vlm_aes.images.open import ImageError
 
@@ -68,8 +69,7 @@ def upload_field(name: str, *, many: bool = False, height: int = 160) -> gr.File
 
 def shown_name(path: str) -> str:
     """The last part of a path as a visitor may read it: printable, one line, not endless."""
-    name = PurePosixPath(path.replace("\\", "/")).name
-    name = "".join(c if c.isprintable() else "?" for c in name.encode("utf-8", "replace").decode())
+    name = printable(PurePosixPath(path.replace("\\", "/")).name)
     if len(name) > MAX_NAME_CHARS:
         name = f"{name[: MAX_NAME_CHARS - 20]}…{name[-19:]}"
     return name or "image"

@@ -1,18 +1,24 @@
 """What the camera wrote about one file: when, with which exposure, and in which set of shots."""
 
 import math
+import os
 import re
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from vlm_aes.images.maker_notes import MakerNote, read_canon_directory, read_maker_note, read_phone_packet
 from vlm_aes.images.metadata_blocks import MetadataBlocks, find_blocks
+from vlm_aes.images.source import MAX_FILE_BYTES
 from vlm_aes.images.tag_directory import ReadAt, TagDirectory
 
 HEAD_BYTES = 1 << 16
 """Bytes that are read at once; most files have all that is asked for within them."""
+EXIF_THREADS = 8
+"""Threads that read what the camera wrote."""
 
 _MAKE, _MODEL, _EXIF, _DNG_SERIAL = 0x010F, 0x0110, 0x8769, 0xC62F
 _EXPOSURE_TIME, _F_NUMBER, _SHUTTER_SPEED, _APERTURE, _BIAS = 0x829A, 0x829D, 0x9201, 0x9202, 0x9204
@@ -76,9 +82,12 @@ class Capture:
 def read_capture(path: str) -> Capture:
     """What the camera wrote about the file at ``path``; unknown fields where it is damaged or says nothing.
 
-    Nothing is raised, also for a file that is missing.
+    Nothing is raised, also for a file that is missing, or is no regular file.
     """
     try:
+        status = os.stat(path)  # noqa: PTH116  (takes any text)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:  # a named pipe would be waited for
+            return Capture()
         with Path(path).open("rb") as file:
             head = file.read(HEAD_BYTES)
 
@@ -93,6 +102,12 @@ def read_capture(path: str) -> Capture:
             return _capture_of(read)
     except Exception:  # whatever a damaged file leads to
         return Capture()
+
+
+def read_captures(paths: Sequence[str]) -> list[Capture]:
+    """:func:`read_capture` of each path, in threads."""
+    with ThreadPoolExecutor(EXIF_THREADS) as pool:
+        return list(pool.map(read_capture, paths))
 
 
 def _capture_of(read: ReadAt) -> Capture:

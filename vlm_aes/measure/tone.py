@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vlm_aes.images.color import SRGB_TO_LINEAR
 from vlm_aes.measure.base import AnalysisImage, Fact, band
@@ -22,11 +23,15 @@ _CLIPPED_BANDS = ((1.0, "none"), (8.0, "some"), (20.0, "much"))
 
 
 def exposure(image: AnalysisImage) -> Iterator[Fact]:
-    """Log-average luminance against 18% grey (Reinhard et al. 2002, eq. 1), in stops."""
-    histogram = np.bincount(image.luma.ravel(), minlength=256) / image.luma.size
-    stops = float(histogram @ _STOPS)
+    """The exposure in stops, see :func:`log_average_stops`."""
+    stops = log_average_stops(image.luma)
     bands = ((-3.2, "very dark"), (-2.0, "dark"), (-1.2, "rather dark"), (0.6, "well exposed"), (1.2, "bright"))
     yield Fact("exposure", stops, "stops", band(stops, bands, "very bright"))
+
+
+def log_average_stops(luma: NDArray[np.uint8]) -> float:
+    """Log-average luminance of 8-bit luma against 18% grey (Reinhard et al. 2002, eq. 1), in stops."""
+    return float(np.bincount(luma.ravel(), minlength=256) / luma.size @ _STOPS)
 
 
 def clipping(image: AnalysisImage) -> Iterator[Fact]:

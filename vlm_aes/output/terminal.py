@@ -7,6 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 
+from vlm_aes.files import printable
 from vlm_aes.output.table import Row
 from vlm_aes.ratings.scale import LEVELS
 from vlm_aes.stats.metrics import Estimate
@@ -29,8 +30,7 @@ class ScoreList:
         if not self._started:
             self.console.print(f"[bold]{'image':<{NAME_WIDTH}} {'score':>6}  spread  level[/bold]")
             self._started = True
-        path = row["path"].encode("utf-8", "replace").decode()
-        name = escape(shorten("".join(c if c.isprintable() else "?" for c in path), NAME_WIDTH))
+        name = escape(shorten(printable(row["path"]), NAME_WIDTH))
         if row["error"]:
             self.console.print(f"{name} [red]{escape(row['error'])}[/red]", soft_wrap=True)
             return

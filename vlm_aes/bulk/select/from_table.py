@@ -3,7 +3,6 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vlm_aes.bulk.select.cut import Cut, GroupedScores, select_rows, take_rows
-from vlm_aes.bulk.select.groups import EXIF_THREADS, capture_runs, find_bursts, score_within_burst
+from vlm_aes.bulk.select.groups import capture_runs, find_bursts, score_within_burst
 from vlm_aes.bulk.select.sets import FrameSet, find_sets
 from vlm_aes.bulk.select.similarity import FeatureExtractor, distinct_rows, feature_extractor
 from vlm_aes.bulk.select.units import find_units
 from vlm_aes.bulk.settings import ChooseSettings
 from vlm_aes.errors import CheckpointError, SettingsError, TableError
-from vlm_aes.images.capture import Capture, read_capture
+from vlm_aes.images.capture import Capture, read_captures
 from vlm_aes.models.heads import FastScorer
 from vlm_aes.models.scorer import Scorer
 from vlm_aes.output.results import read_batches, table_files
@@ -135,14 +134,11 @@ def group_by_burst(
     """
     area: list[float] = []
     paths: list[str] = []
-    captures: list[Capture] = []
-    with ThreadPoolExecutor(EXIF_THREADS) as pool:
-        for shard in table.shards():
-            rows = to_rows(shard.select(["path", "width", "height", "error"]))
-            area.extend((row["width"] or 0) * (row["height"] or 0) for row in rows)
-            part = ["" if row["error"] else row["path"] for row in rows]
-            paths += part
-            captures += pool.map(read_capture, part)
+    for shard in table.shards():
+        rows = to_rows(shard.select(["path", "width", "height", "error"]))
+        area.extend((row["width"] or 0) * (row["height"] or 0) for row in rows)
+        paths += ["" if row["error"] else row["path"] for row in rows]
+    captures = read_captures(paths)
     sets = file_sets(paths, captures)
     pixels, score = np.array(area), scores.score.copy()
     in_set = np.zeros(len(paths), bool)

@@ -43,8 +43,6 @@ EXPOSURE_PENALTY = 10.0
 """Points that a stop away from the burst's median exposure costs."""
 AREA_WEIGHT = 60.0
 """Points that a natural logarithm of the pixels is worth: a crop has lost what it left out."""
-EXIF_THREADS = 8
-"""Threads that read what the camera wrote."""
 MINUTE_S = 60
 _KEY_BYTES = 6
 _NUMBER = re.compile(r"(.*?)(\d+)\D*")

@@ -4,6 +4,7 @@ Every written value is noted in a namespace of our own: a rating, keyword or des
 note is a person's. The notes also say what stood there before, so that all can be taken back.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vlm_aes.errors import OutputError
@@ -110,10 +111,9 @@ class SidecarFields:
         colors = {} if label is None else {LABEL: label, LABEL_COLOR: label.lower()}
         for name, values in (("flag", flag), ("label", colors)):
             keys = _MARKS[name]
-            now, ours = ({k: text_of(self._data, spell(k)) for k in keys} for spell in (str, _note_key))
+            now, ours = self._mark(keys)
             if now != ours:
-                shown = next(filter(None, now.values()), "none")
-                self.kept.append(f"{name} {shown}")
+                self.kept.append(f"{name} {_shown(now)}")
                 continue
             if {k: v for k, v in now.items() if v is not None} == values:
                 continue
@@ -123,12 +123,12 @@ class SidecarFields:
                         self.put(place, values[key])
                     else:
                         self._remove(place)
-            self.changes.append(f"{name} {next(iter(values.values()), 'none')}")
+            self.changes.append(f"{name} {_shown(values)}")
 
     def _take_back_marks(self) -> None:
         """Remove a flag and a label that are ours."""
         for name, keys in _MARKS.items():
-            now, ours = ({k: text_of(self._data, spell(k)) for k in keys} for spell in (str, _note_key))
+            now, ours = self._mark(keys)
             if not any(ours.values()):
                 continue
             if now == ours:
@@ -136,7 +136,12 @@ class SidecarFields:
                     self._remove(key)
                 self.changes.append(f"no {name}")
             else:
-                self.kept.append(f"{name} {next(filter(None, now.values()), 'none')}")
+                self.kept.append(f"{name} {_shown(now)}")
+
+    def _mark(self, keys: Iterable[str]) -> tuple[dict[str, str | None], dict[str, str | None]]:
+        """The values of a mark's fields, and those that were written here."""
+        now, ours = ({k: text_of(self._data, spell(k)) for k in keys} for spell in (str, _note_key))
+        return now, ours
 
     def describe(self, text: str | None) -> None:
         """Set the description, unless a person wrote one."""
@@ -249,6 +254,11 @@ class SidecarFields:
 
 def own_key(name: str) -> str:
     return f"Xmp.{PREFIX}.{name}"
+
+
+def _shown(values: Mapping[str, str | None]) -> str:
+    """A mark for a person: the first of its values."""
+    return next(filter(None, values.values()), "none")
 
 
 def _note_key(key: str) -> str:

@@ -21,8 +21,7 @@ class SidecarContent:
 
     Attributes:
         stars: 0 (none) to 5; None where they are not known.
-        pick: 1 picked, -1 rejected; None for neither. ``label`` is the name of a colour. They are written with
-            ``has_marks``.
+        pick: 1 picked, -1 rejected; None for neither. ``label`` is the name of a colour.
         keywords: each ``subject: word``; one with the same subject is replaced.
         description: text for the field that programs show as a caption.
         notes: name to text, kept in our own namespace only.
@@ -34,7 +33,6 @@ class SidecarContent:
     notes: dict[str, str] = field(default_factory=dict)
     pick: int | None = None
     label: str | None = None
-    has_marks: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def merge_sidecar(
     edit.rating(content.stars, embedded, unrated, overwrite_rating)
     edit.keywords(content.keywords)
     edit.describe(content.description)
-    if content.has_marks:
+    if content.pick is not None or content.label is not None:
         edit.marks(content.pick, content.label)
     for name, text in content.notes.items():
         edit.put(own_key(name), text)

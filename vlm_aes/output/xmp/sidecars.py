@@ -152,7 +152,7 @@ def sidecar_content(row: Row, *, caption: bool = False) -> SidecarContent:
         pick, label = VERDICT_MARKS[row["verdict"]]
         cells = {name: row.get(column) for column, name in VERDICT_NOTES.items()}
         notes = {name: str(cell) for name, cell in cells.items() if cell not in (None, "")}
-        return SidecarContent(row.get("stars"), (), None, notes, pick, label, has_marks=True)
+        return SidecarContent(row.get("stars"), (), None, notes, pick, label)
     keywords = [f"aesthetics: {row['level']}"]
     keywords += [f"{name}: {LEVELS[min(4, int(value // 20))]}" for name, value in attribute_scores(row).items()]
     notes = {"score": f"{row['score']:.1f}"}
