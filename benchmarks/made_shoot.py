@@ -212,7 +212,7 @@ def photos_in(folder: Path) -> list[Image.Image]:
     return [ImageOps.contain(image, (SIDE_PX, SIDE_PX)) if max(image.size) > SIDE_PX else image for image in images]
 
 
-def faces_in(images: Sequence[Image.Image], min_side_px: int = 80) -> Iterator[tuple[Image.Image, list[list[float]]]]:
+def faces_in(images: Sequence[Image.Image], min_side_px: int = 60) -> Iterator[tuple[Image.Image, list[list[float]]]]:
     """Photos with a large face that the package's detector is sure of, and the places of its eyes."""
     if not images:
         return
