@@ -191,8 +191,9 @@ def judge(
                 row = result.row
                 capture = captures.get(file, Capture())
                 capture = capture if capture.time_s is not None else captures.get(unit.main, capture)
-                place = result.signals.sharp_place if result.signals else None
-                capture = replace(capture, sharp_place=place)
+                if result.signals:
+                    own_place, sharpness = result.signals.sharp_place, result.signals.sharpness
+                    capture = replace(capture, sharp_place=own_place, sharpness=sharpness)
                 own = replace(unit, main=file)
                 frames.append(Frame(own, capture, result.signals, row["score"], warning=row["warning"] or ""))
                 seen.append(result)

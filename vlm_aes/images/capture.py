@@ -58,6 +58,7 @@ class Capture:
         burst_id: identifier of the burst that a phone gives.
         content_id: identifier that the still and the film of a Live Photo share.
         sharp_place: place of the sharpest detail, as shares of width and height. The reader leaves it empty.
+        sharpness: of that detail, to compare frames of one scene. The reader leaves it empty too.
         merged: whether the file is what the camera made of the shots of a set, and no shot itself.
         auto_exposure: whether the camera says that it chose the exposure of each shot anew.
     """
@@ -75,6 +76,7 @@ class Capture:
     burst_id: str = ""
     content_id: str = ""
     sharp_place: tuple[float, float] | None = None
+    sharpness: float | None = None
     merged: bool = False
     auto_exposure: bool = False
 

@@ -217,5 +217,8 @@ def test_a_sharp_place_that_travels_makes_a_focus_stack():
     assert members(captures, thumbnails) == {(0, 1, 2, 3): "focus_stack"}
     assert members([replace(c, sharp_place=(0.5, 0.5)) for c in captures], thumbnails) == {}
     assert members([replace(c, sharp_place=None) for c in captures], thumbnails) == {}
+    sky = [replace(captures[0], sharp_place=(0.1, 0.9), sharpness=1.0), *(replace(c, sharpness=90.0) for c in captures)]
+    sky = [replace(c, time_s=shot.time_s) for c, shot in zip(sky, shots([0] * 5), strict=True)]
+    assert members(sky, [thumbnails[0], *thumbnails]) == {(0, 1, 2, 3, 4): "focus_stack"}
     moved = [Thumbnail.of(Image.fromarray(np.roll(frame, 40 * n, axis=1))) for n, frame in enumerate(frames)]
     assert "focus_stack" not in members(captures, moved).values()

@@ -35,6 +35,9 @@ TIMELAPSE_SHARE, TIMELAPSE_SLACK_S = 0.1, 1.0
 """Share of its interval by which a gap in a timelapse may differ, and seconds where the clock shows whole ones."""
 STACK_SHOTS, STACK_TRAVEL_SHARE = 4, 0.25
 """Least shots of a focus stack that no camera names; share of a side that its sharpest place travels, at least."""
+STACK_SHARPNESS_SHARE, STACK_KNOWN_SHARE = 0.2, 0.7
+"""Sharpness against the sharpest shot from which on a shot of a stack has a sharp place; share of its shots that have
+one, at least."""
 PANORAMA_SHOTS, PANORAMA_GAP_S = 3, 30.0
 """Least shots of a panorama that no camera names; seconds between two of them, at most."""
 TURN_SHARES = (0.1, 0.43)
@@ -222,8 +225,12 @@ class _SetFinder:
             )
 
         for run in list(self._runs(joined, STACK_SHOTS)):
-            places = [place for i in run if (place := self.captures[i].sharp_place) is not None]
-            if len(places) == len(run) and any(_travels([place[axis] for place in places]) for axis in (0, 1)):
+            shots = [self.captures[i] for i in run]
+            least = STACK_SHARPNESS_SHARE * max(c.sharpness or 0.0 for c in shots)
+            # what is focused on the sky has no sharp place
+            places = [c.sharp_place for c in shots if c.sharp_place and (c.sharpness is None or c.sharpness >= least)]
+            known = len(places) >= max(STACK_SHOTS, STACK_KNOWN_SHARE * len(run))
+            if known and any(_travels([place[axis] for place in places]) for axis in (0, 1)):
                 self._add("focus_stack", run)
 
     def _panoramas(self, thumbnails: Sequence[Thumbnail]) -> None:
