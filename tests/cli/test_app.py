@@ -22,7 +22,7 @@ from vlm_aes.cli.score import score
 from vlm_aes.output.table import Columns
 
 NAMES = ["score", "explain", "compare", "cull", "choose", "xmp", "gallery", "evaluate", "audit", "finetune",
-         "distill", "ensemble", "route", "export", "push", "demo", "samples"]  # fmt: skip
+         "distill", "ensemble", "route", "export", "merge", "push", "demo", "samples"]  # fmt: skip
 
 
 def test_the_help_lists_the_commands_in_the_order_people_need_and_is_what_the_docs_say():

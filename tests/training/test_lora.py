@@ -7,11 +7,13 @@ import torch
 
 from tests import tiny_checkpoints as tiny
 from vlm_aes.assessor import Assessor
+from vlm_aes.errors import CheckpointError
 from vlm_aes.models.nano import NANO
 from vlm_aes.prompts import prompt_file
 from vlm_aes.stats import calibration
 from vlm_aes.training.checkpoint import save_adapter
 from vlm_aes.training.lora import language_model, linear_targets, with_lora
+from vlm_aes.training.merge import merge
 from vlm_aes.training.objective import objective_for
 from vlm_aes.training.trainer import TrainingConfig, train
 
@@ -69,3 +71,28 @@ def test_an_adapter_without_calibration_has_no_interval_of_its_base(table, tmp_p
     back = Assessor.from_pretrained(mine)
     assert back.calibration is None
     assert back.assess(table.source(0)).score_low is None
+
+
+def test_a_merged_adapter_is_a_checkpoint_of_its_own_with_the_same_scores(fresh, tiny_checkpoint, table, tmp_path):
+    family = "llava"
+    network = with_lora(fresh(family).rater.backbone.model, rank=4, alpha=8, dropout=0.0, tower=False)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, p in network.named_parameters():
+            if "lora_B" in name:
+                p.normal_(std=0.2)
+    model = tiny_checkpoint(family)
+    save_adapter(network, model, prompt_file(model), tmp_path / "made")
+    (tmp_path / "made" / "README.md").write_text("a card")
+    merge(tmp_path / "made", tmp_path / "whole")
+    sources = [table.source(i) for i in range(4)]
+    scores = [
+        [a.score for a in Assessor.from_pretrained(tmp_path / name).assess(sources, facts=False)]
+        for name in ("made", "whole")
+    ]
+    np.testing.assert_allclose(*scores, atol=1e-3)
+    assert not [*(tmp_path / "whole").glob("adapter*")]
+    assert (tmp_path / "whole" / "README.md").read_text() == "a card"
+    with pytest.raises(CheckpointError, match="no adapter"):
+        merge(model, tmp_path / "again")
+    assert not (tmp_path / "again").exists()

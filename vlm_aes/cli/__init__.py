@@ -16,7 +16,7 @@ from vlm_aes.cli.evaluate import audit, evaluate
 from vlm_aes.cli.explain import compare, explain
 from vlm_aes.cli.finetune import distill, finetune
 from vlm_aes.cli.options import set_defaults
-from vlm_aes.cli.publish import export, push
+from vlm_aes.cli.publish import export, merge, push
 from vlm_aes.cli.score import score
 from vlm_aes.files import NAME_ERRORS
 
@@ -37,6 +37,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     ensemble: "vlm-aes ensemble ratings.csv --images photos --out both --member nano --member facts",
     route: "vlm-aes route routes.csv --images photos --out router --to photo=A --to drawing=B",
     export: "vlm-aes export --model my-model --out my-model.onnx",
+    merge: "vlm-aes merge my-taste --out my-taste-merged",
     push: "vlm-aes push my-model OWNER/my-model --license cc-by-4.0 --dry-run",
     demo: "vlm-aes demo --allow photos",
     samples: "vlm-aes samples samples",

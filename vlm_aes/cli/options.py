@@ -72,6 +72,7 @@ Ratings = Annotated[Path, argument("RATINGS", "Ratings: .csv, .jsonl, .parquet, 
 Routes = Annotated[Path, argument("ROUTES", ".csv with a path and a route in each row.")]
 Upload = Annotated[Path, argument("FOLDER", "Folder that finetune, distill or --dataset wrote.")]
 Repository = Annotated[str, argument("OWNER/NAME", "Repository on the hub; created if missing.")]
+Finetuned = Annotated[str, argument("MODEL", "Folder or hub id of a finetuned model.")]
 SamplesFolder = Annotated[Path, argument("DIR", "Folder for the photos.")]
 
 # Input
@@ -131,6 +132,9 @@ Model = Annotated[
         "Preset, hub id, folder, rater file, FILE.onnx, HEAD:FILE or openai:URL#NAME. "
         "Default: nano, the embedded model.",
     ),
+]
+Models = Annotated[
+    list[str] | None, option(None, MODEL, "MODEL", "As for score; several times to compare models on the same photos.")
 ]
 CullModel = Annotated[
     str | None, option(None, MODEL, "MODEL", "Model whose fast head rates the photos. Default: nano.")

@@ -1,4 +1,4 @@
-"""``export`` and ``push``: a model as one file, and a model or a dataset on the hub."""
+"""``export``, ``merge`` and ``push``: a model as one file or one folder, and a model or a dataset on the hub."""
 
 from vlm_aes.cli import options as opt
 from vlm_aes.cli.loading import say, say_loading
@@ -19,6 +19,25 @@ def export(out: opt.OnnxFile, model: opt.Model, overwrite: opt.Overwrite) -> Non
     scorer = load_scorer(model or NANO, fast=True, options=LoadOptions("fp32", "cpu"))
     difference = write_onnx(scorer, out)
     say(f"{out}: probabilities within {difference:.1g} of torch's")
+
+
+def merge(
+    model: opt.Finetuned,
+    out: opt.ModelFolder,
+    any_base: opt.AnyBase,
+    precision: opt.Precision,
+    overwrite: opt.Overwrite,
+) -> None:
+    """Merge a finetuned model's adapter into its base: one folder that needs neither."""
+    check_absent(out, overwrite=overwrite)
+    check_place(out, is_folder=True)
+    say_loading(str(model))
+
+    from vlm_aes.models.pretrained import LoadOptions
+    from vlm_aes.training import merge as merging
+
+    merging.merge(model, out, LoadOptions(precision, "cpu", any_base=any_base))
+    say(f"{out}: it loads with --model {out}")
 
 
 def push(

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 
 from vlm_aes.errors import HubError, short_text
+from vlm_aes.models.nano import NANO, NANO_NAME
 
 _HUB_ID = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
 _OWN_FILES = ("vlm_aes.toml", "fast.json", "adapter_config.json")
@@ -65,8 +66,10 @@ def fetch(model: str | Path, revision: str | None = None) -> tuple[str | Path, s
     """The folder that a hub id with files of ours was fetched into, or the name and its revision.
 
     The network is used only for a hub id, and only for what is not in the cache. Where the hub cannot be
-    asked, the name is given back, and loading it says why.
+    asked, the name is given back, and loading it says why. The embedded checkpoint goes by its name.
     """
+    if str(model) == NANO_NAME and not Path(NANO_NAME).exists():
+        return NANO, None
     parsed = parse_hub_id(model, revision)
     if parsed is None:
         return model, revision
