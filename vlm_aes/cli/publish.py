@@ -31,12 +31,11 @@ def merge(
     """Merge a finetuned model's adapter into its base: one folder that needs neither."""
     check_absent(out, overwrite=overwrite)
     check_place(out, is_folder=True)
-    say_loading(str(model))
+    say_loading(model)
 
-    from vlm_aes.models.pretrained import LoadOptions
     from vlm_aes.training import merge as merging
 
-    merging.merge(model, out, LoadOptions(precision, "cpu", any_base=any_base))
+    merging.merge(model, out, precision=precision, any_base=any_base)
     say(f"{out}: it loads with --model {out}")
 
 

@@ -191,9 +191,8 @@ def judge(
                 row = result.row
                 capture = captures.get(file, Capture())
                 capture = capture if capture.time_s is not None else captures.get(unit.main, capture)
-                if result.signals:
-                    own_place, sharpness = result.signals.sharp_place, result.signals.sharpness
-                    capture = replace(capture, sharp_place=own_place, sharpness=sharpness)
+                if signals := result.signals:
+                    capture = replace(capture, sharp_place=signals.sharp_place, sharpness=signals.sharpness)
                 own = replace(unit, main=file)
                 frames.append(Frame(own, capture, result.signals, row["score"], warning=row["warning"] or ""))
                 seen.append(result)
